@@ -1,0 +1,62 @@
+/** Gives out permits for attempts under limits that runs share. */
+export interface Gates {
+  /**
+   * Takes one permit under all limits of the request together, or none. A run that is blocked for capacity is
+   * remembered in order (higher priority first, then first come), its place is kept for it when one gets free, and the
+   * scheduler wakes it then; asking again answers from that place. Newcomers go behind those who wait.
+   */
+  acquire(request: PermitRequest): Promise<Permit | Blocked>;
+
+  /** Gives a permit back; doing so twice is harmless. */
+  release(permit: Permit): void;
+
+  /** Forgets a run that waits, or that was woken and will not come. */
+  withdraw(runId: string): void;
+
+  /** Where a run stands among those that wait for the same thing: 1 is next; 0 when it does not wait. */
+  position(runId: string): number;
+
+  /** How many runs wait under a limit. */
+  waiting(key: string): number;
+}
+
+export interface PermitRequest {
+  readonly runId: string;
+  readonly priority: number;
+  /** All of these must have room. */
+  readonly limits: readonly Limit[];
+  /** One of these must have a free slot; the least busy one is taken, the first of equals. */
+  readonly endpoints: readonly EndpointSlots[];
+}
+
+export interface Limit {
+  /** What it limits, unique on the server: "server", "workflow/<name>". */
+  readonly key: string;
+  /** How it is called in a `RunWait`: "server", "workflow". */
+  readonly gate: string;
+  readonly limit: number;
+}
+
+export interface EndpointSlots {
+  /** Its address: "in-process", "dns:///gpu-pool:50061". */
+  readonly endpoint: string;
+  /** What shares the slots: `endpoint/<address>`. */
+  readonly key: string;
+  /** Infinity for no limit. */
+  readonly slots: number;
+}
+
+export interface Permit {
+  readonly kind: "permit";
+  readonly runId: string;
+  readonly endpoint: string;
+}
+
+/** Not a failure: never counted, never retried. */
+export interface Blocked {
+  readonly kind: "blocked";
+  readonly gate: string;
+  readonly reason: string;
+  /** When asking again may help, in ms since the epoch; undefined where the gate wakes the run itself. */
+  readonly notBeforeMs?: number;
+}
