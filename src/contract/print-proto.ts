@@ -1,8 +1,8 @@
 import { createRegistry, type DescFile, type Registry } from "@bufbuild/protobuf";
 import { Edition, FileOptionsSchema } from "@bufbuild/protobuf/wkt";
 import { type PrintContext, usesEditions } from "./print/context.ts";
-import { quote } from "./print/field.ts";
 import { layOut, optionStatements, statement } from "./print/layout.ts";
+import { stringLiteral } from "./print/literal.ts";
 import { printMembers } from "./print/members.ts";
 import { createNamePrinter } from "./print/names.ts";
 import { createOptionPrinter } from "./print/options.ts";
@@ -29,7 +29,7 @@ export function printProto(file: DescFile, registry?: Registry): string {
   const { source } = context;
   const syntax = statement([`${syntaxOf(file)};`], source.comments([usesEditions(file) ? 14 : 12]));
   const packageName = proto.package === "" ? [] : statement([`package ${proto.package};`], source.comments([2]));
-  const options = optionStatements(context.options(FileOptionsSchema, proto.options, proto.package));
+  const options = optionStatements(context.options(FileOptionsSchema, proto.options, proto.package), source, [8]);
   const members = printMembers(context, {
     scope: proto.package,
     extensions: { list: proto.extension, path: [7] },
@@ -65,10 +65,10 @@ function imports({ source }: PrintContext, { proto }: DescFile): string[] {
   };
   return [
     ...proto.dependency.flatMap((name, index) =>
-      statement([`import ${modifier(index)}${quote(name)};`], source.comments([3, index])),
+      statement([`import ${modifier(index)}${stringLiteral(name)};`], source.comments([3, index])),
     ),
     ...proto.optionDependency.flatMap((name, index) =>
-      statement([`import option ${quote(name)};`], source.comments([15, index])),
+      statement([`import option ${stringLiteral(name)};`], source.comments([15, index])),
     ),
   ];
 }

@@ -15,7 +15,7 @@ export function printEnum(context: PrintContext, type: EnumDescriptorProto, scop
     return { lines: statement(printed, source.comments(valuePath)), position: source.position(valuePath) };
   });
   const body = withGap(
-    optionStatements(options(EnumOptionsSchema, type.options, inside)),
+    optionStatements(options(EnumOptionsSchema, type.options, inside), source, [...path, 3]),
     layOut([...printReserved(context, type, [...path, 4], [...path, 5]), ...values]),
   );
   return braced(`${visibility(type.visibility)}enum ${type.name}`, body, source.comments(path));

@@ -1,6 +1,5 @@
-import { create, isFieldSet } from "@bufbuild/protobuf";
+import { isFieldSet } from "@bufbuild/protobuf";
 import { protoCamelCase } from "@bufbuild/protobuf/reflect";
-import { toText } from "@bufbuild/protobuf/txtpb";
 import {
   type DescriptorProto,
   Edition,
@@ -12,11 +11,14 @@ import {
 } from "@bufbuild/protobuf/wkt";
 import type { Path, PrintContext } from "./context.ts";
 import { braced, statement, withOptions } from "./layout.ts";
+import { stringLiteral } from "./literal.ts";
 import type { PrintedOption, PrintedOptions } from "./options.ts";
+import type { Comments } from "./source.ts";
 
 /** The message that a map or group field brings with it, and its printed body. */
 export interface Synthetic {
   readonly message: DescriptorProto;
+  readonly comments: Comments;
   body(): string[];
 }
 
@@ -40,15 +42,17 @@ export function printField(
   const label = labelOf(context, field);
   if (synthetic !== undefined) {
     const head = withOptions(`${label}group ${synthetic.message.name} = ${field.number}`, options);
+    // Compilers attach the comments of a group to its message.
+    const { before, trailing } = hasComments(comments) ? comments : synthetic.comments;
     const open = head.pop()?.replace(/;$/, "") ?? "";
-    return [
-      ...comments.before,
-      ...head,
-      ...braced(open, synthetic.body(), { before: [], trailing: comments.trailing }),
-    ];
+    return [...before, ...head, ...braced(open, synthetic.body(), { before: [], trailing })];
   }
   const line = `${label}${typeOf(context, field, scope)} ${field.name} = ${field.number}`;
   return statement(withOptions(line, options), comments);
+}
+
+function hasComments({ before, trailing }: Comments): boolean {
+  return before.length + trailing.length > 0;
 }
 
 /** The field's type as it is written, a name in the shortest form that `scope` resolves. */
@@ -72,21 +76,15 @@ function fieldOptions(context: PrintContext, field: FieldDescriptorProto, scope:
     options.push({ name: "default", value: defaultValue(field) });
   }
   if (field.jsonName !== "" && field.jsonName !== protoCamelCase(field.name)) {
-    options.push({ name: "json_name", value: quote(field.jsonName) });
+    options.push({ name: "json_name", value: stringLiteral(field.jsonName) });
   }
   const declared = context.options(FieldOptionsSchema, field.options, scope);
   return { options: [...options, ...declared.options], unresolved: declared.unresolved };
 }
 
 function defaultValue({ type, defaultValue }: FieldDescriptorProto): string {
-  if (type === Type.STRING) return quote(defaultValue);
-  // The descriptor holds the default of bytes in escaped form.
+  if (type === Type.STRING) return stringLiteral(defaultValue);
+  // The descriptor holds the default of bytes with escapes already, as in C.
   if (type === Type.BYTES) return `"${defaultValue}"`;
   return defaultValue;
-}
-
-/** A string literal of the protobuf language. */
-export function quote(text: string): string {
-  const printed = toText(FieldDescriptorProtoSchema, create(FieldDescriptorProtoSchema, { name: text }));
-  return printed.slice("name: ".length).trimEnd();
 }

@@ -1,5 +1,5 @@
-import type { PrintedOptions } from "./options.ts";
-import { type Comments, comparePositions, type Position } from "./source.ts";
+import type { LocatedOption, PrintedOptions } from "./options.ts";
+import { type Comments, comparePositions, type Position, type SourceIndex } from "./source.ts";
 
 /** A declaration, printed and ready to be put in its place. */
 export interface Declaration {
@@ -36,9 +36,15 @@ export function layOut(declarations: readonly Declaration[]): string[] {
 /** `open {`, the indented body, `}`. */
 export function braced(open: string, body: readonly string[], comments: Comments): string[] {
   if (body.length === 0 && comments.trailing.length === 0) return [...comments.before, `${open} {}`];
-  // A comment right after the brace is the element's; the empty line keeps it from the first member.
-  const trailing = comments.trailing.length === 0 ? [] : [...comments.trailing, ...(body.length === 0 ? [] : [""])];
-  return [...comments.before, `${open} {`, ...indent([...trailing, ...body]), "}"];
+  const inside = body.length === 0 ? comments.trailing : apart(comments.trailing, body);
+  return [...comments.before, `${open} {`, ...indent(inside), "}"];
+}
+
+/** A comment right after the brace is the element's own; an empty line keeps those of the body from it. */
+function apart(trailing: readonly string[], body: readonly string[]): string[] {
+  if (trailing.length > 0) return [...trailing, "", ...body];
+  const firstOther = body.findIndex((line) => !line.startsWith("//"));
+  return firstOther > 0 && body[firstOther] === "" ? ["", ...body] : [...body];
 }
 
 /** A declaration that ends in `;`, with its comments before and after it. */
@@ -49,11 +55,17 @@ export function statement(lines: readonly string[], comments: Comments): string[
   return [...comments.before, `${lines[0] ?? ""} ${trailing}`];
 }
 
-/** Options as `option name = value;`. */
-export function optionStatements({ options, unresolved }: PrintedOptions): string[] {
+/** Options as `option name = value;`, each with the comments at its path within the options message. */
+export function optionStatements(
+  { options, unresolved }: PrintedOptions<LocatedOption>,
+  source: SourceIndex,
+  optionsPath: readonly number[],
+): string[] {
   return [
     ...unresolvedComments(unresolved),
-    ...options.flatMap(({ name, value }) => `option ${name} = ${value};`.split("\n")),
+    ...options.flatMap(({ name, value, path }) =>
+      statement(`option ${name} = ${value};`.split("\n"), source.comments([...optionsPath, ...path])),
+    ),
   ];
 }
 

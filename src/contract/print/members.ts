@@ -48,8 +48,12 @@ export function printMembers(context: PrintContext, container: Container): Decla
     if (index === undefined || message === undefined) {
       return declaration(path, printField(context, field, scope, path, undefined));
     }
-    const body = () => messageBody(context, message, qualify(scope, message.name), [...messages.path, index]);
-    const synthetic: Synthetic = { message, body };
+    const messagePath = [...messages.path, index];
+    const synthetic: Synthetic = {
+      message,
+      comments: source.comments(messagePath),
+      body: () => messageBody(context, message, qualify(scope, message.name), messagePath),
+    };
     return declaration(path, printField(context, field, scope, path, synthetic));
   };
   const unit = (value: Declaration, ...declarers: readonly FieldDescriptorProto[]): Unit<Declaration> => ({
@@ -100,7 +104,7 @@ function printFields(
     const declared = oneofs.list[oneof];
     const members = indexed.filter((other) => other.oneof === oneof);
     const body = withGap(
-      optionStatements(options(OneofOptionsSchema, declared?.options, scope)),
+      optionStatements(options(OneofOptionsSchema, declared?.options, scope), source, [...oneofPath, 2]),
       layOut(members.map((member) => print(member.field, member.path))),
     );
     const lines = braced(`oneof ${declared?.name ?? ""}`, body, source.comments(oneofPath));
@@ -127,7 +131,7 @@ function messageBody(context: PrintContext, message: DescriptorProto, scope: str
     enums: { list: message.enumType, path: [...path, 4] },
   });
   return withGap(
-    optionStatements(context.options(MessageOptionsSchema, message.options, scope)),
+    optionStatements(context.options(MessageOptionsSchema, message.options, scope), context.source, [...path, 7]),
     layOut([
       ...printReserved(context, message, [...path, 9], [...path, 10]),
       ...printExtensionRanges(context, message, scope, [...path, 5]),

@@ -11,6 +11,7 @@ export type NamePrinter = (typeName: string, scope: string) => string;
  * symbol, of any file that this one can see, stands in its way. The last resort is the leading dot.
  */
 export function createNamePrinter(file: DescFile, registry: Registry | undefined): NamePrinter {
+  const packageName = file.proto.package;
   const symbols = new Set<string>();
   for (const visible of visibleFiles(file, registry)) collectSymbols(visible, symbols);
 
@@ -24,7 +25,9 @@ export function createNamePrinter(file: DescFile, registry: Registry | undefined
 
   return (typeName, scope) => {
     for (const outer of scopesOutwards(scope)) {
-      if (outer !== "" && !typeName.startsWith(`${outer}.`)) continue;
+      // Relative within the package or not at all: `protobuf.Any` is legal in google.rpc, but nobody reads it so.
+      const isPackageOrWithin = outer === "" || outer === packageName || outer.startsWith(`${packageName}.`);
+      if (!isPackageOrWithin || (outer !== "" && !typeName.startsWith(`${outer}.`))) continue;
       const candidate = outer === "" ? typeName : typeName.slice(outer.length + 1);
       if (resolves(candidate, scope, typeName)) return candidate;
     }

@@ -1,7 +1,7 @@
 import { type DescriptorProto, type EnumDescriptorProto, ExtensionRangeOptionsSchema } from "@bufbuild/protobuf/wkt";
 import { type Path, type PrintContext, usesEditions } from "./context.ts";
-import { quote } from "./field.ts";
 import { type Declaration, statement, withOptions } from "./layout.ts";
+import { stringLiteral } from "./literal.ts";
 import { type Comments, commentsOf, type Position } from "./source.ts";
 
 /** First and last number, both included. */
@@ -28,7 +28,7 @@ export function printReserved(
       ? printRange({ first: start, last: end }, [MAX_ENUM_NUMBER])
       : printRange({ first: start, last: end - 1 }, MAX_FIELD_NUMBERS),
   );
-  const names = reserving.reservedName.map((name) => (usesEditions(context) ? name : quote(name)));
+  const names = reserving.reservedName.map((name) => (usesEditions(context) ? name : stringLiteral(name)));
   return [...reservedStatements(context, ranges, rangesPath), ...reservedStatements(context, names, namesPath)];
 }
 

@@ -19,7 +19,10 @@ export function printService(
     const methodPath = [...path, 2, index];
     return { lines: printMethod(context, method, inside, methodPath), position: context.source.position(methodPath) };
   });
-  const options = optionStatements(context.options(ServiceOptionsSchema, service.options, inside));
+  const options = optionStatements(context.options(ServiceOptionsSchema, service.options, inside), context.source, [
+    ...path,
+    3,
+  ]);
   return braced(`service ${service.name}`, withGap(options, layOut(methods)), context.source.comments(path));
 }
 
@@ -28,6 +31,9 @@ function printMethod(context: PrintContext, method: MethodDescriptorProto, scope
     `(${streaming ? "stream " : ""}${context.names(name.replace(/^\./, ""), scope)})`;
   const line = `rpc ${method.name}${type(method.clientStreaming, method.inputType)} returns ${type(method.serverStreaming, method.outputType)}`;
   const comments = context.source.comments(path);
-  const options = optionStatements(context.options(MethodOptionsSchema, method.options, scope));
+  const options = optionStatements(context.options(MethodOptionsSchema, method.options, scope), context.source, [
+    ...path,
+    4,
+  ]);
   return options.length === 0 ? statement([`${line};`], comments) : braced(line, options, comments);
 }
