@@ -1,0 +1,102 @@
+import { createRegistry, type DescFile, type DescMessage, type DescService, type Registry } from "@bufbuild/protobuf";
+import type { WorkflowPolicy } from "../../gen/retake/v1/options_pb.js";
+import { collectFiles } from "./collect-files.ts";
+import { ContractError, type ContractProblem } from "./contract-error.ts";
+import { findWorkflows } from "./read-workflows.ts";
+import type { Workflow } from "./workflow.ts";
+
+/** What a server executes and shows. */
+export interface Contracts {
+  /** The services whose methods are workflows; generated, or out of a descriptor set. */
+  readonly services: readonly DescService[];
+  /** The services of the server itself, which are shown beside the contracts. Default: none. */
+  readonly ownServices?: readonly DescService[];
+  /** What the operator overrides of a workflow's policy, by its name. Default: nothing. */
+  readonly overrides?: Readonly<Record<string, WorkflowPolicy>>;
+}
+
+/**
+ * The one registry of all contracts and of the server's own services. Decoder, validator, reflection and every JSON
+ * surface read it, and see at once what `replace` puts in its place.
+ */
+export interface ContractRegistry {
+  /** Counts the replacements: whoever derives something from the contents derives it anew when this changes. */
+  readonly revision: number;
+  /** By name, in alphabetical order. */
+  readonly workflows: ReadonlyMap<string, Workflow>;
+  /** The contracts and the server's own services, by full name, in alphabetical order. */
+  readonly services: ReadonlyMap<string, DescService>;
+  /** All types of all files. The same object over all replacements. */
+  readonly registry: Registry;
+  /** All files, each after its imports. */
+  files(): readonly DescFile[];
+  /** By its import path: "storycore/video/v1/video.proto". */
+  findFile(name: string): DescFile | undefined;
+  /** @throws ContractError when they cannot be served; then everything stays as it was */
+  replace(contracts: Contracts): void;
+}
+
+/** @throws ContractError with everything that is wrong with the contracts */
+export function createContractRegistry(contracts: Contracts): ContractRegistry {
+  let current = read(contracts);
+  let revision = 1;
+  return {
+    get revision() {
+      return revision;
+    },
+    get workflows() {
+      return current.workflows;
+    },
+    get services() {
+      return current.services;
+    },
+    registry: liveRegistry(() => current.types),
+    files: () => [...current.files.values()],
+    findFile: (name) => current.files.get(name),
+    replace(next) {
+      current = read(next);
+      revision += 1;
+    },
+  };
+}
+
+interface Contents {
+  readonly workflows: ReadonlyMap<string, Workflow>;
+  readonly services: ReadonlyMap<string, DescService>;
+  readonly files: ReadonlyMap<string, DescFile>;
+  readonly types: Registry;
+}
+
+function read({ services: contracts, ownServices = [], overrides = {} }: Contracts): Contents {
+  const problems: ContractProblem[] = [];
+  const services = byName([...ownServices, ...contracts], problems);
+  const files = collectFiles([...ownServices, ...contracts], problems);
+  const types = createRegistry(...files.values());
+  const workflows = findWorkflows({ services: contracts, overrides, types }, problems);
+  if (problems.length > 0) throw new ContractError(problems);
+  return { workflows, services, files, types };
+}
+
+function byName(services: readonly DescService[], problems: ContractProblem[]): ReadonlyMap<string, DescService> {
+  const found = new Map<string, DescService>();
+  for (const service of services) {
+    if (found.has(service.typeName)) {
+      problems.push({ where: service.typeName, message: "is registered twice. A service has one contract" });
+    }
+    found.set(service.typeName, service);
+  }
+  return new Map([...found].sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+function liveRegistry(current: () => Registry): Registry {
+  return {
+    kind: "registry",
+    [Symbol.iterator]: () => current()[Symbol.iterator](),
+    get: (typeName) => current().get(typeName),
+    getMessage: (typeName) => current().getMessage(typeName),
+    getEnum: (typeName) => current().getEnum(typeName),
+    getExtension: (typeName) => current().getExtension(typeName),
+    getExtensionFor: (extendee: DescMessage, no) => current().getExtensionFor(extendee, no),
+    getService: (typeName) => current().getService(typeName),
+  };
+}
