@@ -29,17 +29,31 @@ export interface RandomSource {
 const longestTimerMs = 2 ** 31 - 1;
 
 class SystemTimer implements Timer {
+  readonly #callback: () => void;
+  readonly #dueMs: number;
   #handle: NodeJS.Timeout | undefined;
 
   constructor(callback: () => void, delayMs: number) {
-    this.#arm(callback, delayMs);
+    this.#callback = callback;
+    this.#dueMs = performance.now() + delayMs;
+    if (delayMs !== Number.POSITIVE_INFINITY) {
+      this.#arm(delayMs);
+    }
   }
 
-  #arm(callback: () => void, delayMs: number): void {
-    if (delayMs <= longestTimerMs) {
-      this.#handle = setTimeout(callback, Math.max(0, delayMs));
-    } else if (delayMs !== Number.POSITIVE_INFINITY) {
-      this.#handle = setTimeout(() => this.#arm(callback, delayMs - longestTimerMs), longestTimerMs);
+  #arm(remainingMs: number): void {
+    // Node cuts fractions off.
+    const legMs = Math.min(Math.max(1, Math.ceil(remainingMs)), longestTimerMs);
+    this.#handle = setTimeout(() => this.#fire(), legMs);
+  }
+
+  #fire(): void {
+    // Node counts in whole milliseconds, so its timers fire up to one too early; and a leg may not have been the last.
+    const remainingMs = this.#dueMs - performance.now();
+    if (remainingMs > 0) {
+      this.#arm(remainingMs);
+    } else {
+      this.#callback();
     }
   }
 
