@@ -1,0 +1,2 @@
+export { createSeededRandom } from "./seeded-random.ts";
+export { createVirtualClock, type VirtualClock, type VirtualClockOptions } from "./virtual-clock.ts";
