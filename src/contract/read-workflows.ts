@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import {
-  create,
-  createRegistry,
+  type DescField,
+  type DescMessage,
   type DescMethod,
   type DescMethodServerStreaming,
   type DescMethodUnary,
@@ -17,11 +17,15 @@ import {
   workflow as workflowOption,
 } from "../../gen/retake/v1/options_pb.js";
 import { suggestion } from "../nearest-name.ts";
-import { ContractError, type ContractProblem } from "./contract-error.ts";
+import { fallbackProblems } from "./check-fallbacks.ts";
+import { declarationProblems, policyProblems } from "./check-policy.ts";
+import { requestProblems } from "./check-request.ts";
+import { ruleProblems } from "./check-rules.ts";
+import type { ContractProblem } from "./contract-error.ts";
 import { contractSha256 } from "./contract-set.ts";
 import { keyFields } from "./idempotency-key.ts";
 import { mergePolicy } from "./merge-policy.ts";
-import { type Policy, resolvePolicy } from "./policy.ts";
+import { resolvePolicy } from "./policy.ts";
 import { readUpdates, type Updates, unaryUpdates } from "./updates.ts";
 import { type Workflow, workflowName } from "./workflow.ts";
 
@@ -29,80 +33,79 @@ export interface WorkflowSources {
   readonly services: readonly DescService[];
   /** What the operator overrides of a workflow's policy, by its name; naming a method makes it a workflow. */
   readonly overrides: Readonly<Record<string, WorkflowPolicy>>;
-  /** All types that rules may use: extensions above all. */
+  /** All types that validation rules may use: extensions above all. */
   readonly types: Registry;
 }
 
 /**
  * The workflows of the services, by name: methods with the option `(retake.v1.workflow)`, and those that the operator
- * names.
- *
- * @throws ContractError with everything that is wrong with any of them
+ * names. Adds everything that is wrong with any of them to the problems; with problems, what it returns is incomplete.
  */
-export function readWorkflows(
-  services: readonly DescService[],
-  overrides: Readonly<Record<string, WorkflowPolicy>> = {},
-  types: Registry = createRegistry(...services.map(({ file }) => file)),
-): ReadonlyMap<string, Workflow> {
-  const problems: ContractProblem[] = [];
-  const workflows = findWorkflows({ services, overrides, types }, problems);
-  if (problems.length > 0) throw new ContractError(problems);
+export function readWorkflows(sources: WorkflowSources, problems: ContractProblem[]): ReadonlyMap<string, Workflow> {
+  const methods = methodsByName(sources.services);
+  const declarations = readDeclarations(methods, sources, problems);
+  const requests = new Set([...methods.values()].map(({ input }) => input));
+  const fieldsReported = new Set<DescField>();
+  const workflows = new Map<string, Workflow>();
+  const fallbacks = new Map<string, readonly string[]>();
+  for (const { name, method, declared } of declarations) {
+    for (const { field, message } of requestProblems(method.input, requests)) {
+      if (!fieldsReported.has(field)) problems.push({ where: name, message: `${field} ${message}` });
+      fieldsReported.add(field);
+    }
+    const updates = readResponse(method, problems);
+    fallbacks.set(name, declared?.fallbacks ?? []);
+    if (declared === undefined) continue;
+    const workflow = updates && createWorkflow(method, declared, updates);
+    problems.push(...policyProblems(name, resolvePolicy(declared)));
+    if (workflow !== undefined) workflows.set(name, workflow);
+  }
+  problems.push(...fallbackProblems(fallbacks, new Set(methods.keys())));
+  problems.push(...ruleProblems(new Set(declarations.map(({ method }) => method.input)), sources.types));
   return workflows;
 }
 
-/** The same, adding to the problems. What it returns is complete only if there are none. */
-export function findWorkflows(sources: WorkflowSources, problems: ContractProblem[]): ReadonlyMap<string, Workflow> {
-  const { services, overrides } = sources;
-  const methods = new Map(
-    services.flatMap((service) => service.methods.map((method) => [workflowName(method), method])),
-  );
-  const workflows = new Map<string, Workflow>();
-  for (const [name, method] of [...methods].sort(([a], [b]) => (a < b ? -1 : 1))) {
+function methodsByName(services: readonly DescService[]): ReadonlyMap<string, DescMethod> {
+  const methods = services.flatMap((service) => service.methods);
+  return new Map(methods.map((method) => [workflowName(method), method] as const).sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+interface Declaration {
+  readonly name: string;
+  readonly method: DescMethod;
+  /** Absent when it breaks its rules. */
+  readonly declared?: WorkflowPolicy;
+}
+
+function readDeclarations(
+  methods: ReadonlyMap<string, DescMethod>,
+  { services, overrides }: WorkflowSources,
+  problems: ContractProblem[],
+): readonly Declaration[] {
+  const declarations: Declaration[] = [];
+  for (const [name, method] of methods) {
     const override = Object.hasOwn(overrides, name) ? overrides[name] : undefined;
     if (!hasOption(method, workflowOption) && override === undefined) continue;
-    const workflow = readWorkflow(method, override, problems);
-    if (workflow !== undefined) workflows.set(name, workflow);
+    const broken = declarationProblems(method, override);
+    problems.push(...broken);
+    const declared = broken.length === 0 ? mergePolicy(getOption(method, workflowOption), override) : undefined;
+    declarations.push({ name, method, ...(declared && { declared }) });
   }
   for (const name of Object.keys(overrides)) {
     if (methods.has(name)) continue;
-    const message = `is configured, but no contract has such a method.${suggestion(name, methods.keys())}`;
+    const message = `is configured under \`workflows\`, but no contract has it.${suggestion(name, methods.keys())}`;
     problems.push({ where: name, message });
   }
-  return workflows;
+  for (const service of services) {
+    if (declarations.some(({ method }) => method.parent === service)) continue;
+    const message = "has no workflow: give a method the option (retake.v1.workflow), or name it under `workflows`";
+    problems.push({ where: service.typeName, message });
+  }
+  return declarations;
 }
 
-function readWorkflow(
-  method: DescMethod,
-  override: WorkflowPolicy | undefined,
-  problems: ContractProblem[],
-): Workflow | undefined {
-  const name = workflowName(method);
-  const declared = mergePolicy(getOption(method, workflowOption), override);
-  const updates = updatesOf(method, problems);
-  const policy = policyOf(name, declared, problems);
-  if (updates === undefined || policy === undefined) return undefined;
-  const [keyField] = keyFields(method.input);
-  return {
-    name,
-    service: method.parent,
-    method: method as unknown as DescMethodUnary | DescMethodServerStreaming,
-    input: method.input,
-    output: method.output,
-    streaming: method.methodKind === "server_streaming",
-    policy,
-    declared,
-    policyRevision: revisionOf(declared),
-    contractSha256: contractSha256({ service: method.parent }),
-    ...(keyField && { keyField }),
-    updates,
-  };
-}
-
-function policyOf(_name: string, declared: WorkflowPolicy, _problems: ContractProblem[]): Policy | undefined {
-  return resolvePolicy(create(WorkflowPolicySchema, declared));
-}
-
-function updatesOf(method: DescMethod, problems: ContractProblem[]): Updates | undefined {
+function readResponse(method: DescMethod, problems: ContractProblem[]): Updates | undefined {
+  const where = workflowName(method);
   switch (method.methodKind) {
     case "unary":
       return unaryUpdates;
@@ -110,18 +113,32 @@ function updatesOf(method: DescMethod, problems: ContractProblem[]): Updates | u
       const updates = readUpdates(method.output);
       if (!("problems" in updates)) return updates;
       for (const { field, message } of updates.problems) {
-        const where = field === undefined ? workflowName(method) : `${workflowName(method)}: ${field}`;
-        problems.push({ where, message });
+        problems.push({ where, message: field === undefined ? message : `${field} ${message}` });
       }
       return undefined;
     }
     default:
-      problems.push({
-        where: workflowName(method),
-        message: "streams its requests. A workflow takes one request: make it unary or server-streaming",
-      });
+      problems.push({ where, message: "streams its requests. Make it unary or server-streaming: a run has one input" });
       return undefined;
   }
+}
+
+function createWorkflow(method: DescMethod, declared: WorkflowPolicy, updates: Updates): Workflow {
+  const [keyField] = keyFields(method.input);
+  return {
+    name: workflowName(method),
+    service: method.parent,
+    method: method as DescMethod & (DescMethodUnary<DescMessage> | DescMethodServerStreaming<DescMessage>),
+    input: method.input,
+    output: method.output,
+    streaming: method.methodKind === "server_streaming",
+    policy: resolvePolicy(declared),
+    declared,
+    policyRevision: revisionOf(declared),
+    contractSha256: contractSha256({ service: method.parent }),
+    ...(keyField && { keyField }),
+    updates,
+  };
 }
 
 const revisionBytes = 8;

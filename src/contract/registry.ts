@@ -2,7 +2,7 @@ import { createRegistry, type DescFile, type DescMessage, type DescService, type
 import type { WorkflowPolicy } from "../../gen/retake/v1/options_pb.js";
 import { collectFiles } from "./collect-files.ts";
 import { ContractError, type ContractProblem } from "./contract-error.ts";
-import { findWorkflows } from "./read-workflows.ts";
+import { readWorkflows } from "./read-workflows.ts";
 import type { Workflow } from "./workflow.ts";
 
 /** What a server executes and shows. */
@@ -72,7 +72,7 @@ function read({ services: contracts, ownServices = [], overrides = {} }: Contrac
   const services = byName([...ownServices, ...contracts], problems);
   const files = collectFiles([...ownServices, ...contracts], problems);
   const types = createRegistry(...files.values());
-  const workflows = findWorkflows({ services: contracts, overrides, types }, problems);
+  const workflows = readWorkflows({ services: contracts, overrides, types }, problems);
   if (problems.length > 0) throw new ContractError(problems);
   return { workflows, services, files, types };
 }

@@ -9,8 +9,9 @@ import {
   type Message,
 } from "@bufbuild/protobuf";
 import { FeatureSet_FieldPresence } from "@bufbuild/protobuf/wkt";
-import { UpdateKeep, update } from "../../gen/retake/v1/options_pb.js";
+import { UpdateKeep, UpdateOptionsSchema, update } from "../../gen/retake/v1/options_pb.js";
 import { type Progress, ProgressSchema } from "../../gen/retake/v1/run_pb.js";
+import { ruleViolations } from "./rule-violations.ts";
 
 /** What one message of a response stream is. A message that sets any update is no result. */
 export type ResponsePart =
@@ -44,7 +45,7 @@ export const unaryUpdates: Updates = {
  */
 export function readUpdates(output: DescMessage): Updates | { readonly problems: readonly UpdateProblem[] } {
   const marks = output.fields.flatMap((field) => markOf(field) ?? []);
-  const problems = [...presenceProblems(marks), ...resultProblems(output, marks)];
+  const problems = [...optionProblems(marks), ...presenceProblems(marks), ...resultProblems(output, marks)];
   return problems.length > 0 ? { problems } : compile(output, marks);
 }
 
@@ -67,6 +68,15 @@ function markOf(field: DescField): Mark | undefined {
   if (!hasOption(field, update)) return carriesProgress ? { field, kind: "progress", carriesProgress } : undefined;
   if (getOption(field, update).keep === UpdateKeep.ALL) return { field, kind: "all", carriesProgress };
   return { field, kind: carriesProgress ? "progress" : "latest", carriesProgress };
+}
+
+function optionProblems(marks: readonly Mark[]): UpdateProblem[] {
+  return marks.flatMap(({ field }) =>
+    ruleViolations(UpdateOptionsSchema, getOption(field, update)).map((violation) => ({
+      field,
+      message: `option (retake.v1.update): ${violation}`,
+    })),
+  );
 }
 
 function presenceProblems(marks: readonly Mark[]): UpdateProblem[] {

@@ -1,0 +1,38 @@
+import { type DescMethod, getOption } from "@bufbuild/protobuf";
+import {
+  type WorkflowPolicy,
+  WorkflowPolicySchema,
+  workflow as workflowOption,
+} from "../../gen/retake/v1/options_pb.js";
+import type { ContractProblem } from "./contract-error.ts";
+import type { Policy } from "./policy.ts";
+import { ruleViolations } from "./rule-violations.ts";
+import { workflowName } from "./workflow.ts";
+
+/** What is wrong with the policy that a contract declares, or with what the operator overrides of it. */
+export function declarationProblems(method: DescMethod, override: WorkflowPolicy | undefined): ContractProblem[] {
+  const where = workflowName(method);
+  const option = ruleViolations(WorkflowPolicySchema, getOption(method, workflowOption));
+  const overridden = override === undefined ? [] : ruleViolations(WorkflowPolicySchema, override);
+  return [
+    ...option.map((violation) => ({ where, message: `option (retake.v1.workflow): ${violation}` })),
+    ...overridden.map((violation) => ({ where, message: `the operator's override: ${violation}` })),
+  ];
+}
+
+/** What does not fit together in a policy whose values are each in range. */
+export function policyProblems(where: string, { retry }: Policy): ContractProblem[] {
+  if (retry === undefined || retry.initialBackoffMs <= retry.maxBackoffMs) return [];
+  return [
+    {
+      where,
+      message:
+        `retry.initial_backoff: ${seconds(retry.initialBackoffMs)} is longer than retry.max_backoff, ` +
+        `${seconds(retry.maxBackoffMs)}; lower it, or raise retry.max_backoff`,
+    },
+  ];
+}
+
+function seconds(ms: number): string {
+  return `${ms / 1_000} s`;
+}
