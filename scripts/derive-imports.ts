@@ -1,4 +1,4 @@
-import { copyFile, mkdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
@@ -17,18 +17,25 @@ const copied = {
 };
 
 /**
- * Writes every import of our contracts that no package offers to buf as a file, below `directory`. protovalidate comes
- * as the descriptor in its package, so that what we compile against is what we run with.
+ * Writes every import of our contracts that no package offers to buf as a file, below `directory`, and leaves nothing
+ * else there. protovalidate comes as the descriptor in its package, so that what we compile against is what we run
+ * with. Files that are right already are not touched: another process may be compiling them.
  */
 export async function deriveImports(directory: string): Promise<void> {
-  await rm(directory, { recursive: true, force: true });
-  const path = async (name: string): Promise<string> => {
+  const sources = new Map([["buf/validate/validate.proto", printProto(file_buf_validate_validate)]]);
+  for (const [name, source] of Object.entries(copied)) {
+    sources.set(name, await readFile(join(packages, source), "utf8"));
+  }
+  for (const [name, source] of sources) {
     const file = join(directory, name);
+    if ((await readFile(file, "utf8").catch(() => undefined)) === source) continue;
     await mkdir(dirname(file), { recursive: true });
-    return file;
-  };
-  for (const [name, source] of Object.entries(copied)) await copyFile(join(packages, source), await path(name));
-  await writeFile(await path("buf/validate/validate.proto"), printProto(file_buf_validate_validate));
+    await writeFile(file, source);
+  }
+  for (const entry of await readdir(directory, { recursive: true, withFileTypes: true })) {
+    const file = join(entry.parentPath, entry.name);
+    if (entry.isFile() && !sources.has(file.slice(directory.length + 1))) await rm(file);
+  }
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

@@ -1,85 +1,64 @@
 // npm run generate: compiles the contracts. With --check it writes nothing and fails when the committed code is stale.
-import { execFile } from "node:child_process";
-import { access, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
-import { promisify } from "node:util";
+import { buf, buildDirectory, root } from "./buf.ts";
 import { deriveImports } from "./derive-imports.ts";
 
-const root = join(import.meta.dirname, "..");
-
-/** Each template of buf, the protos it compiles and the folder it owns. */
+/** Each template of buf, and the folder that it alone fills. */
 const outputs = [
-  { template: "buf.gen.yaml", protos: "proto", folder: "gen" },
-  { template: "buf.gen.example.yaml", protos: "examples/video/proto", folder: "examples/video/gen" },
-  { template: "buf.gen.test.yaml", protos: "test/proto", folder: "test/gen" },
+  { template: "buf.gen.yaml", folder: "gen" },
+  { template: "buf.gen.example.yaml", folder: "examples/video/gen" },
+  { template: "buf.gen.test.yaml", folder: "test/gen" },
 ];
 
 const check = process.argv.includes("--check");
-await deriveImports(join(root, "build", "imports"));
-const generated = await mkdtemp(join(root, "build", "generated-"));
+await deriveImports(join(buildDirectory, "imports"));
+const generated = await mkdtemp(join(buildDirectory, "generated-"));
 try {
-  let stale = 0;
-  for (const { template, protos, folder } of outputs) {
-    if (!(await exists(join(root, protos)))) continue;
-    await buf("generate", "--template", template, "--output", generated);
-    stale += await update(join(generated, folder), join(root, folder));
+  const stale: string[] = [];
+  for (const { template, folder } of outputs) {
+    if (!(await buf("generate", "--template", template, "--output", generated))) process.exit(1);
+    stale.push(...(await update(join(generated, folder), join(root, folder))));
   }
-  if (check && stale > 0) {
-    console.error(`${stale} generated files are not what the contracts say. Run: npm run generate`);
+  if (check && stale.length > 0) {
+    console.error("Generated code is not what the contracts say. Run `npm run generate` and commit what it changes.");
     process.exitCode = 1;
   }
 } finally {
   await rm(generated, { recursive: true, force: true });
 }
 
-async function buf(...args: string[]): Promise<void> {
-  const file = join(root, "node_modules", ".bin", "buf");
-  try {
-    await promisify(execFile)(file, args, { cwd: root });
-  } catch (error) {
-    const { stdout, stderr } = error as { stdout?: string; stderr?: string };
-    console.error(`${stdout ?? ""}${stderr ?? ""}buf ${args.join(" ")} failed`);
-    process.exit(1);
-  }
-}
-
-/** Makes `target` equal to `source` and reports each file that was not; only reports with --check. */
-async function update(source: string, target: string): Promise<number> {
+/** Makes `target` equal to `source`, or only looks with --check, and names each file that differs. */
+async function update(source: string, target: string): Promise<string[]> {
   const wanted = await filesBelow(source);
   const present = await filesBelow(target);
-  let stale = 0;
-  for (const file of new Set([...wanted, ...present])) {
-    const content = wanted.has(file) ? await readFile(join(source, file), "utf8") : undefined;
-    const current = present.has(file) ? await readFile(join(target, file), "utf8") : undefined;
-    if (content === current) continue;
-    stale += 1;
-    console.log(`${verb(content, current)} ${relative(root, join(target, file))}`);
+  const stale: string[] = [];
+  for (const file of new Set([...wanted.keys(), ...present.keys()])) {
+    const content = wanted.get(file);
+    if (content === present.get(file)) continue;
+    const path = join(target, file);
+    console.log(
+      `${content === undefined ? "left over" : present.has(file) ? "changed" : "new"}: ${relative(root, path)}`,
+    );
+    stale.push(path);
     if (check) continue;
-    if (content === undefined) await rm(join(target, file));
+    if (content === undefined) await rm(path);
     else {
-      await mkdir(dirname(join(target, file)), { recursive: true });
-      await writeFile(join(target, file), content);
+      await mkdir(dirname(path), { recursive: true });
+      await writeFile(path, content);
     }
   }
   return stale;
 }
 
-function verb(wanted: string | undefined, current: string | undefined): string {
-  if (wanted === undefined) return "left over:";
-  return current === undefined ? "new:" : "changed:";
-}
-
-async function filesBelow(directory: string): Promise<Set<string>> {
-  if (!(await exists(directory))) return new Set();
-  const entries = await readdir(directory, { recursive: true, withFileTypes: true });
-  return new Set(
-    entries.filter((entry) => entry.isFile()).map((entry) => relative(directory, join(entry.parentPath, entry.name))),
-  );
-}
-
-async function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
+/** The content of all files below a folder, by their path within it; none when there is no folder. */
+async function filesBelow(directory: string): Promise<Map<string, string>> {
+  await mkdir(directory, { recursive: true });
+  const files = new Map<string, string>();
+  for (const entry of await readdir(directory, { recursive: true, withFileTypes: true })) {
+    if (!entry.isFile()) continue;
+    const path = join(entry.parentPath, entry.name);
+    files.set(relative(directory, path), await readFile(path, "utf8"));
+  }
+  return files;
 }

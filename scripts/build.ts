@@ -1,0 +1,47 @@
+// npm run build: compiles src/ into dist/ and proves that everything package.json promises is there and loads.
+import { execFile, spawnSync } from "node:child_process";
+import { chmod, readFile, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { root } from "./buf.ts";
+
+interface Manifest {
+  readonly name: string;
+  readonly bin: Readonly<Record<string, string>>;
+  readonly exports: Readonly<Record<string, string | Readonly<Record<string, string>>>>;
+}
+
+await rm(join(root, "dist"), { recursive: true, force: true });
+const compiler = spawnSync(join(root, "node_modules", ".bin", "tsc"), ["--project", "tsconfig.build.json"], {
+  cwd: root,
+  stdio: "inherit",
+});
+if (compiler.status !== 0) process.exit(1);
+
+const { name, bin, exports } = JSON.parse(await readFile(join(root, "package.json"), "utf8")) as Manifest;
+for (const path of Object.values(bin)) {
+  const file = join(root, path);
+  const source = await readFile(file, "utf8");
+  if (!source.startsWith("#!/usr/bin/env node\n")) fail(`${path} does not start with #!/usr/bin/env node`);
+  await chmod(file, 0o755);
+}
+for (const [subpath, target] of Object.entries(exports)) {
+  if (typeof target === "string") continue;
+  if (target["types"] !== undefined) await readFile(join(root, target["types"]));
+  await load(`${name}${subpath.slice(1)}`);
+}
+
+/** Imports as a user does: by name, without the condition that leads to the sources. */
+async function load(specifier: string): Promise<void> {
+  const script = `await import(${JSON.stringify(specifier)})`;
+  try {
+    await promisify(execFile)(process.execPath, ["--input-type=module", "--eval", script], { cwd: root });
+  } catch (error) {
+    fail(`${specifier} does not load from dist/: ${(error as { stderr?: string }).stderr ?? error}`);
+  }
+}
+
+function fail(message: string): never {
+  console.error(message);
+  process.exit(1);
+}
