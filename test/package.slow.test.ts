@@ -1,0 +1,65 @@
+import { execFile } from "node:child_process";
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+
+const run = promisify(execFile);
+const root = join(import.meta.dirname, "..");
+
+interface Manifest {
+  readonly bin: Readonly<Record<string, string>>;
+  readonly dependencies: Readonly<Record<string, string>>;
+  readonly exports: Readonly<Record<string, string | Readonly<Record<string, string>>>>;
+}
+
+describe("the package, installed with nothing but its dependencies", () => {
+  let project: string;
+  let installed: string;
+  let manifest: Manifest;
+
+  beforeAll(async () => {
+    project = await mkdtemp(join(tmpdir(), "retake-package-"));
+    installed = join(project, "node_modules", "retake");
+    await mkdir(installed, { recursive: true });
+    await run("npm", ["pack", "--silent", "--pack-destination", project], { cwd: root });
+    const [tarball = ""] = (await readdir(project)).filter((file) => file.endsWith(".tgz"));
+    await run("tar", ["-xzf", join(project, tarball), "--strip-components=1", "-C", installed]);
+    manifest = JSON.parse(await readFile(join(installed, "package.json"), "utf8")) as Manifest;
+    for (const name of Object.keys(manifest.dependencies)) {
+      const link = join(project, "node_modules", name);
+      await mkdir(dirname(link), { recursive: true });
+      await symlink(join(root, "node_modules", name), link);
+    }
+    await writeFile(join(project, "package.json"), '{ "type": "module" }');
+  });
+
+  afterAll(() => rm(project, { recursive: true, force: true }));
+
+  const entries = () =>
+    Object.entries(manifest.exports)
+      .filter(([, target]) => typeof target !== "string")
+      .map(([subpath]) => `retake${subpath.slice(1)}`);
+
+  it("loads every entry point", async () => {
+    expect(entries()).toContain("retake/client");
+    const script = entries()
+      .map((entry) => `await import("${entry}");`)
+      .join("\n");
+    await run(process.execPath, ["--input-type=module", "--eval", script], { cwd: project });
+  });
+
+  it("brings types for every entry point, strictly checked", async () => {
+    const uses = entries().map((entry, index) => `import * as entry${index} from "${entry}"; void entry${index};`);
+    const generated = 'import { RunSchema } from "retake/gen/retake/v1/run_pb.js"; void RunSchema;';
+    await writeFile(join(project, "use.ts"), [...uses, generated].join("\n"));
+    const options = ["--strict", "--noEmit", "--skipLibCheck", "--module", "nodenext", "--target", "es2024"];
+    await run(join(root, "node_modules", ".bin", "tsc"), [...options, "use.ts"], { cwd: project });
+  });
+
+  it("starts its program", async () => {
+    const { stdout } = await run(process.execPath, [join(installed, manifest.bin["retake"] ?? ""), "--help"]);
+    expect(stdout).toContain("retake");
+  });
+});
