@@ -2,6 +2,7 @@ export { incompatibilities } from "./compatibility.ts";
 export { ContractError, type ContractProblem } from "./contract-error.ts";
 export { contractSet, contractSha256 } from "./contract-set.ts";
 export { fileBytes } from "./files.ts";
+export { hasRules } from "./has-rules.ts";
 export { mergePolicy } from "./merge-policy.ts";
 export type { Policy } from "./policy.ts";
 export { type ContractRegistry, type Contracts, createContractRegistry } from "./registry.ts";

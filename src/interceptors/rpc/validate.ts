@@ -1,0 +1,117 @@
+import { create, type DescMessage, type Message, toBinary } from "@bufbuild/protobuf";
+import { pathToString } from "@bufbuild/protobuf/reflect";
+import { createValidator, type Validator, type Violation } from "@bufbuild/protovalidate";
+import { Code, ConnectError, type Interceptor, type StreamRequest } from "@connectrpc/connect";
+import {
+  type BadRequest_FieldViolation,
+  BadRequest_FieldViolationSchema,
+  BadRequestSchema,
+} from "../../../gen/google/rpc/error_details_pb.js";
+import { type ContractRegistry, hasRules } from "../../contract/index.ts";
+
+/** Validates messages by the rules of their contracts, always those of the live registry. */
+export interface RequestValidator {
+  /**
+   * @throws ConnectError INVALID_ARGUMENT with every violation in a `google.rpc.BadRequest`; INTERNAL when a rule
+   * cannot be applied to the message, which is the contract's fault and not the caller's
+   */
+  validate(schema: DescMessage, message: Message): void;
+}
+
+/** Compiles the rules of a type when it first meets the type; `createContractRegistry` has seen that they compile. */
+export function createRequestValidator(contracts: Pick<ContractRegistry, "registry" | "revision">): RequestValidator {
+  let validator: Validator | undefined;
+  let revision = 0;
+  return {
+    validate(schema, message) {
+      if (!hasRules(schema)) return;
+      // A validator copies its registry: after a replacement it would not know new types and predefined rules.
+      if (validator === undefined || revision !== contracts.revision) {
+        revision = contracts.revision;
+        validator = createValidator({ registry: contracts.registry });
+      }
+      const checked = validator.validate(schema, message as never);
+      if (checked.kind === "invalid") throw invalidArgument(schema, checked.violations);
+      if (checked.kind === "error") throw notApplicable(schema, checked.error);
+    },
+  };
+}
+
+/** Validates each request message, a unary one before the call and streamed ones as they come. */
+export function validateRequests(validator: RequestValidator): Interceptor {
+  return (next) => (request) => {
+    const { input } = request.method;
+    if (!hasRules(input)) return next(request);
+    if (request.stream) return next(withMessages(request, validated(validator, input, request.message)));
+    try {
+      validator.validate(input, request.message);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    return next(request);
+  };
+}
+
+/** Copies the request's getters instead of calling them: headers, signal and context values are built when asked for. */
+function withMessages(request: StreamRequest, message: StreamRequest["message"]): StreamRequest {
+  const properties = { ...Object.getOwnPropertyDescriptors(request), message: { value: message, enumerable: true } };
+  return Object.defineProperties({}, properties) as StreamRequest;
+}
+
+async function* validated<T extends Message>(
+  validator: RequestValidator,
+  schema: DescMessage,
+  messages: AsyncIterable<T>,
+): AsyncIterable<T> {
+  for await (const message of messages) {
+    validator.validate(schema, message);
+    yield message;
+  }
+}
+
+/** Details travel as metadata, of which some clients take 8 KiB in all. */
+const longestDetailsBytes = 4096;
+
+/** A map's keys, and thereby paths, are as long as the caller likes. */
+const longestField = 256;
+
+/** What people read in a terminal. */
+const violationsInMessage = 5;
+
+function invalidArgument(schema: DescMessage, violations: readonly Violation[]): ConnectError {
+  const all = violations.map(fieldViolation);
+  const shown = all
+    .slice(0, violationsInMessage)
+    .map(({ field, description }) => `${field}${field && ": "}${description}`);
+  const more = all.length > shown.length ? `; and ${all.length - shown.length} more` : "";
+  return new ConnectError(`invalid ${schema.typeName}: ${shown.join("; ")}${more}`, Code.InvalidArgument, undefined, [
+    { desc: BadRequestSchema, value: create(BadRequestSchema, { fieldViolations: thatFit(all) }) },
+  ]);
+}
+
+function fieldViolation({ field, message, ruleId, forKey }: Violation): BadRequest_FieldViolation {
+  const path = pathToString(field);
+  return create(BadRequest_FieldViolationSchema, {
+    field: path.length > longestField ? `${path.slice(0, longestField).toWellFormed()}…` : path,
+    description: forKey ? `the key ${message}` : message,
+    reason: ruleId,
+  });
+}
+
+function thatFit(violations: readonly BadRequest_FieldViolation[]): BadRequest_FieldViolation[] {
+  const fitting: BadRequest_FieldViolation[] = [];
+  let bytes = 0;
+  for (const violation of violations) {
+    bytes += toBinary(BadRequest_FieldViolationSchema, violation).length;
+    if (bytes > longestDetailsBytes) break;
+    fitting.push(violation);
+  }
+  const left = violations.length - fitting.length;
+  if (left === 0) return fitting;
+  return [...fitting, create(BadRequest_FieldViolationSchema, { description: `and ${left} more violations` })];
+}
+
+function notApplicable(schema: DescMessage, cause: Error): ConnectError {
+  const message = `a validation rule of ${schema.typeName} cannot be applied to this request: ${cause.message}`;
+  return new ConnectError(message, Code.Internal, undefined, undefined, cause);
+}
