@@ -1,0 +1,103 @@
+import { createServer, type Socket } from "node:net";
+import { type Server, ServerCredentials } from "@grpc/grpc-js";
+import { interceptLongTimeouts } from "./long-timeouts.ts";
+
+/** Where and how a grpc-js server listens. */
+export interface GrpcListenOptions {
+  /** Address or host name to bind. */
+  readonly host: string;
+  /** 0 lets the system choose. */
+  readonly port: number;
+  /** Plain text by default. */
+  readonly credentials?: ServerCredentials;
+  /** Connections above this number are closed at once. Unlimited by default. */
+  readonly maxConnections?: number;
+}
+
+/** A listening port of a grpc-js server. */
+export interface GrpcListener {
+  readonly host: string;
+  /** The port that is bound, also when 0 was asked for. */
+  readonly port: number;
+  /** The number of open connections. */
+  readonly connections: number;
+  /**
+   * Stops accepting connections and tells clients to go away; calls under way go on. Resolves when the last connection
+   * has closed.
+   */
+  close(): Promise<void>;
+  /** Cuts every connection at once; callers see Unavailable, which they may retry. Resolves when all have closed. */
+  destroy(): Promise<void>;
+}
+
+/**
+ * Listens with a socket of our own and injects its connections into the grpc-js server, because grpc-js can neither
+ * limit their number nor tell why a port could not be bound. Rejects, naming address and cause, with the system's
+ * `code` (EADDRINUSE, EACCES) kept. While it listens, deadlines above 24.8 days work too.
+ */
+export async function listenGrpc(server: Server, options: GrpcListenOptions): Promise<GrpcListener> {
+  const { host, port, credentials = ServerCredentials.createInsecure(), maxConnections } = options;
+  const sockets = new Set<Socket>();
+  const netServer = createServer({ noDelay: true });
+  if (maxConnections !== undefined) {
+    netServer.maxConnections = maxConnections;
+  }
+  await new Promise<void>((resolve, reject) => {
+    const onError = (error: NodeJS.ErrnoException): void => reject(listenError(error, host, port));
+    netServer.once("error", onError);
+    netServer.listen({ host, port }, () => {
+      netServer.off("error", onError);
+      resolve();
+    });
+  });
+
+  const injector = server.createConnectionInjector(credentials);
+  const restoreTimeouts = interceptLongTimeouts();
+  netServer.on("connection", (socket) => {
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+    // A connection that breaks before or outside of its HTTP/2 session has no one else to tell.
+    socket.on("error", () => undefined);
+    injector.injectConnection(socket);
+  });
+
+  let closing: Promise<void> | undefined;
+  const close = (): Promise<void> => {
+    closing ??= new Promise<void>((resolve) => {
+      netServer.close(() => {
+        restoreTimeouts();
+        resolve();
+      });
+      injector.destroy();
+    });
+    return closing;
+  };
+  const address = netServer.address();
+  return {
+    host,
+    port: typeof address === "object" && address !== null ? address.port : port,
+    get connections() {
+      return sockets.size;
+    },
+    close,
+    destroy() {
+      const closed = close();
+      for (const socket of sockets) {
+        socket.destroy();
+      }
+      return closed;
+    },
+  };
+}
+
+function listenError(error: NodeJS.ErrnoException, host: string, port: number): Error {
+  const where = `${host}:${port}`;
+  const hints: Readonly<Record<string, string>> = {
+    EADDRINUSE: "the port is in use: stop what listens there, or choose another port",
+    EACCES: "permission denied: choose a port above 1023, or grant the permission",
+    EADDRNOTAVAIL: "this machine has no such address: choose one of its own, or 0.0.0.0 for all",
+    ENOTFOUND: "the host name is unknown",
+  };
+  const hint = hints[error.code ?? ""] ?? error.message;
+  return Object.assign(new Error(`cannot listen on ${where}: ${hint}`, { cause: error }), { code: error.code });
+}

@@ -1,0 +1,138 @@
+import { Code, ConnectError, type ContextValues, createContextValues } from "@connectrpc/connect";
+import { Metadata, type ServerUnaryCall, type StatusObject } from "@grpc/grpc-js";
+import { systemClock } from "../clock.ts";
+import { flushHeadersKey, type Peer, peerKey } from "./context-keys.ts";
+import { longTimeoutHeader, parseGrpcTimeout } from "./long-timeouts.ts";
+import { checkMetadataSize, headersFromMetadata, metadataFromHeaders } from "./metadata.ts";
+import { ServerCall } from "./server-call.ts";
+import { statusFromThrown } from "./status.ts";
+
+/** What the four kinds of call of grpc-js have in common. */
+export type GrpcSurface = Pick<
+  ServerUnaryCall<Buffer, Buffer>,
+  "cancelled" | "metadata" | "getPeer" | "sendMetadata" | "getDeadline" | "getPath" | "getHost" | "getAuthContext"
+> & { once(event: "cancelled", listener: () => void): unknown };
+
+/** grpc-js's timer and its deadline can disagree by this much. */
+const timerSlackMs = 5;
+
+/** A call that came in through a grpc-js server. */
+export class GrpcServerCall extends ServerCall {
+  readonly protocolName = "grpc";
+  readonly #surface: GrpcSurface;
+  readonly #metadataMaxBytes: number;
+  readonly #flushable: boolean;
+  #headersSent = false;
+  #watching = false;
+  #longDeadline = Number.POSITIVE_INFINITY;
+
+  /** `flushable` tells whether headers may leave before the first message. */
+  constructor(surface: GrpcSurface, metadataMaxBytes: number, flushable: boolean) {
+    super();
+    this.#surface = surface;
+    this.#metadataMaxBytes = metadataMaxBytes;
+    this.#flushable = flushable;
+    const longTimeout = surface.metadata.get(longTimeoutHeader)[0];
+    if (longTimeout !== undefined) {
+      surface.metadata.remove(longTimeoutHeader);
+      this.#longDeadline = systemClock.now() + (parseGrpcTimeout(longTimeout.toString()) ?? Number.POSITIVE_INFINITY);
+    }
+  }
+
+  get url(): string {
+    return `http://${this.#surface.getHost() ?? "localhost"}${this.#surface.getPath()}`;
+  }
+
+  timeoutMs(): number | undefined {
+    // The machine's clock, whatever the rest of the program runs on: grpc-js reckons deadlines by it.
+    const deadline = Math.min(this.#longDeadline, Number(this.#surface.getDeadline()));
+    return deadline === Number.POSITIVE_INFINITY ? undefined : deadline - systemClock.now();
+  }
+
+  /** Throws a ConnectError when the caller sends more metadata than it may: grpc-js only advertises a limit. */
+  checkRequestMetadata(): void {
+    checkMetadataSize(this.#surface.metadata, this.#metadataMaxBytes, "request metadata");
+  }
+
+  get headersSent(): boolean {
+    return this.#headersSent;
+  }
+
+  /** Sends headers, once. Throws a ConnectError, having sent nothing, when gRPC cannot carry them. */
+  sendHeaders(headers: Headers | undefined): void {
+    if (!this.#headersSent) {
+      const metadata = this.#outgoing(headers, "response headers");
+      this.#headersSent = true;
+      this.#surface.sendMetadata(metadata ?? new Metadata());
+    }
+  }
+
+  /** The trailers as metadata, undefined when there are none. Throws a ConnectError when gRPC cannot carry them. */
+  trailerMetadata(trailer: Headers | undefined): Metadata | undefined {
+    return this.#outgoing(trailer, "response trailers");
+  }
+
+  /** The status for what an implementation or interceptor threw. Never throws. */
+  failure(thrown: unknown): StatusObject {
+    const headers = this.#headersSent ? [this.touchedTrailer] : [this.touchedHeader, this.touchedTrailer];
+    return statusFromThrown(thrown, headers, this.#metadataMaxBytes);
+  }
+
+  #outgoing(headers: Headers | undefined, what: string): Metadata | undefined {
+    if (headers === undefined) {
+      return undefined;
+    }
+    const metadata = metadataFromHeaders(headers, Code.Internal);
+    checkMetadataSize(metadata, this.#metadataMaxBytes, what);
+    return metadata;
+  }
+
+  protected readHeader(): Headers {
+    return headersFromMetadata(this.#surface.metadata);
+  }
+
+  protected createValues(): ContextValues {
+    const values = createContextValues().set(peerKey, readPeer(this.#surface));
+    if (this.#flushable) {
+      values.set(flushHeadersKey, () => this.sendHeaders(this.responseHeader));
+    }
+    return values;
+  }
+
+  /** grpc-js calls it cancelled whenever the call is over, also when it has completed: by then end() has been called. */
+  watch(): void {
+    if (this.#watching) {
+      return;
+    }
+    this.#watching = true;
+    if (this.#surface.cancelled) {
+      this.end(this.#whyCancelled());
+    } else {
+      this.#surface.once("cancelled", () => this.end(this.#whyCancelled()));
+    }
+  }
+
+  #whyCancelled(): ConnectError {
+    const timeoutMs = this.timeoutMs();
+    return timeoutMs !== undefined && timeoutMs <= timerSlackMs
+      ? new ConnectError("the call's deadline has passed", Code.DeadlineExceeded)
+      : new ConnectError("the caller has cancelled the call or is gone", Code.Canceled);
+  }
+}
+
+function readPeer(surface: GrpcSurface): Peer {
+  // Read now: once the connection is gone, grpc-js does not know it any more.
+  const address = surface.getPeer();
+  let certificate: Peer["certificate"];
+  let known = false;
+  return {
+    address,
+    get certificate() {
+      if (!known) {
+        known = true;
+        certificate = surface.getAuthContext().sslPeerCertificate;
+      }
+      return certificate;
+    },
+  };
+}

@@ -1,0 +1,15 @@
+// Serving Connect implementations on a grpc-js server.
+
+// What every front sets, for implementations and interceptors.
+export { flushHeadersKey, type Peer, peerKey } from "./context-keys.ts";
+export {
+  addConnectService,
+  createGrpcHandlers,
+  type GrpcHandlerOptions,
+  type GrpcHandlers,
+} from "./grpc-handlers.ts";
+export { type GrpcListener, type GrpcListenOptions, listenGrpc } from "./grpc-listener.ts";
+
+// Calling, over a grpc-js channel or in the same process.
+export { createGrpcTransport, type GrpcTransport, type GrpcTransportOptions } from "./grpc-transport.ts";
+export { createInProcessTransport, type InProcessTransportOptions } from "./in-process-transport.ts";

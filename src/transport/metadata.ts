@@ -1,0 +1,119 @@
+import { Code, ConnectError } from "@connectrpc/connect";
+import { Metadata } from "@grpc/grpc-js";
+
+/** What HTTP/2 forbids or the protocol itself writes. Never metadata of an application, so left out in silence. */
+const reserved = new Set([
+  "connection",
+  "content-encoding",
+  "content-length",
+  "content-type",
+  "date",
+  "grpc-accept-encoding",
+  "grpc-encoding",
+  "grpc-message",
+  "grpc-status",
+  "grpc-status-details-bin",
+  "grpc-timeout",
+  "host",
+  "http2-settings",
+  "keep-alive",
+  "proxy-connection",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+]);
+
+const legalName = /^[0-9a-z_.-]+$/;
+const printableAscii = /^[ -~]*$/;
+const base64 = /^[A-Za-z0-9+/]*={0,2}$/;
+
+/** HTTP/2 counts each field with this much overhead (RFC 9113, section 6.5.2). */
+const fieldOverheadBytes = 32;
+
+/** Converts grpc-js metadata to headers; binary values become base64 without padding, as everywhere in Connect. */
+export function headersFromMetadata(metadata: Metadata): Headers {
+  const headers = new Headers();
+  for (const [name, values] of Object.entries(metadata.toJSON())) {
+    for (const value of values) {
+      headers.append(name, typeof value === "string" ? value : encodeBinary(value));
+    }
+  }
+  return headers;
+}
+
+/**
+ * Converts headers to grpc-js metadata, leaving out what belongs to the protocol. Throws a ConnectError with the given
+ * code that names the first header which gRPC cannot carry.
+ */
+export function metadataFromHeaders(headers: Headers, codeWhenIllegal: Code): Metadata {
+  const metadata = new Metadata();
+  for (const [name, value] of headers) {
+    const problem = addHeader(metadata, name, value);
+    if (problem !== undefined) {
+      throw new ConnectError(problem, codeWhenIllegal);
+    }
+  }
+  return metadata;
+}
+
+/** Throws a ResourceExhausted error when metadata is larger than the limit. `what` names it. */
+export function checkMetadataSize(metadata: Metadata, maxBytes: number, what: string): void {
+  const bytes = metadataBytes(metadata);
+  if (bytes > maxBytes) {
+    throw new ConnectError(
+      `the ${what} has ${bytes} bytes, more than the limit of ${maxBytes}`,
+      Code.ResourceExhausted,
+    );
+  }
+}
+
+/** Adds what gRPC can carry of the headers and drops the rest: for errors, which matter more than their metadata. */
+export function addLegalHeaders(metadata: Metadata, headers: Headers): void {
+  for (const [name, value] of headers) {
+    addHeader(metadata, name, value);
+  }
+}
+
+/** Size of metadata in bytes, as HTTP/2 counts a header list: names, values and 32 for each field. */
+export function metadataBytes(metadata: Metadata): number {
+  let total = 0;
+  const fields = metadata.toJSON();
+  for (const name in fields) {
+    for (const value of fields[name] ?? []) {
+      const valueBytes = typeof value === "string" ? value.length : Math.ceil((value.length * 4) / 3);
+      total += name.length + valueBytes + fieldOverheadBytes;
+    }
+  }
+  return total;
+}
+
+function addHeader(metadata: Metadata, name: string, value: string): string | undefined {
+  if (reserved.has(name)) {
+    return undefined;
+  }
+  if (!legalName.test(name)) {
+    return `header name "${name}" is not legal in gRPC metadata: use lower-case letters, digits, "-", "_" and "."`;
+  }
+  if (!name.endsWith("-bin")) {
+    if (!printableAscii.test(value)) {
+      return `header "${name}" holds characters that gRPC metadata cannot carry: use printable ASCII, or send bytes under a name that ends in "-bin"`;
+    }
+    metadata.add(name, value);
+    return undefined;
+  }
+  for (const part of value.split(",")) {
+    const encoded = part.trim();
+    if (!base64.test(encoded)) {
+      return `header "${name}" is not base64, which names that end in "-bin" must hold: use encodeBinaryHeader()`;
+    }
+    metadata.add(name, Buffer.from(encoded, "base64"));
+  }
+  return undefined;
+}
+
+function encodeBinary(value: Buffer): string {
+  const encoded = value.toString("base64");
+  const padding = encoded.indexOf("=");
+  return padding < 0 ? encoded : encoded.slice(0, padding);
+}

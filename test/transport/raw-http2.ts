@@ -1,0 +1,90 @@
+import { once } from "node:events";
+import { connect, type Socket } from "node:net";
+
+const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+const frameTypes = { data: 0, headers: 1, settings: 4, windowUpdate: 8 };
+const endStream = 1;
+const endHeaders = 4;
+const initialWindowSize = 4;
+
+/** A client below HTTP/2 libraries, to do to a server what they would not. */
+export class RawHttp2Connection {
+  readonly socket: Socket;
+  #nextStream = 1;
+
+  private constructor(socket: Socket) {
+    this.socket = socket;
+    socket.on("error", () => undefined);
+  }
+
+  /** Connects and announces how much the server may send, to each stream and in all, without ever being asked again. */
+  static async open(port: number, windowBytes: number): Promise<RawHttp2Connection> {
+    const socket = connect(port, "127.0.0.1");
+    await once(socket, "connect");
+    const connection = new RawHttp2Connection(socket);
+    const setting = Buffer.alloc(6);
+    setting.writeUInt16BE(initialWindowSize, 0);
+    setting.writeUInt32BE(windowBytes, 2);
+    const increment = Buffer.alloc(4);
+    increment.writeUInt32BE(Math.max(1, windowBytes - 65_535));
+    socket.write(
+      Buffer.concat([
+        preface,
+        frame(frameTypes.settings, 0, 0, setting),
+        frame(frameTypes.windowUpdate, 0, 0, increment),
+      ]),
+    );
+    return connection;
+  }
+
+  /** Starts a gRPC call with one empty request message, or with the given bytes as its body. */
+  call(path: string, headers: Record<string, string> = {}, body: Buffer = Buffer.alloc(5)): void {
+    const stream = this.#nextStream;
+    this.#nextStream += 2;
+    const block = Buffer.concat(
+      Object.entries({
+        ":method": "POST",
+        ":scheme": "http",
+        ":path": path,
+        ":authority": "localhost",
+        te: "trailers",
+        "content-type": "application/grpc",
+        ...headers,
+      }).map(([name, value]) => literal(name, value)),
+    );
+    this.socket.write(
+      Buffer.concat([
+        frame(frameTypes.headers, endHeaders, stream, block),
+        frame(frameTypes.data, endStream, stream, body),
+      ]),
+    );
+  }
+}
+
+function frame(type: number, flags: number, stream: number, payload: Buffer): Buffer {
+  const header = Buffer.alloc(9);
+  header.writeUIntBE(payload.length, 0, 3);
+  header.writeUInt8(type, 3);
+  header.writeUInt8(flags, 4);
+  header.writeUInt32BE(stream, 5);
+  return Buffer.concat([header, payload]);
+}
+
+/** A header field as HPACK's literal without indexing, without Huffman coding. */
+function literal(name: string, value: string): Buffer {
+  return Buffer.concat([Buffer.from([0]), text(name), text(value)]);
+}
+
+function text(value: string): Buffer {
+  const bytes = Buffer.from(value, "latin1");
+  if (bytes.length < 127) {
+    return Buffer.concat([Buffer.from([bytes.length]), bytes]);
+  }
+  const length = [127];
+  let rest = bytes.length - 127;
+  for (; rest >= 128; rest >>= 7) {
+    length.push((rest & 127) | 128);
+  }
+  length.push(rest);
+  return Buffer.concat([Buffer.from(length), bytes]);
+}
