@@ -130,7 +130,6 @@ class EmbeddedScheduler implements Scheduler {
       this.#handOutTurns();
     }
     this.#requestTick();
-    this.#setTimer();
   };
 
   /** Whether that was all. */

@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it } from "vitest";
+import type { Clock } from "../../../src/clock.ts";
 import { createEmbeddedScheduler } from "../../../src/runs/embedded/scheduler.ts";
 import type { Scheduler } from "../../../src/runs/ports/scheduler.ts";
 import { createVirtualClock, type VirtualClock } from "../../../src/testing/virtual-clock.ts";
@@ -21,11 +22,11 @@ describe("createEmbeddedScheduler", () => {
     turns = [];
   });
 
-  it("lets I/O in between turns when very many are due at once", async () => {
+  it.each([
+    ["become due at one time", 100],
+    ["are wanted at once", 0],
+  ])("lets I/O in between turns when very many %s", async (_, dueMs) => {
     const count = 10_000;
-    for (let run = 0; run < count; run++) {
-      scheduler.wake(`run ${run}`, 100, 0);
-    }
     let taken = 0;
     let turnsSinceIo = 0;
     let mostTurnsSinceIo = 0;
@@ -41,6 +42,9 @@ describe("createEmbeddedScheduler", () => {
       }
       mostTurnsSinceIo = Math.max(mostTurnsSinceIo, ++turnsSinceIo);
     });
+    for (let run = 0; run < count; run++) {
+      scheduler.wake(`run ${run}`, dueMs, 0);
+    }
     await clock.advance(100);
 
     expect(taken).toBe(count);
@@ -90,12 +94,33 @@ describe("createEmbeddedScheduler", () => {
     expect(turns.length).toBe(51);
   });
 
+  it("leaves its timer alone for wishes that are due later", () => {
+    let timersSet = 0;
+    const counting: Clock = {
+      now: () => clock.now(),
+      monotonic: () => clock.monotonic(),
+      setImmediate: (callback) => clock.setImmediate(callback),
+      setTimeout: (callback, delayMs) => {
+        timersSet++;
+        return clock.setTimeout(callback, delayMs);
+      },
+    };
+    const counted = createEmbeddedScheduler({ clock: counting });
+    counted.start(record);
+    for (let run = 0; run < 100; run++) {
+      counted.wake(`run ${run}`, 1000 + run, 0);
+    }
+
+    expect(timersSet).toBe(1);
+  });
+
   it("keeps no timer once it is stopped", async () => {
     scheduler.start(record);
     scheduler.wake("a", 1000, 0);
     await scheduler.stop();
-    scheduler.wake("b", 1000, 0);
+    expect(clock.pendingTimers).toBe(0);
 
+    scheduler.wake("b", 1000, 0);
     expect(clock.pendingTimers).toBe(0);
   });
 
