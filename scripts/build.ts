@@ -21,14 +21,19 @@ if (compiler.status !== 0) process.exit(1);
 const { name, bin, exports } = JSON.parse(await readFile(join(root, "package.json"), "utf8")) as Manifest;
 for (const path of Object.values(bin)) {
   const file = join(root, path);
-  const source = await readFile(file, "utf8");
+  const source = await promised(path);
   if (!source.startsWith("#!/usr/bin/env node\n")) fail(`${path} does not start with #!/usr/bin/env node`);
   await chmod(file, 0o755);
 }
 for (const [subpath, target] of Object.entries(exports)) {
   if (typeof target === "string") continue;
-  if (target["types"] !== undefined) await readFile(join(root, target["types"]));
+  if (target["types"] !== undefined) await promised(target["types"]);
   await load(`${name}${subpath.slice(1)}`);
+}
+
+/** Reads a file that package.json names. */
+async function promised(path: string): Promise<string> {
+  return readFile(join(root, path), "utf8").catch(() => fail(`package.json names ${path}, which src/ does not give`));
 }
 
 /** Imports as a user does: by name, without the condition that leads to the sources. */

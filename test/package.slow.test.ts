@@ -23,7 +23,7 @@ describe("the package, installed with nothing but its dependencies", () => {
     project = await mkdtemp(join(tmpdir(), "retake-package-"));
     installed = join(project, "node_modules", "retake");
     await mkdir(installed, { recursive: true });
-    await run("npm", ["pack", "--silent", "--pack-destination", project], { cwd: root });
+    await run("npm", ["pack", "--loglevel=error", "--pack-destination", project], { cwd: root });
     const [tarball = ""] = (await readdir(project)).filter((file) => file.endsWith(".tgz"));
     await run("tar", ["-xzf", join(project, tarball), "--strip-components=1", "-C", installed]);
     manifest = JSON.parse(await readFile(join(installed, "package.json"), "utf8")) as Manifest;
