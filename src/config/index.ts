@@ -1,0 +1,10 @@
+export { ConfigError, type ConfigProblem } from "./config-error.ts";
+export { loadConfig, parseConfig } from "./load-config.ts";
+export { resolveConfig } from "./resolve-config.ts";
+export {
+  inProcessTarget,
+  type LogLevel,
+  type ResolvedConfig,
+  type ResolvedEndpoint,
+  type ResolvedTls,
+} from "./settings.ts";

@@ -1,0 +1,247 @@
+import type { Duration } from "@bufbuild/protobuf/wkt";
+import { durationMs } from "@bufbuild/protobuf/wkt";
+import type {
+  GrpcConfig,
+  GrpcLimits,
+  ServerConfig,
+  TlsConfig,
+  WebConfig,
+  WebLimits,
+} from "../../gen/retake/v1/config_pb.js";
+import type { RetentionPolicy, WorkflowPolicy } from "../../gen/retake/v1/options_pb.js";
+
+/** A `ServerConfig` with every default filled in. Durations are in milliseconds. */
+export interface ResolvedConfig {
+  /** As it was given: a relative path starts from the working directory. */
+  readonly dataDirectory: string;
+  /** Absent where there is no gRPC port. */
+  readonly grpc?: ResolvedGrpc;
+  /** Absent where there is no web port. */
+  readonly web?: ResolvedWeb;
+  /** What the operator overrides of a workflow's policy, by its name. */
+  readonly overrides: Readonly<Record<string, WorkflowPolicy>>;
+  /** By service. A service that is not here has handlers in this process, without a limit of their own. */
+  readonly backends: ReadonlyMap<string, ResolvedBackend>;
+  readonly concurrencyLimit: number;
+  readonly retention: ResolvedRetention;
+  readonly drainTimeoutMs: number;
+  readonly log: { readonly level: LogLevel };
+}
+
+export interface ResolvedGrpc {
+  readonly host: string;
+  /** 0 takes a free one. */
+  readonly port: number;
+  /** Absent for plain text. */
+  readonly tls?: ResolvedTls;
+  readonly limits: ResolvedGrpcLimits;
+  readonly reflection: boolean;
+}
+
+export interface ResolvedGrpcLimits {
+  readonly maxStreamsPerConnection: number;
+  readonly maxConnections: number;
+  readonly maxMetadataBytes: number;
+  readonly maxMessageBytes: number;
+  readonly maxSessionMemoryMegabytes: number;
+  readonly maxConnectionAgeMs: number;
+  readonly maxConnectionIdleMs: number;
+  readonly keepaliveTimeMs: number;
+  readonly keepaliveTimeoutMs: number;
+}
+
+export interface ResolvedWeb {
+  readonly host: string;
+  /** 0 takes a free one. */
+  readonly port: number;
+  /** Absent for plain text. */
+  readonly tls?: ResolvedTls;
+  readonly limits: ResolvedWebLimits;
+  readonly allowedOrigins: readonly string[];
+}
+
+export interface ResolvedWebLimits {
+  readonly maxConnections: number;
+  readonly maxHeaderBytes: number;
+  readonly maxMessageBytes: number;
+  readonly requestTimeoutMs: number;
+  readonly keepaliveTimeoutMs: number;
+}
+
+/** PEM files. */
+export interface ResolvedTls {
+  readonly certificateFile: string;
+  readonly keyFile: string;
+  /** Absent where clients need no certificate. */
+  readonly clientCaFile?: string;
+}
+
+export interface ResolvedBackend {
+  readonly service: string;
+  readonly endpoints: readonly ResolvedEndpoint[];
+}
+
+export interface ResolvedEndpoint {
+  /** `inProcessTarget`, or a gRPC target. */
+  readonly target: string;
+  /** Over everything that names this target. Infinity for no limit. */
+  readonly slots: number;
+}
+
+export interface ResolvedRetention {
+  readonly succeededMs: number;
+  readonly unsuccessfulMs: number;
+}
+
+export type LogLevel = "trace" | "debug" | "info" | "warn" | "error" | "fatal" | "silent";
+
+/** The target of an endpoint that is a handler in this process. */
+export const inProcessTarget = "in-process";
+
+const second = 1_000;
+const minute = 60 * second;
+const hour = 60 * minute;
+const day = 24 * hour;
+const kibibyte = 1_024;
+const mebibyte = 1_024 * kibibyte;
+
+/** The defaults that config.proto promises. */
+const defaults = {
+  /** Beside the contracts, where `ls` does not show it and one line of .gitignore covers it. */
+  dataDirectory: ".retake",
+  /** Nobody else on the network reaches a server whose operator has not decided about that. */
+  host: "127.0.0.1",
+  /** What examples of gRPC use everywhere. */
+  grpcPort: 50_051,
+  webPort: 8_080,
+  /** More attempts at once than one process carries out well; workflows and endpoints set the limits that matter. */
+  concurrencyLimit: 1_000,
+  /** A week to fetch a result, a month to find out why there is none. */
+  retention: { succeededMs: 7 * day, unsuccessfulMs: 30 * day },
+  /** As long as orchestrators wait between SIGTERM and SIGKILL. */
+  drainTimeoutMs: 30 * second,
+  logLevel: "info",
+  grpc: {
+    /** Room for a busy client of many runs, ten times what browsers and proxies get. */
+    maxStreamsPerConnection: 1_000,
+    /** An idle connection costs 32 KB: 10,000 of them fit beside the work. */
+    maxConnections: 10_000,
+    /** What grpc-js advertises. */
+    maxMetadataBytes: 16 * kibibyte,
+    /** What gRPC clients take. */
+    maxMessageBytes: 4 * mebibyte,
+    /** Sixteen of the largest messages. Without a limit one slow reader could fill the memory. */
+    maxSessionMemoryMegabytes: 64,
+    /** Clients look up their target anew this often, which spreads them over servers. */
+    maxConnectionAgeMs: hour,
+    /** Longer than a watcher's reconnect, shorter than what firewalls remember of a silent connection. */
+    maxConnectionIdleMs: 15 * minute,
+    /** Below the idle time-out of common load balancers. */
+    keepaliveTimeMs: minute,
+    /** gRPC's own default. */
+    keepaliveTimeoutMs: 20 * second,
+  },
+  web: {
+    maxConnections: 10_000,
+    /** Node's own default. */
+    maxHeaderBytes: 16 * kibibyte,
+    maxMessageBytes: 4 * mebibyte,
+    /** Long enough for the largest message over a slow line, too short for a slow-loris attack to pay. */
+    requestTimeoutMs: minute,
+    /** Above the 60 s of common load balancers, so that they close an idle connection first. */
+    keepaliveTimeoutMs: 75 * second,
+  },
+} as const;
+
+/** Fills in the defaults of config.proto. The configuration must have passed its rules. */
+export function withDefaults(config: ServerConfig): ResolvedConfig {
+  return {
+    dataDirectory: config.dataDirectory || defaults.dataDirectory,
+    ...(!config.grpc?.disabled && { grpc: resolveGrpc(config.grpc) }),
+    ...(!config.web?.disabled && { web: resolveWeb(config.web) }),
+    overrides: { ...config.workflows },
+    backends: resolveBackends(config),
+    concurrencyLimit: config.concurrencyLimit ?? defaults.concurrencyLimit,
+    retention: resolveRetention(config.retention),
+    drainTimeoutMs: msOr(config.drainTimeout, defaults.drainTimeoutMs),
+    log: { level: (config.log?.level || defaults.logLevel) as LogLevel },
+  };
+}
+
+function resolveGrpc(grpc: GrpcConfig | undefined): ResolvedGrpc {
+  return {
+    host: grpc?.host || defaults.host,
+    port: grpc?.port ?? defaults.grpcPort,
+    ...(grpc?.tls && { tls: resolveTls(grpc.tls) }),
+    limits: resolveGrpcLimits(grpc?.limits),
+    reflection: grpc?.reflection ?? true,
+  };
+}
+
+function resolveGrpcLimits(limits: GrpcLimits | undefined): ResolvedGrpcLimits {
+  const own = defaults.grpc;
+  return {
+    maxStreamsPerConnection: limits?.maxStreamsPerConnection ?? own.maxStreamsPerConnection,
+    maxConnections: limits?.maxConnections ?? own.maxConnections,
+    maxMetadataBytes: limits?.maxMetadataBytes ?? own.maxMetadataBytes,
+    maxMessageBytes: limits?.maxMessageBytes ?? own.maxMessageBytes,
+    maxSessionMemoryMegabytes: limits?.maxSessionMemoryMegabytes ?? own.maxSessionMemoryMegabytes,
+    maxConnectionAgeMs: msOr(limits?.maxConnectionAge, own.maxConnectionAgeMs),
+    maxConnectionIdleMs: msOr(limits?.maxConnectionIdle, own.maxConnectionIdleMs),
+    keepaliveTimeMs: msOr(limits?.keepaliveTime, own.keepaliveTimeMs),
+    keepaliveTimeoutMs: msOr(limits?.keepaliveTimeout, own.keepaliveTimeoutMs),
+  };
+}
+
+function resolveWeb(web: WebConfig | undefined): ResolvedWeb {
+  return {
+    host: web?.host || defaults.host,
+    port: web?.port ?? defaults.webPort,
+    ...(web?.tls && { tls: resolveTls(web.tls) }),
+    limits: resolveWebLimits(web?.limits),
+    allowedOrigins: [...(web?.allowedOrigins ?? [])],
+  };
+}
+
+function resolveWebLimits(limits: WebLimits | undefined): ResolvedWebLimits {
+  const own = defaults.web;
+  return {
+    maxConnections: limits?.maxConnections ?? own.maxConnections,
+    maxHeaderBytes: limits?.maxHeaderBytes ?? own.maxHeaderBytes,
+    maxMessageBytes: limits?.maxMessageBytes ?? own.maxMessageBytes,
+    requestTimeoutMs: msOr(limits?.requestTimeout, own.requestTimeoutMs),
+    keepaliveTimeoutMs: msOr(limits?.keepaliveTimeout, own.keepaliveTimeoutMs),
+  };
+}
+
+function resolveTls({ certificateFile, keyFile, clientCaFile }: TlsConfig): ResolvedTls {
+  return { certificateFile, keyFile, ...(clientCaFile !== "" && { clientCaFile }) };
+}
+
+/** One target has one number of slots, wherever it is named: the one place that gives a number speaks for all. */
+function resolveBackends({ backends }: ServerConfig): ReadonlyMap<string, ResolvedBackend> {
+  const slots = new Map<string, number>();
+  for (const endpoint of backends.flatMap(({ endpoints }) => endpoints)) {
+    if (endpoint.slots !== undefined) slots.set(endpoint.target, endpoint.slots);
+  }
+  return new Map(
+    backends.map(({ service, endpoints }) => [
+      service,
+      {
+        service,
+        endpoints: endpoints.map(({ target }) => ({ target, slots: slots.get(target) ?? Number.POSITIVE_INFINITY })),
+      },
+    ]),
+  );
+}
+
+function resolveRetention(retention: RetentionPolicy | undefined): ResolvedRetention {
+  return {
+    succeededMs: msOr(retention?.succeeded, defaults.retention.succeededMs),
+    unsuccessfulMs: msOr(retention?.unsuccessful, defaults.retention.unsuccessfulMs),
+  };
+}
+
+function msOr(duration: Duration | undefined, fallbackMs: number): number {
+  return duration === undefined ? fallbackMs : durationMs(duration);
+}
