@@ -108,9 +108,7 @@ describe("encodeMp4", () => {
 
   it("leaves neither a process nor a file when it is aborted", async () => {
     const controller = new AbortController();
-    const ffmpeg = await program(
-      `trap '' TERM INT; exec 3<&0; cat <&3 > /dev/null & echo $! > ${directory}/child; wait`,
-    );
+    const ffmpeg = await program(`trap '' TERM INT; sleep 60 & echo $! > ${directory}/child; cat > /dev/null; wait`);
     const source = frameSource(1000, async (index) => {
       if (index !== 10) return;
       await started();
