@@ -38,7 +38,7 @@ async function update(source: string, target: string): Promise<string[]> {
     if (content === present.get(file)) continue;
     const path = join(target, file);
     console.log(
-      `${content === undefined ? "left over" : present.has(file) ? "changed" : "new"}: ${relative(root, path)}`,
+      `${content === undefined ? "left over" : present.has(file) ? "changed" : "missing"}: ${relative(root, path)}`,
     );
     stale.push(path);
     if (check) continue;

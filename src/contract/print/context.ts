@@ -12,7 +12,7 @@ export interface PrintContext {
   readonly source: SourceIndex;
 }
 
-/** The way to an element within the file descriptor, as field numbers and indices: the key of its source info. */
+/** The way to an element within the file descriptor, as field numbers of descriptor.proto and indices: the key of its source info. */
 export type Path = readonly number[];
 
 /** Whether the file is written as `edition = "…"`, with features in place of labels. */
