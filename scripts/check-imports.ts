@@ -1,18 +1,18 @@
-// Checks that modules depend downwards only and enter each other through the front door. A module is a folder of src/.
+// Checks that modules depend downwards only and enter each other through the front door.
 import { readdir, readFile } from "node:fs/promises";
 import { dirname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
 
 /**
- * The modules, lowest layer first. A module may import from the layers above it in this list, through their
+ * The modules, lowest layer first; each is a folder of src/, or one within that is listed by its path. A module may import from the layers above it in this list, through their
  * `index.ts`; modules of one layer know nothing of each other. Files directly in src/ belong to nobody: everyone may
  * import them, and apart from the entry points they import no module.
  */
 const layers: readonly (readonly string[])[] = [
   ["contract", "transport", "config"],
   ["security"],
-  ["interceptors"],
   ["runs"],
+  ["interceptors/rpc", "interceptors/run"],
   ["backends"],
   ["monitoring"],
   ["server"],
@@ -63,9 +63,10 @@ function objection(file: string, specifier: string): string | undefined {
   return layer > own ? `${from} is below ${to}: dependencies go downwards` : undefined;
 }
 
-/** The first folder of a path within src/; undefined for a file directly in it. */
+/** The listed module that a path within src/ is in, else its first folder; undefined for a file directly in src/. */
 function moduleOf(path: string): string | undefined {
-  return path.includes("/") ? path.slice(0, path.indexOf("/")) : undefined;
+  const listed = layers.flat().find((module) => path.startsWith(`${module}/`));
+  return listed ?? (path.includes("/") ? path.slice(0, path.indexOf("/")) : undefined);
 }
 
 function layerOf(module: string): number | undefined {

@@ -7,6 +7,7 @@ describe("findViolations", () => {
     ["its own module's files", "runs/turn.ts", 'import { x } from "./sqlite/journal.ts";'],
     ["generated code", "runs/sqlite/journal.ts", 'import { x } from "../../../gen/retake/v1/run_pb.js";'],
     ["files that belong to nobody", "runs/turn.ts", 'import type { Clock } from "../clock.ts";'],
+    ["a module listed by its path", "server/engine.ts", 'import { x } from "../interceptors/run/index.ts";'],
     ["packages", "runs/turn.ts", 'import fastify from "fastify";'],
   ])("lets a module import %s", (_, file, source) => {
     expect(findViolations(new Map([[file, source]]))).toEqual([]);
@@ -17,6 +18,12 @@ describe("findViolations", () => {
     ["a higher module", "contract/policy.ts", 'import {\n  x,\n  y,\n} from "../runs/index.ts";', "is below"],
     ["a module of its own layer", "contract/policy.ts", 'export * from "../transport/index.ts";', "one layer"],
     ["a higher module, dynamically", "runs/turn.ts", 'await import("../server/index.ts")', "is below"],
+    [
+      "the inside of a module listed by its path",
+      "server/a.ts",
+      'import "../interceptors/run/retry.ts";',
+      "run/index.ts",
+    ],
     ["for side effects", "runs/turn.ts", 'import "../cli/index.ts";', "is below"],
     ["the package by its own name", "server/grpc.ts", 'import { x } from "retake/client";', "relative path"],
     ["the tests", "runs/turn.ts", 'import { x } from "../../test/tools.ts";', "only gen/"],
