@@ -4,9 +4,10 @@ import { dirname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
 
 /**
- * The modules, lowest layer first; each is a folder of src/, or one within that is listed by its path. A module may import from the layers above it in this list, through their
- * `index.ts`; modules of one layer know nothing of each other. Files directly in src/ belong to nobody: everyone may
- * import them, and apart from the entry points they import no module.
+ * The modules, lowest layer first; each is a folder of src/, or one within that is listed by its path. A module may
+ * import from lower layers (the lines above its own), through their `index.ts`; modules of one layer know nothing of
+ * each other. Files directly in src/ belong to nobody: everyone may import them, and apart from the entry points they
+ * import no module.
  */
 const layers: readonly (readonly string[])[] = [
   ["contract", "transport", "config"],
