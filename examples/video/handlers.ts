@@ -1,7 +1,7 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { step, type WorkflowContext } from "retake";
+import { step, type WorkflowContext, type WorkflowImpl } from "retake";
 import { ErrorInfoSchema } from "retake/gen/google/rpc/error_details_pb.js";
 import {
   assembleFilm,
@@ -18,6 +18,7 @@ import {
   type AnimaticResponseSchema,
   RenderedSceneSchema,
   VideoSchema,
+  type VideoService,
 } from "./gen/storycore/video/v1/video_service_pb.js";
 import { filmFormatFrom, storyboardFrom } from "./storyboard-from.ts";
 
@@ -51,7 +52,7 @@ export function videoHandlers({ ffmpeg = "ffmpeg" }: VideoHandlerOptions = {}) {
         throw asConnectError(error);
       }
     },
-  };
+  } satisfies WorkflowImpl<typeof VideoService>;
 }
 
 async function* draw(
