@@ -34,7 +34,9 @@ export function ruleProblems(inputs: Iterable<DescMessage>, types: Registry): Co
   const messages = new Set([...inputs].flatMap((input) => [...reachableMessages(input)]));
   for (const message of [...messages].reverse()) {
     const { error } = validator.validate(message, create(message));
-    if (error instanceof CompilationError) report(message.typeName, `has a rule that does not fit: ${error.message}`);
+    if (error instanceof CompilationError && !isExpressionProblem(error)) {
+      report(message.typeName, `has a rule that does not fit: ${error.message}`);
+    }
     for (const { where, expression, source } of expressionsOf(message)) {
       const trouble = compileProblem(validator, expression);
       if (trouble !== undefined) report(where, `has the rule ${source}, which is no valid expression: ${trouble}`);
@@ -50,6 +52,11 @@ export function ruleProblems(inputs: Iterable<DescMessage>, types: Registry): Co
     }
   }
   return [...problems.values()];
+}
+
+/** Expressions are tried one by one: here only the first of them would be named. */
+function isExpressionProblem(error: CompilationError): boolean {
+  return error.message.startsWith("failed to compile");
 }
 
 interface RuleExpression {

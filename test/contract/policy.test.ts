@@ -1,0 +1,171 @@
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { Code } from "@connectrpc/connect";
+import { describe, expect, it } from "vitest";
+import {
+  AccessLevel,
+  FailureCategory,
+  Quality,
+  RecoveryAction,
+  WorkflowPolicySchema,
+} from "../../gen/retake/v1/options_pb.js";
+import { mergePolicy } from "../../src/contract/merge-policy.ts";
+import { resolvePolicy } from "../../src/contract/policy.ts";
+
+const policy = (init: MessageInitShape<typeof WorkflowPolicySchema> = {}) => create(WorkflowPolicySchema, init);
+const seconds = (value: number) => ({ seconds: BigInt(value) });
+
+describe("resolvePolicy", () => {
+  it("fills in every default that options.proto promises", () => {
+    expect(resolvePolicy(policy())).toEqual({
+      timeoutMs: 24 * 3_600_000,
+      attemptTimeoutMs: Number.POSITIVE_INFINITY,
+      progressTimeoutMs: Number.POSITIVE_INFINITY,
+      concurrency: { limit: Number.POSITIVE_INFINITY, queueLimit: 10_000, perPrincipal: Number.POSITIVE_INFINITY },
+      fallbacks: [],
+      recovery: [],
+      onInterrupt: "retake",
+      maxInterruptions: 5,
+      callerGraceMs: 60_000,
+      cancelGraceMs: 30_000,
+      retention: {},
+      forwardMetadata: [],
+    });
+  });
+
+  it("fills in the defaults of each stage that is declared empty", () => {
+    const resolved = resolvePolicy(
+      policy({
+        access: {},
+        retry: {},
+        circuitBreaker: {},
+        quality: {},
+        recovery: { rules: [{ action: RecoveryAction.RESTART }] },
+      }),
+    );
+    expect(resolved.access).toEqual({ min: AccessLevel.ADMIN, groups: [] });
+    expect(resolved.retry).toEqual({
+      maxAttempts: 3,
+      initialBackoffMs: 1_000,
+      maxBackoffMs: 60_000,
+      backoffMultiplier: 2,
+      retryableCodes: new Set([Code.Unavailable]),
+      retryableCategories: new Set(),
+      lowerQuality: false,
+    });
+    expect(resolved.circuitBreaker).toEqual({
+      errorThresholdPercentage: 50,
+      volumeThreshold: 5,
+      resetTimeoutMs: 30_000,
+      windowMs: 60_000,
+      successThreshold: 1,
+      onOpen: "by-mode",
+    });
+    expect(resolved.quality).toEqual({ min: Quality.MINIMAL, restoreAfterMs: 300_000, lowerAfterFailures: 3 });
+    expect(resolved.recovery).toEqual([
+      {
+        categories: new Set([1, 2, 3, 4, 5, 6, 7]),
+        action: RecoveryAction.RESTART,
+        timeoutMs: 30_000,
+        cooldownMs: 60_000,
+      },
+    ]);
+  });
+
+  it("keeps what is declared, zero included", () => {
+    const resolved = resolvePolicy(
+      policy({
+        timeout: { nanos: 1_500_000 },
+        callerGrace: {},
+        cancelGrace: {},
+        concurrency: { queueLimit: 0 },
+        retention: { succeeded: {} },
+        retry: { retryableCategories: [FailureCategory.MEMORY], lowerQuality: true },
+      }),
+    );
+    expect(resolved.timeoutMs).toBe(2);
+    expect(resolved.callerGraceMs).toBe(0);
+    expect(resolved.cancelGraceMs).toBe(0);
+    expect(resolved.concurrency.queueLimit).toBe(0);
+    expect(resolved.retention).toEqual({ succeededMs: 0 });
+    expect(resolved.retry?.retryableCategories).toEqual(new Set([FailureCategory.MEMORY]));
+    expect(resolved.retry?.lowerQuality).toBe(true);
+  });
+
+  it.each([
+    ["three attempt time-outs, where those are longer than a minute", 600, 1_800_000],
+    ["a minute, where they are shorter", 5, 60_000],
+    ["a day at most", 86_400, 86_400_000],
+  ])("makes the breaker's window %s", (_, attemptSeconds, windowMs) => {
+    const resolved = resolvePolicy(policy({ attemptTimeout: seconds(attemptSeconds), circuitBreaker: {} }));
+    expect(resolved.circuitBreaker?.windowMs).toBe(windowMs);
+  });
+
+  it("knows every code of gRPC by its name", () => {
+    const names =
+      "CANCELLED UNKNOWN INVALID_ARGUMENT DEADLINE_EXCEEDED NOT_FOUND ALREADY_EXISTS PERMISSION_DENIED " +
+      "RESOURCE_EXHAUSTED FAILED_PRECONDITION ABORTED OUT_OF_RANGE UNIMPLEMENTED INTERNAL UNAVAILABLE DATA_LOSS UNAUTHENTICATED";
+    const { retry } = resolvePolicy(policy({ retry: { retryableStatusCodes: names.split(" ") } }));
+    expect([...(retry?.retryableCodes ?? [])]).toEqual(Array.from({ length: 16 }, (_, index) => index + 1));
+    expect(retry?.retryableCodes.has(Code.Canceled)).toBe(true);
+    expect(retry?.retryableCodes.has(Code.Unauthenticated)).toBe(true);
+  });
+});
+
+describe("mergePolicy", () => {
+  it("merges messages field by field", () => {
+    const merged = mergePolicy(
+      policy({
+        timeout: seconds(10),
+        retry: { maxAttempts: 4, backoffMultiplier: 3 },
+        access: { min: AccessLevel.PUBLIC },
+      }),
+      policy({ retry: { maxAttempts: 1 }, concurrency: { limit: 2 } }),
+    );
+    expect(merged).toEqual(
+      policy({
+        timeout: seconds(10),
+        retry: { maxAttempts: 1, backoffMultiplier: 3 },
+        access: { min: AccessLevel.PUBLIC },
+        concurrency: { limit: 2 },
+      }),
+    );
+  });
+
+  it("replaces lists", () => {
+    const merged = mergePolicy(
+      policy({ fallbacks: ["a.B/C", "a.B/D"], recovery: { rules: [{ action: RecoveryAction.RESTART }] } }),
+      policy({ fallbacks: ["a.B/E"], recovery: { rules: [{ action: RecoveryAction.INTERRUPT }] } }),
+    );
+    expect(merged.fallbacks).toEqual(["a.B/E"]);
+    expect(merged.recovery?.rules.map(({ action }) => action)).toEqual([RecoveryAction.INTERRUPT]);
+  });
+
+  it("replaces a duration as a whole", () => {
+    const merged = mergePolicy(
+      policy({ timeout: { seconds: 1n, nanos: 500_000_000 } }),
+      policy({ timeout: seconds(2) }),
+    );
+    expect(resolvePolicy(merged).timeoutMs).toBe(2_000);
+  });
+
+  it("lets an override set zero where that can be told from nothing", () => {
+    const merged = mergePolicy(
+      policy({ callerGrace: seconds(9), concurrency: { queueLimit: 5 } }),
+      policy({ callerGrace: {}, concurrency: { queueLimit: 0 } }),
+    );
+    expect(resolvePolicy(merged).callerGraceMs).toBe(0);
+    expect(merged.concurrency?.queueLimit).toBe(0);
+  });
+
+  it("shares nothing with what it was made of", () => {
+    const contract = policy({ retry: { maxAttempts: 4 }, fallbacks: ["a.B/C"] });
+    const override = policy({ timeout: seconds(1), quality: { min: Quality.LOW } });
+    const merged = mergePolicy(contract, override);
+    if (merged.retry) merged.retry.maxAttempts = 9;
+    if (merged.timeout) merged.timeout.seconds = 9n;
+    if (merged.quality) merged.quality.min = Quality.HIGH;
+    merged.fallbacks.push("a.B/D");
+    expect(contract).toEqual(policy({ retry: { maxAttempts: 4 }, fallbacks: ["a.B/C"] }));
+    expect(override).toEqual(policy({ timeout: seconds(1), quality: { min: Quality.LOW } }));
+  });
+});
