@@ -779,6 +779,13 @@ export declare type Accepted = Message<"retake.v1.Accepted"> & {
    * @generated from field: map<string, string> metadata = 15;
    */
   metadata: { [key: string]: string };
+
+  /**
+   * A rerun that executes every step again.
+   *
+   * @generated from field: bool discard_steps = 16;
+   */
+  discardSteps: boolean;
 };
 
 /**

@@ -13,11 +13,18 @@ export interface Gates {
   /** Forgets a run that waits, or that was woken and will not come. */
   withdraw(runId: string): void;
 
-  /** Where a run stands among those that wait for the same thing: 1 is next; 0 when it does not wait. */
-  position(runId: string): number;
+  /** What a run waits for, and where it stands in that line; undefined when it does not wait. */
+  place(runId: string): WaitingPlace | undefined;
 
-  /** How many runs wait under a limit. */
+  /** How many waiting runs have asked under this limit, whichever limit holds them back; infinite ones count too. */
   waiting(key: string): number;
+}
+
+export interface WaitingPlace {
+  readonly gate: string;
+  readonly reason: string;
+  /** 1 is next. */
+  readonly position: number;
 }
 
 export interface PermitRequest {

@@ -8,8 +8,9 @@ import type { RunState } from "../../../gen/retake/v1/run_pb.js";
  *    published or read by anybody before that.
  * 3. One append is atomic, over all the streams that it names.
  * 4. A stream's records count 1, 2, 3, …; an append whose expectation is off fails alone, and changes nothing.
- * 5. While the storage fails, promises stay open; they resolve once it holds again. A promise of an `impatient`
- *    append is rejected instead where its records are known not to be stored.
+ * 5. While the storage fails, promises stay open, those of reads too if what they have read is not known to be
+ *    durable; they resolve once it holds again. A promise of an `impatient` append is rejected instead where its records
+ *    are known not to be stored, together with later appends to its streams and the payloads of a run that it creates.
  */
 export interface Journal {
   /**
@@ -21,7 +22,7 @@ export interface Journal {
   /** The durable records after a sequence number, oldest first; none for an unknown stream. */
   read(stream: string, afterSequence: number, limit: number): Promise<readonly JournalRecord[]>;
 
-  /** Streams whose name begins with the prefix, in order of name, after a name. */
+  /** Streams whose name begins with the prefix, in order of name (by code points), after a name. */
   listStreams(prefix: string, afterName: string, limit: number): Promise<readonly string[]>;
 
   /** Runs that match, newest first. */
@@ -30,10 +31,14 @@ export interface Journal {
   /** The newest run with that key, if any. */
   findRunByKey(owner: RunOwner, workflow: string, key: string): Promise<RunIndexRow | undefined>;
 
-  /** Ended runs without a parent whose time is over, the longest over first. */
+  /** The ids of runs that retention may delete at that time or could before, the longest over first. */
   listRetired(beforeMs: number, limit: number): Promise<readonly string[]>;
 
-  /** Removes streams with everything that is indexed of them. Resolves when that is durable. */
+  /**
+   * Removes streams with everything that is indexed of them, in small portions. Resolves when that is durable; a crash
+   * before may leave some. Nobody appends to them any more, and payloads are deleted first: a run that is gone no longer
+   * leads to them.
+   */
   deleteStreams(streams: readonly string[]): Promise<void>;
 
   /** Resolves when everything that was appended before this call is durable. */
@@ -49,7 +54,14 @@ export interface Journal {
   close(): Promise<void>;
 }
 
-export type JournalStatus = { readonly kind: "available" } | { readonly kind: "failing"; readonly cause: Error };
+export type JournalStatus =
+  | { readonly kind: "available" }
+  | {
+      readonly kind: "failing";
+      readonly cause: Error;
+      /** Waiting will not mend it: the storage is damaged, or has lost what was not acknowledged yet. */
+      readonly needsRestart?: true;
+    };
 
 export interface AppendOptions {
   /** Rather be rejected than wait for a storage that fails. Default: wait. */
@@ -97,7 +109,7 @@ export interface RunIndexRow {
   readonly position: number;
 }
 
-/** Filters joined by "and"; one that is left out matches everything. */
+/** Filters joined by "and"; one that is left out matches everything, and so does an empty list of states. */
 export interface RunFilter {
   readonly workflow?: string;
   readonly states?: readonly RunState[];

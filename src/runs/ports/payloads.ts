@@ -1,3 +1,5 @@
+import { hash } from "node:crypto";
+
 /**
  * The messages that runs refer to: inputs, results, step results, updates. Kept beside the journal under their digest,
  * each owned by the runs that put it, so that it can be deleted before they are.
@@ -6,14 +8,27 @@ export interface Payloads {
   /**
    * Stores bytes for a run. `stored` is absent when they are ordered before the next `Journal.append` and become
    * durable no later than it; otherwise (large payloads) it must be awaited before the append that refers to them.
+   * The bytes are not copied and must not change.
    */
-  put(runId: string, bytes: Uint8Array): StoredPayload;
+  put(runId: string, bytes: Uint8Array, options?: PutOptions): StoredPayload;
 
-  /** The bytes, checked against their digest; undefined once they are deleted. */
+  /**
+   * The bytes, checked against their digest; undefined once they are deleted.
+   *
+   * @throws PayloadDamagedError
+   */
   get(runId: string, sha256: Uint8Array): Promise<Uint8Array | undefined>;
 
-  /** Deletes all payloads of the runs; bytes that other runs own too stay. Resolves when that is durable. */
+  /**
+   * Deletes all payloads of the runs, in small portions; bytes that other runs own too stay. Resolves when that is
+   * durable. Nobody puts payloads of these runs meanwhile.
+   */
   deleteRuns(runIds: readonly string[]): Promise<void>;
+}
+
+export interface PutOptions {
+  /** Let `stored` rather be rejected with a JournalUnavailableError than wait for a storage that fails. Default: wait. */
+  readonly impatient?: boolean;
 }
 
 export interface StoredPayload {
@@ -29,3 +44,24 @@ export interface PayloadCodec {
 }
 
 export const plainCodec: PayloadCodec = { encode: (bytes) => bytes, decode: (bytes) => bytes };
+
+const empty = new Uint8Array();
+
+/** The SHA-256 of the plain bytes, which is a payload's name; empty for none, because nothing is stored of that. */
+export function payloadDigest(bytes: Uint8Array): Uint8Array {
+  return bytes.length === 0 ? empty : hash("sha256", bytes, "buffer");
+}
+
+/** The bytes of a payload are not those that were put, or are gone though nobody has deleted them. */
+export class PayloadDamagedError extends Error {
+  override readonly name = "PayloadDamagedError";
+  readonly runId: string;
+  readonly sha256: Uint8Array;
+
+  constructor(runId: string, sha256: Uint8Array, what: string, options?: ErrorOptions) {
+    const digest = Buffer.from(sha256).toString("hex");
+    super(`payload ${digest} of run ${runId} is damaged: ${what}; restore it from a backup`, options);
+    this.runId = runId;
+    this.sha256 = sha256;
+  }
+}

@@ -2,7 +2,9 @@
 // @generated from file retake/test/v1/workflows.proto (package retake.test.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+// Workflows for tests, one for each thing that a policy can say.
+
+import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { Progress } from "retake/gen/retake/v1/run_pb.js";
 
@@ -10,242 +12,6 @@ import type { Progress } from "retake/gen/retake/v1/run_pb.js";
  * Describes the file retake/test/v1/workflows.proto.
  */
 export declare const file_retake_test_v1_workflows: GenFile;
-
-/**
- * @generated from message retake.test.v1.RenderRequest
- */
-export declare type RenderRequest = Message<"retake.test.v1.RenderRequest"> & {
-  /**
-   * @generated from field: string request_id = 1;
-   */
-  requestId: string;
-
-  /**
-   * @generated from field: string prompt = 2;
-   */
-  prompt: string;
-
-  /**
-   * @generated from field: int32 steps = 3;
-   */
-  steps: number;
-
-  /**
-   * @generated from field: retake.test.v1.Resolution resolution = 4;
-   */
-  resolution: Resolution;
-
-  /**
-   * @generated from field: bool upscale = 5;
-   */
-  upscale: boolean;
-
-  /**
-   * @generated from field: repeated retake.test.v1.Shot shots = 6;
-   */
-  shots: Shot[];
-
-  /**
-   * @generated from field: map<string, string> labels = 7;
-   */
-  labels: { [key: string]: string };
-};
-
-/**
- * Describes the message retake.test.v1.RenderRequest.
- * Use `create(RenderRequestSchema)` to create a new message.
- */
-export declare const RenderRequestSchema: GenMessage<RenderRequest>;
-
-/**
- * A part of a request, which holds others of its kind.
- *
- * @generated from message retake.test.v1.Shot
- */
-export declare type Shot = Message<"retake.test.v1.Shot"> & {
-  /**
-   * @generated from field: string caption = 1;
-   */
-  caption: string;
-
-  /**
-   * @generated from field: repeated retake.test.v1.Shot takes = 2;
-   */
-  takes: Shot[];
-};
-
-/**
- * Describes the message retake.test.v1.Shot.
- * Use `create(ShotSchema)` to create a new message.
- */
-export declare const ShotSchema: GenMessage<Shot>;
-
-/**
- * @generated from message retake.test.v1.RenderResponse
- */
-export declare type RenderResponse = Message<"retake.test.v1.RenderResponse"> & {
-  /**
-   * @generated from oneof retake.test.v1.RenderResponse.update
-   */
-  update: {
-    /**
-     * @generated from field: retake.v1.Progress progress = 1;
-     */
-    value: Progress;
-    case: "progress";
-  } | {
-    /**
-     * @generated from field: retake.test.v1.Preview preview = 2;
-     */
-    value: Preview;
-    case: "preview";
-  } | {
-    /**
-     * @generated from field: retake.test.v1.LogLine line = 3;
-     */
-    value: LogLine;
-    case: "line";
-  } | {
-    /**
-     * @generated from field: retake.test.v1.Film film = 4;
-     */
-    value: Film;
-    case: "film";
-  } | { case: undefined; value?: undefined };
-};
-
-/**
- * Describes the message retake.test.v1.RenderResponse.
- * Use `create(RenderResponseSchema)` to create a new message.
- */
-export declare const RenderResponseSchema: GenMessage<RenderResponse>;
-
-/**
- * @generated from message retake.test.v1.Preview
- */
-export declare type Preview = Message<"retake.test.v1.Preview"> & {
-  /**
-   * @generated from field: bytes image = 1;
-   */
-  image: Uint8Array;
-};
-
-/**
- * Describes the message retake.test.v1.Preview.
- * Use `create(PreviewSchema)` to create a new message.
- */
-export declare const PreviewSchema: GenMessage<Preview>;
-
-/**
- * @generated from message retake.test.v1.LogLine
- */
-export declare type LogLine = Message<"retake.test.v1.LogLine"> & {
-  /**
-   * @generated from field: string text = 1;
-   */
-  text: string;
-};
-
-/**
- * Describes the message retake.test.v1.LogLine.
- * Use `create(LogLineSchema)` to create a new message.
- */
-export declare const LogLineSchema: GenMessage<LogLine>;
-
-/**
- * @generated from message retake.test.v1.Film
- */
-export declare type Film = Message<"retake.test.v1.Film"> & {
-  /**
-   * @generated from field: bytes data = 1;
-   */
-  data: Uint8Array;
-};
-
-/**
- * Describes the message retake.test.v1.Film.
- * Use `create(FilmSchema)` to create a new message.
- */
-export declare const FilmSchema: GenMessage<Film>;
-
-/**
- * @generated from message retake.test.v1.DraftRequest
- */
-export declare type DraftRequest = Message<"retake.test.v1.DraftRequest"> & {
-  /**
-   * @generated from field: string prompt = 1;
-   */
-  prompt: string;
-};
-
-/**
- * Describes the message retake.test.v1.DraftRequest.
- * Use `create(DraftRequestSchema)` to create a new message.
- */
-export declare const DraftRequestSchema: GenMessage<DraftRequest>;
-
-/**
- * @generated from message retake.test.v1.DraftResponse
- */
-export declare type DraftResponse = Message<"retake.test.v1.DraftResponse"> & {
-  /**
-   * @generated from field: string text = 1;
-   */
-  text: string;
-};
-
-/**
- * Describes the message retake.test.v1.DraftResponse.
- * Use `create(DraftResponseSchema)` to create a new message.
- */
-export declare const DraftResponseSchema: GenMessage<DraftResponse>;
-
-/**
- * @generated from message retake.test.v1.TranscribeRequest
- */
-export declare type TranscribeRequest = Message<"retake.test.v1.TranscribeRequest"> & {
-  /**
-   * @generated from field: bytes audio = 1;
-   */
-  audio: Uint8Array;
-};
-
-/**
- * Describes the message retake.test.v1.TranscribeRequest.
- * Use `create(TranscribeRequestSchema)` to create a new message.
- */
-export declare const TranscribeRequestSchema: GenMessage<TranscribeRequest>;
-
-/**
- * @generated from message retake.test.v1.TranscribeResponse
- */
-export declare type TranscribeResponse = Message<"retake.test.v1.TranscribeResponse"> & {
-  /**
-   * @generated from field: optional string partial = 1;
-   */
-  partial?: string | undefined;
-
-  /**
-   * @generated from field: retake.v1.Progress progress = 2;
-   */
-  progress?: Progress | undefined;
-
-  /**
-   * @generated from field: string text = 3;
-   */
-  text: string;
-
-  /**
-   * @generated from field: repeated string words = 4;
-   */
-  words: string[];
-};
-
-/**
- * Describes the message retake.test.v1.TranscribeResponse.
- * Use `create(TranscribeResponseSchema)` to create a new message.
- */
-export declare const TranscribeResponseSchema: GenMessage<TranscribeResponse>;
 
 /**
  * @generated from message retake.test.v1.PlainRequest
@@ -280,75 +46,336 @@ export declare type PlainResponse = Message<"retake.test.v1.PlainResponse"> & {
 export declare const PlainResponseSchema: GenMessage<PlainResponse>;
 
 /**
- * @generated from enum retake.test.v1.Resolution
+ * @generated from message retake.test.v1.KeyedRequest
  */
-export enum Resolution {
+export declare type KeyedRequest = Message<"retake.test.v1.KeyedRequest"> & {
   /**
-   * @generated from enum value: RESOLUTION_UNSPECIFIED = 0;
+   * @generated from field: string request_id = 1;
    */
-  UNSPECIFIED = 0,
+  requestId: string;
 
   /**
-   * @generated from enum value: RESOLUTION_SMALL = 1;
+   * @generated from field: string text = 2;
    */
-  SMALL = 1,
-
-  /**
-   * @generated from enum value: RESOLUTION_LARGE = 2;
-   */
-  LARGE = 2,
-}
+  text: string;
+};
 
 /**
- * Describes the enum retake.test.v1.Resolution.
+ * Describes the message retake.test.v1.KeyedRequest.
+ * Use `create(KeyedRequestSchema)` to create a new message.
  */
-export declare const ResolutionSchema: GenEnum<Resolution>;
+export declare const KeyedRequestSchema: GenMessage<KeyedRequest>;
 
 /**
- * Workflows as a contract declares them, with one method that is none.
+ * @generated from message retake.test.v1.KeyedResponse
+ */
+export declare type KeyedResponse = Message<"retake.test.v1.KeyedResponse"> & {
+  /**
+   * @generated from field: string text = 1;
+   */
+  text: string;
+};
+
+/**
+ * Describes the message retake.test.v1.KeyedResponse.
+ * Use `create(KeyedResponseSchema)` to create a new message.
+ */
+export declare const KeyedResponseSchema: GenMessage<KeyedResponse>;
+
+/**
+ * @generated from message retake.test.v1.FlakyRequest
+ */
+export declare type FlakyRequest = Message<"retake.test.v1.FlakyRequest"> & {
+  /**
+   * @generated from field: int32 failures = 1;
+   */
+  failures: number;
+
+  /**
+   * @generated from field: string code = 2;
+   */
+  code: string;
+};
+
+/**
+ * Describes the message retake.test.v1.FlakyRequest.
+ * Use `create(FlakyRequestSchema)` to create a new message.
+ */
+export declare const FlakyRequestSchema: GenMessage<FlakyRequest>;
+
+/**
+ * @generated from message retake.test.v1.FlakyResponse
+ */
+export declare type FlakyResponse = Message<"retake.test.v1.FlakyResponse"> & {
+  /**
+   * @generated from field: int32 attempts = 1;
+   */
+  attempts: number;
+};
+
+/**
+ * Describes the message retake.test.v1.FlakyResponse.
+ * Use `create(FlakyResponseSchema)` to create a new message.
+ */
+export declare const FlakyResponseSchema: GenMessage<FlakyResponse>;
+
+/**
+ * @generated from message retake.test.v1.StreamingRequest
+ */
+export declare type StreamingRequest = Message<"retake.test.v1.StreamingRequest"> & {
+  /**
+   * @generated from field: int32 updates = 1;
+   */
+  updates: number;
+};
+
+/**
+ * Describes the message retake.test.v1.StreamingRequest.
+ * Use `create(StreamingRequestSchema)` to create a new message.
+ */
+export declare const StreamingRequestSchema: GenMessage<StreamingRequest>;
+
+/**
+ * @generated from message retake.test.v1.StreamingResponse
+ */
+export declare type StreamingResponse = Message<"retake.test.v1.StreamingResponse"> & {
+  /**
+   * @generated from oneof retake.test.v1.StreamingResponse.update
+   */
+  update: {
+    /**
+     * @generated from field: retake.v1.Progress progress = 1;
+     */
+    value: Progress;
+    case: "progress";
+  } | {
+    /**
+     * @generated from field: string preview = 2;
+     */
+    value: string;
+    case: "preview";
+  } | {
+    /**
+     * @generated from field: string line = 3;
+     */
+    value: string;
+    case: "line";
+  } | {
+    /**
+     * @generated from field: string result = 4;
+     */
+    value: string;
+    case: "result";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message retake.test.v1.StreamingResponse.
+ * Use `create(StreamingResponseSchema)` to create a new message.
+ */
+export declare const StreamingResponseSchema: GenMessage<StreamingResponse>;
+
+/**
+ * @generated from message retake.test.v1.LimitedRequest
+ */
+export declare type LimitedRequest = Message<"retake.test.v1.LimitedRequest"> & {
+  /**
+   * @generated from field: string text = 1;
+   */
+  text: string;
+};
+
+/**
+ * Describes the message retake.test.v1.LimitedRequest.
+ * Use `create(LimitedRequestSchema)` to create a new message.
+ */
+export declare const LimitedRequestSchema: GenMessage<LimitedRequest>;
+
+/**
+ * @generated from message retake.test.v1.LimitedResponse
+ */
+export declare type LimitedResponse = Message<"retake.test.v1.LimitedResponse"> & {
+  /**
+   * @generated from field: string text = 1;
+   */
+  text: string;
+};
+
+/**
+ * Describes the message retake.test.v1.LimitedResponse.
+ * Use `create(LimitedResponseSchema)` to create a new message.
+ */
+export declare const LimitedResponseSchema: GenMessage<LimitedResponse>;
+
+/**
+ * @generated from message retake.test.v1.HurriedRequest
+ */
+export declare type HurriedRequest = Message<"retake.test.v1.HurriedRequest"> & {
+  /**
+   * @generated from field: string text = 1;
+   */
+  text: string;
+};
+
+/**
+ * Describes the message retake.test.v1.HurriedRequest.
+ * Use `create(HurriedRequestSchema)` to create a new message.
+ */
+export declare const HurriedRequestSchema: GenMessage<HurriedRequest>;
+
+/**
+ * @generated from message retake.test.v1.HurriedResponse
+ */
+export declare type HurriedResponse = Message<"retake.test.v1.HurriedResponse"> & {
+  /**
+   * @generated from field: string text = 1;
+   */
+  text: string;
+};
+
+/**
+ * Describes the message retake.test.v1.HurriedResponse.
+ * Use `create(HurriedResponseSchema)` to create a new message.
+ */
+export declare const HurriedResponseSchema: GenMessage<HurriedResponse>;
+
+/**
+ * @generated from message retake.test.v1.OnceRequest
+ */
+export declare type OnceRequest = Message<"retake.test.v1.OnceRequest"> & {
+};
+
+/**
+ * Describes the message retake.test.v1.OnceRequest.
+ * Use `create(OnceRequestSchema)` to create a new message.
+ */
+export declare const OnceRequestSchema: GenMessage<OnceRequest>;
+
+/**
+ * @generated from message retake.test.v1.OnceResponse
+ */
+export declare type OnceResponse = Message<"retake.test.v1.OnceResponse"> & {
+};
+
+/**
+ * Describes the message retake.test.v1.OnceResponse.
+ * Use `create(OnceResponseSchema)` to create a new message.
+ */
+export declare const OnceResponseSchema: GenMessage<OnceResponse>;
+
+/**
+ * @generated from message retake.test.v1.ForwardingRequest
+ */
+export declare type ForwardingRequest = Message<"retake.test.v1.ForwardingRequest"> & {
+};
+
+/**
+ * Describes the message retake.test.v1.ForwardingRequest.
+ * Use `create(ForwardingRequestSchema)` to create a new message.
+ */
+export declare const ForwardingRequestSchema: GenMessage<ForwardingRequest>;
+
+/**
+ * @generated from message retake.test.v1.ForwardingResponse
+ */
+export declare type ForwardingResponse = Message<"retake.test.v1.ForwardingResponse"> & {
+  /**
+   * @generated from field: map<string, string> metadata = 1;
+   */
+  metadata: { [key: string]: string };
+};
+
+/**
+ * Describes the message retake.test.v1.ForwardingResponse.
+ * Use `create(ForwardingResponseSchema)` to create a new message.
+ */
+export declare const ForwardingResponseSchema: GenMessage<ForwardingResponse>;
+
+/**
+ * Workflows whose handlers each test writes for itself.
  *
- * @generated from service retake.test.v1.WorkflowService
+ * @generated from service retake.test.v1.WorkflowsService
  */
-export declare const WorkflowService: GenService<{
+export declare const WorkflowsService: GenService<{
   /**
-   * Declares everything that can be declared.
+   * Everything has its default.
    *
-   * @generated from rpc retake.test.v1.WorkflowService.Render
-   */
-  render: {
-    methodKind: "server_streaming";
-    input: typeof RenderRequestSchema;
-    output: typeof RenderResponseSchema;
-  },
-  /**
-   * Declares nothing but that it is a workflow.
-   *
-   * @generated from rpc retake.test.v1.WorkflowService.Draft
-   */
-  draft: {
-    methodKind: "unary";
-    input: typeof DraftRequestSchema;
-    output: typeof DraftResponseSchema;
-  },
-  /**
-   * Streams its result in plain fields beside its updates.
-   *
-   * @generated from rpc retake.test.v1.WorkflowService.Transcribe
-   */
-  transcribe: {
-    methodKind: "server_streaming";
-    input: typeof TranscribeRequestSchema;
-    output: typeof TranscribeResponseSchema;
-  },
-  /**
-   * No workflow unless the operator says so.
-   *
-   * @generated from rpc retake.test.v1.WorkflowService.Plain
+   * @generated from rpc retake.test.v1.WorkflowsService.Plain
    */
   plain: {
     methodKind: "unary";
     input: typeof PlainRequestSchema;
     output: typeof PlainResponseSchema;
+  },
+  /**
+   * Carries its key in the request.
+   *
+   * @generated from rpc retake.test.v1.WorkflowsService.Keyed
+   */
+  keyed: {
+    methodKind: "unary";
+    input: typeof KeyedRequestSchema;
+    output: typeof KeyedResponseSchema;
+  },
+  /**
+   * Is retaken three times.
+   *
+   * @generated from rpc retake.test.v1.WorkflowsService.Flaky
+   */
+  flaky: {
+    methodKind: "unary";
+    input: typeof FlakyRequestSchema;
+    output: typeof FlakyResponseSchema;
+  },
+  /**
+   * Streams progress, updates of both kinds, and a result.
+   *
+   * @generated from rpc retake.test.v1.WorkflowsService.Streaming
+   */
+  streaming: {
+    methodKind: "server_streaming";
+    input: typeof StreamingRequestSchema;
+    output: typeof StreamingResponseSchema;
+  },
+  /**
+   * One at a time, two in line.
+   *
+   * @generated from rpc retake.test.v1.WorkflowsService.Limited
+   */
+  limited: {
+    methodKind: "unary";
+    input: typeof LimitedRequestSchema;
+    output: typeof LimitedResponseSchema;
+  },
+  /**
+   * Has little time.
+   *
+   * @generated from rpc retake.test.v1.WorkflowsService.Hurried
+   */
+  hurried: {
+    methodKind: "unary";
+    input: typeof HurriedRequestSchema;
+    output: typeof HurriedResponseSchema;
+  },
+  /**
+   * Must not happen twice.
+   *
+   * @generated from rpc retake.test.v1.WorkflowsService.Once
+   */
+  once: {
+    methodKind: "unary";
+    input: typeof OnceRequestSchema;
+    output: typeof OnceResponseSchema;
+  },
+  /**
+   * Forwards metadata.
+   *
+   * @generated from rpc retake.test.v1.WorkflowsService.Forwarding
+   */
+  forwarding: {
+    methodKind: "unary";
+    input: typeof ForwardingRequestSchema;
+    output: typeof ForwardingResponseSchema;
   },
 }>;
 

@@ -2,7 +2,9 @@
 // @generated from file retake/test/v1/workflows.proto (package retake.test.v1, syntax proto3)
 /* eslint-disable */
 
-import { enumDesc, fileDesc, messageDesc, serviceDesc, tsEnum } from "@bufbuild/protobuf/codegenv2";
+// Workflows for tests, one for each thing that a policy can say.
+
+import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import { file_retake_v1_options } from "retake/gen/retake/v1/options_pb.js";
 import { file_retake_v1_run } from "retake/gen/retake/v1/run_pb.js";
@@ -11,109 +13,125 @@ import { file_retake_v1_run } from "retake/gen/retake/v1/run_pb.js";
  * Describes the file retake/test/v1/workflows.proto.
  */
 export const file_retake_test_v1_workflows = /*@__PURE__*/
-  fileDesc("Ch5yZXRha2UvdGVzdC92MS93b3JrZmxvd3MucHJvdG8SDnJldGFrZS50ZXN0LnYxIs0DCg1SZW5kZXJSZXF1ZXN0EhgKCnJlcXVlc3RfaWQYASABKAlCBJj+GAESGQoGcHJvbXB0GAIgASgJQgm6SAZyBBABGGQSKAoFc3RlcHMYAyABKAVCGbpIBxoFGMgBKAGi/hgLCgkJAAAAAAAALkASNgoKcmVzb2x1dGlvbhgEIAEoDjIaLnJldGFrZS50ZXN0LnYxLlJlc29sdXRpb25CBqL+GAISABIXCgd1cHNjYWxlGAUgASgIQgai/hgCGAQSLQoFc2hvdHMYBiADKAsyFC5yZXRha2UudGVzdC52MS5TaG90Qgi6SAWSAQIQAxJHCgZsYWJlbHMYByADKAsyKS5yZXRha2UudGVzdC52MS5SZW5kZXJSZXF1ZXN0LkxhYmVsc0VudHJ5Qgy6SAmaAQYiBHICGAgaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ATplukhiGmAKGHJlbmRlci5zdGVwc19mb3JfdXBzY2FsZRIhdXBzY2FsaW5nIHRha2VzIDIwIHN0ZXBzIGF0IGxlYXN0GiEhdGhpcy51cHNjYWxlIHx8IHRoaXMuc3RlcHMgPj0gMjAiRQoEU2hvdBIYCgdjYXB0aW9uGAEgASgJQge6SARyAhgKEiMKBXRha2VzGAIgAygLMhQucmV0YWtlLnRlc3QudjEuU2hvdCLMAQoOUmVuZGVyUmVzcG9uc2USJwoIcHJvZ3Jlc3MYASABKAsyEy5yZXRha2UudjEuUHJvZ3Jlc3NIABIwCgdwcmV2aWV3GAIgASgLMhcucmV0YWtlLnRlc3QudjEuUHJldmlld0IEqv4YAEgAEi8KBGxpbmUYAyABKAsyFy5yZXRha2UudGVzdC52MS5Mb2dMaW5lQgaq/hgCCAJIABIkCgRmaWxtGAQgASgLMhQucmV0YWtlLnRlc3QudjEuRmlsbUgAQggKBnVwZGF0ZSIYCgdQcmV2aWV3Eg0KBWltYWdlGAEgASgMIhcKB0xvZ0xpbmUSDAoEdGV4dBgBIAEoCSIUCgRGaWxtEgwKBGRhdGEYASABKAwiHgoMRHJhZnRSZXF1ZXN0Eg4KBnByb21wdBgBIAEoCSIdCg1EcmFmdFJlc3BvbnNlEgwKBHRleHQYASABKAkiIgoRVHJhbnNjcmliZVJlcXVlc3QSDQoFYXVkaW8YASABKAwiggEKElRyYW5zY3JpYmVSZXNwb25zZRIcCgdwYXJ0aWFsGAEgASgJQgaq/hgCCAJIAIgBARIlCghwcm9ncmVzcxgCIAEoCzITLnJldGFrZS52MS5Qcm9ncmVzcxIMCgR0ZXh0GAMgASgJEg0KBXdvcmRzGAQgAygJQgoKCF9wYXJ0aWFsIhwKDFBsYWluUmVxdWVzdBIMCgR0ZXh0GAEgASgJIh0KDVBsYWluUmVzcG9uc2USDAoEdGV4dBgBIAEoCSpUCgpSZXNvbHV0aW9uEhoKFlJFU09MVVRJT05fVU5TUEVDSUZJRUQQABIUChBSRVNPTFVUSU9OX1NNQUxMEAESFAoQUkVTT0xVVElPTl9MQVJHRRACMsAECg9Xb3JrZmxvd1NlcnZpY2USvQIKBlJlbmRlchIdLnJldGFrZS50ZXN0LnYxLlJlbmRlclJlcXVlc3QaHi5yZXRha2UudGVzdC52MS5SZW5kZXJSZXNwb25zZSLxAZL+GOwBCioIAhIHYXJ0aXN0cxodcHJpbmNpcGFsLnRlbmFudCA9PSAnZGVmYXVsdCcSAwiQHBoDCNgEIgMIrAIqMwgEEgYQgMq17gEaAggeIQAAAAAAAPg/KgtVTkFWQUlMQUJMRSoISU5URVJOQUwyAQI4ATIMCDwQChoCCA8oAjABOgcIAhDoBxgBQiRyZXRha2UudGVzdC52MS5Xb3JrZmxvd1NlcnZpY2UvRHJhZnRKCAgCEgIIPBgCUhEKCwoBAhABGgIIBSIACgIQA1gCYAdqAggKcgIIA3oICgIIPBICCHiCAQl4LXByb2plY3QwARJKCgVEcmFmdBIcLnJldGFrZS50ZXN0LnYxLkRyYWZ0UmVxdWVzdBodLnJldGFrZS50ZXN0LnYxLkRyYWZ0UmVzcG9uc2UiBJL+GAASWwoKVHJhbnNjcmliZRIhLnJldGFrZS50ZXN0LnYxLlRyYW5zY3JpYmVSZXF1ZXN0GiIucmV0YWtlLnRlc3QudjEuVHJhbnNjcmliZVJlc3BvbnNlIgSS/hgAMAESRAoFUGxhaW4SHC5yZXRha2UudGVzdC52MS5QbGFpblJlcXVlc3QaHS5yZXRha2UudGVzdC52MS5QbGFpblJlc3BvbnNlYgZwcm90bzM", [file_buf_validate_validate, file_retake_v1_options, file_retake_v1_run]);
-
-/**
- * Describes the message retake.test.v1.RenderRequest.
- * Use `create(RenderRequestSchema)` to create a new message.
- */
-export const RenderRequestSchema = /*@__PURE__*/
-  messageDesc(file_retake_test_v1_workflows, 0);
-
-/**
- * Describes the message retake.test.v1.Shot.
- * Use `create(ShotSchema)` to create a new message.
- */
-export const ShotSchema = /*@__PURE__*/
-  messageDesc(file_retake_test_v1_workflows, 1);
-
-/**
- * Describes the message retake.test.v1.RenderResponse.
- * Use `create(RenderResponseSchema)` to create a new message.
- */
-export const RenderResponseSchema = /*@__PURE__*/
-  messageDesc(file_retake_test_v1_workflows, 2);
-
-/**
- * Describes the message retake.test.v1.Preview.
- * Use `create(PreviewSchema)` to create a new message.
- */
-export const PreviewSchema = /*@__PURE__*/
-  messageDesc(file_retake_test_v1_workflows, 3);
-
-/**
- * Describes the message retake.test.v1.LogLine.
- * Use `create(LogLineSchema)` to create a new message.
- */
-export const LogLineSchema = /*@__PURE__*/
-  messageDesc(file_retake_test_v1_workflows, 4);
-
-/**
- * Describes the message retake.test.v1.Film.
- * Use `create(FilmSchema)` to create a new message.
- */
-export const FilmSchema = /*@__PURE__*/
-  messageDesc(file_retake_test_v1_workflows, 5);
-
-/**
- * Describes the message retake.test.v1.DraftRequest.
- * Use `create(DraftRequestSchema)` to create a new message.
- */
-export const DraftRequestSchema = /*@__PURE__*/
-  messageDesc(file_retake_test_v1_workflows, 6);
-
-/**
- * Describes the message retake.test.v1.DraftResponse.
- * Use `create(DraftResponseSchema)` to create a new message.
- */
-export const DraftResponseSchema = /*@__PURE__*/
-  messageDesc(file_retake_test_v1_workflows, 7);
-
-/**
- * Describes the message retake.test.v1.TranscribeRequest.
- * Use `create(TranscribeRequestSchema)` to create a new message.
- */
-export const TranscribeRequestSchema = /*@__PURE__*/
-  messageDesc(file_retake_test_v1_workflows, 8);
-
-/**
- * Describes the message retake.test.v1.TranscribeResponse.
- * Use `create(TranscribeResponseSchema)` to create a new message.
- */
-export const TranscribeResponseSchema = /*@__PURE__*/
-  messageDesc(file_retake_test_v1_workflows, 9);
+  fileDesc("Ch5yZXRha2UvdGVzdC92MS93b3JrZmxvd3MucHJvdG8SDnJldGFrZS50ZXN0LnYxIicKDFBsYWluUmVxdWVzdBIXCgR0ZXh0GAEgASgJQgm6SAZyBBjAhD0iHQoNUGxhaW5SZXNwb25zZRIMCgR0ZXh0GAEgASgJIjYKDEtleWVkUmVxdWVzdBIYCgpyZXF1ZXN0X2lkGAEgASgJQgSY/hgBEgwKBHRleHQYAiABKAkiHQoNS2V5ZWRSZXNwb25zZRIMCgR0ZXh0GAEgASgJIjkKDEZsYWt5UmVxdWVzdBIbCghmYWlsdXJlcxgBIAEoBUIJukgGGgQYZCgAEgwKBGNvZGUYAiABKAkiIQoNRmxha3lSZXNwb25zZRIQCghhdHRlbXB0cxgBIAEoBSIjChBTdHJlYW1pbmdSZXF1ZXN0Eg8KB3VwZGF0ZXMYASABKAUiiQEKEVN0cmVhbWluZ1Jlc3BvbnNlEicKCHByb2dyZXNzGAEgASgLMhMucmV0YWtlLnYxLlByb2dyZXNzSAASFwoHcHJldmlldxgCIAEoCUIEqv4YAEgAEhYKBGxpbmUYAyABKAlCBqr+GAIIAkgAEhAKBnJlc3VsdBgEIAEoCUgAQggKBnVwZGF0ZSIeCg5MaW1pdGVkUmVxdWVzdBIMCgR0ZXh0GAEgASgJIh8KD0xpbWl0ZWRSZXNwb25zZRIMCgR0ZXh0GAEgASgJIh4KDkh1cnJpZWRSZXF1ZXN0EgwKBHRleHQYASABKAkiHwoPSHVycmllZFJlc3BvbnNlEgwKBHRleHQYASABKAkiDQoLT25jZVJlcXVlc3QiDgoMT25jZVJlc3BvbnNlIhMKEUZvcndhcmRpbmdSZXF1ZXN0IokBChJGb3J3YXJkaW5nUmVzcG9uc2USQgoIbWV0YWRhdGEYASADKAsyMC5yZXRha2UudGVzdC52MS5Gb3J3YXJkaW5nUmVzcG9uc2UuTWV0YWRhdGFFbnRyeRovCg1NZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEyigYKEFdvcmtmbG93c1NlcnZpY2USSgoFUGxhaW4SHC5yZXRha2UudGVzdC52MS5QbGFpblJlcXVlc3QaHS5yZXRha2UudGVzdC52MS5QbGFpblJlc3BvbnNlIgSS/hgAElIKBUtleWVkEhwucmV0YWtlLnRlc3QudjEuS2V5ZWRSZXF1ZXN0Gh0ucmV0YWtlLnRlc3QudjEuS2V5ZWRSZXNwb25zZSIMkv4YCCoCCAFqAgg8EoYBCgVGbGFreRIcLnJldGFrZS50ZXN0LnYxLkZsYWt5UmVxdWVzdBodLnJldGFrZS50ZXN0LnYxLkZsYWt5UmVzcG9uc2UiQJL+GDwSAwjYBCo1CAQSAggBGgIICiEAAAAAAAAAQCoLVU5BVkFJTEFCTEUqE0ZBSUxFRF9QUkVDT05ESVRJT04SYgoJU3RyZWFtaW5nEiAucmV0YWtlLnRlc3QudjEuU3RyZWFtaW5nUmVxdWVzdBohLnJldGFrZS50ZXN0LnYxLlN0cmVhbWluZ1Jlc3BvbnNlIg6S/hgKKggIAxIEEMCEPTABElYKB0xpbWl0ZWQSHi5yZXRha2UudGVzdC52MS5MaW1pdGVkUmVxdWVzdBofLnJldGFrZS50ZXN0LnYxLkxpbWl0ZWRSZXNwb25zZSIKkv4YBjoECAEQAhJgCgdIdXJyaWVkEh4ucmV0YWtlLnRlc3QudjEuSHVycmllZFJlcXVlc3QaHy5yZXRha2UudGVzdC52MS5IdXJyaWVkUmVzcG9uc2UiFJL+GBASAggeGgIICiICCANyAggFEkkKBE9uY2USGy5yZXRha2UudGVzdC52MS5PbmNlUmVxdWVzdBocLnJldGFrZS50ZXN0LnYxLk9uY2VSZXNwb25zZSIGkv4YAlgCEmQKCkZvcndhcmRpbmcSIS5yZXRha2UudGVzdC52MS5Gb3J3YXJkaW5nUmVxdWVzdBoiLnJldGFrZS50ZXN0LnYxLkZvcndhcmRpbmdSZXNwb25zZSIPkv4YC4IBCHgtc3R1ZGlvYgZwcm90bzM", [file_buf_validate_validate, file_retake_v1_options, file_retake_v1_run]);
 
 /**
  * Describes the message retake.test.v1.PlainRequest.
  * Use `create(PlainRequestSchema)` to create a new message.
  */
 export const PlainRequestSchema = /*@__PURE__*/
-  messageDesc(file_retake_test_v1_workflows, 10);
+  messageDesc(file_retake_test_v1_workflows, 0);
 
 /**
  * Describes the message retake.test.v1.PlainResponse.
  * Use `create(PlainResponseSchema)` to create a new message.
  */
 export const PlainResponseSchema = /*@__PURE__*/
+  messageDesc(file_retake_test_v1_workflows, 1);
+
+/**
+ * Describes the message retake.test.v1.KeyedRequest.
+ * Use `create(KeyedRequestSchema)` to create a new message.
+ */
+export const KeyedRequestSchema = /*@__PURE__*/
+  messageDesc(file_retake_test_v1_workflows, 2);
+
+/**
+ * Describes the message retake.test.v1.KeyedResponse.
+ * Use `create(KeyedResponseSchema)` to create a new message.
+ */
+export const KeyedResponseSchema = /*@__PURE__*/
+  messageDesc(file_retake_test_v1_workflows, 3);
+
+/**
+ * Describes the message retake.test.v1.FlakyRequest.
+ * Use `create(FlakyRequestSchema)` to create a new message.
+ */
+export const FlakyRequestSchema = /*@__PURE__*/
+  messageDesc(file_retake_test_v1_workflows, 4);
+
+/**
+ * Describes the message retake.test.v1.FlakyResponse.
+ * Use `create(FlakyResponseSchema)` to create a new message.
+ */
+export const FlakyResponseSchema = /*@__PURE__*/
+  messageDesc(file_retake_test_v1_workflows, 5);
+
+/**
+ * Describes the message retake.test.v1.StreamingRequest.
+ * Use `create(StreamingRequestSchema)` to create a new message.
+ */
+export const StreamingRequestSchema = /*@__PURE__*/
+  messageDesc(file_retake_test_v1_workflows, 6);
+
+/**
+ * Describes the message retake.test.v1.StreamingResponse.
+ * Use `create(StreamingResponseSchema)` to create a new message.
+ */
+export const StreamingResponseSchema = /*@__PURE__*/
+  messageDesc(file_retake_test_v1_workflows, 7);
+
+/**
+ * Describes the message retake.test.v1.LimitedRequest.
+ * Use `create(LimitedRequestSchema)` to create a new message.
+ */
+export const LimitedRequestSchema = /*@__PURE__*/
+  messageDesc(file_retake_test_v1_workflows, 8);
+
+/**
+ * Describes the message retake.test.v1.LimitedResponse.
+ * Use `create(LimitedResponseSchema)` to create a new message.
+ */
+export const LimitedResponseSchema = /*@__PURE__*/
+  messageDesc(file_retake_test_v1_workflows, 9);
+
+/**
+ * Describes the message retake.test.v1.HurriedRequest.
+ * Use `create(HurriedRequestSchema)` to create a new message.
+ */
+export const HurriedRequestSchema = /*@__PURE__*/
+  messageDesc(file_retake_test_v1_workflows, 10);
+
+/**
+ * Describes the message retake.test.v1.HurriedResponse.
+ * Use `create(HurriedResponseSchema)` to create a new message.
+ */
+export const HurriedResponseSchema = /*@__PURE__*/
   messageDesc(file_retake_test_v1_workflows, 11);
 
 /**
- * Describes the enum retake.test.v1.Resolution.
+ * Describes the message retake.test.v1.OnceRequest.
+ * Use `create(OnceRequestSchema)` to create a new message.
  */
-export const ResolutionSchema = /*@__PURE__*/
-  enumDesc(file_retake_test_v1_workflows, 0);
+export const OnceRequestSchema = /*@__PURE__*/
+  messageDesc(file_retake_test_v1_workflows, 12);
 
 /**
- * @generated from enum retake.test.v1.Resolution
+ * Describes the message retake.test.v1.OnceResponse.
+ * Use `create(OnceResponseSchema)` to create a new message.
  */
-export const Resolution = /*@__PURE__*/
-  tsEnum(ResolutionSchema);
+export const OnceResponseSchema = /*@__PURE__*/
+  messageDesc(file_retake_test_v1_workflows, 13);
 
 /**
- * Workflows as a contract declares them, with one method that is none.
+ * Describes the message retake.test.v1.ForwardingRequest.
+ * Use `create(ForwardingRequestSchema)` to create a new message.
+ */
+export const ForwardingRequestSchema = /*@__PURE__*/
+  messageDesc(file_retake_test_v1_workflows, 14);
+
+/**
+ * Describes the message retake.test.v1.ForwardingResponse.
+ * Use `create(ForwardingResponseSchema)` to create a new message.
+ */
+export const ForwardingResponseSchema = /*@__PURE__*/
+  messageDesc(file_retake_test_v1_workflows, 15);
+
+/**
+ * Workflows whose handlers each test writes for itself.
  *
- * @generated from service retake.test.v1.WorkflowService
+ * @generated from service retake.test.v1.WorkflowsService
  */
-export const WorkflowService = /*@__PURE__*/
+export const WorkflowsService = /*@__PURE__*/
   serviceDesc(file_retake_test_v1_workflows, 0);
 

@@ -1,0 +1,127 @@
+import { create, isMessage, type Message } from "@bufbuild/protobuf";
+import { Code } from "@connectrpc/connect";
+import { Quality } from "../../gen/retake/v1/options_pb.js";
+import type { Clock, RandomSource } from "../clock.ts";
+import type { Workflow } from "../contract/index.ts";
+import {
+  AttemptWork,
+  type AttemptWorkServices,
+  classifyError,
+  createError,
+  createWorkflowContext,
+  type LiveRuns,
+  type Logger,
+  type RunHandler,
+} from "../runs/index.ts";
+import type { Backend } from "./backend.ts";
+
+export interface InvokeOptions {
+  readonly live: LiveRuns;
+  readonly work: AttemptWorkServices;
+  readonly clock: Clock;
+  readonly random: RandomSource;
+  readonly log: Logger;
+  backend(workflow: Workflow, endpoint: string): Backend;
+}
+
+/**
+ * The innermost of the stages: calls the back-end. Only it knows the method's kind; it drains a streaming back-end and
+ * turns its updates into progress and events.
+ */
+export function invoke(options: InvokeOptions): RunHandler {
+  const { live, clock, random, log } = options;
+  return async (request) => {
+    const { run, workflow, attempt, message } = request;
+    const runId = run.accepted.runId;
+    const liveRun = live.get(runId);
+    const turn = liveRun?.turn;
+    if (liveRun === undefined || turn === undefined || attempt === undefined || message === undefined) {
+      throw new Error(`run ${runId} is not being advanced: a stage has called its back-end outside of a turn`);
+    }
+    const work = new AttemptWork(liveRun, turn, workflow, attempt, options.work);
+    liveRun.latestProgress = undefined;
+    liveRun.latestUpdate = undefined;
+    try {
+      const context = createWorkflowContext(work, Quality.FULL);
+      const answer = options.backend(workflow, attempt.endpoint).call({ workflow, message, attempt, context });
+      const result = workflow.streaming ? await drain(answer, workflow, work) : asResult(await answer, workflow);
+      return { kind: "succeeded", result: await work.result(result), message: result };
+    } catch (error) {
+      const { failure, unexpected } = classifyError(error, random, clock.now());
+      if (unexpected && !turn.concluded) {
+        log.error(
+          { err: error, runId, workflow: workflow.name, attempt: attempt.number, referenceId: failure.referenceId },
+          "a handler threw something that is no ConnectError",
+        );
+      }
+      return { kind: "failed", failure };
+    }
+  };
+}
+
+async function drain(answer: unknown, workflow: Workflow, work: AttemptWork): Promise<Message> {
+  if (!isAsyncIterable(answer)) {
+    throw createError(
+      Code.Internal,
+      "INVALID_RESULT",
+      `the handler of ${workflow.name} returned no async iterable: a streaming workflow is an async generator that yields updates, then its result`,
+    );
+  }
+  let result: Message | undefined;
+  for await (const item of answer) {
+    const message = asResult(item, workflow);
+    if (result !== undefined) {
+      throw createError(
+        Code.Internal,
+        "INVALID_RESULT",
+        `the handler of ${workflow.name} yielded something after its result: the result comes last`,
+      );
+    }
+    const part = workflow.updates.classifyUpdate(message);
+    switch (part.kind) {
+      case "progress":
+        work.progress(part.progress);
+        break;
+      case "update":
+        if (part.progress !== undefined) {
+          work.progress(part.progress);
+        }
+        await work.update(message, part.keep);
+        break;
+      case "result":
+        result = message;
+        break;
+    }
+    // What comes after the end of the turn is dropped, so the generator can stop here.
+    if (work.turn.concluded) {
+      break;
+    }
+  }
+  if (result === undefined) {
+    throw createError(
+      Code.Internal,
+      "NO_RESULT",
+      `the back-end of ${workflow.name} ended without a result: yield one message without updates, last`,
+    );
+  }
+  return result;
+}
+
+function asResult(value: unknown, { name, output }: Workflow): Message {
+  if (isMessage(value, output)) {
+    return value;
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value) || isMessage(value)) {
+    const what = isMessage(value) ? `a ${value.$typeName}` : value === undefined ? "nothing" : `a ${typeof value}`;
+    throw createError(
+      Code.Internal,
+      "INVALID_RESULT",
+      `the handler of ${name} answered ${what} where its contract says ${output.typeName}`,
+    );
+  }
+  return create(output, value as Record<string, unknown>);
+}
+
+function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {
+  return typeof value === "object" && value !== null && Symbol.asyncIterator in value;
+}

@@ -1,0 +1,20 @@
+export { ConfigError, loadConfig, parseConfig } from "./config/index.ts";
+export { ContractError } from "./contract/index.ts";
+export {
+  call,
+  JournalOpenError,
+  type PreviousAttempt,
+  type RunContext,
+  type StepOptions,
+  type StepRetry,
+  type StepTry,
+  step,
+  type WorkflowContext,
+} from "./runs/index.ts";
+export {
+  createServer,
+  type RetakeServer,
+  type ServerAddress,
+  type ServerOptions,
+  type WorkflowImpl,
+} from "./server/server.ts";

@@ -1,0 +1,62 @@
+import { Code, ConnectError, type Interceptor, type StreamResponse } from "@connectrpc/connect";
+import type { Clock, RandomSource } from "../../clock.ts";
+import {
+  classifyError,
+  createError,
+  errorFromFailure,
+  JournalUnavailableError,
+  journalUnavailable,
+  type Logger,
+} from "../../runs/index.ts";
+
+/**
+ * Makes every error one that callers can use: a ConnectError goes through, trouble with the journal is UNAVAILABLE, and
+ * anything else becomes INTERNAL with a reference id under which the log has its stack.
+ */
+export function errors(options: {
+  readonly clock: Clock;
+  readonly random: RandomSource;
+  readonly log: Logger;
+}): Interceptor {
+  const translate = (error: unknown, method: string): ConnectError => {
+    if (error instanceof ConnectError) {
+      return error;
+    }
+    if (error instanceof JournalUnavailableError) {
+      return journalUnavailable(error);
+    }
+    if (error instanceof DOMException && error.name === "AbortError") {
+      return createError(Code.Canceled, "CANCELLED", "the call was cancelled");
+    }
+    const { failure } = classifyError(error, options.random, options.clock.now());
+    options.log.error({ err: error, method, referenceId: failure.referenceId }, "a call failed unexpectedly");
+    return errorFromFailure(failure);
+  };
+  return (next) => (request) => {
+    const method = `${request.service.typeName}/${request.method.name}`;
+    return next(request).then(
+      (response) => (response.stream ? translated(response, (error) => translate(error, method)) : response),
+      (error: unknown) => {
+        throw translate(error, method);
+      },
+    );
+  };
+}
+
+/** A stream's errors come while it is read. */
+function translated(response: StreamResponse, translate: (error: unknown) => ConnectError): StreamResponse {
+  return {
+    stream: true,
+    service: response.service,
+    method: response.method,
+    header: response.header,
+    trailer: response.trailer,
+    message: (async function* () {
+      try {
+        yield* response.message;
+      } catch (error) {
+        throw translate(error);
+      }
+    })(),
+  };
+}

@@ -1,0 +1,2 @@
+export { errors } from "./errors.ts";
+export { createRequestValidator, type RequestValidator, validateRequests } from "./validate.ts";

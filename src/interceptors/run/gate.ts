@@ -1,0 +1,107 @@
+import type { Workflow } from "../../contract/index.ts";
+import type { EndpointSlots, Gates, Limit, Outcome, Pausable, Permit, PermitRequest, Turn } from "../../runs/index.ts";
+import { type RunInterceptor, workflowLimitKey } from "../../runs/index.ts";
+
+export interface GateOptions {
+  readonly gates: Gates;
+  /** Attempts at once, over all workflows. */
+  readonly concurrencyLimit: number;
+  /** Where the attempts of a workflow can be made. */
+  endpoints(workflow: Workflow): readonly EndpointSlots[];
+}
+
+/**
+ * Lets an attempt through when the server, its workflow and an endpoint have room, all three together. The permit is kept
+ * until the back-end has really stopped, or its attempt's time is over.
+ */
+export function gate(options: GateOptions): RunInterceptor {
+  const { gates } = options;
+  const limits = new WeakMap<Workflow, readonly Limit[]>();
+  const limitsOf = (workflow: Workflow): readonly Limit[] => {
+    let known = limits.get(workflow);
+    if (known === undefined) {
+      known = [
+        { key: "server", gate: "server", limit: options.concurrencyLimit },
+        { key: workflowLimitKey(workflow.name), gate: "workflow", limit: workflow.policy.concurrency.limit },
+      ];
+      limits.set(workflow, known);
+    }
+    return known;
+  };
+  return (next) => async (request) => {
+    const { run, workflow, turn } = request;
+    const wish: PermitRequest = {
+      runId: run.accepted.runId,
+      priority: run.accepted.priority,
+      limits: limitsOf(workflow),
+      endpoints: options.endpoints(workflow),
+    };
+    const permit = await gates.acquire(wish);
+    if (permit.kind === "blocked") {
+      return permit satisfies Outcome;
+    }
+    const hold = new PermitHold(gates, wish, permit, turn);
+    turn.pausables.push(hold);
+    turn.onOvertime = () => hold.end();
+    try {
+      return await next({ ...request, permit });
+    } finally {
+      hold.end();
+    }
+  };
+}
+
+/** The permit of one attempt: given back while it waits for a child, and for good at its end. */
+class PermitHold implements Pausable {
+  readonly #gates: Gates;
+  readonly #wish: PermitRequest;
+  readonly #turn: Turn;
+  #permit: Permit | undefined;
+  #ended = false;
+
+  constructor(gates: Gates, wish: PermitRequest, permit: Permit, turn: Turn) {
+    this.#gates = gates;
+    this.#wish = wish;
+    this.#permit = permit;
+    this.#turn = turn;
+  }
+
+  pause(): void {
+    if (this.#permit !== undefined) {
+      this.#gates.release(this.#permit);
+      this.#permit = undefined;
+    }
+  }
+
+  /** Waits in line like everybody else: the scheduler asks for a turn of the run when its place is free. */
+  async resume(): Promise<void> {
+    while (!this.#ended && this.#permit === undefined) {
+      const woken = new Promise<void>((resolve) => {
+        this.#turn.onPoke = resolve;
+        if (this.#turn.abortReason !== undefined) {
+          resolve();
+        }
+        this.#turn.signal.addEventListener("abort", () => resolve(), { once: true });
+      });
+      const answer = await this.#gates.acquire(this.#wish);
+      if (answer.kind === "permit") {
+        if (this.#ended) {
+          this.#gates.release(answer);
+        } else {
+          this.#permit = answer;
+        }
+      } else if (this.#turn.abortReason !== undefined) {
+        this.#gates.withdraw(this.#wish.runId);
+        return;
+      } else {
+        await woken;
+      }
+    }
+    this.#turn.onPoke = undefined;
+  }
+
+  end(): void {
+    this.#ended = true;
+    this.pause();
+  }
+}

@@ -1,0 +1,5 @@
+export { deadline } from "./deadline.ts";
+export { type GateOptions, gate } from "./gate.ts";
+export { record } from "./record.ts";
+export { retry } from "./retry.ts";
+export { timeout } from "./timeout.ts";

@@ -1,0 +1,252 @@
+import { create, type Message, toBinary } from "@bufbuild/protobuf";
+import { Code, type ConnectError } from "@connectrpc/connect";
+import type { Quality } from "../../gen/retake/v1/options_pb.js";
+import {
+  AcceptedSchema,
+  OwnerSchema,
+  type Payload,
+  PayloadSchema,
+  type RunMode,
+  RunState,
+} from "../../gen/retake/v1/run_pb.js";
+import type { Clock, RandomSource } from "../clock.ts";
+import type { Workflow } from "../contract/index.ts";
+import { equalBytes } from "./contract-check.ts";
+import { draining, journalUnavailable, keyTaken } from "./errors.ts";
+import { createError } from "./failure.ts";
+import type { LiveRun } from "./live-run.ts";
+import type { LiveRuns } from "./live-runs.ts";
+import type { Journal, RunOwner } from "./ports/journal.ts";
+import { type Payloads, payloadDigest } from "./ports/payloads.ts";
+import { newRunId } from "./run-id.ts";
+import type { RunRecord } from "./run-record.ts";
+import { msFromDuration, timestampFromMs } from "./time.ts";
+import type { Turns } from "./turns.ts";
+
+/** A wish to execute a workflow; its message has been validated. */
+export interface RunOrder {
+  readonly workflow: Workflow;
+  readonly message: Message;
+  readonly owner: RunOwner;
+  /** Empty for none. */
+  readonly key: string;
+  readonly mode: RunMode;
+  readonly priority?: number;
+  readonly minQuality?: Quality;
+  /** A deadline sooner than the policy's, in ms from now. */
+  readonly timeoutMs?: number;
+  readonly traceparent?: string;
+  readonly metadata?: Readonly<Record<string, string>>;
+  readonly rerunOf?: string;
+  /** For a rerun: execute every step again. */
+  readonly discardSteps?: boolean;
+  /** For children: the id that derives from parent, name and input. */
+  readonly child?: { readonly runId: string; readonly parentRunId: string; readonly name: string };
+}
+
+export interface AcceptedRun {
+  /** Held: whoever asked releases it. */
+  readonly run: LiveRun;
+  /** Whether it existed before. */
+  readonly joined: boolean;
+}
+
+export interface AcceptanceOptions {
+  readonly live: LiveRuns;
+  readonly turns: Turns;
+  readonly journal: Journal;
+  readonly payloads: Payloads;
+  readonly clock: Clock;
+  readonly random: RandomSource;
+  /** Bytes of one message. */
+  readonly maxMessageBytes: number;
+}
+
+/**
+ * Turns orders into runs, or finds the run that an order means already. The acceptance is durable before `run.accepted`
+ * resolves, and shares its commit with the first attempt when the gate grants at once.
+ */
+export class Acceptance {
+  readonly #options: AcceptanceOptions;
+  /** Orders with the same key come one after the other. */
+  readonly #keyed = new Map<string, Promise<unknown>>();
+  #draining = false;
+
+  constructor(options: AcceptanceOptions) {
+    this.#options = options;
+    options.journal.onStatus((status) => {
+      if (status.kind === "failing") {
+        for (const run of options.live.values()) {
+          if (!run.acceptanceDurable) {
+            run.refuse(journalUnavailable(status.cause));
+          }
+        }
+      }
+    });
+  }
+
+  /** From now on no new run is accepted. */
+  drain(): void {
+    this.#draining = true;
+  }
+
+  /** @throws ConnectError when the order is refused */
+  accept(order: RunOrder): Promise<AcceptedRun> {
+    if (order.child !== undefined) {
+      return this.#acceptChild(order, order.child.runId);
+    }
+    return order.key === "" ? this.#acceptNew(order) : this.#acceptKeyed(order);
+  }
+
+  async #acceptNew(order: RunOrder): Promise<AcceptedRun> {
+    return { run: this.#create(order, this.#encode(order)), joined: false };
+  }
+
+  async #acceptKeyed(order: RunOrder): Promise<AcceptedRun> {
+    const { owner, workflow, key } = order;
+    const slot = JSON.stringify([owner.tenant, owner.subject, workflow.name, key]);
+    const before = this.#keyed.get(slot);
+    const mine = (async () => {
+      await before?.catch(() => undefined);
+      return this.#joinOrCreate(order);
+    })();
+    this.#keyed.set(slot, mine);
+    try {
+      return await mine;
+    } finally {
+      if (this.#keyed.get(slot) === mine) {
+        this.#keyed.delete(slot);
+      }
+    }
+  }
+
+  async #joinOrCreate(order: RunOrder): Promise<AcceptedRun> {
+    const { journal, live, clock } = this.#options;
+    const input = this.#encode(order);
+    this.#assertOpen(true);
+    const row = await journal.findRunByKey(order.owner, order.workflow.name, order.key);
+    const run = row === undefined ? undefined : await live.hold(row.runId);
+    if (run === undefined) {
+      return { run: this.#create(order, input), joined: false };
+    }
+    const { record } = run;
+    if (!samePayload(record.accepted.input, input.bytes)) {
+      live.release(run);
+      throw keyTaken(order.key, order.workflow.name, run.id);
+    }
+    if (!takesOver(record, clock.now())) {
+      return { run, joined: true };
+    }
+    live.release(run);
+    return { run: this.#create({ ...order, rerunOf: run.id }, input), joined: false };
+  }
+
+  async #acceptChild(order: RunOrder, runId: string): Promise<AcceptedRun> {
+    const known = await this.#options.live.hold(runId);
+    return known === undefined
+      ? { run: this.#create(order, this.#encode(order)), joined: false }
+      : { run: known, joined: true };
+  }
+
+  #create(order: RunOrder, input: EncodedInput): LiveRun {
+    const { live, turns, payloads, clock, random } = this.#options;
+    this.#assertOpen(order.child === undefined);
+    const nowMs = clock.now();
+    const { policy } = order.workflow;
+    const runId = order.child?.runId ?? newRunId(nowMs, random);
+    const stored = payloads.put(runId, input.bytes);
+    const accepted = create(AcceptedSchema, {
+      runId,
+      workflow: order.workflow.name,
+      input: input.payload,
+      owner: create(OwnerSchema, order.owner),
+      idempotencyKey: order.key,
+      mode: order.mode,
+      parentRunId: order.child?.parentRunId ?? "",
+      childName: order.child?.name ?? "",
+      rerunOf: order.rerunOf ?? "",
+      deadline: timestampFromMs(nowMs + Math.min(policy.timeoutMs, order.timeoutMs ?? Number.POSITIVE_INFINITY)),
+      contractSha256: order.workflow.contractSha256,
+      priority: order.priority ?? 0,
+      minQuality: order.minQuality ?? 0,
+      traceparent: order.traceparent ?? "",
+      metadata: order.metadata ?? {},
+      discardSteps: order.discardSteps ?? false,
+    });
+    input.payload.sha256 = stored.sha256;
+    const run = live.accept({ case: "accepted", value: accepted }, nowMs);
+    run.input = input.bytes;
+    run.holders += 1;
+    if (stored.stored === undefined) {
+      void turns.advance(run);
+    } else {
+      stored.stored.then(
+        () => turns.advance(run),
+        (error: unknown) => {
+          run.discard(journalUnavailable(error));
+          live.drop(run);
+        },
+      );
+    }
+    return run;
+  }
+
+  #encode(order: RunOrder): EncodedInput {
+    const { maxMessageBytes } = this.#options;
+    const bytes = toBinary(order.workflow.input, order.message);
+    if (bytes.length > maxMessageBytes) {
+      throw tooLarge(order.workflow.input.typeName, bytes.length, maxMessageBytes);
+    }
+    return {
+      bytes,
+      payload: create(PayloadSchema, { typeName: order.workflow.input.typeName, size: BigInt(bytes.length) }),
+    };
+  }
+
+  /** While the server drains or cannot store them it takes no new runs; children belong to runs that it has taken. */
+  #assertOpen(fresh: boolean): void {
+    if (!fresh) {
+      return;
+    }
+    if (this.#draining) {
+      throw draining();
+    }
+    const { status } = this.#options.journal;
+    if (status.kind === "failing") {
+      throw journalUnavailable(status.cause);
+    }
+  }
+}
+
+interface EncodedInput {
+  readonly bytes: Uint8Array;
+  readonly payload: Payload;
+}
+
+/**
+ * Whether a new run takes over the key of this one: yes when it was cancelled or expired, or failed in a way that may
+ * mend, after its retry delay.
+ */
+function takesOver(run: RunRecord, nowMs: number): boolean {
+  switch (run.state) {
+    case RunState.CANCELLED:
+    case RunState.EXPIRED:
+      return true;
+    case RunState.FAILED:
+      return run.failure?.retryable === true && nowMs >= (run.endTimeMs ?? 0) + msFromDuration(run.failure.retryDelay);
+    default:
+      return false;
+  }
+}
+
+function samePayload(payload: Payload | undefined, bytes: Uint8Array): boolean {
+  return payload?.size === BigInt(bytes.length) && equalBytes(payload.sha256, payloadDigest(bytes));
+}
+
+function tooLarge(typeName: string, size: number, limit: number): ConnectError {
+  return createError(
+    Code.ResourceExhausted,
+    "MESSAGE_TOO_LARGE",
+    `the input (${typeName}) has ${size} bytes, more than the ${limit} that the server takes (max_message_bytes)`,
+  );
+}

@@ -1,0 +1,105 @@
+import type { ConnectError } from "@connectrpc/connect";
+import type { Clock } from "../clock.ts";
+import type { Outcome, Pausable, Turn } from "./handler.ts";
+import type { LiveRun } from "./live-run.ts";
+import type { RunEventBody } from "./run-record.ts";
+
+/** A turn that is being taken: concluded once, by its chain of stages or over its head. */
+export class ActiveTurn implements Turn {
+  readonly pausables: Pausable[] = [];
+  onOvertime: (() => void) | undefined;
+  onActivity: (() => void) | undefined;
+  onPoke: (() => void) | undefined;
+  /** Called when the turn has been settled. */
+  onConclude: (() => void) | undefined;
+  concluded = false;
+  abortReason: ConnectError | undefined;
+
+  readonly #run: LiveRun;
+  readonly #clock: Clock;
+  readonly #loadInput: (run: LiveRun) => Promise<Uint8Array>;
+  #conclude: ((outcome: Outcome) => void) | undefined;
+  #controller: AbortController | undefined;
+  /** When the attempt's clock went on, by the monotonic clock; undefined while it stands. */
+  #runningSinceMs: number | undefined;
+  #elapsedMs = 0;
+  #pauses = 0;
+
+  constructor(run: LiveRun, clock: Clock, loadInput: (run: LiveRun) => Promise<Uint8Array>) {
+    this.#run = run;
+    this.#clock = clock;
+    this.#loadInput = loadInput;
+  }
+
+  /** Made on demand: most attempts never look at it, and it costs more than the rest of the turn. */
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.abortReason !== undefined) {
+        this.#controller.abort(this.abortReason);
+      }
+    }
+    return this.#controller.signal;
+  }
+
+  abort(reason: ConnectError): void {
+    if (this.abortReason === undefined) {
+      this.abortReason = reason;
+      this.#controller?.abort(reason);
+    }
+  }
+
+  commit(events: readonly RunEventBody[]): Promise<void> {
+    return this.#run.commit(events);
+  }
+
+  input(): Uint8Array | Promise<Uint8Array> {
+    return this.#run.input ?? this.#loadInput(this.#run);
+  }
+
+  startAttemptClock(): void {
+    this.#runningSinceMs = this.#clock.monotonic();
+  }
+
+  /** How long the attempt has worked, what it waited for children left out. */
+  get attemptMs(): number {
+    return this.#elapsedMs + (this.#runningSinceMs === undefined ? 0 : this.#clock.monotonic() - this.#runningSinceMs);
+  }
+
+  /** Lets everything go while `work` is being waited for. Waits of several children at once are one pause. */
+  async paused<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#pauses++ === 0) {
+      this.#elapsedMs = this.attemptMs;
+      this.#runningSinceMs = undefined;
+      for (const pausable of this.pausables) {
+        pausable.pause();
+      }
+    }
+    try {
+      return await work();
+    } finally {
+      if (--this.#pauses === 0 && !this.concluded && this.abortReason === undefined) {
+        for (const pausable of this.pausables.toReversed()) {
+          await pausable.resume();
+        }
+        this.startAttemptClock();
+      }
+    }
+  }
+
+  /** Waits for the first outcome: the chain's, or one that comes over its head. */
+  outcome(chain: Promise<Outcome>): Promise<Outcome> {
+    return new Promise((resolve, reject) => {
+      this.#conclude = resolve;
+      chain.then((outcome) => this.conclude(outcome), reject);
+    });
+  }
+
+  /** Ends the turn; the first outcome counts. */
+  conclude(outcome: Outcome): void {
+    if (!this.concluded) {
+      this.concluded = true;
+      this.#conclude?.(outcome);
+    }
+  }
+}

@@ -1,0 +1,510 @@
+import {
+  create,
+  type DescMessage,
+  type DescMethod,
+  fromBinary,
+  type Message,
+  type MessageInitShape,
+  type MessageShape,
+  toBinary,
+} from "@bufbuild/protobuf";
+import { Code, ConnectError } from "@connectrpc/connect";
+import {
+  AttemptCheckpointSchema,
+  ChildEndedSchema,
+  ChildStartedSchema,
+  type Payload,
+  PayloadSchema,
+  type Progress,
+  ProgressSampledSchema,
+  ProgressSchema,
+  RunMode,
+  RunState,
+  type StepCompleted,
+  StepCompletedSchema,
+  UpdateRecordedSchema,
+} from "../../gen/retake/v1/run_pb.js";
+import { type RunProgress, RunProgressSchema } from "../../gen/retake/v1/run_service_pb.js";
+import type { Clock, RandomSource } from "../clock.ts";
+import { type Workflow, workflowName } from "../contract/index.ts";
+import type { Acceptance } from "./acceptance.ts";
+import type { ActiveTurn } from "./active-turn.ts";
+import { backoffMs } from "./backoff.ts";
+import type { ContractCheck } from "./contract-check.ts";
+import { endError } from "./end-error.ts";
+import { createError, failureFromConnectError } from "./failure.ts";
+import type { Attempt } from "./handler.ts";
+import type { LiveRun } from "./live-run.ts";
+import type { LiveRuns } from "./live-runs.ts";
+import type { Feed } from "./ports/feed.ts";
+import { type Payloads, payloadDigest } from "./ports/payloads.ts";
+import { childRunId } from "./run-id.ts";
+import { stepKey } from "./run-record.ts";
+import { sleep } from "./sleep.ts";
+import { durationFromMs } from "./time.ts";
+import { untilAborted } from "./until-aborted.ts";
+
+export interface AttemptWorkServices {
+  readonly live: LiveRuns;
+  readonly acceptance: Pick<Acceptance, "accept">;
+  readonly contracts: ContractCheck;
+  readonly payloads: Payloads;
+  readonly feed: Feed;
+  readonly clock: Clock;
+  readonly random: RandomSource;
+  readonly maxMessageBytes: number;
+  /** @throws ConnectError INVALID_ARGUMENT */
+  validate(schema: DescMessage, message: Message): void;
+}
+
+/** How a failed step is tried again within its attempt. Durations in ms. */
+export interface StepRetry {
+  /** Tries in all. Default: 3. */
+  readonly maxAttempts?: number;
+  /** Default: 1,000. */
+  readonly initialBackoffMs?: number;
+  /** Default: 60,000. */
+  readonly maxBackoffMs?: number;
+  /** Default: 2. */
+  readonly backoffMultiplier?: number;
+}
+
+export interface StepOptions {
+  /** Default: a failed step fails its attempt. */
+  readonly retry?: StepRetry;
+  /** How long one try may take, in ms. Default: as long as the attempt. */
+  readonly timeoutMs?: number;
+  /** What the result depends on; the journaled result is kept as long as this is the same. Default: the run's input. */
+  readonly input?: Uint8Array | string;
+}
+
+/** What a step's function gets. */
+export interface StepTry {
+  /** Aborted when the try's time is over, or the attempt must stop. */
+  readonly signal: AbortSignal;
+  /** 1, 2, 3, … */
+  readonly number: number;
+}
+
+/** The journal gets progress no more often than this: watchers get it at once. */
+const sampleIntervalMs = 5_000;
+const maxHandleBytes = 4096;
+const maxNameLength = 256;
+
+/** What one attempt does to its run: progress, updates, checkpoints, steps, children. */
+export class AttemptWork {
+  readonly run: LiveRun;
+  readonly workflow: Workflow;
+  readonly attempt: Attempt;
+  readonly turn: ActiveTurn;
+  readonly #services: AttemptWorkServices;
+  readonly #names = new Set<string>();
+  #sampledMs = Number.NEGATIVE_INFINITY;
+  #kept: Promise<ReadonlyMap<string, StepCompleted>> | undefined;
+
+  constructor(run: LiveRun, turn: ActiveTurn, workflow: Workflow, attempt: Attempt, services: AttemptWorkServices) {
+    this.run = run;
+    this.turn = turn;
+    this.workflow = workflow;
+    this.attempt = attempt;
+    this.#services = services;
+  }
+
+  get clock(): Clock {
+    return this.#services.clock;
+  }
+
+  /** Tells how far the attempt is. Never throws for an attempt that is over: its words are dropped. */
+  progress(init: MessageInitShape<typeof ProgressSchema>): void {
+    if (!this.#current) {
+      return;
+    }
+    const progress = boundedProgress(init);
+    const { feed, clock } = this.#services;
+    const snapshot: RunProgress = create(RunProgressSchema, {
+      attempt: this.attempt.number,
+      lastSequence: BigInt(this.run.record.lastSequence),
+      progress,
+    });
+    this.run.latestProgress = snapshot;
+    this.turn.onActivity?.();
+    const nowMs = clock.monotonic();
+    if (nowMs - this.#sampledMs >= sampleIntervalMs) {
+      this.#sampledMs = nowMs;
+      this.run
+        .commit([
+          {
+            case: "progressSampled",
+            value: create(ProgressSampledSchema, { attempt: this.attempt.number, progress }),
+          },
+        ])
+        .catch(() => undefined);
+    }
+    if (feed.listeners(this.run.id) > 0) {
+      feed.publish(this.run.id, { kind: "progress", progress: snapshot });
+    }
+  }
+
+  /** A marked update: kept as its contract says. Resolves when the next one may come. */
+  async update(message: Message, keep: "latest" | "all"): Promise<void> {
+    if (!this.#current) {
+      return;
+    }
+    this.turn.onActivity?.();
+    const bytes = toBinary(this.workflow.output, message);
+    if (keep === "latest") {
+      this.run.latestUpdate = bytes;
+      this.#services.feed.publish(this.run.id, { kind: "update", attempt: this.attempt.number, message: bytes });
+      return;
+    }
+    const update = await this.#store(this.workflow.output.typeName, bytes);
+    if (this.#current) {
+      await this.run.commit([
+        { case: "updateRecorded", value: create(UpdateRecordedSchema, { attempt: this.attempt.number, update }) },
+      ]);
+    }
+  }
+
+  /** Journals the back-end's handle of its job. Resolves when it is durable. */
+  async checkpoint(handle: Uint8Array): Promise<void> {
+    if (handle.length > maxHandleBytes) {
+      throw createError(
+        Code.InvalidArgument,
+        "CHECKPOINT_TOO_LARGE",
+        `a checkpoint has at most ${maxHandleBytes} bytes, and this one has ${handle.length}: keep an id, not the job`,
+      );
+    }
+    this.#assertCurrent();
+    this.turn.onActivity?.();
+    await this.run.commit([
+      {
+        case: "attemptCheckpoint",
+        value: create(AttemptCheckpointSchema, { attempt: this.attempt.number, handle }),
+      },
+    ]);
+  }
+
+  /**
+   * A result that is journaled once, under the step's name and the digest of what it depends on.
+   *
+   * 1. A journaled step is never executed again; its result is read back.
+   * 2. A step's function starts only after all earlier events of the run are durable, so no effect builds on a result that
+   *    a crash could take back.
+   */
+  async step<Desc extends DescMessage>(
+    name: string,
+    schema: Desc,
+    execute: (one: StepTry) => Promise<MessageInitShape<Desc>> | MessageInitShape<Desc>,
+    options: StepOptions = {},
+  ): Promise<MessageShape<Desc>> {
+    this.#claim(name, "step");
+    const digest = options.input === undefined ? this.attempt.inputSha256 : payloadDigest(toBytes(options.input));
+    const key = stepKey(name, digest);
+    const journaled = this.run.record.steps.get(key);
+    const known = journaled ?? (await this.#keptSteps()).get(key);
+    if (known !== undefined) {
+      const bytes = await this.#services.payloads.get(
+        journaled === undefined ? this.run.record.accepted.rerunOf : this.run.id,
+        known.result?.sha256 ?? new Uint8Array(),
+      );
+      if (bytes !== undefined && known.result?.typeName === schema.typeName) {
+        if (journaled === undefined) {
+          await this.#keep(known, bytes);
+        }
+        return fromBinary(schema, bytes);
+      }
+    }
+    await this.run.durable;
+    this.#assertCurrent();
+    const startedMs = this.clock.monotonic();
+    const { message, tries } = await this.#tryStep(name, schema, execute, options);
+    const executionMs = this.clock.monotonic() - startedMs;
+    const result = await this.#store(schema.typeName, toBinary(schema, message));
+    this.#assertCurrent();
+    this.turn.onActivity?.();
+    this.run
+      .commit([
+        {
+          case: "stepCompleted",
+          value: create(StepCompletedSchema, {
+            name,
+            inputSha256: digest,
+            result,
+            executionTime: durationFromMs(executionMs),
+            tries,
+          }),
+        },
+      ])
+      .catch(() => undefined);
+    return message;
+  }
+
+  /** Executes another workflow as a child. While it works, this attempt gives its permit back and its clock stands. */
+  async call<I extends DescMessage, O extends DescMessage>(
+    name: string,
+    method: DescMethod & { readonly input: I; readonly output: O },
+    input: MessageInitShape<I>,
+  ): Promise<MessageShape<O>> {
+    this.#claim(name, "child");
+    const { contracts, acceptance, live } = this.#services;
+    const workflow = contracts.workflow(workflowName(method));
+    if (workflow === undefined) {
+      throw createError(
+        Code.FailedPrecondition,
+        "UNKNOWN_WORKFLOW",
+        `${workflowName(method)} is no workflow of this server: implement its service, or give the method the option (retake.v1.workflow)`,
+      );
+    }
+    const message = create(method.input, input);
+    this.#services.validate(method.input, message);
+    const { record } = this.run;
+    const digest = payloadDigest(toBinary(method.input, message));
+    const runId = childRunId(this.run.id, name, digest);
+    if (record.children.get(name)?.childRunId !== runId) {
+      this.run
+        .commit([
+          {
+            case: "childStarted",
+            value: create(ChildStartedSchema, { name, childRunId: runId, workflow: workflow.name }),
+          },
+        ])
+        .catch(() => undefined);
+    }
+    const { run: child } = await acceptance.accept({
+      workflow,
+      message,
+      owner: { tenant: record.accepted.owner?.tenant ?? "", subject: record.accepted.owner?.subject ?? "" },
+      key: "",
+      mode: RunMode.DETACHED,
+      priority: record.accepted.priority,
+      minQuality: record.accepted.minQuality,
+      timeoutMs: record.deadlineMs - this.clock.now(),
+      traceparent: record.accepted.traceparent,
+      metadata: record.accepted.metadata,
+      child: { runId, parentRunId: this.run.id, name },
+    });
+    try {
+      await this.turn.paused(() => untilAborted(child.ended, this.turn.signal));
+      this.#assertCurrent();
+      if (child.refusal !== undefined) {
+        throw child.refusal;
+      }
+      return (await this.#childResult(name, child, method.output)) as MessageShape<O>;
+    } finally {
+      live.release(child);
+    }
+  }
+
+  /** Stores the attempt's result. */
+  async result(message: Message): Promise<Payload> {
+    const bytes = toBinary(this.workflow.output, message);
+    const { maxMessageBytes } = this.#services;
+    if (bytes.length > maxMessageBytes) {
+      throw createError(
+        Code.ResourceExhausted,
+        "RESULT_TOO_LARGE",
+        `the result (${this.workflow.output.typeName}) has ${bytes.length} bytes, more than the ${maxMessageBytes} that a message may have (max_message_bytes): return a reference to it instead`,
+      );
+    }
+    return this.#store(this.workflow.output.typeName, bytes);
+  }
+
+  async #childResult(name: string, child: LiveRun, output: DescMessage): Promise<Message> {
+    const { record } = child;
+    if (this.run.record.children.get(name)?.endState === undefined) {
+      this.run
+        .commit([
+          {
+            case: "childEnded",
+            value: create(ChildEndedSchema, {
+              name,
+              state: record.state,
+              ...(record.failure === undefined || record.state === RunState.SUCCEEDED
+                ? {}
+                : { failure: record.failure }),
+            }),
+          },
+        ])
+        .catch(() => undefined);
+      this.turn.onActivity?.();
+    }
+    if (record.state !== RunState.SUCCEEDED) {
+      throw endError(record);
+    }
+    if (child.resultMessage !== undefined) {
+      return child.resultMessage;
+    }
+    const bytes = await this.#services.payloads.get(child.id, record.result?.sha256 ?? new Uint8Array());
+    if (bytes === undefined) {
+      throw createError(Code.DataLoss, "PAYLOAD_LOST", `the result of child run ${child.id} has been deleted`);
+    }
+    return fromBinary(output, bytes);
+  }
+
+  async #tryStep<Desc extends DescMessage>(
+    name: string,
+    schema: Desc,
+    execute: (one: StepTry) => Promise<MessageInitShape<Desc>> | MessageInitShape<Desc>,
+    options: StepOptions,
+  ): Promise<{ message: MessageShape<Desc>; tries: number }> {
+    const { retry } = options;
+    const maxAttempts = retry === undefined ? 1 : (retry.maxAttempts ?? 3);
+    for (let number = 1; ; number++) {
+      try {
+        const result = await this.#timed(name, options.timeoutMs, (signal) => execute({ signal, number }));
+        if (typeof result !== "object" || result === null) {
+          throw createError(
+            Code.Internal,
+            "INVALID_RESULT",
+            `step ${JSON.stringify(name)} returned no ${schema.typeName}: return a message, or what one is made of`,
+          );
+        }
+        return { message: create(schema, result), tries: number };
+      } catch (error) {
+        const hopeless = error instanceof ConnectError && !failureFromConnectError(error).retryable;
+        if (hopeless || number >= maxAttempts || !this.#current || this.turn.abortReason !== undefined) {
+          throw error;
+        }
+      }
+      const delayMs = backoffMs(
+        {
+          initialBackoffMs: retry?.initialBackoffMs ?? 1_000,
+          maxBackoffMs: retry?.maxBackoffMs ?? 60_000,
+          backoffMultiplier: retry?.backoffMultiplier ?? 2,
+        },
+        number,
+        this.#services.random,
+      );
+      await sleep(this.clock, delayMs, this.turn.signal);
+    }
+  }
+
+  async #timed<T>(
+    name: string,
+    timeoutMs: number | undefined,
+    execute: (signal: AbortSignal) => Promise<T> | T,
+  ): Promise<T> {
+    if (timeoutMs === undefined) {
+      return execute(this.turn.signal);
+    }
+    const controller = new AbortController();
+    const onAbort = (): void => controller.abort(this.turn.signal.reason);
+    this.turn.signal.addEventListener("abort", onAbort, { once: true });
+    const overtime = Promise.withResolvers<never>();
+    const timer = this.clock.setTimeout(() => {
+      const error = createError(
+        Code.Unavailable,
+        "STEP_TIMEOUT",
+        `step ${JSON.stringify(name)} took longer than its ${timeoutMs} ms`,
+      );
+      controller.abort(error);
+      overtime.reject(error);
+    }, timeoutMs);
+    try {
+      return await Promise.race([execute(controller.signal), overtime.promise]);
+    } finally {
+      timer.cancel();
+      this.turn.signal.removeEventListener("abort", onAbort);
+    }
+  }
+
+  /** Journals a step of the run that this one takes over from, as its own. */
+  async #keep(known: StepCompleted, bytes: Uint8Array): Promise<void> {
+    const result = await this.#store(known.result?.typeName ?? "", bytes);
+    this.#assertCurrent();
+    this.turn.onActivity?.();
+    this.run
+      .commit([
+        {
+          case: "stepCompleted",
+          value: create(StepCompletedSchema, {
+            ...known,
+            result,
+            keptFrom: known.keptFrom || this.run.record.accepted.rerunOf,
+          }),
+        },
+      ])
+      .catch(() => undefined);
+  }
+
+  #keptSteps(): Promise<ReadonlyMap<string, StepCompleted>> {
+    this.#kept ??= this.#readKeptSteps();
+    return this.#kept;
+  }
+
+  async #readKeptSteps(): Promise<ReadonlyMap<string, StepCompleted>> {
+    const { rerunOf, discardSteps } = this.run.record.accepted;
+    if (rerunOf === "" || discardSteps) {
+      return new Map();
+    }
+    const { live } = this.#services;
+    const before = await live.hold(rerunOf);
+    if (before === undefined) {
+      return new Map();
+    }
+    try {
+      await before.durable;
+      return before.record.steps;
+    } finally {
+      live.release(before);
+    }
+  }
+
+  async #store(typeName: string, bytes: Uint8Array): Promise<Payload> {
+    const { sha256, stored } = this.#services.payloads.put(this.run.id, bytes);
+    if (stored !== undefined) {
+      await stored;
+    }
+    return create(PayloadSchema, { typeName, sha256, size: BigInt(bytes.length) });
+  }
+
+  #claim(name: string, what: string): void {
+    this.#assertCurrent();
+    if (name === "" || name.length > maxNameLength) {
+      throw createError(
+        Code.InvalidArgument,
+        "INVALID_NAME",
+        `a ${what} has a name of 1 to ${maxNameLength} characters, and this one has ${name.length}`,
+      );
+    }
+    const key = `${what} ${name}`;
+    if (this.#names.has(key)) {
+      throw createError(
+        Code.FailedPrecondition,
+        "DUPLICATE_NAME",
+        `there are two ${what === "step" ? "steps" : "children"} named ${JSON.stringify(name)} in one attempt: give each its own name, like "${name}-2"`,
+      );
+    }
+    this.#names.add(key);
+  }
+
+  get #current(): boolean {
+    return !this.turn.concluded && this.run.record.attempt?.token === this.attempt.token && !this.run.lost;
+  }
+
+  #assertCurrent(): void {
+    if (!this.#current || this.turn.abortReason !== undefined) {
+      throw (
+        this.turn.abortReason ??
+        new ConnectError("this attempt is over: what it still does is not taken into account", Code.Aborted)
+      );
+    }
+  }
+}
+
+/** Progress as its contract allows it; what is out of range is moved into it, because progress never fails a run. */
+function boundedProgress(init: MessageInitShape<typeof ProgressSchema>): Progress {
+  const progress = create(ProgressSchema, init);
+  if (progress.fraction !== undefined) {
+    progress.fraction = Number.isNaN(progress.fraction) ? 0 : Math.min(1, Math.max(0, progress.fraction));
+  }
+  progress.stage = progress.stage.slice(0, 256);
+  progress.message = progress.message.slice(0, 4096);
+  progress.step = Math.max(0, Math.trunc(progress.step)) || 0;
+  progress.steps = Math.max(0, Math.trunc(progress.steps)) || 0;
+  return progress;
+}
+
+function toBytes(input: Uint8Array | string): Uint8Array {
+  return typeof input === "string" ? new TextEncoder().encode(input) : input;
+}

@@ -1,0 +1,62 @@
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import type { Quality } from "../../gen/retake/v1/options_pb.js";
+import {
+  type RunEvent,
+  RunEventSchema,
+  RunMode,
+  type RunStatistics,
+  RunStatisticsSchema,
+} from "../../gen/retake/v1/run_pb.js";
+import type { JournalRecord } from "./ports/journal.ts";
+import { IllegalEventError, type RunEventBody, type RunRecord } from "./run-record.ts";
+import { durationFromMs, timestampFromMs } from "./time.ts";
+
+/** An event with its number and time. */
+export function numberedEvent(body: RunEventBody, sequence: number, timeMs: number): RunEvent {
+  return create(RunEventSchema, { sequence: BigInt(sequence), time: timestampFromMs(timeMs), event: body });
+}
+
+export function encodeEvent(event: RunEvent): Uint8Array {
+  return toBinary(RunEventSchema, event);
+}
+
+/** @throws IllegalEventError when the record is not an event, or not the one that its place says */
+export function decodeEvent(stream: string, record: JournalRecord): RunEvent {
+  let event: RunEvent;
+  try {
+    event = fromBinary(RunEventSchema, record.data);
+  } catch (cause) {
+    throw new IllegalEventError(`record ${record.sequence} of stream ${stream} is no event: the journal is damaged`, {
+      cause,
+    });
+  }
+  if (event.sequence !== BigInt(record.sequence)) {
+    throw new IllegalEventError(
+      `record ${record.sequence} of stream ${stream} holds event ${event.sequence}: the journal is damaged`,
+    );
+  }
+  return event;
+}
+
+/** What a run took up to now, with `attemptMs` of its open attempt. */
+export function runStatistics(
+  run: RunRecord,
+  more: { readonly attemptMs?: number; readonly nowMs?: number; readonly qualityAchieved?: Quality } = {},
+): RunStatistics {
+  const queuedMs = run.state === 1 && more.nowMs !== undefined ? Math.max(0, more.nowMs - run.stateSinceMs) : 0;
+  return create(RunStatisticsSchema, {
+    attempts: run.attempts,
+    retries: run.retries,
+    interruptions: run.interruptions,
+    executionTime: durationFromMs(run.executionMs + (more.attemptMs ?? 0)),
+    queueTime: durationFromMs(run.queueMs + queuedMs),
+    fallbackUsed: run.fallbackUsed,
+    qualityAchieved: more.qualityAchieved ?? run.quality,
+    steps: run.steps.size,
+  });
+}
+
+/** Whether a run ends with its caller. */
+export function endsWithCaller(run: RunRecord): boolean {
+  return run.accepted.mode === RunMode.ATTACHED;
+}

@@ -1,0 +1,194 @@
+import { create } from "@bufbuild/protobuf";
+import { AnySchema } from "@bufbuild/protobuf/wkt";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { ErrorInfoSchema, RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
+import { FailureCategory } from "../../gen/retake/v1/options_pb.js";
+import { type Failure, FailureSchema, FailureSeverity } from "../../gen/retake/v1/run_pb.js";
+import type { RandomSource } from "../clock.ts";
+import { newRunId } from "./run-id.ts";
+import { durationFromMs, msFromDuration } from "./time.ts";
+
+/** The domain of the `ErrorInfo` in our errors. */
+export const errorDomain = "retake.v1";
+
+/** Causes that the server itself names in `Failure.reason`. */
+export type FailureReason =
+  | "ATTEMPT_TIMEOUT"
+  | "STALLED"
+  | "INTERRUPTED"
+  | "HANDED_BACK"
+  | "CRASH_LOOP"
+  | "CANCELLED"
+  | "DEADLINE"
+  | "NO_RESULT"
+  | "RESULT_TOO_LARGE"
+  | "INVALID_RESULT"
+  | "PAYLOAD_LOST"
+  | "INTERNAL";
+
+/** Codes by which a back-end says that the request, and not the moment, is wrong. */
+const hopelessCodes: ReadonlySet<Code> = new Set([
+  Code.InvalidArgument,
+  Code.NotFound,
+  Code.AlreadyExists,
+  Code.PermissionDenied,
+  Code.FailedPrecondition,
+  Code.OutOfRange,
+  Code.Unimplemented,
+  Code.Unauthenticated,
+]);
+
+/** Whether the code says that another attempt would end the same way. A policy may know better and list it. */
+export function isHopeless(code: Code): boolean {
+  return hopelessCodes.has(code);
+}
+
+export interface FailureInit {
+  readonly code: Code;
+  readonly reason: FailureReason | (string & {});
+  readonly message: string;
+  readonly category?: FailureCategory;
+  readonly severity?: FailureSeverity;
+  readonly retryable?: boolean;
+  readonly retryDelayMs?: number;
+  readonly referenceId?: string;
+}
+
+/** A failure with what its code says where nothing else does. */
+export function createFailure(init: FailureInit): Failure {
+  const category = init.category ?? categoryOfCode(init.code);
+  return create(FailureSchema, {
+    code: init.code,
+    category,
+    severity: init.severity ?? severityOf(init.code, category),
+    reason: init.reason,
+    message: init.message,
+    retryable: init.retryable ?? !hopelessCodes.has(init.code),
+    ...(init.retryDelayMs === undefined ? {} : { retryDelay: durationFromMs(init.retryDelayMs) }),
+    referenceId: init.referenceId ?? "",
+  });
+}
+
+export interface ClassifiedError {
+  readonly failure: Failure;
+  /** Whether the error was nobody's choice, so that its stack belongs in the log under the reference id. */
+  readonly unexpected: boolean;
+}
+
+/**
+ * Turns whatever a back-end threw into a failure. A ConnectError speaks for itself, by its code and its details;
+ * anything else is INTERNAL with a reference id, and its text stays on the server.
+ */
+export function classifyError(error: unknown, random: RandomSource, nowMs: number): ClassifiedError {
+  if (error instanceof ConnectError) {
+    return { failure: failureFromConnectError(error), unexpected: false };
+  }
+  const referenceId = newRunId(nowMs, random);
+  return {
+    failure: createFailure({
+      code: Code.Internal,
+      reason: "INTERNAL",
+      message: `the workflow failed unexpectedly; the server's log has the cause under reference ${referenceId}`,
+      category: FailureCategory.UNKNOWN,
+      referenceId,
+    }),
+    unexpected: true,
+  };
+}
+
+/** What a ConnectError says: the Failure among its details, else what its code and standard details tell. */
+export function failureFromConnectError(error: ConnectError): Failure {
+  const [own] = error.findDetails(FailureSchema);
+  if (own !== undefined) {
+    return own;
+  }
+  const [info] = error.findDetails(ErrorInfoSchema);
+  const [retry] = error.findDetails(RetryInfoSchema);
+  const pushbackMs = pushback(error.metadata.get("grpc-retry-pushback-ms"));
+  const retryDelayMs = retry?.retryDelay === undefined ? pushbackMs : msFromDuration(retry.retryDelay);
+  const failure = createFailure({
+    code: error.code,
+    reason: info?.reason || Code[error.code].replace(/(?<=[a-z])(?=[A-Z])/g, "_").toUpperCase(),
+    message: error.rawMessage,
+    ...(pushbackMs === -1 ? { retryable: false } : {}),
+    ...(retryDelayMs === undefined || retryDelayMs < 0 ? {} : { retryDelayMs }),
+  });
+  for (const detail of error.details) {
+    if ("type" in detail) {
+      failure.details.push(create(AnySchema, { typeUrl: `type.googleapis.com/${detail.type}`, value: detail.value }));
+    }
+  }
+  return failure;
+}
+
+/** A failure as the error that callers get: its code, with `ErrorInfo`, `RetryInfo` and the Failure as details. */
+export function errorFromFailure(failure: Failure): ConnectError {
+  const error = createError(failure.code, failure.reason, failure.message, {
+    ...(failure.retryDelay === undefined ? {} : { retryDelayMs: msFromDuration(failure.retryDelay) }),
+  });
+  error.details.push({ desc: FailureSchema, value: failure });
+  error.metadata.set(
+    "grpc-retry-pushback-ms",
+    failure.retryable ? String(Math.ceil(msFromDuration(failure.retryDelay))) : "-1",
+  );
+  return error;
+}
+
+/** An error of the server's own, with `ErrorInfo`, and `RetryInfo` where waiting helps. */
+export function createError(
+  code: Code,
+  reason: string,
+  message: string,
+  options?: { readonly retryDelayMs?: number; readonly cause?: unknown; readonly metadata?: Record<string, string> },
+): ConnectError {
+  const error = new ConnectError(message, code, undefined, undefined, options?.cause);
+  error.details.push({
+    desc: ErrorInfoSchema,
+    value: { reason, domain: errorDomain, metadata: options?.metadata ?? {} },
+  });
+  if (options?.retryDelayMs !== undefined) {
+    error.details.push({ desc: RetryInfoSchema, value: { retryDelay: durationFromMs(options.retryDelayMs) } });
+  }
+  return error;
+}
+
+/** Whether an attempt ended with its process and not by failing. */
+export function isInterruption(failure: Failure | undefined): boolean {
+  return failure?.reason === "INTERRUPTED" || failure?.reason === "HANDED_BACK";
+}
+
+function pushback(value: string | null): number | undefined {
+  if (value === null) {
+    return undefined;
+  }
+  // gRFC A6: a value that cannot be read means "do not retry".
+  return /^\d{1,9}$/.test(value) ? Number(value) : -1;
+}
+
+function categoryOfCode(code: Code): FailureCategory {
+  switch (code) {
+    case Code.InvalidArgument:
+    case Code.OutOfRange:
+      return FailureCategory.VALIDATION;
+    case Code.Unavailable:
+    case Code.DeadlineExceeded:
+      return FailureCategory.NETWORK;
+    case Code.Internal:
+    case Code.DataLoss:
+      return FailureCategory.SYSTEM;
+    case Code.Unknown:
+      return FailureCategory.UNKNOWN;
+    default:
+      return FailureCategory.WORKFLOW;
+  }
+}
+
+function severityOf(code: Code, category: FailureCategory): FailureSeverity {
+  if (code === Code.DataLoss) {
+    return FailureSeverity.CRITICAL;
+  }
+  if (category === FailureCategory.VALIDATION || code === Code.Canceled) {
+    return FailureSeverity.LOW;
+  }
+  return category === FailureCategory.NETWORK || code === Code.Aborted ? FailureSeverity.MEDIUM : FailureSeverity.HIGH;
+}

@@ -1,0 +1,105 @@
+import type { Message } from "@bufbuild/protobuf";
+import type { ConnectError } from "@connectrpc/connect";
+import type { Failure, Payload } from "../../gen/retake/v1/run_pb.js";
+import type { Workflow } from "../contract/index.ts";
+import type { Permit } from "./ports/gates.ts";
+import type { RunEventBody, RunRecord } from "./run-record.ts";
+
+/**
+ * What a turn hands from stage to stage. A plain object: a stage that adds something passes on a copy.
+ */
+export interface RunRequest {
+  /** The run as it stands; it moves on as events are committed. */
+  readonly run: Readonly<RunRecord>;
+  readonly workflow: Workflow;
+  /** The forwarded metadata of the call that started the run. */
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly turn: Turn;
+  /** From the gate on. */
+  readonly permit?: Permit;
+  /** From the record on: the attempt's own copy of the effective input. */
+  readonly message?: Message;
+  /** From the record on. */
+  readonly attempt?: Attempt;
+}
+
+export interface Attempt {
+  /** 1, 2, 3, … */
+  readonly number: number;
+  /** Unique to this attempt. */
+  readonly token: string;
+  readonly endpoint: string;
+  /** The SHA-256 of the effective input. */
+  readonly inputSha256: Uint8Array;
+}
+
+/** What the stages of one turn share with the run. */
+export interface Turn {
+  /** Aborted, with `abortReason`, when the attempt must stop. */
+  readonly signal: AbortSignal;
+  /** Why the attempt must stop, once it must. */
+  readonly abortReason: ConnectError | undefined;
+  /** Whether the turn has ended, with or without its back-end: what comes later is dropped. */
+  readonly concluded: boolean;
+  abort(reason: ConnectError): void;
+  /** Commits events in order; resolves when they are durable. */
+  commit(events: readonly RunEventBody[]): Promise<void>;
+  /** The serialised input of the run. @throws PayloadLostError */
+  input(): Uint8Array | Promise<Uint8Array>;
+  /** The attempt's time starts now. */
+  startAttemptClock(): void;
+  /** What lets go while the attempt waits for a child: paused in order, resumed in reverse. */
+  readonly pausables: Pausable[];
+  /** Called when the attempt's time is over although its back-end has not stopped. */
+  onOvertime: (() => void) | undefined;
+  /** Called when something moves the attempt: an update, a step, a checkpoint. */
+  onActivity: (() => void) | undefined;
+  /** Called when the scheduler asks for a turn while this one is being taken: a gate has let the run through. */
+  onPoke: (() => void) | undefined;
+}
+
+/** Something that holds a resource or counts time for an attempt, and lets go of it meanwhile. */
+export interface Pausable {
+  pause(): void;
+  resume(): void | Promise<void>;
+}
+
+/**
+ * What a stage made of a run. A value, never an exception: stages do not throw to steer. The turn closes an open attempt
+ * with the outcome's failure, commits the events, and then what the kind says, all in one append.
+ */
+export type Outcome =
+  /** The back-end answered. */
+  | { readonly kind: "succeeded"; readonly result: Payload; readonly message?: Message | undefined }
+  /** No attempt is left, or none would help: the run fails. */
+  | { readonly kind: "failed"; readonly failure: Failure; readonly events?: readonly RunEventBody[] }
+  /** No permit. Not a failure: never counted, never retried. Whatever blocks wakes the run, or `notBeforeMs` does. */
+  | {
+      readonly kind: "blocked";
+      readonly gate: string;
+      readonly reason: string;
+      readonly notBeforeMs?: number | undefined;
+    }
+  /** The last of the events says what it waits for; `failure` closes the attempt, if there was one. */
+  | {
+      readonly kind: "waiting";
+      readonly wakeAtMs: number | undefined;
+      readonly failure?: Failure;
+      readonly events: readonly RunEventBody[];
+    }
+  /** The attempt ended with its process: not counted, and retaken at the next start. */
+  | { readonly kind: "interrupted"; readonly failure: Failure }
+  /** The run's deadline has passed. */
+  | { readonly kind: "expired" }
+  /** The run is being cancelled, and its attempt has not stopped in time. */
+  | { readonly kind: "unacknowledged" };
+
+export type RunHandler = (request: RunRequest) => Promise<Outcome>;
+
+/** One stage of a policy: knows nothing of its neighbours, and reads what it needs from the run on entry. */
+export type RunInterceptor = (next: RunHandler) => RunHandler;
+
+/** Nests the stages, the first one outermost. */
+export function composeRun(interceptors: readonly RunInterceptor[], innermost: RunHandler): RunHandler {
+  return interceptors.reduceRight<RunHandler>((next, interceptor) => interceptor(next), innermost);
+}

@@ -1,0 +1,64 @@
+export { Acceptance, type AcceptedRun, type RunOrder } from "./acceptance.ts";
+export {
+  AttemptWork,
+  type AttemptWorkServices,
+  type StepOptions,
+  type StepRetry,
+  type StepTry,
+} from "./attempt-work.ts";
+export { backoffMs } from "./backoff.ts";
+export { ContractCheck } from "./contract-check.ts";
+export { endError } from "./end-error.ts";
+export { draining, journalUnavailable, unknownRun } from "./errors.ts";
+export {
+  classifyError,
+  createError,
+  createFailure,
+  errorDomain,
+  errorFromFailure,
+  failureFromConnectError,
+  isHopeless,
+} from "./failure.ts";
+export {
+  type Attempt,
+  composeRun,
+  type Outcome,
+  type Pausable,
+  type RunHandler,
+  type RunInterceptor,
+  type RunRequest,
+  type Turn,
+} from "./handler.ts";
+export type { LiveRun } from "./live-run.ts";
+export { LiveRuns } from "./live-runs.ts";
+export { type Logger, silentLogger } from "./logger.ts";
+export type { Feed, FeedHint } from "./ports/feed.ts";
+export type { Blocked, EndpointSlots, Gates, Limit, Permit, PermitRequest } from "./ports/gates.ts";
+export {
+  type Journal,
+  JournalOpenError,
+  JournalUnavailableError,
+  type RunFilter,
+  type RunOwner,
+  runStream,
+} from "./ports/journal.ts";
+export type { PayloadCodec, Payloads } from "./ports/payloads.ts";
+export type { Scheduler } from "./ports/scheduler.ts";
+export { recover } from "./recovery.ts";
+export { Retention, retireAtMs } from "./retention.ts";
+export { newRunId } from "./run-id.ts";
+export { IllegalEventError, isTerminal, type RunRecord, reduceRun } from "./run-record.ts";
+export { viewRun, withValue } from "./run-view.ts";
+export { sleep } from "./sleep.ts";
+export { durationFromMs, msFromDuration, msFromTimestamp, timestampFromMs } from "./time.ts";
+export { Turns, workflowLimitKey } from "./turns.ts";
+export { untilAborted } from "./until-aborted.ts";
+export { type Sight, Watch } from "./watch.ts";
+export {
+  call,
+  createWorkflowContext,
+  type PreviousAttempt,
+  type RunContext,
+  step,
+  type WorkflowContext,
+} from "./workflow-context.ts";

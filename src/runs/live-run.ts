@@ -1,0 +1,222 @@
+import type { Message } from "@bufbuild/protobuf";
+import type { ConnectError } from "@connectrpc/connect";
+import type { RunEvent } from "../../gen/retake/v1/run_pb.js";
+import type { RunProgress } from "../../gen/retake/v1/run_service_pb.js";
+import type { Clock } from "../clock.ts";
+import type { ActiveTurn } from "./active-turn.ts";
+import { journalUnavailable } from "./errors.ts";
+import { encodeEvent, numberedEvent } from "./events.ts";
+import type { Feed } from "./ports/feed.ts";
+import { type Journal, type RunIndexEntry, runStream, type StreamAppend } from "./ports/journal.ts";
+import { acceptedRun, applyEvent, isTerminal, type RunEventBody, type RunRecord } from "./run-record.ts";
+
+/** What a live run needs of its surroundings. */
+export interface LiveRunPorts {
+  readonly journal: Journal;
+  readonly feed: Feed;
+  readonly clock: Clock;
+  /** When retention may delete a run that has just ended. */
+  retireAtMs(run: RunRecord): number | undefined;
+  /** Told when an append has failed: what is in memory is no longer what the journal says. */
+  onLost(run: LiveRun, error: unknown): void;
+}
+
+/**
+ * One run in this process: the only place where its events are made. An event takes effect here when it is ordered, and
+ * is seen by nobody else before it is durable; when an append fails, the live run is given up and read anew.
+ */
+export class LiveRun {
+  readonly id: string;
+  readonly record: RunRecord;
+  /** The turn that is being taken, if any. */
+  turn: ActiveTurn | undefined;
+  /** Another turn was asked for while one was being taken. */
+  turnAgain = false;
+  /** Callers that are attached. */
+  callers = 0;
+  /** Others that need the run in memory. */
+  holders = 0;
+  /** The serialised input, as long as it is at hand. */
+  input: Uint8Array | undefined;
+  /** The newest progress, and the newest update that is not journaled, of the newest attempt: for those who join. */
+  latestProgress: RunProgress | undefined;
+  latestUpdate: Uint8Array | undefined;
+  /** The result, for the callers of this moment. */
+  resultMessage: Message | undefined;
+  /** An append has failed: the journal says something else than memory. */
+  lost = false;
+  /** Why callers get no answer from this run here, although it has not ended. */
+  refusal: ConnectError | undefined;
+  /** Whether its acceptance is durable. */
+  acceptanceDurable = false;
+
+  readonly #ports: LiveRunPorts;
+  readonly #stream: string;
+  #create: RunIndexEntry | undefined;
+  #prepared: Uint8Array[] = [];
+  #written: number;
+  #durable: Promise<void> = Promise.resolve();
+  #endDurable = false;
+  #accepted: Deferred | undefined;
+  #ended: Deferred | undefined;
+
+  private constructor(ports: LiveRunPorts, record: RunRecord, written: number) {
+    this.#ports = ports;
+    this.record = record;
+    this.id = record.accepted.runId;
+    this.#stream = runStream(this.id);
+    this.#written = written;
+  }
+
+  /** A new run; nothing of it is in the journal until the first `commit`. */
+  static accept(ports: LiveRunPorts, body: RunEventBody & { case: "accepted" }, nowMs: number): LiveRun {
+    const event = numberedEvent(body, 1, nowMs);
+    const run = new LiveRun(ports, acceptedRun(event), 0);
+    const { runId, workflow, owner, idempotencyKey, parentRunId } = body.value;
+    run.#create = {
+      runId,
+      workflow,
+      owner: { tenant: owner?.tenant ?? "", subject: owner?.subject ?? "" },
+      createTimeMs: nowMs,
+      ...(idempotencyKey === "" ? {} : { key: idempotencyKey }),
+      ...(parentRunId === "" ? {} : { parentRunId }),
+    };
+    run.#prepared.push(encodeEvent(event));
+    return run;
+  }
+
+  /** A run that the journal holds. */
+  static restore(ports: LiveRunPorts, record: RunRecord): LiveRun {
+    const run = new LiveRun(ports, record, record.lastSequence);
+    run.acceptanceDurable = true;
+    run.#endDurable = run.terminal;
+    return run;
+  }
+
+  get terminal(): boolean {
+    return isTerminal(this.record.state);
+  }
+
+  /** Resolves when everything that has happened up to now is durable. */
+  get durable(): Promise<void> {
+    return this.#durable;
+  }
+
+  /** Resolves when the acceptance is durable, or the run is refused. */
+  get accepted(): Promise<void> {
+    if (this.acceptanceDurable || this.refusal !== undefined) {
+      return Promise.resolve();
+    }
+    this.#accepted ??= deferred();
+    return this.#accepted.promise;
+  }
+
+  /** Resolves when the run has ended and its end is durable, or the run is refused. */
+  get ended(): Promise<void> {
+    if (this.#endDurable || this.refusal !== undefined) {
+      return Promise.resolve();
+    }
+    this.#ended ??= deferred();
+    return this.#ended.promise;
+  }
+
+  /** Whether nothing of it is in the journal yet. */
+  get unwritten(): boolean {
+    return this.#written === 0;
+  }
+
+  /** Answers all who wait for this run in this process; the run itself may go on. */
+  refuse(error: ConnectError): void {
+    this.refusal ??= error;
+    this.#accepted?.resolve();
+    this.#ended?.resolve();
+  }
+
+  /** Gives up a run of which nothing has been written. */
+  discard(error: ConnectError): void {
+    this.lost = true;
+    this.refuse(error);
+  }
+
+  /** Lets events happen that the next `commit` appends with its own. @throws IllegalEventError */
+  prepare(bodies: readonly RunEventBody[]): void {
+    const nowMs = this.#ports.clock.now();
+    for (const body of bodies) {
+      const event: RunEvent = numberedEvent(body, this.record.lastSequence + 1, nowMs);
+      applyEvent(this.record, event);
+      this.#prepared.push(encodeEvent(event));
+    }
+  }
+
+  /** Appends what was prepared, then these events, at once and in order. Resolves when they are durable. */
+  commit(bodies: readonly RunEventBody[] = []): Promise<void> {
+    if (this.lost) {
+      return this.#durable;
+    }
+    this.prepare(bodies);
+    if (this.#prepared.length === 0) {
+      return this.#durable;
+    }
+    const records = this.#prepared;
+    this.#prepared = [];
+    const { terminal } = this;
+    const retireAtMs = terminal ? this.#ports.retireAtMs(this.record) : undefined;
+    const append: StreamAppend = {
+      stream: this.#stream,
+      expectedSequence: this.#written,
+      records,
+      state: this.record.state,
+      ...(this.#create === undefined ? {} : { create: this.#create }),
+      ...(retireAtMs === undefined ? {} : { retireAtMs }),
+    };
+    const impatient = this.#create !== undefined;
+    this.#create = undefined;
+    this.#written += records.length;
+    const lastSequence = this.#written;
+    this.#durable = this.#ports.journal.append([append], impatient ? { impatient } : undefined).then(
+      () => this.#onDurable(lastSequence, terminal),
+      (error: unknown) => {
+        this.#lose(error);
+        throw error;
+      },
+    );
+    // Whoever needs the promise awaits it; an append that nobody waits for is reported by onLost.
+    this.#durable.catch(() => undefined);
+    return this.#durable;
+  }
+
+  #onDurable(lastSequence: number, terminal: boolean): void {
+    if (!this.acceptanceDurable) {
+      this.acceptanceDurable = true;
+      this.#accepted?.resolve();
+    }
+    if (this.#ports.feed.listeners(this.id) > 0) {
+      this.#ports.feed.publish(this.id, { kind: "events", lastSequence });
+    }
+    if (terminal) {
+      this.#endDurable = true;
+      this.#ended?.resolve();
+    }
+  }
+
+  #lose(error: unknown): void {
+    if (!this.lost) {
+      this.lost = true;
+      this.refuse(journalUnavailable(error));
+      this.#ports.onLost(this, error);
+    }
+  }
+}
+
+interface Deferred {
+  readonly promise: Promise<void>;
+  readonly resolve: () => void;
+}
+
+function deferred(): Deferred {
+  let resolve: () => void = () => undefined;
+  const promise = new Promise<void>((settle) => {
+    resolve = settle;
+  });
+  return { promise, resolve };
+}

@@ -1,0 +1,118 @@
+import { decodeEvent } from "./events.ts";
+import { LiveRun, type LiveRunPorts } from "./live-run.ts";
+import { runStream } from "./ports/journal.ts";
+import { type RunEventBody, reduceRun } from "./run-record.ts";
+
+/** Events that are read at once when a run comes back into memory. */
+const pageSize = 1000;
+
+/**
+ * The runs that are in memory: those that work, have callers, or are being steered. All others are a row in the journal
+ * and are read when their turn comes.
+ */
+export class LiveRuns {
+  readonly #ports: LiveRunPorts;
+  readonly #runs = new Map<string, LiveRun>();
+  readonly #loading = new Map<string, Promise<LiveRun | undefined>>();
+
+  constructor(ports: LiveRunPorts) {
+    this.#ports = ports;
+  }
+
+  get size(): number {
+    return this.#runs.size;
+  }
+
+  values(): Iterable<LiveRun> {
+    return this.#runs.values();
+  }
+
+  get(runId: string): LiveRun | undefined {
+    return this.#runs.get(runId);
+  }
+
+  /** A new run, in memory and nowhere else. */
+  accept(body: RunEventBody & { case: "accepted" }, nowMs: number): LiveRun {
+    const run = LiveRun.accept(this.#ports, body, nowMs);
+    this.#runs.set(run.id, run);
+    return run;
+  }
+
+  /** The run, read from the journal if need be; undefined if there is none. Release it when done. */
+  async hold(runId: string): Promise<LiveRun | undefined> {
+    const run = this.#runs.get(runId) ?? (await this.#load(runId));
+    if (run !== undefined) {
+      run.holders += 1;
+    }
+    return run;
+  }
+
+  /** The counterpart of `hold`. */
+  release(run: LiveRun): void {
+    run.holders -= 1;
+    this.settle(run);
+  }
+
+  /** Lets a run go when nobody needs it in memory any more. */
+  settle(run: LiveRun): void {
+    if (idle(run)) {
+      // Not before the journal has it all, or whoever reads it next would read less than there is.
+      run.durable.then(
+        () => this.#forget(run),
+        () => this.#forget(run),
+      );
+    }
+  }
+
+  /** Lets a run go that memory and journal disagree about. */
+  drop(run: LiveRun): void {
+    if (this.#runs.get(run.id) === run) {
+      this.#runs.delete(run.id);
+    }
+  }
+
+  #forget(run: LiveRun): void {
+    if (idle(run)) {
+      this.drop(run);
+    }
+  }
+
+  #load(runId: string): Promise<LiveRun | undefined> {
+    let loading = this.#loading.get(runId);
+    if (loading === undefined) {
+      loading = this.#read(runId).finally(() => this.#loading.delete(runId));
+      this.#loading.set(runId, loading);
+    }
+    return loading;
+  }
+
+  async #read(runId: string): Promise<LiveRun | undefined> {
+    const stream = runStream(runId);
+    const events = [];
+    for (;;) {
+      const records = await this.#ports.journal.read(stream, events.length, pageSize);
+      for (const record of records) {
+        events.push(decodeEvent(stream, record));
+      }
+      if (records.length < pageSize) {
+        break;
+      }
+    }
+    const record = reduceRun(events);
+    if (record === undefined) {
+      return undefined;
+    }
+    // Somebody may have accepted or read it meanwhile.
+    const known = this.#runs.get(runId);
+    if (known !== undefined) {
+      return known;
+    }
+    const run = LiveRun.restore(this.#ports, record);
+    this.#runs.set(runId, run);
+    return run;
+  }
+}
+
+function idle(run: LiveRun): boolean {
+  return run.turn === undefined && run.callers === 0 && run.holders === 0;
+}

@@ -1,0 +1,129 @@
+import { Code } from "@connectrpc/connect";
+import { RunMode, RunState } from "../../gen/retake/v1/run_pb.js";
+import type { Clock } from "../clock.ts";
+import { attemptFailed, cancelled, cancelRequested, expired, orphaned } from "./bodies.ts";
+import type { ContractCheck } from "./contract-check.ts";
+import { runStatistics } from "./events.ts";
+import { createFailure } from "./failure.ts";
+import type { LiveRun } from "./live-run.ts";
+import type { LiveRuns } from "./live-runs.ts";
+import type { Logger } from "./logger.ts";
+import type { Journal } from "./ports/journal.ts";
+import type { Scheduler } from "./ports/scheduler.ts";
+import { openStates, type RunRecord } from "./run-record.ts";
+import { callerLost, type Turns } from "./turns.ts";
+
+export interface RecoveryOptions {
+  readonly live: LiveRuns;
+  readonly turns: Turns;
+  readonly journal: Journal;
+  readonly scheduler: Scheduler;
+  readonly contracts: ContractCheck;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Stops a job that a lost attempt has left behind. Never rejects. */
+  cancelJob(run: RunRecord): Promise<void>;
+}
+
+export interface Recovered {
+  /** Open runs that were found. */
+  readonly runs: number;
+  /** Of those, attempts that the last process left behind. */
+  readonly interrupted: number;
+}
+
+const pageSize = 500;
+
+/**
+ * Takes over what an earlier process left behind, before the first new run is accepted: each open run gets the events
+ * that say so, and a wish for its next turn.
+ */
+export async function recover(options: RecoveryOptions): Promise<Recovered> {
+  const { journal, live, log } = options;
+  let runs = 0;
+  let interrupted = 0;
+  // Newest first, so what recovery itself moves is not met again.
+  let beforePosition: number | undefined;
+  for (;;) {
+    const rows = await journal.listRuns(
+      { states: openStates },
+      { limit: pageSize, ...(beforePosition === undefined ? {} : { beforePosition }) },
+    );
+    await Promise.all(
+      rows.map(async (row) => {
+        try {
+          const run = await live.hold(row.runId);
+          if (run === undefined) {
+            return;
+          }
+          runs += 1;
+          interrupted += run.record.attempt === undefined ? 0 : 1;
+          try {
+            await recoverRun(run, options);
+          } finally {
+            live.release(run);
+          }
+        } catch (error) {
+          log.error({ err: error, runId: row.runId }, "a run could not be recovered; its journal is left as it is");
+        }
+      }),
+    );
+    const last = rows.at(-1);
+    if (last === undefined || rows.length < pageSize) {
+      return { runs, interrupted };
+    }
+    beforePosition = last.position;
+  }
+}
+
+async function recoverRun(run: LiveRun, options: RecoveryOptions): Promise<void> {
+  const { turns, scheduler, contracts, clock, log } = options;
+  const { record } = run;
+  const nowMs = clock.now();
+  const workflow = contracts.workflow(record.accepted.workflow);
+  if (workflow === undefined) {
+    log.warn(
+      { runId: run.id, workflow: record.accepted.workflow },
+      "an open run belongs to a workflow that this server does not have; it is parked",
+    );
+  }
+  const failure = createFailure({
+    code: Code.Unavailable,
+    reason: "INTERRUPTED",
+    message: "the server stopped while the attempt was being made",
+  });
+  // How long the attempt took is not known; up to its last event it was surely at work.
+  const attemptMs = record.attempt === undefined ? 0 : Math.max(0, record.lastEventMs - record.attempt.startedMs);
+  const close = record.attempt === undefined ? [] : [attemptFailed(record.attempt.number, failure, false, attemptMs)];
+  const statistics = runStatistics(record, { attemptMs, nowMs });
+
+  if (record.state === RunState.CANCELLING) {
+    await options.cancelJob(record);
+    await run.commit([...close, cancelled(record.cancelRequest?.reason ?? "", false, statistics)]);
+    return;
+  }
+  if (record.deadlineMs <= nowMs) {
+    await options.cancelJob(record);
+    await run.commit([...close, expired(statistics)]);
+    return;
+  }
+  if (record.accepted.mode === RunMode.ATTACHED) {
+    await options.cancelJob(record);
+    await run.commit([cancelRequested("server", callerLost), ...close, cancelled(callerLost, false, statistics)]);
+    return;
+  }
+  const events = turns.interruption(run, failure, workflow?.policy, attemptMs);
+  run.prepare(events);
+  if (record.accepted.mode === RunMode.ATTACHED_KEYED && record.orphanedUntilMs === undefined && !run.terminal) {
+    run.prepare([orphaned(nowMs + (workflow?.policy.callerGraceMs ?? 0))]);
+  }
+  await run.commit();
+  if (!run.terminal) {
+    const dueMs =
+      record.state === RunState.BACKING_OFF || record.state === RunState.PARKED ? (record.wakeAtMs ?? nowMs) : nowMs;
+    scheduler.wake(run.id, Math.min(dueMs, record.deadlineMs), record.accepted.priority);
+    if (record.orphanedUntilMs !== undefined) {
+      scheduler.wake(run.id, Math.min(dueMs, record.orphanedUntilMs), record.accepted.priority);
+    }
+  }
+}

@@ -1,0 +1,115 @@
+import { RunState } from "../../gen/retake/v1/run_pb.js";
+import type { Clock, Timer } from "../clock.ts";
+import type { Policy } from "../contract/index.ts";
+import type { Logger } from "./logger.ts";
+import { type Journal, runStream } from "./ports/journal.ts";
+import type { Payloads } from "./ports/payloads.ts";
+import type { RunRecord } from "./run-record.ts";
+
+export interface RetentionOptions {
+  readonly journal: Journal;
+  readonly payloads: Payloads;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+export interface RetentionTimes {
+  readonly succeededMs: number;
+  readonly unsuccessfulMs: number;
+}
+
+/** A key keeps its meaning at least this long after its run has ended. */
+const leastKeyMs = 24 * 60 * 60 * 1000;
+
+const sweepIntervalMs = 60_000;
+/** Small, because deleting shares its transaction with runs that are being accepted. */
+const batchSize = 50;
+
+/** When a run that has ended may be deleted; undefined for children, which go with their parent. */
+export function retireAtMs(run: RunRecord, policy: Policy | undefined, server: RetentionTimes): number | undefined {
+  if (run.accepted.parentRunId !== "") {
+    return undefined;
+  }
+  const keepMs =
+    run.state === RunState.SUCCEEDED
+      ? (policy?.retention.succeededMs ?? server.succeededMs)
+      : (policy?.retention.unsuccessfulMs ?? server.unsuccessfulMs);
+  const least = run.accepted.idempotencyKey === "" ? 0 : leastKeyMs;
+  return (run.endTimeMs ?? run.lastEventMs) + Math.max(keepMs, least);
+}
+
+/** Deletes ended runs whose time is over, with their children, payloads and keys, in small batches. */
+export class Retention {
+  readonly #options: RetentionOptions;
+  #timer: Timer | undefined;
+  #sweeping: Promise<void> = Promise.resolve();
+  #stopped = false;
+
+  constructor(options: RetentionOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    if (this.#stopped) {
+      return;
+    }
+    this.#timer = this.#options.clock.setTimeout(() => {
+      this.#sweeping = this.sweep()
+        .then(
+          () => undefined,
+          (error: unknown) =>
+            this.#options.log.warn({ err: error }, "ended runs could not be deleted; tried again later"),
+        )
+        .then(() => this.start());
+    }, sweepIntervalMs);
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#timer?.cancel();
+    await this.#sweeping;
+  }
+
+  /** Deletes all that is due; returns how many runs that were. */
+  async sweep(): Promise<number> {
+    const { journal, clock } = this.#options;
+    let deleted = 0;
+    while (!this.#stopped) {
+      const due = await journal.listRetired(clock.now(), batchSize);
+      if (due.length === 0) {
+        break;
+      }
+      const runIds = await this.#withDescendants(due);
+      for (let start = 0; start < runIds.length; start += batchSize) {
+        const batch = runIds.slice(start, start + batchSize);
+        await this.#options.payloads.deleteRuns(batch);
+        await journal.deleteStreams(batch.map(runStream));
+        deleted += batch.length;
+      }
+    }
+    return deleted;
+  }
+
+  /** Children first: what is left after a crash in between still hangs together with its parent. */
+  async #withDescendants(runIds: readonly string[]): Promise<string[]> {
+    const found: string[] = [];
+    for (const runId of runIds) {
+      const children: string[] = [];
+      let beforePosition: number | undefined;
+      for (;;) {
+        const rows = await this.#options.journal.listRuns(
+          { parentRunId: runId },
+          { limit: 500, ...(beforePosition === undefined ? {} : { beforePosition }) },
+        );
+        children.push(...rows.map((row) => row.runId));
+        const last = rows.at(-1);
+        if (last === undefined || rows.length < 500) {
+          break;
+        }
+        beforePosition = last.position;
+      }
+      found.push(...(children.length === 0 ? [] : await this.#withDescendants(children)), runId);
+    }
+    return found;
+  }
+}

@@ -1,0 +1,38 @@
+import { createHash } from "node:crypto";
+import type { RandomSource } from "../clock.ts";
+
+const buffer = Buffer.alloc(16);
+
+/** A UUIDv7 (RFC 9562, section 5.7): 48 bits of time in ms, then random bits. Sorts by time. */
+export function newRunId(nowMs: number, random: RandomSource): string {
+  random.fill(buffer);
+  return formatVersion7(nowMs);
+}
+
+/**
+ * The id of a child: the same for the same parent, name and input, so that a retaken parent finds it again. A UUIDv7
+ * too, with its parent's time.
+ */
+export function childRunId(parentRunId: string, name: string, inputSha256: Uint8Array): string {
+  createHash("sha256")
+    .update(`${parentRunId}\n${Buffer.byteLength(name)}\n${name}\n`)
+    .update(inputSha256)
+    .digest()
+    .copy(buffer, 0, 0, 16);
+  return formatVersion7(Number.parseInt(parentRunId.slice(0, 8) + parentRunId.slice(9, 13), 16));
+}
+
+const shape = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+
+/** Whether this is a UUID as we write it: lower case, with dashes. */
+export function isRunId(text: string): boolean {
+  return shape.test(text);
+}
+
+function formatVersion7(timeMs: number): string {
+  buffer.writeUIntBE(timeMs, 0, 6);
+  buffer[6] = ((buffer[6] ?? 0) & 0x0f) | 0x70;
+  buffer[8] = ((buffer[8] ?? 0) & 0x3f) | 0x80;
+  const hex = buffer.toString("hex");
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+}

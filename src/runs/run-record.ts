@@ -1,0 +1,360 @@
+import type {
+  Accepted,
+  AttemptCheckpoint,
+  CancelRequested,
+  Failure,
+  FallbackStarted,
+  Payload,
+  Progress,
+  RunEvent,
+  RunWait,
+  StepCompleted,
+} from "../../gen/retake/v1/run_pb.js";
+import { RunMode, RunState } from "../../gen/retake/v1/run_pb.js";
+import { isInterruption } from "./failure.ts";
+import { msFromDuration, msFromTimestamp } from "./time.ts";
+
+/** What happened, without number and time: the oneof of a RunEvent. */
+export type RunEventBody = Exclude<RunEvent["event"], { case: undefined }>;
+export type RunEventKind = RunEventBody["case"];
+
+/** A run as its journal tells it. `applyEvent` is the only writer. */
+export interface RunRecord {
+  readonly accepted: Accepted;
+  readonly createTimeMs: number;
+  readonly deadlineMs: number;
+  state: RunState;
+  lastSequence: number;
+  /** When it came into `state`. */
+  stateSinceMs: number;
+  lastEventMs: number;
+  startTimeMs: number | undefined;
+  endTimeMs: number | undefined;
+
+  /** Attempts started so far: the number of the newest one. */
+  attempts: number;
+  /** The open attempt; undefined between attempts. */
+  attempt: OpenAttempt | undefined;
+  /** Failed attempts that the retry policy pays for. */
+  countedFailures: number;
+  /** Attempts that followed a counted failure. */
+  retries: number;
+  interruptions: number;
+  /** Interruptions since the last step, checkpoint or counted failure. */
+  interruptionsInRow: number;
+  executionMs: number;
+  queueMs: number;
+
+  /** The newest checkpoint, of whichever attempt. */
+  checkpoint: AttemptCheckpoint | undefined;
+  /** The newest journaled progress of the newest attempt. */
+  progress: Progress | undefined;
+  /** The newest journaled update of the newest attempt. */
+  update: Payload | undefined;
+  /** Journaled steps, by `stepKey`. */
+  readonly steps: Map<string, StepCompleted>;
+  readonly children: Map<string, ChildRecord>;
+  fallback: FallbackStarted | undefined;
+  wait: Pick<RunWait, "gate" | "reason"> | undefined;
+  /** When BACKING_OFF ends, or PARKED may. */
+  wakeAtMs: number | undefined;
+  orphanedUntilMs: number | undefined;
+  cancelRequest: CancelRequested | undefined;
+  cancelRequestedMs: number | undefined;
+  failure: Failure | undefined;
+  result: Payload | undefined;
+  fallbackUsed: string;
+  quality: number;
+}
+
+export interface OpenAttempt {
+  readonly number: number;
+  readonly token: string;
+  readonly endpoint: string;
+  readonly startedMs: number;
+}
+
+export interface ChildRecord {
+  readonly childRunId: string;
+  readonly workflow: string;
+  endState: RunState | undefined;
+}
+
+/** The journal does not follow the table of states and events: it is damaged, or the writer is wrong. */
+export class IllegalEventError extends Error {
+  override readonly name = "IllegalEventError";
+}
+
+const { QUEUED, RUNNING, BACKING_OFF, PARKED, DELEGATED, CANCELLING, SUCCEEDED, FAILED, CANCELLED, EXPIRED } = RunState;
+
+const open: readonly RunState[] = [QUEUED, RUNNING, BACKING_OFF, PARKED, DELEGATED, CANCELLING];
+const openButCancelling: readonly RunState[] = open.filter((state) => state !== CANCELLING);
+
+/** The open states, in which events may follow. */
+export const openStates: readonly RunState[] = open;
+
+/** Where each event is allowed. `accepted` is allowed first and nowhere else. */
+const allowedIn: Record<Exclude<RunEventKind, "accepted">, ReadonlySet<RunState>> = {
+  attemptStarted: new Set([QUEUED]),
+  attemptCheckpoint: new Set([RUNNING]),
+  progressSampled: new Set([RUNNING]),
+  updateRecorded: new Set([RUNNING]),
+  stepCompleted: new Set([RUNNING]),
+  childStarted: new Set([RUNNING]),
+  childEnded: new Set([RUNNING, CANCELLING]),
+  attemptFailed: new Set([RUNNING, CANCELLING]),
+  recoveryActed: new Set([QUEUED]),
+  fallbackSkipped: new Set([QUEUED]),
+  retryScheduled: new Set([QUEUED]),
+  parked: new Set([QUEUED]),
+  woken: new Set([BACKING_OFF, PARKED]),
+  fallbackStarted: new Set([QUEUED]),
+  fallbackEnded: new Set([DELEGATED, CANCELLING]),
+  orphaned: new Set(open),
+  rejoined: new Set(open),
+  cancelRequested: new Set(openButCancelling),
+  succeeded: new Set([RUNNING, DELEGATED]),
+  failed: new Set([QUEUED]),
+  cancelled: new Set([CANCELLING]),
+  expired: new Set(openButCancelling),
+};
+
+/** Whether a run takes no further event. */
+export function isTerminal(state: RunState): boolean {
+  return state >= SUCCEEDED;
+}
+
+/** Whether the event may follow. An ended or delegated attempt, and modes, narrow what the state alone allows. */
+export function allowsEvent(run: RunRecord, kind: RunEventKind): boolean {
+  if (kind === "accepted" || !allowedIn[kind].has(run.state)) {
+    return false;
+  }
+  switch (kind) {
+    case "attemptFailed":
+      return run.attempt !== undefined;
+    case "fallbackEnded":
+      return run.fallback !== undefined;
+    case "cancelled":
+    case "expired":
+      // Every AttemptStarted is closed exactly once, before the run ends.
+      return run.attempt === undefined;
+    case "orphaned":
+      return run.accepted.mode === RunMode.ATTACHED_KEYED && run.orphanedUntilMs === undefined;
+    case "rejoined":
+      return run.accepted.mode === RunMode.ATTACHED_KEYED && run.orphanedUntilMs !== undefined;
+    default:
+      return true;
+  }
+}
+
+/** Reads a run out of its events. @throws IllegalEventError */
+export function reduceRun(events: Iterable<RunEvent>): RunRecord | undefined {
+  let run: RunRecord | undefined;
+  for (const event of events) {
+    run = run === undefined ? acceptedRun(event) : applyEvent(run, event);
+  }
+  return run;
+}
+
+/** A run after its first event. @throws IllegalEventError unless that is an Accepted with number 1 */
+export function acceptedRun(event: RunEvent): RunRecord {
+  if (event.event.case !== "accepted" || event.sequence !== 1n) {
+    throw new IllegalEventError(`a journal begins with event 1, accepted, and not with ${describe(event)}`);
+  }
+  const accepted = event.event.value;
+  const createTimeMs = msFromTimestamp(event.time);
+  return {
+    accepted,
+    createTimeMs,
+    deadlineMs: accepted.deadline === undefined ? Number.POSITIVE_INFINITY : msFromTimestamp(accepted.deadline),
+    state: QUEUED,
+    lastSequence: 1,
+    stateSinceMs: createTimeMs,
+    lastEventMs: createTimeMs,
+    startTimeMs: undefined,
+    endTimeMs: undefined,
+    attempts: 0,
+    attempt: undefined,
+    countedFailures: 0,
+    retries: 0,
+    interruptions: 0,
+    interruptionsInRow: 0,
+    executionMs: 0,
+    queueMs: 0,
+    checkpoint: undefined,
+    progress: undefined,
+    update: undefined,
+    steps: new Map(),
+    children: new Map(),
+    fallback: undefined,
+    wait: undefined,
+    wakeAtMs: undefined,
+    orphanedUntilMs: undefined,
+    cancelRequest: undefined,
+    cancelRequestedMs: undefined,
+    failure: undefined,
+    result: undefined,
+    fallbackUsed: "",
+    quality: 0,
+  };
+}
+
+/** Adds one event to a run, in place. @throws IllegalEventError, and then the run is as it was */
+export function applyEvent(run: RunRecord, event: RunEvent): RunRecord {
+  const body = event.event;
+  if (body.case === undefined || event.sequence !== BigInt(run.lastSequence + 1) || !allowsEvent(run, body.case)) {
+    throw new IllegalEventError(
+      `${describe(event)} cannot follow event ${run.lastSequence} of run ${run.accepted.runId}, which is ${RunState[run.state]}`,
+    );
+  }
+  const timeMs = msFromTimestamp(event.time);
+  run.lastSequence += 1;
+  run.lastEventMs = timeMs;
+  switch (body.case) {
+    case "accepted":
+      break;
+    case "attemptStarted": {
+      const started = body.value;
+      run.retries = run.countedFailures;
+      run.attempts = started.attempt;
+      run.attempt = { number: started.attempt, token: started.token, endpoint: started.endpoint, startedMs: timeMs };
+      run.quality = started.quality;
+      run.startTimeMs ??= timeMs;
+      run.progress = undefined;
+      run.update = undefined;
+      enter(run, RUNNING, timeMs);
+      break;
+    }
+    case "attemptCheckpoint":
+      run.checkpoint = body.value;
+      run.interruptionsInRow = 0;
+      break;
+    case "progressSampled":
+      run.progress = body.value.progress;
+      break;
+    case "updateRecorded":
+      run.update = body.value.update;
+      break;
+    case "stepCompleted":
+      run.steps.set(stepKey(body.value.name, body.value.inputSha256), body.value);
+      run.interruptionsInRow = 0;
+      break;
+    case "childStarted":
+      run.children.set(body.value.name, {
+        childRunId: body.value.childRunId,
+        workflow: body.value.workflow,
+        endState: undefined,
+      });
+      break;
+    case "childEnded": {
+      const child = run.children.get(body.value.name);
+      if (child !== undefined) {
+        child.endState = body.value.state;
+      }
+      run.interruptionsInRow = 0;
+      break;
+    }
+    case "attemptFailed":
+      run.attempt = undefined;
+      run.executionMs += msFromDuration(body.value.executionTime);
+      run.failure = body.value.failure;
+      if (body.value.counted) {
+        run.countedFailures += 1;
+        run.interruptionsInRow = 0;
+      } else if (isInterruption(body.value.failure)) {
+        run.interruptions += 1;
+        run.interruptionsInRow += 1;
+      }
+      if (run.state !== CANCELLING) {
+        enter(run, QUEUED, timeMs);
+      }
+      break;
+    case "recoveryActed":
+    case "fallbackSkipped":
+      break;
+    case "retryScheduled":
+      run.wakeAtMs = msFromTimestamp(body.value.wakeAt);
+      run.wait = { gate: "backoff", reason: body.value.reason };
+      enter(run, BACKING_OFF, timeMs);
+      break;
+    case "parked":
+      run.wakeAtMs = body.value.notBefore === undefined ? undefined : msFromTimestamp(body.value.notBefore);
+      run.wait = { gate: body.value.gate, reason: body.value.reason };
+      enter(run, PARKED, timeMs);
+      break;
+    case "woken":
+      enter(run, QUEUED, timeMs);
+      break;
+    case "fallbackStarted":
+      run.fallback = body.value;
+      enter(run, DELEGATED, timeMs);
+      break;
+    case "fallbackEnded":
+      run.fallback = undefined;
+      run.failure = body.value.failure;
+      if (run.state !== CANCELLING) {
+        enter(run, QUEUED, timeMs);
+      }
+      break;
+    case "orphaned":
+      run.orphanedUntilMs = msFromTimestamp(body.value.graceUntil);
+      break;
+    case "rejoined":
+      run.orphanedUntilMs = undefined;
+      break;
+    case "cancelRequested":
+      run.cancelRequest = body.value;
+      run.cancelRequestedMs = timeMs;
+      enter(run, CANCELLING, timeMs);
+      break;
+    case "succeeded":
+      run.result = body.value.result;
+      run.failure = undefined;
+      run.executionMs = msFromDuration(body.value.statistics?.executionTime);
+      run.quality = body.value.statistics?.qualityAchieved ?? 0;
+      run.fallbackUsed = body.value.statistics?.fallbackUsed ?? "";
+      run.attempt = undefined;
+      run.fallback = undefined;
+      end(run, SUCCEEDED, timeMs);
+      break;
+    case "failed":
+      run.failure = body.value.failure;
+      end(run, FAILED, timeMs);
+      break;
+    case "cancelled":
+      end(run, CANCELLED, timeMs);
+      break;
+    case "expired":
+      end(run, EXPIRED, timeMs);
+      break;
+  }
+  return run;
+}
+
+/** How a journaled step is found again: by name and the digest of what it was asked. */
+export function stepKey(name: string, inputSha256: Uint8Array): string {
+  return `${Buffer.from(inputSha256.buffer, inputSha256.byteOffset, inputSha256.byteLength).toString("base64")} ${name}`;
+}
+
+function enter(run: RunRecord, state: RunState, timeMs: number): void {
+  if (run.state === QUEUED) {
+    // The wall clock may have gone back.
+    run.queueMs += Math.max(0, timeMs - run.stateSinceMs);
+  }
+  if (state !== BACKING_OFF && state !== PARKED) {
+    run.wait = undefined;
+    run.wakeAtMs = undefined;
+  }
+  run.state = state;
+  run.stateSinceMs = timeMs;
+}
+
+function end(run: RunRecord, state: RunState, timeMs: number): void {
+  enter(run, state, timeMs);
+  run.endTimeMs = timeMs;
+  run.orphanedUntilMs = undefined;
+}
+
+function describe(event: RunEvent): string {
+  return `event ${event.sequence} (${event.event.case ?? "of an unknown kind"})`;
+}

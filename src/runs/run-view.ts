@@ -1,0 +1,126 @@
+import { create } from "@bufbuild/protobuf";
+import { AnySchema } from "@bufbuild/protobuf/wkt";
+import {
+  type Payload,
+  PayloadSchema,
+  type Run,
+  RunSchema,
+  RunState,
+  RunWaitSchema,
+} from "../../gen/retake/v1/run_pb.js";
+import type { RunProgress } from "../../gen/retake/v1/run_service_pb.js";
+import { runStatistics } from "./events.ts";
+import type { Gates } from "./ports/gates.ts";
+import type { Payloads } from "./ports/payloads.ts";
+import type { RunRecord } from "./run-record.ts";
+import { timestampFromMs } from "./time.ts";
+
+export interface RunViewOptions {
+  readonly nowMs: number;
+  readonly gates: Gates;
+  /** What its back-end said last, where it is at hand. */
+  readonly latestProgress?: RunProgress | undefined;
+}
+
+/** A run as callers see it: a view of its record, without the messages. */
+export function viewRun(record: RunRecord, { nowMs, gates, latestProgress }: RunViewOptions): Run {
+  const { accepted } = record;
+  const run = create(RunSchema, {
+    runId: accepted.runId,
+    workflow: accepted.workflow,
+    state: record.state,
+    idempotencyKey: accepted.idempotencyKey,
+    mode: accepted.mode,
+    parentRunId: accepted.parentRunId,
+    childName: accepted.childName,
+    rerunOf: accepted.rerunOf,
+    priority: accepted.priority,
+    minQuality: accepted.minQuality,
+    createTime: timestampFromMs(record.createTimeMs),
+    lastSequence: BigInt(record.lastSequence),
+    statistics: runStatistics(record, { nowMs }),
+    cancelReason: record.cancelRequest?.reason ?? "",
+  });
+  if (accepted.owner !== undefined) {
+    run.owner = accepted.owner;
+  }
+  if (accepted.input !== undefined) {
+    run.input = withoutValue(accepted.input);
+  }
+  if (accepted.deadline !== undefined) {
+    run.deadline = accepted.deadline;
+  }
+  if (record.startTimeMs !== undefined) {
+    run.startTime = timestampFromMs(record.startTimeMs);
+  }
+  if (record.endTimeMs !== undefined) {
+    run.endTime = timestampFromMs(record.endTimeMs);
+  }
+  if (record.failure !== undefined) {
+    run.failure = record.failure;
+  }
+  if (record.orphanedUntilMs !== undefined) {
+    run.orphanedUntil = timestampFromMs(record.orphanedUntilMs);
+  }
+  if (record.result !== undefined) {
+    run.result = withoutValue(record.result);
+  }
+  if (record.state === RunState.RUNNING) {
+    const progress = latestProgress?.progress ?? record.progress;
+    if (progress !== undefined) {
+      run.progress = progress;
+    }
+  }
+  const wait = waitOf(record, gates);
+  if (wait !== undefined) {
+    run.wait = wait;
+  }
+  return run;
+}
+
+/** A payload with its message, as far as that still exists. */
+export async function withValue(
+  payload: Payload | undefined,
+  runId: string,
+  payloads: Payloads,
+): Promise<Payload | undefined> {
+  if (payload === undefined) {
+    return undefined;
+  }
+  const bytes = await payloads.get(runId, payload.sha256);
+  const full = withoutValue(payload);
+  if (bytes !== undefined) {
+    full.value = create(AnySchema, { typeUrl: `type.googleapis.com/${payload.typeName}`, value: bytes });
+  }
+  return full;
+}
+
+function withoutValue({ typeName, sha256, size }: Payload): Payload {
+  return create(PayloadSchema, { typeName, sha256, size });
+}
+
+function waitOf(record: RunRecord, gates: Gates) {
+  switch (record.state) {
+    case RunState.QUEUED: {
+      const place = gates.place(record.accepted.runId);
+      return place === undefined
+        ? undefined
+        : create(RunWaitSchema, {
+            gate: place.gate,
+            reason:
+              place.position === 1
+                ? `${place.reason}: it is next`
+                : `${place.reason}: number ${place.position} in line`,
+          });
+    }
+    case RunState.BACKING_OFF:
+    case RunState.PARKED:
+      return create(RunWaitSchema, {
+        gate: record.wait?.gate ?? "",
+        reason: record.wait?.reason ?? "",
+        ...(record.wakeAtMs === undefined ? {} : { notBefore: timestampFromMs(record.wakeAtMs) }),
+      });
+    default:
+      return undefined;
+  }
+}

@@ -1,0 +1,458 @@
+import { Code, ConnectError } from "@connectrpc/connect";
+import { type Failure, RunMode, RunState, WakeCause } from "../../gen/retake/v1/run_pb.js";
+import type { Clock, RandomSource } from "../clock.ts";
+import type { Policy } from "../contract/index.ts";
+import { ActiveTurn } from "./active-turn.ts";
+import {
+  attemptFailed,
+  cancelled,
+  cancelRequested,
+  expired,
+  failed,
+  orphaned,
+  parked,
+  rejoined,
+  succeeded,
+  woken,
+} from "./bodies.ts";
+import type { ContractCheck } from "./contract-check.ts";
+import { draining, queueFull } from "./errors.ts";
+import { runStatistics } from "./events.ts";
+import { classifyError, createFailure, errorFromFailure } from "./failure.ts";
+import type { Outcome, RunHandler } from "./handler.ts";
+import type { LiveRun } from "./live-run.ts";
+import type { LiveRuns } from "./live-runs.ts";
+import type { Logger } from "./logger.ts";
+import type { Gates } from "./ports/gates.ts";
+import type { Payloads } from "./ports/payloads.ts";
+import type { Scheduler } from "./ports/scheduler.ts";
+import type { RunEventBody, RunRecord } from "./run-record.ts";
+
+export interface TurnsOptions {
+  readonly live: LiveRuns;
+  readonly scheduler: Scheduler;
+  readonly gates: Gates;
+  readonly payloads: Payloads;
+  readonly contracts: ContractCheck;
+  /** The stages, composed, with the back-ends innermost. */
+  readonly chain: RunHandler;
+  readonly clock: Clock;
+  readonly random: RandomSource;
+  readonly log: Logger;
+}
+
+/** What the callers of a cancelled run are told. */
+export const callerLost = "CALLER_LOST";
+export const drained = "DRAINED";
+
+/**
+ * Advances runs, one turn after the other: each reads the reduced run, enters the chain of stages, and either ends the run
+ * or commits what it waits for and unwinds.
+ *
+ * 1. A run takes one turn at a time.
+ * 2. What a turn decides is committed in one append; what was prepared for it (an Accepted, a Woken) goes first.
+ * 3. The first commit wins: what a back-end answers after CancelRequested, or after its turn was concluded, is dropped.
+ * 4. A turn that ends without an end leaves a wish with the scheduler, for the next moment that matters.
+ */
+export class Turns {
+  readonly #options: TurnsOptions;
+  /** Set by `handBack`: turns are taken no more. */
+  #stopped = false;
+  readonly #active = new Set<LiveRun>();
+  #whenIdle: (() => void) | undefined;
+
+  constructor(options: TurnsOptions) {
+    this.#options = options;
+  }
+
+  /** How many turns are being taken. */
+  get active(): number {
+    return this.#active.size;
+  }
+
+  /** The scheduler's call: reads the run and advances it. Never rejects. */
+  async take(runId: string): Promise<void> {
+    const { live, log } = this.#options;
+    let run: LiveRun | undefined;
+    try {
+      run = await live.hold(runId);
+    } catch (error) {
+      log.error({ err: error, runId }, "a run could not be read; it stays as it is until the next start");
+      return;
+    }
+    if (run === undefined) {
+      return;
+    }
+    try {
+      if (run.turn !== undefined) {
+        run.turnAgain = true;
+        run.turn.onPoke?.();
+      } else {
+        await this.advance(run);
+      }
+    } finally {
+      live.release(run);
+    }
+  }
+
+  /** Takes turns until the run has ended, waits, or is being advanced already. Never rejects. */
+  async advance(run: LiveRun): Promise<void> {
+    if (run.turn !== undefined || this.#stopped) {
+      return;
+    }
+    try {
+      do {
+        run.turnAgain = false;
+        await this.#turn(run);
+      } while (run.turnAgain && !run.terminal && !run.lost && !this.#stopped);
+    } catch (error) {
+      if (!run.lost) {
+        // A stage has thrown, or a commit was not allowed: a fault of ours. The run stays as its journal says.
+        const { log, clock, random } = this.#options;
+        const { failure } = classifyError(error, random, clock.now());
+        log.error(
+          { err: error, runId: run.id, referenceId: failure.referenceId },
+          "a turn failed; the run resumes at the next start",
+        );
+        run.refuse(errorFromFailure(failure));
+      }
+    } finally {
+      this.#options.live.settle(run);
+    }
+  }
+
+  /** Asks a run to stop. Whether and how it ends is up to its journal; resolves when the request is durable. */
+  cancel(run: LiveRun, requestedBy: string, reason: string): Promise<void> {
+    const { record, turn } = run;
+    if (run.terminal || record.state === RunState.CANCELLING || run.lost) {
+      return run.durable;
+    }
+    this.#options.gates.withdraw(run.id);
+    this.#cancelChildren(record, run.id);
+    if (turn === undefined || turn.concluded) {
+      const request = cancelRequested(requestedBy, reason);
+      run.prepare([request]);
+      const done = run.commit([cancelled(reason, true, this.#statistics(run))]);
+      this.#options.scheduler.forget(run.id);
+      return done;
+    }
+    const done = run.commit([cancelRequested(requestedBy, reason)]);
+    const { clock } = this.#options;
+    const graceMs = this.#policyOf(record)?.cancelGraceMs ?? 0;
+    const timer = clock.setTimeout(() => turn.conclude({ kind: "unacknowledged" }), graceMs);
+    turn.onConclude = () => timer.cancel();
+    turn.abort(new ConnectError(`the run is being cancelled: ${reason}`, Code.Canceled));
+    return done;
+  }
+
+  /** A caller attaches; the counterpart of `leave`. */
+  join(run: LiveRun): void {
+    run.callers += 1;
+    if (run.record.orphanedUntilMs !== undefined && !run.terminal) {
+      run.commit([rejoined()]).catch(() => undefined);
+    }
+  }
+
+  /** A caller leaves, for whatever reason. */
+  leave(run: LiveRun): void {
+    run.callers -= 1;
+    const { record } = run;
+    if (run.callers === 0 && !run.terminal && !run.lost && record.state !== RunState.CANCELLING) {
+      if (record.accepted.mode === RunMode.ATTACHED) {
+        this.cancel(run, "caller", callerLost).catch(() => undefined);
+      } else if (record.accepted.mode === RunMode.ATTACHED_KEYED && !this.#stopped) {
+        this.orphan(run);
+      }
+    }
+    this.#options.live.settle(run);
+  }
+
+  /** Gives the callers of a keyed run time to come back. */
+  orphan(run: LiveRun): void {
+    const { clock, scheduler } = this.#options;
+    const graceUntilMs = clock.now() + (this.#policyOf(run.record)?.callerGraceMs ?? 0);
+    run.commit([orphaned(graceUntilMs)]).catch(() => undefined);
+    scheduler.wake(run.id, graceUntilMs, run.record.accepted.priority);
+  }
+
+  /** Resolves when no turn is being taken. */
+  idle(): Promise<void> {
+    if (this.#active.size === 0) {
+      return Promise.resolve();
+    }
+    return new Promise((resolve) => {
+      this.#whenIdle = resolve;
+    });
+  }
+
+  /** Takes no more turns; those that are being taken are handed back. Resolves when that is durable. */
+  async handBack(): Promise<void> {
+    this.#stopped = true;
+    const failure = createFailure({
+      code: Code.Unavailable,
+      reason: "HANDED_BACK",
+      message: "the server stopped before the attempt had ended; it is retaken by the next one",
+    });
+    for (const run of [...this.#active]) {
+      run.turn?.abort(new ConnectError("the server stops", Code.Aborted));
+      run.turn?.conclude({ kind: "interrupted", failure });
+    }
+    await this.idle();
+    for (const run of [...this.#options.live.values()]) {
+      if (!run.terminal && run.record.accepted.mode === RunMode.ATTACHED) {
+        this.cancel(run, "server", drained).catch(() => undefined);
+      }
+    }
+    await Promise.allSettled([...this.#options.live.values()].map((run) => run.durable));
+  }
+
+  async #turn(run: LiveRun): Promise<void> {
+    if (!this.#enter(run)) {
+      return;
+    }
+    const { clock, contracts } = this.#options;
+    const turn = new ActiveTurn(run, clock, (of) => this.#readInput(of));
+    run.turn = turn;
+    this.#active.add(run);
+    try {
+      const check = contracts.check(run.record.accepted);
+      const contract = check instanceof Promise ? await check : check;
+      if (contract.kind === "changed") {
+        await run.commit([parked("contract", `CONTRACT_CHANGED: ${contract.problem}`)]);
+        this.#wish(run);
+        return;
+      }
+      const { chain } = this.#options;
+      const outcome = await turn.outcome(
+        chain({ run: run.record, workflow: contract.workflow, metadata: run.record.accepted.metadata, turn }),
+      );
+      await this.#settle(run, turn, outcome, contract.workflow.policy);
+    } finally {
+      turn.concluded = true;
+      turn.onConclude?.();
+      run.turn = undefined;
+      this.#active.delete(run);
+      if (this.#active.size === 0) {
+        this.#whenIdle?.();
+      }
+    }
+  }
+
+  /** Whether the run takes a turn now. What has to be said before (Woken) is prepared, what makes it needless done. */
+  #enter(run: LiveRun): boolean {
+    const { record } = run;
+    const nowMs = this.#options.clock.now();
+    if (run.terminal || run.lost) {
+      return false;
+    }
+    if (record.state !== RunState.CANCELLING) {
+      if (record.orphanedUntilMs !== undefined && record.orphanedUntilMs <= nowMs && run.callers === 0) {
+        this.cancel(run, "server", callerLost).catch(() => undefined);
+        return false;
+      }
+      if (record.deadlineMs <= nowMs) {
+        this.#options.gates.withdraw(run.id);
+        this.#cancelChildren(record, run.id);
+        run.commit([expired(this.#statistics(run))]).catch(() => undefined);
+        return false;
+      }
+    }
+    switch (record.state) {
+      case RunState.QUEUED:
+        return true;
+      case RunState.BACKING_OFF:
+        if (record.wakeAtMs !== undefined && record.wakeAtMs > nowMs) {
+          this.#wish(run);
+          return false;
+        }
+        run.prepare([woken(WakeCause.TIMER)]);
+        return true;
+      case RunState.PARKED:
+        if (record.wakeAtMs !== undefined && record.wakeAtMs > nowMs) {
+          this.#wish(run);
+          return false;
+        }
+        run.prepare([woken(WakeCause.GATE)]);
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  async #settle(run: LiveRun, turn: ActiveTurn, outcome: Outcome, policy: Policy): Promise<void> {
+    if (run.lost) {
+      return;
+    }
+    const { record } = run;
+    if (run.unwritten && outcome.kind === "blocked") {
+      const refusal = this.#refusalOf(run, policy);
+      if (refusal !== undefined) {
+        this.#options.gates.withdraw(run.id);
+        run.discard(refusal);
+        this.#options.live.drop(run);
+        return;
+      }
+    }
+    const bodies = this.#bodies(run, turn, outcome, policy);
+    if (outcome.kind === "succeeded" && record.state === RunState.RUNNING) {
+      run.resultMessage = outcome.message;
+    }
+    const done = run.commit(bodies);
+    if (run.terminal) {
+      this.#options.scheduler.forget(run.id);
+      this.#cancelChildren(record, run.id);
+    } else {
+      this.#wish(run, outcome.kind === "blocked" ? outcome.notBeforeMs : undefined);
+    }
+    await done;
+  }
+
+  #bodies(run: LiveRun, turn: ActiveTurn, outcome: Outcome, policy: Policy): RunEventBody[] {
+    const { record } = run;
+    const { attemptMs } = turn;
+    const close = (failure: Failure, counted: boolean): RunEventBody[] =>
+      record.attempt === undefined ? [] : [attemptFailed(record.attempt.number, failure, counted, attemptMs)];
+    if (record.state === RunState.CANCELLING) {
+      const reason = record.cancelRequest?.reason ?? "";
+      const failure = createFailure({ code: Code.Canceled, reason: "CANCELLED", message: reason, retryable: false });
+      return [
+        ...close(failure, false),
+        cancelled(reason, outcome.kind !== "unacknowledged", this.#statistics(run, attemptMs)),
+      ];
+    }
+    switch (outcome.kind) {
+      case "succeeded":
+        return [succeeded(outcome.result, this.#statistics(run, attemptMs))];
+      case "failed":
+        return [
+          ...close(outcome.failure, true),
+          ...(outcome.events ?? []),
+          failed(outcome.failure, this.#statistics(run, attemptMs)),
+        ];
+      case "blocked":
+        return [];
+      case "waiting":
+        return [...(outcome.failure === undefined ? [] : close(outcome.failure, true)), ...outcome.events];
+      case "interrupted":
+        return this.interruption(run, outcome.failure, policy, attemptMs);
+      case "expired": {
+        const failure = createFailure({
+          code: Code.DeadlineExceeded,
+          reason: "DEADLINE",
+          message: "the run's deadline has passed",
+          retryable: false,
+        });
+        return [...close(failure, false), expired(this.#statistics(run, attemptMs))];
+      }
+      case "unacknowledged":
+        throw new Error("only a run that is being cancelled can stay unacknowledged");
+    }
+  }
+
+  /** What follows when an attempt has ended with its process. */
+  interruption(run: LiveRun, failure: Failure, policy: Policy | undefined, attemptMs: number): RunEventBody[] {
+    const { record } = run;
+    if (record.attempt === undefined) {
+      return [];
+    }
+    const close = attemptFailed(record.attempt.number, failure, false, attemptMs);
+    if (record.accepted.mode === RunMode.ATTACHED) {
+      return [close];
+    }
+    const statistics = this.#statistics(run, attemptMs);
+    statistics.interruptions += 1;
+    if (policy?.onInterrupt === "fail") {
+      const reason = createFailure({
+        code: Code.Aborted,
+        reason: "INTERRUPTED",
+        message: "the attempt was interrupted, and the workflow's policy (on_interrupt) forbids to retake it",
+        retryable: false,
+      });
+      return [close, failed(reason, statistics)];
+    }
+    if (policy !== undefined && record.interruptionsInRow + 1 >= policy.maxInterruptions) {
+      const reason = createFailure({
+        code: Code.Aborted,
+        reason: "CRASH_LOOP",
+        message: `${policy.maxInterruptions} attempts in a row were interrupted without a new step or checkpoint: look for what stops the server while this run works`,
+        retryable: false,
+      });
+      return [close, failed(reason, statistics)];
+    }
+    return [close];
+  }
+
+  /** Leaves a wish for the next moment at which the run has something to do. */
+  #wish(run: LiveRun, notBeforeMs = Number.POSITIVE_INFINITY): void {
+    const { record } = run;
+    const atMs = Math.min(
+      record.deadlineMs,
+      record.orphanedUntilMs ?? Number.POSITIVE_INFINITY,
+      record.wakeAtMs ?? Number.POSITIVE_INFINITY,
+      notBeforeMs,
+    );
+    if (atMs !== Number.POSITIVE_INFINITY) {
+      this.#options.scheduler.wake(run.id, atMs, record.accepted.priority);
+    }
+  }
+
+  #refusalOf(run: LiveRun, policy: Policy): ConnectError | undefined {
+    if (this.#stopped) {
+      return draining();
+    }
+    const { workflow, parentRunId } = run.record.accepted;
+    const { queueLimit } = policy.concurrency;
+    // A child belongs to a run that has been accepted, so it is never refused.
+    return parentRunId === "" && this.#options.gates.waiting(workflowLimitKey(workflow)) > queueLimit
+      ? queueFull(workflow, queueLimit)
+      : undefined;
+  }
+
+  #cancelChildren(record: RunRecord, runId: string): void {
+    for (const child of record.children.values()) {
+      if (child.endState === undefined) {
+        void this.cancelById(child.childRunId, "parent", `its parent ${runId} has ended`);
+      }
+    }
+  }
+
+  /** Cancels a run that may not be in memory. Never rejects. */
+  async cancelById(runId: string, requestedBy: string, reason: string): Promise<void> {
+    const { live, log } = this.#options;
+    try {
+      const run = await live.hold(runId);
+      if (run !== undefined) {
+        try {
+          await this.cancel(run, requestedBy, reason);
+        } finally {
+          live.release(run);
+        }
+      }
+    } catch (error) {
+      log.error({ err: error, runId }, "a run could not be cancelled");
+    }
+  }
+
+  async #readInput(run: LiveRun): Promise<Uint8Array> {
+    const { payloads } = this.#options;
+    const bytes = await payloads.get(run.id, run.record.accepted.input?.sha256 ?? new Uint8Array());
+    if (bytes === undefined) {
+      throw new ConnectError(`the input of run ${run.id} has been deleted`, Code.DataLoss);
+    }
+    run.input = bytes;
+    return bytes;
+  }
+
+  #statistics(run: LiveRun, attemptMs = 0) {
+    return runStatistics(run.record, { attemptMs, nowMs: this.#options.clock.now() });
+  }
+
+  #policyOf(record: RunRecord): Policy | undefined {
+    return this.#options.contracts.workflow(record.accepted.workflow)?.policy;
+  }
+}
+
+/** What a workflow's concurrency limit is called among the gates. */
+export function workflowLimitKey(workflow: string): string {
+  return `workflow/${workflow}`;
+}

@@ -1,0 +1,200 @@
+import { createHash } from "node:crypto";
+import type {
+  DescMessage,
+  DescMethodServerStreaming,
+  DescMethodUnary,
+  MessageInitShape,
+  MessageShape,
+} from "@bufbuild/protobuf";
+import { type ContextValues, createContextValues, type HandlerContext } from "@connectrpc/connect";
+import type { Quality } from "../../gen/retake/v1/options_pb.js";
+import type { ProgressSchema } from "../../gen/retake/v1/run_pb.js";
+import type { AttemptWork, StepOptions, StepTry } from "./attempt-work.ts";
+import type { RunOwner } from "./ports/journal.ts";
+
+/**
+ * What a handler gets: Connect's context, with the run that it works for. Response headers and trailers that it sets are
+ * dropped: a run's answer may be given much later, and to others.
+ */
+export interface WorkflowContext extends HandlerContext {
+  readonly run: RunContext;
+  /** What the newest earlier attempt left behind: adopt that job, or cancel it first. */
+  readonly previous: PreviousAttempt | undefined;
+  /** Tells watchers how far the attempt is; for unary workflows, and beside what a streaming one yields. */
+  progress(progress: MessageInitShape<typeof ProgressSchema>): void;
+  /** Journals the back-end's handle of its job, 4 KiB at most. Resolves when it is durable. */
+  checkpoint(handle: Uint8Array | string): Promise<void>;
+}
+
+export interface RunContext {
+  readonly runId: string;
+  readonly workflow: string;
+  readonly owner: RunOwner;
+  /** 1, 2, 3, … */
+  readonly attempt: number;
+  /** Unique to this attempt. */
+  readonly token: string;
+  /** The same for all attempts that ask the same: a key for services that the handler calls. */
+  readonly idempotencyKey: string;
+  readonly deadline: Date;
+  readonly quality: Quality;
+  /** The caller's trace, a W3C `traceparent`; empty without one. */
+  readonly traceparent: string;
+}
+
+export interface PreviousAttempt {
+  readonly attempt: number;
+  readonly handle: Uint8Array;
+}
+
+const works = new WeakMap<WorkflowContext, AttemptWork>();
+
+/** The context of one attempt. */
+export function createWorkflowContext(work: AttemptWork, quality: Quality): WorkflowContext {
+  const context = new AttemptContext(work, quality);
+  works.set(context, work);
+  return context;
+}
+
+/**
+ * Executes a part of a workflow once: its result is journaled under its name and what it depends on (the run's input,
+ * unless `input` says otherwise), and a retaken attempt reads it instead of executing the part again.
+ *
+ * @throws ConnectError FAILED_PRECONDITION when the name is used twice in one attempt; what the function throws, once its
+ * tries are used up
+ */
+export function step<Desc extends DescMessage>(
+  context: HandlerContext,
+  name: string,
+  schema: Desc,
+  execute: (one: StepTry) => Promise<MessageInitShape<Desc>> | MessageInitShape<Desc>,
+  options?: StepOptions,
+): Promise<MessageShape<Desc>> {
+  return workOf(context, "step").step(name, schema, execute, options);
+}
+
+/**
+ * Executes another workflow of this server as a child run and returns its result. A retaken parent finds its child again;
+ * while the parent waits it gives its permit back and its attempt's time stands still.
+ *
+ * @throws ConnectError what the child failed with
+ */
+export function call<I extends DescMessage, O extends DescMessage>(
+  context: HandlerContext,
+  name: string,
+  method: DescMethodUnary<I, O> | DescMethodServerStreaming<I, O>,
+  input: MessageInitShape<I>,
+): Promise<MessageShape<O>> {
+  return workOf(context, "call").call(name, method, input);
+}
+
+function workOf(context: HandlerContext, what: string): AttemptWork {
+  const work = works.get(context as WorkflowContext);
+  if (work === undefined) {
+    throw new TypeError(
+      `${what}() takes the context of a workflow's handler: pass on the one that the handler got, not a copy of it`,
+    );
+  }
+  return work;
+}
+
+class AttemptContext implements WorkflowContext {
+  readonly requestMethod = "POST";
+  readonly protocolName = "grpc";
+  readonly #work: AttemptWork;
+  readonly #quality: Quality;
+  #run: RunContext | undefined;
+  #requestHeader: Headers | undefined;
+  #responseHeader: Headers | undefined;
+  #responseTrailer: Headers | undefined;
+  #values: ContextValues | undefined;
+
+  constructor(work: AttemptWork, quality: Quality) {
+    this.#work = work;
+    this.#quality = quality;
+  }
+
+  get method() {
+    return this.#work.workflow.method;
+  }
+
+  get service() {
+    return this.#work.workflow.service;
+  }
+
+  get url(): string {
+    return `retake:///${this.#work.workflow.name}`;
+  }
+
+  get signal(): AbortSignal {
+    return this.#work.turn.signal;
+  }
+
+  get run(): RunContext {
+    this.#run ??= runContext(this.#work, this.#quality);
+    return this.#run;
+  }
+
+  get previous(): PreviousAttempt | undefined {
+    const { checkpoint } = this.#work.run.record;
+    return checkpoint === undefined || checkpoint.attempt >= this.#work.attempt.number
+      ? undefined
+      : { attempt: checkpoint.attempt, handle: checkpoint.handle };
+  }
+
+  readonly timeoutMs = (): number => {
+    const { run, turn, workflow, clock } = this.#work;
+    return Math.max(
+      0,
+      Math.min(run.record.deadlineMs - clock.now(), workflow.policy.attemptTimeoutMs - turn.attemptMs),
+    );
+  };
+
+  progress(progress: MessageInitShape<typeof ProgressSchema>): void {
+    this.#work.progress(progress);
+  }
+
+  checkpoint(handle: Uint8Array | string): Promise<void> {
+    return this.#work.checkpoint(typeof handle === "string" ? new TextEncoder().encode(handle) : handle);
+  }
+
+  get requestHeader(): Headers {
+    this.#requestHeader ??= new Headers(this.#work.run.record.accepted.metadata);
+    return this.#requestHeader;
+  }
+
+  get responseHeader(): Headers {
+    this.#responseHeader ??= new Headers();
+    return this.#responseHeader;
+  }
+
+  get responseTrailer(): Headers {
+    this.#responseTrailer ??= new Headers();
+    return this.#responseTrailer;
+  }
+
+  get values(): ContextValues {
+    this.#values ??= createContextValues();
+    return this.#values;
+  }
+}
+
+function runContext(work: AttemptWork, quality: Quality): RunContext {
+  const { accepted, deadlineMs } = work.run.record;
+  return {
+    runId: accepted.runId,
+    workflow: accepted.workflow,
+    owner: { tenant: accepted.owner?.tenant ?? "", subject: accepted.owner?.subject ?? "" },
+    attempt: work.attempt.number,
+    token: work.attempt.token,
+    idempotencyKey: idempotencyKey(accepted.runId, work.attempt.inputSha256),
+    deadline: new Date(deadlineMs),
+    quality,
+    traceparent: accepted.traceparent,
+  };
+}
+
+/** The key under which back-ends may know an effective request of a run. */
+export function idempotencyKey(runId: string, inputSha256: Uint8Array): string {
+  return createHash("sha256").update(runId).update(inputSha256).digest("hex");
+}

@@ -1,0 +1,1 @@
+export { anonymous, type Principal, principalKey } from "./principal.ts";

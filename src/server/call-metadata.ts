@@ -1,0 +1,44 @@
+import { Code } from "@connectrpc/connect";
+import type { Workflow } from "../contract/index.ts";
+import { createError } from "../runs/index.ts";
+
+const maxKeyLength = 256;
+const traceparentShape = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
+
+/** The one key that a call carries, in either of two places. @throws ConnectError INVALID_ARGUMENT */
+export function callKey(outer: string, inField: string, outerName: string): string {
+  if (outer !== "" && inField !== "" && outer !== inField) {
+    throw createError(
+      Code.InvalidArgument,
+      "KEY_MISMATCH",
+      `the ${outerName} and the request's own field carry different idempotency keys: send one, or the same`,
+    );
+  }
+  const key = outer || inField;
+  if (key.length > maxKeyLength) {
+    throw createError(
+      Code.InvalidArgument,
+      "KEY_TOO_LONG",
+      `an idempotency key has at most ${maxKeyLength} characters, and this one has ${key.length}`,
+    );
+  }
+  return key;
+}
+
+/** The metadata that the workflow's policy forwards to its back-end. */
+export function forwardedMetadata({ policy }: Workflow, header: Headers): Readonly<Record<string, string>> {
+  const forwarded: Record<string, string> = {};
+  for (const name of policy.forwardMetadata) {
+    const value = header.get(name);
+    if (value !== null) {
+      forwarded[name] = value;
+    }
+  }
+  return forwarded;
+}
+
+/** The caller's trace context, if it sent a well-formed one (W3C Trace Context, version 00). */
+export function traceparentOf(header: Headers): string {
+  const value = header.get("traceparent") ?? "";
+  return traceparentShape.test(value) ? value : "";
+}

@@ -1,0 +1,239 @@
+import {
+  type Backend,
+  createInProcessBackend,
+  createRemoteBackend,
+  inProcessEndpoint,
+  invoke,
+  type WorkflowHandler,
+} from "../backends/index.ts";
+import type { Clock, RandomSource, Timer } from "../clock.ts";
+import type { ResolvedConfig } from "../config/index.ts";
+import type { ContractRegistry, Workflow } from "../contract/index.ts";
+import type { RequestValidator } from "../interceptors/rpc/index.ts";
+import { deadline, gate, record, retry, timeout } from "../interceptors/run/index.ts";
+import {
+  Acceptance,
+  type AttemptWorkServices,
+  ContractCheck,
+  composeRun,
+  draining,
+  type EndpointSlots,
+  type Feed,
+  type Gates,
+  type Journal,
+  LiveRuns,
+  type Logger,
+  type Payloads,
+  Retention,
+  type RunRecord,
+  recover,
+  retireAtMs,
+  type Scheduler,
+  Turns,
+  Watch,
+} from "../runs/index.ts";
+import { createGrpcTransport } from "../transport/index.ts";
+
+/** What an engine stands on. */
+export interface EngineOptions {
+  readonly config: Pick<ResolvedConfig, "backends" | "concurrencyLimit" | "retention">;
+  readonly contracts: ContractRegistry;
+  readonly handlers: ReadonlyMap<string, WorkflowHandler>;
+  readonly validator: RequestValidator;
+  readonly journal: Journal;
+  readonly payloads: Payloads;
+  readonly scheduler: Scheduler;
+  readonly gates: Gates;
+  readonly feed: Feed;
+  readonly clock: Clock;
+  readonly random: RandomSource;
+  readonly log: Logger;
+  readonly maxMessageBytes: number;
+}
+
+/** Everything that executes runs, wired up: the stages of the policy are composed here, and nowhere else. */
+export class Engine {
+  readonly contracts: ContractRegistry;
+  readonly validator: RequestValidator;
+  readonly journal: Journal;
+  readonly payloads: Payloads;
+  readonly gates: Gates;
+  readonly clock: Clock;
+  readonly random: RandomSource;
+  readonly log: Logger;
+  readonly live: LiveRuns;
+  readonly turns: Turns;
+  readonly acceptance: Acceptance;
+  readonly watch: Watch;
+  readonly retention: Retention;
+  /** Aborted when open calls are answered for the last time. */
+  readonly closing = new AbortController();
+  readonly #scheduler: Scheduler;
+  readonly #contractCheck: ContractCheck;
+  readonly #endpoints = new Map<string, readonly EndpointSlots[]>();
+  readonly #config: EngineOptions["config"];
+  readonly #inProcess: Backend;
+  readonly #remotes = new Map<string, Backend>();
+
+  constructor(options: EngineOptions) {
+    const { clock, random, log, journal, payloads, feed, gates, scheduler, contracts, config } = options;
+    this.contracts = contracts;
+    this.validator = options.validator;
+    this.journal = journal;
+    this.payloads = payloads;
+    this.gates = gates;
+    this.clock = clock;
+    this.random = random;
+    this.log = log;
+    this.#scheduler = scheduler;
+    this.#config = config;
+    this.#inProcess = createInProcessBackend(options.handlers);
+    this.#contractCheck = new ContractCheck(contracts, journal);
+    this.live = new LiveRuns({
+      journal,
+      feed,
+      clock,
+      retireAtMs: (run) => retireAtMs(run, contracts.workflows.get(run.accepted.workflow)?.policy, config.retention),
+      onLost: (run, error) => {
+        this.live.drop(run);
+        log.error({ err: error, runId: run.id }, "an event could not be appended; the run is read anew");
+      },
+    });
+    const work: AttemptWorkServices = {
+      live: this.live,
+      // The acceptance needs the turns, and those the stages: it exists by the time an attempt is made.
+      acceptance: { accept: (order) => this.acceptance.accept(order) },
+      contracts: this.#contractCheck,
+      payloads,
+      feed,
+      clock,
+      random,
+      maxMessageBytes: options.maxMessageBytes,
+      validate: (schema, message) => this.validator.validate(schema, message),
+    };
+    const chain = composeRun(
+      [
+        deadline({ clock }),
+        retry({ clock, random }),
+        gate({
+          gates,
+          concurrencyLimit: config.concurrencyLimit,
+          endpoints: (workflow) => this.endpoints(workflow),
+        }),
+        record({ clock, random }),
+        timeout({ clock }),
+      ],
+      invoke({
+        live: this.live,
+        work,
+        clock,
+        random,
+        log,
+        backend: (_, endpoint) => this.#backend(endpoint),
+      }),
+    );
+    this.turns = new Turns({
+      live: this.live,
+      scheduler,
+      gates,
+      payloads,
+      contracts: this.#contractCheck,
+      chain,
+      clock,
+      random,
+      log,
+    });
+    this.acceptance = new Acceptance({
+      live: this.live,
+      turns: this.turns,
+      journal,
+      payloads,
+      clock,
+      random,
+      maxMessageBytes: options.maxMessageBytes,
+    });
+    this.watch = new Watch({ journal, feed, live: this.live, clock });
+    this.retention = new Retention({ journal, payloads, clock, log });
+  }
+
+  /** Takes over what an earlier process left behind, then hands out turns. */
+  async start(): Promise<void> {
+    await this.#contractCheck.store();
+    const recovered = await recover({
+      live: this.live,
+      turns: this.turns,
+      journal: this.journal,
+      scheduler: this.#scheduler,
+      contracts: this.#contractCheck,
+      clock: this.clock,
+      log: this.log,
+      cancelJob: (run) => this.#cancelJob(run),
+    });
+    if (recovered.runs > 0) {
+      this.log.info(recovered, "open runs of the last process go on");
+    }
+    this.#scheduler.start((runId) => this.turns.take(runId));
+    this.retention.start();
+  }
+
+  /**
+   * Accepts nothing more, gives running attempts some time, then hands the rest back and answers all who still wait.
+   * Resolves when all of it is durable.
+   */
+  async drain(timeoutMs: number): Promise<void> {
+    this.acceptance.drain();
+    await this.retention.stop();
+    const idle = this.turns.idle();
+    const time = Promise.withResolvers<void>();
+    const timer: Timer = this.clock.setTimeout(time.resolve, timeoutMs);
+    await Promise.race([idle, time.promise]);
+    timer.cancel();
+    await this.turns.handBack();
+    await this.#scheduler.stop();
+    for (const run of this.live.values()) {
+      run.refuse(draining());
+    }
+    this.closing.abort(draining());
+    for (const backend of this.#remotes.values()) {
+      backend.close?.();
+    }
+  }
+
+  /** Where the attempts of a workflow can be made. */
+  endpoints(workflow: Workflow): readonly EndpointSlots[] {
+    const service = workflow.service.typeName;
+    let known = this.#endpoints.get(service);
+    if (known === undefined) {
+      const configured = this.#config.backends.get(service)?.endpoints ?? [
+        { target: inProcessEndpoint, slots: Number.POSITIVE_INFINITY },
+      ];
+      known = configured.map(({ target, slots }) => ({ endpoint: target, key: `endpoint/${target}`, slots }));
+      this.#endpoints.set(service, known);
+    }
+    return known;
+  }
+
+  #backend(endpoint: string): Backend {
+    if (endpoint === inProcessEndpoint) {
+      return this.#inProcess;
+    }
+    let remote = this.#remotes.get(endpoint);
+    if (remote === undefined) {
+      const transport = createGrpcTransport({ target: endpoint, channelOptions: { "grpc.enable_channelz": 0 } });
+      remote = createRemoteBackend(transport, endpoint, () => transport.close());
+      this.#remotes.set(endpoint, remote);
+    }
+    return remote;
+  }
+
+  async #cancelJob(run: RunRecord): Promise<void> {
+    if (run.checkpoint === undefined || run.attempt === undefined) {
+      return;
+    }
+    try {
+      await this.#backend(run.attempt.endpoint).cancel?.(run, run.checkpoint.handle);
+    } catch (error) {
+      this.log.warn({ err: error, runId: run.accepted.runId }, "a job that was left behind could not be cancelled");
+    }
+  }
+}

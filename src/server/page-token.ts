@@ -1,0 +1,48 @@
+import { createHash } from "node:crypto";
+import { Code } from "@connectrpc/connect";
+import { createError } from "../runs/index.ts";
+
+/** What a page token holds: a cursor, and a digest of the request that it belongs to (AIP-158). */
+interface PageToken {
+  readonly after: string | number;
+  readonly of: string;
+}
+
+/** A token for the page behind a cursor. */
+export function createPageToken(after: string | number, request: string): string {
+  const token: PageToken = { after, of: digest(request) };
+  return Buffer.from(JSON.stringify(token)).toString("base64url");
+}
+
+/** The cursor of a token. @throws ConnectError INVALID_ARGUMENT when it is none of ours, or of another request */
+export function parsePageToken(text: string, request: string): string | number {
+  let token: Partial<PageToken> | null = null;
+  try {
+    token = JSON.parse(Buffer.from(text, "base64url").toString()) as Partial<PageToken> | null;
+  } catch {
+    // Told below.
+  }
+  if (
+    token === null ||
+    typeof token !== "object" ||
+    !(typeof token.after === "string" || Number.isSafeInteger(token.after))
+  ) {
+    throw createError(
+      Code.InvalidArgument,
+      "INVALID_PAGE_TOKEN",
+      "page_token is not one that this server gave: take next_page_token of the page before, or leave it empty for the first page",
+    );
+  }
+  if (token.of !== digest(request)) {
+    throw createError(
+      Code.InvalidArgument,
+      "INVALID_PAGE_TOKEN",
+      "page_token belongs to another request: the filters must stay the same from page to page",
+    );
+  }
+  return token.after as string | number;
+}
+
+function digest(request: string): string {
+  return createHash("sha256").update(request).digest("base64url").slice(0, 16);
+}

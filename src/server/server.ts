@@ -1,0 +1,360 @@
+import type { DescMethod, DescService, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
+import { createServiceImplSpec, type Transport } from "@connectrpc/connect";
+import { pino } from "pino";
+import { Health } from "../../gen/grpc/health/v1/health_pb.js";
+import { ServerReflection } from "../../gen/grpc/reflection/v1/reflection_pb.js";
+import { ServerReflection as ServerReflectionV1Alpha } from "../../gen/grpc/reflection/v1alpha/reflection_pb.js";
+import { type ServerConfig, ServerConfigSchema } from "../../gen/retake/v1/config_pb.js";
+import { RunService } from "../../gen/retake/v1/run_service_pb.js";
+import type { WorkflowHandler } from "../backends/index.ts";
+import { type Clock, type RandomSource, systemClock, systemRandom } from "../clock.ts";
+import { type ResolvedConfig, resolveConfig } from "../config/index.ts";
+import { createContractRegistry, workflowName } from "../contract/index.ts";
+import { createRequestValidator, errors, validateRequests } from "../interceptors/rpc/index.ts";
+import { createEmbeddedFeed, createEmbeddedGates, createEmbeddedScheduler } from "../runs/embedded/index.ts";
+import type { Journal, Logger, Payloads, WorkflowContext } from "../runs/index.ts";
+import { openSqliteStorage } from "../runs/sqlite/index.ts";
+import { createInProcessTransport } from "../transport/index.ts";
+import { Engine } from "./engine.ts";
+import { type GrpcFront, listenGrpcFront } from "./grpc-front.ts";
+import { createHealth, type HealthReporter, overallHealth, ServingStatus } from "./health.ts";
+import { createReflection } from "./reflection.ts";
+import { type Route, route } from "./routes.ts";
+import { createRunService } from "./run-service.ts";
+import { listenWebFront, type WebFront } from "./web-front.ts";
+import { createWorkflowService } from "./workflow-service.ts";
+
+/** The implementation of a contract: one handler for each of its workflows. */
+export type WorkflowImpl<Desc extends DescService> = {
+  [Name in keyof Desc["method"]]?: WorkflowMethodImpl<Desc["method"][Name]>;
+};
+
+type WorkflowMethodImpl<Method extends DescMethod> = Method extends { methodKind: "unary" }
+  ? (
+      request: MessageShape<Method["input"]>,
+      context: WorkflowContext,
+    ) => Promise<MessageInitShape<Method["output"]>> | MessageInitShape<Method["output"]>
+  : Method extends { methodKind: "server_streaming" }
+    ? (
+        request: MessageShape<Method["input"]>,
+        context: WorkflowContext,
+      ) => AsyncIterable<MessageInitShape<Method["output"]>>
+    : never;
+
+/** What a server may be given instead of the machine's own. */
+export interface ServerOptions {
+  /** Default: the machine's clock. */
+  readonly clock?: Clock;
+  /** Default: the machine's random source. */
+  readonly random?: RandomSource;
+  /** Default: JSON lines on standard output, by pino, at the configured level. */
+  readonly log?: Logger;
+  /** Default: SQLite in the data directory. */
+  readonly openStorage?: (config: ResolvedConfig, clock: Clock, log: Logger) => Storage | Promise<Storage>;
+}
+
+/** Where runs and their payloads are kept. */
+export interface Storage {
+  readonly journal: Journal;
+  readonly payloads: Payloads;
+  close(): Promise<void>;
+}
+
+/** Where a server can be reached. */
+export interface ServerAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** A server for workflows. */
+export interface RetakeServer {
+  /**
+   * Implements the workflows of a contract in this process. Several calls for one service add up.
+   *
+   * @throws TypeError for a method that the contract does not have, or one that is implemented already
+   */
+  implement<Desc extends DescService>(service: Desc, implementation: WorkflowImpl<Desc>): RetakeServer;
+
+  /** Serves a contract whose workflows are carried out by configured back-ends. */
+  serve(service: DescService): RetakeServer;
+
+  /**
+   * Opens the journal, takes over what an earlier process left behind, and listens. Nothing listens when it throws.
+   *
+   * @throws ContractError, ConfigError, JournalOpenError, or an Error that names the port that cannot be bound
+   */
+  listen(): Promise<RetakeServer>;
+
+  /** Absent before `listen`, and where the port is disabled. */
+  readonly grpc: ServerAddress | undefined;
+  readonly web: ServerAddress | undefined;
+
+  /** Calls the server within this process, without a network; for tests, and for servers without ports. */
+  readonly transport: Transport;
+
+  /**
+   * Stops: takes no new runs, gives running attempts the configured time, hands the rest back for the next start, answers
+   * every open call, and closes. Calling again changes nothing.
+   */
+  close(options?: { readonly drainTimeoutMs?: number }): Promise<void>;
+}
+
+/**
+ * A server for workflows, with the configuration of `config.proto`: what is left out has its default.
+ *
+ * @throws ConfigError when a value is out of range, or values make no sense together
+ */
+export function createServer(
+  config: MessageInitShape<typeof ServerConfigSchema> | ServerConfig = {},
+  options: ServerOptions = {},
+): RetakeServer {
+  return new Server(resolveConfig(create(ServerConfigSchema, config)), options);
+}
+
+class Server implements RetakeServer {
+  readonly #config: ResolvedConfig;
+  readonly #clock: Clock;
+  readonly #random: RandomSource;
+  readonly #log: Logger;
+  readonly #openStorage: NonNullable<ServerOptions["openStorage"]>;
+  readonly #services = new Map<string, DescService>();
+  readonly #handlers = new Map<string, WorkflowHandler>();
+  #running: Running | undefined;
+  #closing: Promise<void> | undefined;
+  #listening = false;
+
+  constructor(config: ResolvedConfig, options: ServerOptions) {
+    this.#config = config;
+    this.#clock = options.clock ?? systemClock;
+    this.#random = options.random ?? systemRandom;
+    this.#log = options.log ?? pino({ level: config.log.level });
+    this.#openStorage =
+      options.openStorage ??
+      (({ dataDirectory }, clock, log) => openSqliteStorage({ directory: dataDirectory, clock, log }));
+  }
+
+  get grpc(): ServerAddress | undefined {
+    return this.#running?.grpc;
+  }
+
+  get web(): ServerAddress | undefined {
+    return this.#running?.web;
+  }
+
+  get transport(): Transport {
+    if (this.#running === undefined) {
+      throw new TypeError("the server can be called once listen() has resolved");
+    }
+    return this.#running.transport;
+  }
+
+  implement<Desc extends DescService>(service: Desc, implementation: WorkflowImpl<Desc>): RetakeServer {
+    this.serve(service);
+    for (const [localName, handler] of Object.entries(implementation)) {
+      const method = service.method[localName];
+      if (method === undefined) {
+        throw new TypeError(`service ${service.typeName} has no method ${localName}`);
+      }
+      if (typeof handler !== "function") {
+        throw new TypeError(`the handler of ${workflowName(method)} is no function`);
+      }
+      const name = workflowName(method);
+      if (this.#handlers.has(name)) {
+        throw new TypeError(`${name} is implemented twice`);
+      }
+      this.#handlers.set(name, (handler as WorkflowHandler).bind(implementation));
+    }
+    return this;
+  }
+
+  serve(service: DescService): RetakeServer {
+    if (this.#listening) {
+      throw new TypeError(`the server listens already: add ${service.typeName} before listen()`);
+    }
+    this.#services.set(service.typeName, service);
+    return this;
+  }
+
+  async listen(): Promise<RetakeServer> {
+    if (this.#listening) {
+      throw new TypeError("listen() is called once");
+    }
+    this.#listening = true;
+    try {
+      this.#running = await this.#start();
+    } catch (error) {
+      this.#listening = false;
+      throw error;
+    }
+    return this;
+  }
+
+  close(options?: { readonly drainTimeoutMs?: number }): Promise<void> {
+    this.#closing ??= this.#stop(options?.drainTimeoutMs ?? this.#config.drainTimeoutMs);
+    return this.#closing;
+  }
+
+  async #start(): Promise<Running> {
+    const config = this.#config;
+    const services = [...this.#services.values()];
+    const reflectionOn = config.grpc?.reflection === true;
+    const contracts = createContractRegistry({
+      services,
+      ownServices: [RunService, Health, ...(reflectionOn ? [ServerReflection, ServerReflectionV1Alpha] : [])],
+      overrides: config.overrides,
+    });
+    assertImplemented(contracts.workflows.keys(), this.#handlers, config);
+    const storage = await this.#openStorage(config, this.#clock, this.#log);
+    const closers: (() => Promise<unknown>)[] = [() => storage.close()];
+    try {
+      const validator = createRequestValidator(contracts);
+      const scheduler = createEmbeddedScheduler({ clock: this.#clock });
+      const engine = new Engine({
+        config,
+        contracts,
+        handlers: this.#handlers,
+        validator,
+        journal: storage.journal,
+        payloads: storage.payloads,
+        scheduler,
+        gates: createEmbeddedGates({ scheduler }),
+        feed: createEmbeddedFeed({
+          onError: (error, runId) => this.#log.error({ err: error, runId }, "a watcher could not be told"),
+        }),
+        clock: this.#clock,
+        random: this.#random,
+        log: this.#log,
+        maxMessageBytes: maxMessageBytes(config),
+      });
+      closers.unshift(() => engine.drain(0));
+      await engine.start();
+      const health = createHealth();
+      const routes: Route[] = [
+        route(RunService, createRunService(engine)),
+        route(Health, health.service),
+        ...services.map((service) => route(service, createWorkflowService(service, engine))),
+      ];
+      if (reflectionOn) {
+        const reflection = createReflection(contracts);
+        routes.push(
+          route(ServerReflection, reflection.v1, { grpcOnly: true }),
+          route(ServerReflectionV1Alpha, reflection.v1alpha, { grpcOnly: true }),
+        );
+      }
+      const interceptors = [
+        errors({ clock: this.#clock, random: this.#random, log: this.#log }),
+        validateRequests(validator),
+      ];
+      const transport = createInProcessTransport(
+        routes.map(({ service, implementation }) => createServiceImplSpec(service, implementation)),
+        { interceptors, clock: this.#clock },
+      );
+      const running = new Running(engine, storage, health, routes, transport);
+      running.grpc =
+        config.grpc &&
+        (await listenGrpcFront(config.grpc, routes, interceptors, (callback, delayMs) =>
+          this.#clock.setTimeout(callback, delayMs),
+        ));
+      closers.unshift(async () => running.grpc?.close());
+      running.web = config.web && (await listenWebFront(config.web, routes, interceptors, running));
+      running.serve();
+      return running;
+    } catch (error) {
+      for (const close of closers) {
+        await close().catch(() => undefined);
+      }
+      throw error;
+    }
+  }
+
+  async #stop(drainTimeoutMs: number): Promise<void> {
+    const running = this.#running;
+    if (running !== undefined) {
+      await running.stop(drainTimeoutMs);
+    }
+  }
+}
+
+/** A server that listens. */
+class Running {
+  grpc: GrpcFront | undefined;
+  web: WebFront | undefined;
+  readonly transport: Transport;
+  readonly #engine: Engine;
+  readonly #storage: Storage;
+  readonly #health: HealthReporter;
+  readonly #routes: readonly Route[];
+  readonly #offStatus: () => void;
+  #stopping = false;
+
+  constructor(
+    engine: Engine,
+    storage: Storage,
+    health: HealthReporter,
+    routes: readonly Route[],
+    transport: Transport,
+  ) {
+    this.transport = transport;
+    this.#engine = engine;
+    this.#storage = storage;
+    this.#health = health;
+    this.#routes = routes;
+    this.#offStatus = storage.journal.onStatus(() => this.serve());
+  }
+
+  /** Tells everybody who asks whether the server takes work. */
+  serve(): void {
+    const status = this.unready() === "" ? ServingStatus.SERVING : ServingStatus.NOT_SERVING;
+    this.#health.set(overallHealth, status);
+    for (const { service } of this.#routes) {
+      this.#health.set(service.typeName, status);
+    }
+  }
+
+  alive(): boolean {
+    return true;
+  }
+
+  unready(): string {
+    if (this.#stopping) {
+      return "the server is about to stop";
+    }
+    const { status } = this.#storage.journal;
+    return status.kind === "failing" ? `the journal cannot be written: ${status.cause.message}` : "";
+  }
+
+  async stop(drainTimeoutMs: number): Promise<void> {
+    this.#stopping = true;
+    this.#offStatus();
+    this.#health.shutdown();
+    await this.#engine.drain(drainTimeoutMs);
+    await Promise.all([this.grpc?.close(), this.web?.close()]);
+    await this.#storage.close();
+  }
+}
+
+/** Every workflow needs something that carries it out. @throws TypeError naming those that have nothing */
+function assertImplemented(
+  workflows: Iterable<string>,
+  handlers: ReadonlyMap<string, unknown>,
+  config: ResolvedConfig,
+): void {
+  const missing = [...workflows].filter((name) => {
+    const endpoints = config.backends.get(name.slice(0, name.indexOf("/")))?.endpoints;
+    return !handlers.has(name) && (endpoints === undefined || endpoints.some(({ target }) => target === "in-process"));
+  });
+  if (missing.length > 0) {
+    throw new TypeError(
+      `nothing carries out ${missing.join(", ")}: implement it, or name a back-end for its service in the configuration (backends)`,
+    );
+  }
+}
+
+/** The smaller of the two, so that what came in by one front can be read by the other. */
+function maxMessageBytes({ grpc, web }: ResolvedConfig): number {
+  return Math.min(
+    grpc?.limits.maxMessageBytes ?? Number.POSITIVE_INFINITY,
+    web?.limits.maxMessageBytes ?? Number.POSITIVE_INFINITY,
+  );
+}

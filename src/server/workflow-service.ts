@@ -1,0 +1,195 @@
+import { create, type DescService, fromBinary, type Message } from "@bufbuild/protobuf";
+import { Code, ConnectError, type HandlerContext, type ServiceImpl } from "@connectrpc/connect";
+import { type Progress, ProgressSchema, RunMode, RunState } from "../../gen/retake/v1/run_pb.js";
+import { inputKey, type Workflow, workflowName } from "../contract/index.ts";
+import { createError, draining, endError, type LiveRun, untilAborted } from "../runs/index.ts";
+import { principalKey } from "../security/index.ts";
+import { flushHeadersKey } from "../transport/index.ts";
+import { callKey, forwardedMetadata, traceparentOf } from "./call-metadata.ts";
+import type { Engine } from "./engine.ts";
+
+/**
+ * The implementation of a contract as its callers see it: each call starts a run or joins one, stays attached to it, and
+ * answers what comes of it. Methods of the contract that are no workflows are left out.
+ */
+export function createWorkflowService<Desc extends DescService>(
+  service: Desc,
+  engine: Engine,
+): Partial<ServiceImpl<Desc>> {
+  const implementation: Record<string, unknown> = {};
+  for (const method of service.methods) {
+    const name = workflowName(method);
+    if (!engine.contracts.workflows.has(name)) {
+      continue;
+    }
+    // Looked up for each call, since contracts may be replaced.
+    implementation[method.localName] =
+      method.methodKind === "unary"
+        ? (message: Message, context: HandlerContext) => callUnary(engine, workflowOf(engine, name), message, context)
+        : (message: Message, context: HandlerContext) =>
+            callStreaming(engine, workflowOf(engine, name), message, context);
+  }
+  return implementation as Partial<ServiceImpl<Desc>>;
+}
+
+async function callUnary(
+  engine: Engine,
+  workflow: Workflow,
+  message: Message,
+  context: HandlerContext,
+): Promise<Message> {
+  const run = await accept(engine, workflow, message, context);
+  engine.turns.join(run);
+  try {
+    await untilAborted(run.ended, context.signal);
+    const result = await resultOf(engine, run, workflow);
+    // The run's id goes with the response: clients stop retrying once headers have arrived.
+    context.responseHeader.set("retake-run-id", run.id);
+    setTrailers(context.responseTrailer, run);
+    return result;
+  } catch (error) {
+    throw withRunId(error, run);
+  } finally {
+    engine.turns.leave(run);
+    engine.live.release(run);
+  }
+}
+
+async function* callStreaming(
+  engine: Engine,
+  workflow: Workflow,
+  message: Message,
+  context: HandlerContext,
+): AsyncGenerator<Message, void, undefined> {
+  const run = await accept(engine, workflow, message, context);
+  engine.turns.join(run);
+  try {
+    await untilAborted(run.accepted, context.signal);
+    throwRefusal(run);
+    context.responseHeader.set("retake-run-id", run.id);
+    context.values.get(flushHeadersKey)();
+    if (context.protocolName !== "grpc" && !run.terminal) {
+      // Over HTTP/1.1 headers leave with the first message only.
+      yield* progressUpdate(workflow, create(ProgressSchema, { stage: "queued" }));
+    }
+    const signal = AbortSignal.any([context.signal, engine.closing.signal]);
+    for await (const sight of engine.watch.run(run.id, 0, signal)) {
+      switch (sight.kind) {
+        case "progress":
+          if (sight.progress.progress !== undefined) {
+            yield* progressUpdate(workflow, sight.progress.progress);
+          }
+          break;
+        case "update":
+          yield fromBinary(workflow.output, sight.message);
+          break;
+        case "event":
+          if (sight.event.event.case === "updateRecorded") {
+            const { update } = sight.event.event.value;
+            const bytes = update === undefined ? undefined : await engine.payloads.get(run.id, update.sha256);
+            if (bytes !== undefined) {
+              yield fromBinary(workflow.output, bytes);
+            }
+          }
+          break;
+      }
+    }
+    context.signal.throwIfAborted();
+    if (!run.terminal && engine.closing.signal.aborted) {
+      throw draining();
+    }
+    await untilAborted(run.ended, context.signal);
+    const result = await resultOf(engine, run, workflow);
+    setTrailers(context.responseTrailer, run);
+    yield result;
+  } catch (error) {
+    throw withRunId(error, run);
+  } finally {
+    engine.turns.leave(run);
+    engine.live.release(run);
+  }
+}
+
+async function accept(engine: Engine, workflow: Workflow, message: Message, context: HandlerContext): Promise<LiveRun> {
+  const { requestHeader } = context;
+  const { tenant, subject } = context.values.get(principalKey);
+  const key = callKey(
+    requestHeader.get("idempotency-key") ?? "",
+    inputKey(workflow, message),
+    "metadata idempotency-key",
+  );
+  const { run } = await engine.acceptance.accept({
+    workflow,
+    message,
+    owner: { tenant, subject },
+    key,
+    mode: modeOf(requestHeader.get("retake-detach"), key),
+    traceparent: traceparentOf(requestHeader),
+    metadata: forwardedMetadata(workflow, requestHeader),
+  });
+  return run;
+}
+
+function modeOf(detach: string | null, key: string): RunMode {
+  if (detach !== null && detach !== "true" && detach !== "false") {
+    throw createError(Code.InvalidArgument, "INVALID_METADATA", 'the metadata retake-detach is "true" or "false"');
+  }
+  if (detach === "true") {
+    return RunMode.DETACHED;
+  }
+  return key === "" ? RunMode.ATTACHED : RunMode.ATTACHED_KEYED;
+}
+
+/** What came of a run that has ended. @throws ConnectError unless it SUCCEEDED */
+async function resultOf(engine: Engine, run: LiveRun, workflow: Workflow): Promise<Message> {
+  throwRefusal(run);
+  const { record } = run;
+  if (record.state !== RunState.SUCCEEDED) {
+    throw endError(record);
+  }
+  if (run.resultMessage !== undefined) {
+    return run.resultMessage;
+  }
+  const bytes = await engine.payloads.get(run.id, record.result?.sha256 ?? new Uint8Array());
+  if (bytes === undefined) {
+    throw createError(
+      Code.DataLoss,
+      "PAYLOAD_LOST",
+      `the result of run ${run.id} has been deleted: call with a new key`,
+    );
+  }
+  return fromBinary(workflow.output, bytes);
+}
+
+function throwRefusal(run: LiveRun): void {
+  if (run.refusal !== undefined) {
+    throw run.refusal;
+  }
+}
+
+function setTrailers(trailer: Headers, { id, record }: LiveRun): void {
+  trailer.set("retake-run-id", id);
+  trailer.set("retake-attempts", String(record.attempts));
+}
+
+function withRunId(error: unknown, run: LiveRun): unknown {
+  if (error instanceof ConnectError) {
+    error.metadata.set("retake-run-id", run.id);
+  }
+  return error;
+}
+
+function* progressUpdate(workflow: Workflow, progress: Progress): Iterable<Message> {
+  const message = workflow.updates.progressUpdate(progress);
+  if (message !== undefined) {
+    yield message;
+  }
+}
+
+function workflowOf(engine: Engine, name: string): Workflow {
+  const workflow = engine.contracts.workflows.get(name);
+  if (workflow === undefined) {
+    throw createError(Code.Unimplemented, "UNKNOWN_WORKFLOW", `${name} is no workflow of this server any more`);
+  }
+  return workflow;
+}
