@@ -4,7 +4,7 @@ import { WorkflowPolicySchema } from "../../gen/retake/v1/options_pb.js";
 import type { ContractProblem } from "../../src/contract/contract-error.ts";
 import { readWorkflows } from "../../src/contract/read-workflows.ts";
 import { inputKey, type Workflow } from "../../src/contract/workflow.ts";
-import { DraftRequestSchema, RenderRequestSchema, WorkflowService } from "../gen/retake/test/v1/workflows_pb.js";
+import { ContractService, DraftRequestSchema, RenderRequestSchema } from "../gen/retake/test/v1/contracts_pb.js";
 import { compileContracts, contractSource, loadedAnew } from "./compile-contracts.ts";
 
 type Overrides = Record<string, MessageInitShape<typeof WorkflowPolicySchema>>;
@@ -317,26 +317,26 @@ describe("readWorkflows", () => {
   });
 
   it("refuses a policy that says more than this version knows", () => {
-    const service = loadedAnew(WorkflowService, (file) => {
+    const service = loadedAnew(ContractService, (file) => {
       const options = file.service[0]?.method[1]?.options;
       const newer = [{ no: 51170, wireType: 2, data: Uint8Array.of(5, 0x2a, 3, 0xf8, 1, 1) }];
       if (options) options.$unknown = newer;
     });
     expect(read(service).problems).toEqual([
       expect.stringContaining(
-        "WorkflowService/Draft: option (retake.v1.workflow): sets the field 31 of retake.v1.RetryPolicy, which this version does not know",
+        "ContractService/Draft: option (retake.v1.workflow): sets the field 31 of retake.v1.RetryPolicy, which this version does not know",
       ),
     ]);
   });
 });
 
 describe.each([
-  ["generated descriptors", WorkflowService],
-  ["descriptors out of a set", loadedAnew(WorkflowService)],
+  ["generated descriptors", ContractService],
+  ["descriptors out of a set", loadedAnew(ContractService)],
 ])("workflows of %s", (_, service) => {
   const { workflows, problems } = read(service);
   const workflow = (method: string): Workflow => {
-    const found = workflows.get(`retake.test.v1.WorkflowService/${method}`);
+    const found = workflows.get(`retake.test.v1.ContractService/${method}`);
     if (found === undefined) throw new Error(`no workflow ${method}`);
     return found;
   };
@@ -344,9 +344,9 @@ describe.each([
   it("are the methods that carry the option, by name", () => {
     expect(problems).toEqual([]);
     expect([...workflows.keys()]).toEqual([
-      "retake.test.v1.WorkflowService/Draft",
-      "retake.test.v1.WorkflowService/Render",
-      "retake.test.v1.WorkflowService/Transcribe",
+      "retake.test.v1.ContractService/Draft",
+      "retake.test.v1.ContractService/Render",
+      "retake.test.v1.ContractService/Transcribe",
     ]);
   });
 
@@ -368,7 +368,7 @@ describe.each([
       retry: { maxAttempts: 4, initialBackoffMs: 500, maxBackoffMs: 30_000, backoffMultiplier: 1.5 },
       concurrency: { limit: 2, queueLimit: 1_000, perPrincipal: 1 },
       circuitBreaker: { windowMs: 1_800_000, successThreshold: 2, onOpen: "park" },
-      fallbacks: ["retake.test.v1.WorkflowService/Draft"],
+      fallbacks: ["retake.test.v1.ContractService/Draft"],
       access: { groups: ["artists"], condition: "principal.tenant == 'default'" },
       onInterrupt: "fail",
       maxInterruptions: 7,
@@ -392,7 +392,7 @@ describe.each([
   });
 
   it("include a method that only the operator declares one", () => {
-    const name = "retake.test.v1.WorkflowService/Plain";
+    const name = "retake.test.v1.ContractService/Bare";
     const declared = read(service, { [name]: { retry: { maxAttempts: 2 } } });
     expect(declared.problems).toEqual([]);
     expect(declared.workflows.get(name)?.policy.retry?.maxAttempts).toBe(2);

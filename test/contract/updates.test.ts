@@ -2,7 +2,7 @@ import { create, type DescMessage } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
 import { ProgressSchema } from "../../gen/retake/v1/run_pb.js";
 import { readUpdates, type Updates, unaryUpdates } from "../../src/contract/updates.ts";
-import { RenderResponseSchema, TranscribeResponseSchema, WorkflowService } from "../gen/retake/test/v1/workflows_pb.js";
+import { ContractService, RenderResponseSchema, TranscribeResponseSchema } from "../gen/retake/test/v1/contracts_pb.js";
 import { compileContracts, contractSource, loadedAnew } from "./compile-contracts.ts";
 
 const progress = create(ProgressSchema, { stage: "sampling", fraction: 0.5 });
@@ -102,12 +102,13 @@ describe("readUpdates", () => {
 });
 
 describe.each([
-  ["generated descriptors", WorkflowService],
-  ["descriptors out of a set", loadedAnew(WorkflowService)],
+  ["generated descriptors", ContractService],
+  ["descriptors out of a set", loadedAnew(ContractService)],
 ])("a response of %s", (_, service) => {
   const render = service.methods[0]?.output ?? RenderResponseSchema;
   const transcribe = service.methods[2]?.output ?? TranscribeResponseSchema;
-  const classify = (schema: DescMessage, init: Record<string, unknown>) => updatesOf(schema).classifyUpdate(create(schema, init));
+  const classify = (schema: DescMessage, init: Record<string, unknown>) =>
+    updatesOf(schema).classifyUpdate(create(schema, init));
 
   it("tells the members of a oneof apart", () => {
     expect(classify(render, { update: { case: "progress", value: progress } })).toEqual({ kind: "progress", progress });
