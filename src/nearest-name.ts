@@ -1,5 +1,9 @@
+/** Nobody misspells a longer one by hand, and comparing costs the product of both lengths. */
+const longestName = 256;
+
 /** The known name that is most like a misspelt one; undefined when none is near enough to be meant. */
 export function nearestName(name: string, known: Iterable<string>): string | undefined {
+  if (name.length > longestName) return undefined;
   const longestGuess = Math.max(1, Math.floor(name.length / 3));
   let nearest: string | undefined;
   let nearestDistance = longestGuess + 1;

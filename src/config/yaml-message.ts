@@ -30,8 +30,9 @@ export interface YamlProblem {
  */
 export function readYamlMessage(schema: DescMessage, document: Document): YamlMessage {
   const reader = new Reader(document);
-  const json = document.contents === null ? {} : reader.message(schema, document.contents as Node, []);
-  return { json: json ?? {}, offsets: reader.offsets, problems: reader.problems };
+  const root = document.contents as Node | null;
+  const json = root === null || isNull(root) ? {} : (reader.message(schema, root, []) ?? {});
+  return { json, offsets: reader.offsets, problems: reader.problems };
 }
 
 interface Entry {

@@ -1,0 +1,186 @@
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { describe, expect, it } from "vitest";
+import { ServerConfigSchema } from "../../gen/retake/v1/config_pb.js";
+import { ConfigError } from "../../src/config/config-error.ts";
+import { resolveConfig } from "../../src/config/resolve-config.ts";
+
+type Init = MessageInitShape<typeof ServerConfigSchema>;
+
+const resolve = (init: Init = {}) => resolveConfig(create(ServerConfigSchema, init));
+
+function problemsOf(init: Init): string[] {
+  try {
+    resolve(init);
+  } catch (error) {
+    if (error instanceof ConfigError) return error.problems.map(({ field, message }) => `${field}: ${message}`);
+    throw error;
+  }
+  return [];
+}
+
+describe("resolveConfig", () => {
+  it("fills in every default that config.proto promises", () => {
+    expect(resolve()).toEqual({
+      dataDirectory: ".retake",
+      grpc: {
+        host: "127.0.0.1",
+        port: 50_051,
+        limits: {
+          maxStreamsPerConnection: 1_000,
+          maxConnections: 10_000,
+          maxMetadataBytes: 16_384,
+          maxMessageBytes: 4_194_304,
+          maxSessionMemoryMegabytes: 64,
+          maxConnectionAgeMs: 3_600_000,
+          maxConnectionIdleMs: 900_000,
+          keepaliveTimeMs: 60_000,
+          keepaliveTimeoutMs: 20_000,
+        },
+        reflection: true,
+      },
+      web: {
+        host: "127.0.0.1",
+        port: 8_080,
+        limits: {
+          maxConnections: 10_000,
+          maxHeaderBytes: 16_384,
+          maxMessageBytes: 4_194_304,
+          requestTimeoutMs: 60_000,
+          keepaliveTimeoutMs: 75_000,
+        },
+        allowedOrigins: [],
+      },
+      overrides: {},
+      backends: new Map(),
+      concurrencyLimit: 1_000,
+      retention: { succeededMs: 604_800_000, unsuccessfulMs: 2_592_000_000 },
+      drainTimeoutMs: 30_000,
+      log: { level: "info" },
+    });
+  });
+
+  it("keeps what is given, zero and false included", () => {
+    const config = resolve({
+      dataDirectory: "data",
+      grpc: { port: 0, reflection: false, tls: { certificateFile: "a", keyFile: "b" }, limits: { maxConnections: 1 } },
+      web: { disabled: true },
+      drainTimeout: {},
+      retention: { succeeded: {} },
+      log: { level: "silent" },
+      workflows: { "a.B/C": { maxInterruptions: 3 } },
+    });
+    expect(config.dataDirectory).toBe("data");
+    expect(config.grpc).toMatchObject({
+      port: 0,
+      reflection: false,
+      tls: { certificateFile: "a", keyFile: "b" },
+      limits: { maxConnections: 1, maxStreamsPerConnection: 1_000 },
+    });
+    expect(config.grpc?.tls).not.toHaveProperty("clientCaFile");
+    expect(config).not.toHaveProperty("web");
+    expect(config.drainTimeoutMs).toBe(0);
+    expect(config.retention).toEqual({ succeededMs: 0, unsuccessfulMs: 2_592_000_000 });
+    expect(config.log.level).toBe("silent");
+    expect(config.overrides["a.B/C"]?.maxInterruptions).toBe(3);
+  });
+
+  it("gives an endpoint its slots wherever it is named", () => {
+    const { backends } = resolve({
+      backends: [
+        { service: "a.B", endpoints: [{ target: "gpu:1" }, { target: "in-process" }] },
+        { service: "a.C", endpoints: [{ target: "gpu:1", slots: 2 }] },
+      ],
+    });
+    expect(backends.get("a.B")?.endpoints).toEqual([
+      { target: "gpu:1", slots: 2 },
+      { target: "in-process", slots: Number.POSITIVE_INFINITY },
+    ]);
+    expect(backends.get("a.C")?.endpoints).toEqual([{ target: "gpu:1", slots: 2 }]);
+  });
+
+  it.each(["localhost", "::", "::1", "0.0.0.0", "gpu-7.internal.example", "a_b", "host."])(
+    "takes the host %s",
+    (host) => {
+      expect(problemsOf({ grpc: { host } })).toEqual([]);
+    },
+  );
+
+  it.each<[what: string, init: Init, problem: string]>([
+    ["a value out of range", { grpc: { port: 70_000 } }, "grpc.port: must be"],
+    ["a key that is no workflow's name", { workflows: { x: {} } }, 'workflows["x"]: the key does not match'],
+    ["no port at all", { grpc: { disabled: true }, web: { disabled: true } }, "web.disabled: both ports are disabled"],
+    ["one port for both", { web: { port: 50_051 } }, "web.port: gRPC and web cannot share 127.0.0.1 port 50051"],
+    ["one port for both, by the other", { grpc: { port: 8_080 } }, "grpc.port: gRPC and web cannot share"],
+    [
+      "one port of all addresses and of one",
+      { grpc: { host: "0.0.0.0", port: 9 }, web: { host: "10.0.0.1", port: 9 } },
+      "web.port: gRPC and web cannot share 10.0.0.1 port 9",
+    ],
+    [
+      "one port under two names of one address",
+      { grpc: { host: "localhost", port: 9 }, web: { port: 9 } },
+      "web.port: gRPC and web cannot share 127.0.0.1 port 9",
+    ],
+    [
+      "a port in the host",
+      { grpc: { host: "0.0.0.0:50051" } },
+      'grpc.host: "0.0.0.0:50051" is no host name or address',
+    ],
+    ["a host in brackets", { web: { host: "[::1]" } }, 'web.host: "[::1]" is no host name or address'],
+    ["a host that is a URL", { web: { host: "http://a" } }, 'web.host: "http://a" is no host name or address'],
+    [
+      "messages above the memory of their connection",
+      { grpc: { limits: { maxMessageBytes: 100_000_000 } } },
+      "grpc.limits.max_message_bytes: a message of 100000000 bytes does not fit into max_session_memory_megabytes, 64; raise that to 100",
+    ],
+    [
+      "two back-ends of one service",
+      { backends: [1, 2].map((port) => ({ service: "a.B", endpoints: [{ target: `gpu:${port}` }] })) },
+      'backends[1].service: "a.B" has a back-end already',
+    ],
+    [
+      "an address twice",
+      { backends: [{ service: "a.B", endpoints: [{ target: "gpu:1" }, { target: "gpu:1" }] }] },
+      'backends[0].endpoints[1]: "gpu:1" is named twice for "a.B"',
+    ],
+    [
+      "two numbers of slots of one address",
+      {
+        backends: [
+          { service: "a.B", endpoints: [{ target: "gpu:1", slots: 2 }] },
+          { service: "a.C", endpoints: [{ target: "gpu:1", slots: 3 }] },
+        ],
+      },
+      'backends[1].endpoints[0].slots: "gpu:1" has 2 slots elsewhere',
+    ],
+    [
+      "a misspelt in-process",
+      { backends: [{ service: "a.B", endpoints: [{ target: "in_process" }] }] },
+      'backends[0].endpoints[0].target: write "in-process"',
+    ],
+    [
+      "a target with blanks",
+      { backends: [{ service: "a.B", endpoints: [{ target: "gpu 1" }] }] },
+      'backends[0].endpoints[0].target: "gpu 1" is no gRPC target',
+    ],
+  ])("refuses %s", (_, init, problem) => {
+    expect(problemsOf(init)).toEqual([expect.stringContaining(problem)]);
+  });
+
+  it.each<[what: string, init: Init]>([
+    ["free ports", { grpc: { port: 0 }, web: { port: 0 } }],
+    ["one port on two addresses", { grpc: { host: "10.0.0.1", port: 9 }, web: { host: "10.0.0.2", port: 9 } }],
+    ["one port of which only one is used", { grpc: { port: 9, disabled: true }, web: { port: 9 } }],
+    [
+      "large messages with the memory for them",
+      { grpc: { limits: { maxMessageBytes: 100_000_000, maxSessionMemoryMegabytes: 100 } } },
+    ],
+  ])("takes %s", (_, init) => {
+    expect(problemsOf(init)).toEqual([]);
+  });
+
+  it("names every problem in its message", () => {
+    const init: Init = { grpc: { host: "a:1" }, web: { host: "b:2" } };
+    expect(() => resolve(init)).toThrow(/^configuration: grpc.host: "a:1" is .*\nconfiguration: web.host: "b:2" is/);
+  });
+});
