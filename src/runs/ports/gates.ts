@@ -3,14 +3,17 @@ export interface Gates {
   /**
    * Takes one permit under all limits of the request together, or none. A run that is blocked for capacity is
    * remembered in order (higher priority first, then first come), its place is kept for it when one gets free, and the
-   * scheduler wakes it then; asking again answers from that place. Newcomers go behind those who wait.
+   * scheduler wakes it then; asking again answers from that place, under what the request says now. Newcomers go behind
+   * those who wait, but pass those who wait for something else.
+   *
+   * @throws Error when the run holds a permit already, or the request makes no sense
    */
   acquire(request: PermitRequest): Promise<Permit | Blocked>;
 
   /** Gives a permit back; doing so twice is harmless. */
   release(permit: Permit): void;
 
-  /** Forgets a run that waits, or that was woken and will not come. */
+  /** Forgets a run that waits, or that was woken and will not come. One that holds a permit keeps it. */
   withdraw(runId: string): void;
 
   /** What a run waits for, and where it stands in that line; undefined when it does not wait. */
@@ -30,9 +33,9 @@ export interface WaitingPlace {
 export interface PermitRequest {
   readonly runId: string;
   readonly priority: number;
-  /** All of these must have room. */
+  /** All of these must have room. Each once, the most widely shared first: that is told first, and costs least. */
   readonly limits: readonly Limit[];
-  /** One of these must have a free slot; the least busy one is taken, the first of equals. */
+  /** One of these must have a free slot; the least busy by the share of its slots is taken, the first of equals. */
   readonly endpoints: readonly EndpointSlots[];
 }
 
@@ -41,6 +44,10 @@ export interface Limit {
   readonly key: string;
   /** How it is called in a `RunWait`: "server", "workflow". */
   readonly gate: string;
+  /**
+   * How many at once: 0 lets nobody through, Infinity everybody. The newest one asked with counts for all, from when it
+   * is asked with; what was let through without a limit may not count.
+   */
   readonly limit: number;
 }
 

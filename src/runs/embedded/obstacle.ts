@@ -1,0 +1,26 @@
+import type { Pool } from "./pool.ts";
+import type { EndpointChoice } from "./waiting-tree.ts";
+
+/** What a run waits for. */
+export interface Obstacle {
+  readonly gate: string;
+  readonly reason: string;
+  /** A place in any of these would do. */
+  readonly full: readonly Pool[];
+}
+
+/** What holds a run up first of all: its first limit that is full, else its endpoints. */
+export function findObstacle(limits: readonly Pool[], { endpoints, pools }: EndpointChoice): Obstacle {
+  const full = limits.find((pool) => !pool.hasRoom);
+  if (full !== undefined) {
+    const { key, gate, limit } = full;
+    const reason = limit === 0 ? `${key} lets nothing through: its limit is 0` : `${key} is at its limit of ${limit}`;
+    return { gate, reason, full: [full] };
+  }
+  const address = endpoints[0]?.endpoint;
+  const reason =
+    endpoints.length === 1
+      ? `no slot is free at ${address}`
+      : `no slot is free at any of ${endpoints.length} endpoints, ${address} among them`;
+  return { gate: "endpoint", reason, full: pools };
+}

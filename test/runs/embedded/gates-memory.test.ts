@@ -1,0 +1,65 @@
+import { queryObjects } from "node:v8";
+import { describe, expect, it } from "vitest";
+import { createEmbeddedGates } from "../../../src/runs/embedded/gates.ts";
+import { Pool } from "../../../src/runs/embedded/pool.ts";
+import { WaitingNode } from "../../../src/runs/embedded/waiting-tree.ts";
+import type { Permit } from "../../../src/runs/ports/gates.ts";
+
+describe("createEmbeddedGates", () => {
+  it("gives all memory back when nobody holds or waits for anything", async () => {
+    const woken: string[] = [];
+    const gates = createEmbeddedGates({ scheduler: { wake: (runId) => woken.push(runId) } });
+    const held: Permit[] = [];
+    const ask = async (index: number) => {
+      const answer = await gates.acquire({
+        runId: `run ${index}`,
+        priority: 0,
+        limits: [
+          { key: "server", gate: "server", limit: 3 },
+          { key: `workflow/${index % 7}`, gate: "workflow", limit: 2 },
+          { key: `unlimited/${index % 5}`, gate: "workflow", limit: Number.POSITIVE_INFINITY },
+        ],
+        endpoints: [
+          { endpoint: "x", key: "endpoint/x", slots: 2 },
+          { endpoint: `y${index % 2}`, key: `endpoint/y${index % 2}`, slots: Number.POSITIVE_INFINITY },
+        ],
+      });
+      if (answer.kind === "permit") {
+        held.push(answer);
+      }
+    };
+    for (let index = 0; index < 100; index++) {
+      await ask(index);
+    }
+    gates.withdraw("run 50");
+    expect(queryObjects(Pool)).toBeGreaterThan(0);
+    expect(queryObjects(WaitingNode)).toBeGreaterThan(1);
+
+    let served = 0;
+    for (let permit = held.pop(); permit !== undefined; permit = held.pop()) {
+      gates.release(permit);
+      for (; woken.length > 0; served++) {
+        await ask(Number(woken.shift()?.slice("run ".length)));
+      }
+    }
+
+    expect(served).toBe(96);
+    expect(queryObjects(Pool)).toBe(0);
+    // The root of the tree.
+    expect(queryObjects(WaitingNode)).toBe(1);
+    expect(gates.waiting("server")).toBe(0);
+  });
+
+  it("counts nothing for limits and endpoints without a limit", async () => {
+    const gates = createEmbeddedGates({ scheduler: { wake: () => {} } });
+    await gates.acquire({
+      runId: "a",
+      priority: 0,
+      limits: [{ key: "server", gate: "server", limit: Number.POSITIVE_INFINITY }],
+      endpoints: [{ endpoint: "x", key: "endpoint/x", slots: Number.POSITIVE_INFINITY }],
+    });
+
+    expect(queryObjects(Pool)).toBe(0);
+    expect(gates.waiting("server")).toBe(0);
+  });
+});

@@ -1,0 +1,61 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { type Ranked, WaitingLine } from "../../../src/runs/embedded/waiting-line.ts";
+
+describe("WaitingLine", () => {
+  it("keeps everybody in order of rank, whoever joins and leaves", () => {
+    const step = fc.oneof(
+      fc.record({ kind: fc.constant("join" as const), priority: fc.constantFrom(0, 0, 0, 1, -1) }),
+      fc.record({ kind: fc.constant("first leaves" as const) }),
+      fc.record({ kind: fc.constant("one leaves" as const), pick: fc.nat({ max: 1000 }) }),
+      fc.record({ kind: fc.constant("one returns" as const), pick: fc.nat({ max: 1000 }) }),
+    );
+    fc.assert(
+      fc.property(fc.array(step, { minLength: 50, maxLength: 400 }), (steps) => {
+        const line = new WaitingLine<Ranked>();
+        const expected: Ranked[] = [];
+        const gone: Ranked[] = [];
+        const join = (one: Ranked) => {
+          line.add(one);
+          expected.push(one);
+          expected.sort((a, b) => b.priority - a.priority || a.order - b.order);
+        };
+        const leave = (index: number) => {
+          for (const one of expected.splice(index, 1)) {
+            line.remove(one);
+            gone.push(one);
+          }
+        };
+        for (const [order, step] of steps.entries()) {
+          if (step.kind === "join") {
+            join({ priority: step.priority, order });
+          } else if (step.kind === "first leaves") {
+            leave(0);
+          } else if (step.kind === "one leaves") {
+            leave(step.pick % Math.max(1, expected.length));
+          } else {
+            gone.splice(step.pick % Math.max(1, gone.length), 1).forEach(join);
+          }
+          expect(line.first).toBe(expected[0]);
+          expect(line.size).toBe(expected.length);
+        }
+        expect(expected.map((one) => line.countBefore(one))).toEqual(expected.map((_, index) => index));
+      }),
+    );
+  });
+
+  it("serves very many in order when they leave at the front", () => {
+    const line = new WaitingLine<Ranked>();
+    for (let order = 0; order < 10_000; order++) {
+      line.add({ priority: 0, order });
+    }
+    for (let order = 0; order < 10_000; order++) {
+      const first = line.first as Ranked;
+      expect(first.order).toBe(order);
+      line.remove(first);
+    }
+
+    expect(line.first).toBeUndefined();
+    expect(line.size).toBe(0);
+  });
+});
