@@ -16,7 +16,6 @@ import { abandon } from "./abandon.ts";
 import { errorFromAborted } from "./aborted.ts";
 import { interceptStream, interceptUnary } from "./interceptors.ts";
 import { completeMessage } from "./message-codec.ts";
-import { methodName } from "./method.ts";
 
 /** What all calls of one client transport share. */
 export interface ClientSettings {
@@ -59,7 +58,7 @@ export async function runUnary(
       signal: life.signal,
       header: new Headers(init.header),
       contextValues: init.contextValues ?? createContextValues(),
-      message: completeMessage(method.input, init.input, `request of ${methodName(method)}`, Code.InvalidArgument),
+      message: completeMessage(method, "request", init.input, Code.InvalidArgument),
     });
     life.end();
     return response;
@@ -178,7 +177,6 @@ function endingCall(messages: AsyncIterable<Message>, life: CallLife): AsyncIter
 }
 
 function completeInputs(method: DescMethodStreaming, inputs: AsyncIterable<unknown>): AsyncIterable<Message> {
-  const what = `request of ${methodName(method)}`;
   return {
     [Symbol.asyncIterator]() {
       const iterator = inputs[Symbol.asyncIterator]();
@@ -187,7 +185,7 @@ function completeInputs(method: DescMethodStreaming, inputs: AsyncIterable<unkno
           const result = await iterator.next();
           return result.done === true
             ? { done: true, value: undefined }
-            : { done: false, value: completeMessage(method.input, result.value, what, Code.InvalidArgument) };
+            : { done: false, value: completeMessage(method, "request", result.value, Code.InvalidArgument) };
         },
         async return() {
           await iterator.return?.();

@@ -27,7 +27,7 @@ import { type BinaryOptions, createMessageDecoder, createMessageEncoder } from "
 import { readMessages } from "./message-reader.ts";
 import { MessageWriter } from "./message-writer.ts";
 import { methodName, onlyMessage } from "./method.ts";
-import { headerOf, type StreamMethodSpec, trailerOf, type UnaryMethodSpec } from "./server-call.ts";
+import { isWorthSending, type StreamMethodSpec, type UnaryMethodSpec } from "./server-call.ts";
 
 /** grpc-js advertises this limit to clients, and enforces none. */
 const defaultMetadataMaxBytes = 16_384;
@@ -220,10 +220,10 @@ async function serveStream(
       }
       const bytes = result.done === true ? undefined : serving.encode(result.value);
       if (!call.headersSent) {
-        call.sendHeaders(headerOf(call, response));
+        call.sendHeaders(response.header);
       }
       if (bytes === undefined) {
-        surface.end(call.trailerMetadata(trailerOf(call, response)));
+        surface.end(call.trailerMetadata(response.trailer));
         return;
       }
       const room = writer.write(bytes);
@@ -251,10 +251,9 @@ function respond(
   serving: MethodServing,
 ): void {
   const bytes = serving.encode(message);
-  const trailer = call.trailerMetadata(trailerOf(call, response));
-  const header = headerOf(call, response);
-  if (header !== undefined) {
-    call.sendHeaders(header);
+  const trailer = call.trailerMetadata(response.trailer);
+  if (isWorthSending(response.header)) {
+    call.sendHeaders(response.header);
   }
   callback(null, bytes, trailer);
 }

@@ -65,6 +65,7 @@ export async function listenGrpc(server: Server, options: GrpcListenOptions): Pr
   const close = (): Promise<void> => {
     closing ??= new Promise<void>((resolve) => {
       netServer.close(() => {
+        sockets.clear();
         restoreTimeouts();
         resolve();
       });

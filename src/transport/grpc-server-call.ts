@@ -1,10 +1,10 @@
-import { Code, ConnectError, type ContextValues, createContextValues } from "@connectrpc/connect";
+import { Code, ConnectError } from "@connectrpc/connect";
 import { Metadata, type ServerUnaryCall, type StatusObject } from "@grpc/grpc-js";
 import { systemClock } from "../clock.ts";
 import { flushHeadersKey, type Peer, peerKey } from "./context-keys.ts";
 import { longTimeoutHeader, parseGrpcTimeout } from "./long-timeouts.ts";
-import { checkMetadataSize, headersFromMetadata, metadataFromHeaders } from "./metadata.ts";
-import { ServerCall } from "./server-call.ts";
+import { checkMetadataSize, fillHeaders, metadataFromHeaders } from "./metadata.ts";
+import { isWorthSending, ServerCall } from "./server-call.ts";
 import { statusFromThrown } from "./status.ts";
 
 /** What the four kinds of call of grpc-js have in common. */
@@ -24,6 +24,7 @@ export class GrpcServerCall extends ServerCall {
   readonly #flushable: boolean;
   #headersSent = false;
   #watching = false;
+  #peer: Peer | undefined;
   #longDeadline = Number.POSITIVE_INFINITY;
 
   /** `flushable` tells whether headers may leave before the first message. */
@@ -59,7 +60,7 @@ export class GrpcServerCall extends ServerCall {
   }
 
   /** Sends headers, once. Throws a ConnectError, having sent nothing, when gRPC cannot carry them. */
-  sendHeaders(headers: Headers | undefined): void {
+  sendHeaders(headers: Headers): void {
     if (!this.#headersSent) {
       const metadata = this.#outgoing(headers, "response headers");
       this.#headersSent = true;
@@ -68,18 +69,18 @@ export class GrpcServerCall extends ServerCall {
   }
 
   /** The trailers as metadata, undefined when there are none. Throws a ConnectError when gRPC cannot carry them. */
-  trailerMetadata(trailer: Headers | undefined): Metadata | undefined {
+  trailerMetadata(trailer: Headers): Metadata | undefined {
     return this.#outgoing(trailer, "response trailers");
   }
 
   /** The status for what an implementation or interceptor threw. Never throws. */
   failure(thrown: unknown): StatusObject {
-    const headers = this.#headersSent ? [this.touchedTrailer] : [this.touchedHeader, this.touchedTrailer];
-    return statusFromThrown(thrown, headers, this.#metadataMaxBytes);
+    const unsent = this.#headersSent ? [this.responseTrailer] : [this.responseHeader, this.responseTrailer];
+    return statusFromThrown(thrown, unsent, this.#metadataMaxBytes);
   }
 
-  #outgoing(headers: Headers | undefined, what: string): Metadata | undefined {
-    if (headers === undefined) {
+  #outgoing(headers: Headers, what: string): Metadata | undefined {
+    if (!isWorthSending(headers)) {
       return undefined;
     }
     const metadata = metadataFromHeaders(headers, Code.Internal);
@@ -87,16 +88,16 @@ export class GrpcServerCall extends ServerCall {
     return metadata;
   }
 
-  protected readHeader(): Headers {
-    return headersFromMetadata(this.#surface.metadata);
+  fillHeader(headers: Headers): void {
+    fillHeaders(headers, this.#surface.metadata);
   }
 
-  protected createValues(): ContextValues {
-    const values = createContextValues().set(peerKey, readPeer(this.#surface));
-    if (this.#flushable) {
-      values.set(flushHeadersKey, () => this.sendHeaders(this.responseHeader));
+  initialValue(id: symbol): unknown {
+    if (id === peerKey.id) {
+      this.#peer ??= readPeer(this.#surface);
+      return this.#peer;
     }
-    return values;
+    return id === flushHeadersKey.id && this.#flushable ? () => this.sendHeaders(this.responseHeader) : undefined;
   }
 
   /** grpc-js calls it cancelled whenever the call is over, also when it has completed: by then end() has been called. */
@@ -121,12 +122,10 @@ export class GrpcServerCall extends ServerCall {
 }
 
 function readPeer(surface: GrpcSurface): Peer {
-  // Read now: once the connection is gone, grpc-js does not know it any more.
-  const address = surface.getPeer();
   let certificate: Peer["certificate"];
   let known = false;
   return {
-    address,
+    address: surface.getPeer(),
     get certificate() {
       if (!known) {
         known = true;

@@ -2,8 +2,6 @@ import { clone, type DescMessage, type Message } from "@bufbuild/protobuf";
 import {
   Code,
   ConnectError,
-  type ContextValues,
-  createContextValues,
   type Interceptor,
   type MethodImplSpec,
   type StreamRequest,
@@ -13,11 +11,11 @@ import {
 } from "@connectrpc/connect";
 import { abandon } from "./abandon.ts";
 import { errorFromAborted, throwIfAborted, untilAborted } from "./aborted.ts";
-import { flushHeadersKey, peerKey } from "./context-keys.ts";
+import { flushHeadersKey, type Peer, peerKey } from "./context-keys.ts";
 import { invokeStream, invokeUnary } from "./invoke.ts";
 import { headersFromMetadata, metadataFromHeaders } from "./metadata.ts";
 import { methodName } from "./method.ts";
-import { headerOf, ServerCall, trailerOf } from "./server-call.ts";
+import { ServerCall } from "./server-call.ts";
 import { errorFromStatus, statusFromThrown } from "./status.ts";
 
 /** Everything about a call but its request. */
@@ -48,8 +46,8 @@ export async function callUnary(init: InProcessInit, request: UnaryRequest): Pro
       method: request.method,
       service: request.service,
       message: cloneOutput(spec.method.output, response.message),
-      header: crossHeaders(headerOf(call, response), Code.Internal),
-      trailer: crossHeaders(trailerOf(call, response), Code.Internal),
+      header: crossHeaders(response.header, Code.Internal),
+      trailer: crossHeaders(response.trailer, Code.Internal),
     };
   } catch (thrown) {
     throw signal.aborted ? errorFromAborted(signal) : crossError(call, thrown);
@@ -90,6 +88,8 @@ export async function callStream(init: InProcessInit, request: StreamRequest): P
   }
 }
 
+const inProcessPeer: Peer = { address: "in-process", certificate: undefined };
+
 class InProcessCall extends ServerCall {
   readonly protocolName = "in-process";
   readonly url: string;
@@ -119,17 +119,20 @@ class InProcessCall extends ServerCall {
     super.end(reason);
   }
 
-  protected readHeader(): Headers {
-    return this.#header;
+  fillHeader(headers: Headers): void {
+    for (const [name, value] of this.#header) {
+      headers.append(name, value);
+    }
   }
 
-  protected createValues(): ContextValues {
-    const values = createContextValues().set(peerKey, { address: "in-process", certificate: undefined });
-    const flush = this.#flush;
-    if (flush !== undefined) {
-      values.set(flushHeadersKey, () => flush(crossHeaders(this.responseHeader, Code.Internal)));
+  initialValue(id: symbol): unknown {
+    if (id === peerKey.id) {
+      return inProcessPeer;
     }
-    return values;
+    const flush = this.#flush;
+    return id === flushHeadersKey.id && flush !== undefined
+      ? () => flush(crossHeaders(this.responseHeader, Code.Internal))
+      : undefined;
   }
 
   protected watch(): void {
@@ -156,9 +159,9 @@ async function* serveStream(
     iterator = response.message[Symbol.asyncIterator]();
     for (;;) {
       const result = await iterator.next();
-      open(crossHeaders(headerOf(call, response), Code.Internal));
+      open(crossHeaders(response.header, Code.Internal));
       if (result.done === true) {
-        for (const [name, value] of crossHeaders(trailerOf(call, response), Code.Internal)) {
+        for (const [name, value] of crossHeaders(response.trailer, Code.Internal)) {
           trailer.append(name, value);
         }
         return;
@@ -222,12 +225,12 @@ function cloneOutput(desc: DescMessage, message: Message): Message {
 }
 
 /** Headers as they arrive at the other side, with what gRPC would refuse refused. */
-function crossHeaders(headers: Headers | undefined, codeWhenIllegal: Code): Headers {
-  return headers === undefined ? new Headers() : headersFromMetadata(metadataFromHeaders(headers, codeWhenIllegal));
+function crossHeaders(headers: Headers, codeWhenIllegal: Code): Headers {
+  return headersFromMetadata(metadataFromHeaders(headers, codeWhenIllegal));
 }
 
 /** An error as it arrives at the other side: status, details and metadata, without cause and stack. */
 function crossError(call: ServerCall, thrown: unknown): ConnectError {
-  const status = statusFromThrown(thrown, [call.touchedHeader, call.touchedTrailer], Number.POSITIVE_INFINITY);
+  const status = statusFromThrown(thrown, [call.responseHeader, call.responseTrailer], Number.POSITIVE_INFINITY);
   return errorFromStatus(status);
 }

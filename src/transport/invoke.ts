@@ -14,8 +14,11 @@ import {
   type UnaryMethodSpec,
 } from "./server-call.ts";
 
-/** Runs a unary implementation inside its interceptors. `readMessage` decodes the request and may throw. */
-export async function invokeUnary(
+/**
+ * Runs a unary implementation inside its interceptors. `readMessage` decodes the request and may throw. May throw as well
+ * as reject: an async function more would cost every call.
+ */
+export function invokeUnary(
   call: ServerCall,
   spec: UnaryMethodSpec,
   readMessage: () => Message,
@@ -25,7 +28,7 @@ export async function invokeUnary(
     const output = await spec.impl(request.message, createContext(call, request));
     return createUnaryResponse(call, spec, completeOutput(spec.method, output));
   });
-  return await handle(createUnaryRequest(call, spec, readMessage));
+  return handle(createUnaryRequest(call, spec, readMessage));
 }
 
 /** Runs a streaming implementation inside its interceptors. Its messages are pulled by whoever iterates the response. */
@@ -59,7 +62,7 @@ export async function invokeStream(
 }
 
 function completeOutput(method: DescMethod, output: unknown): Message {
-  return completeMessage(method.output, output, `response of ${methodName(method)}`, Code.Internal);
+  return completeMessage(method, "response", output, Code.Internal);
 }
 
 /** Completes each message, and forwards return() so that an abandoned implementation can clean up. */

@@ -3,12 +3,14 @@ import {
   type BinaryWriteOptions,
   create,
   type DescMessage,
+  type DescMethod,
   fromBinary,
   type Message,
   type MessageInitShape,
   toBinary,
 } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
+import { methodName } from "./method.ts";
 
 /** Options of protobuf-es for the binary format. */
 export type BinaryOptions = Partial<BinaryReadOptions & BinaryWriteOptions>;
@@ -80,19 +82,26 @@ export function createMessageEncoder(desc: DescMessage, options: MessageWriterOp
   };
 }
 
-/** Completes what an implementation or caller gave to a whole message. Throws a ConnectError for anything else. */
-export function completeMessage(desc: DescMessage, init: unknown, what: string, codeWhenWrong: Code): Message {
+/** Completes what a caller or an implementation gave to a whole message. Throws a ConnectError for anything else. */
+export function completeMessage(
+  method: DescMethod,
+  side: "request" | "response",
+  init: unknown,
+  codeWhenWrong: Code,
+): Message {
+  const desc = side === "request" ? method.input : method.output;
+  const fail = (problem: string): ConnectError =>
+    new ConnectError(`the ${side} of ${methodName(method)} is ${problem}, not a ${desc.typeName}`, codeWhenWrong);
   if (typeof init !== "object" || init === null) {
-    throw new ConnectError(`the ${what} is ${String(init)}, expected a ${desc.typeName}`, codeWhenWrong);
+    throw fail(String(init));
   }
   if ("$typeName" in init && init.$typeName !== undefined && init.$typeName !== desc.typeName) {
-    throw new ConnectError(`the ${what} is a ${String(init.$typeName)}, expected a ${desc.typeName}`, codeWhenWrong);
+    throw fail(`a ${String(init.$typeName)}`);
   }
   try {
     return create(desc, init as MessageInitShape<DescMessage>);
   } catch (error) {
-    const problem = error instanceof Error ? error.message : String(error);
-    throw new ConnectError(`the ${what} is not a ${desc.typeName}: ${problem}`, codeWhenWrong);
+    throw fail(error instanceof Error ? error.message : String(error));
   }
 }
 

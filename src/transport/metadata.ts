@@ -34,12 +34,17 @@ const fieldOverheadBytes = 32;
 /** Converts grpc-js metadata to headers; binary values become base64 without padding, as everywhere in Connect. */
 export function headersFromMetadata(metadata: Metadata): Headers {
   const headers = new Headers();
+  fillHeaders(headers, metadata);
+  return headers;
+}
+
+/** Appends what headersFromMetadata converts. */
+export function fillHeaders(headers: Headers, metadata: Metadata): void {
   for (const [name, values] of Object.entries(metadata.toJSON())) {
     for (const value of values) {
       headers.append(name, typeof value === "string" ? value : encodeBinary(value));
     }
   }
-  return headers;
 }
 
 /**

@@ -1,6 +1,5 @@
 import type { Message } from "@bufbuild/protobuf";
 import type {
-  ContextValues,
   HandlerContext,
   MethodImplSpec,
   StreamRequest,
@@ -8,6 +7,8 @@ import type {
   UnaryRequest,
   UnaryResponse,
 } from "@connectrpc/connect";
+import { createCallHeaders, type HeaderSource, isCallHeaders } from "./call-headers.ts";
+import { CallValues, type InitialValues } from "./call-values.ts";
 
 /** The methods that implementations serve with one request and one response. */
 export type UnaryMethodSpec = Extract<MethodImplSpec, { kind: "unary" }>;
@@ -16,59 +17,26 @@ export type UnaryMethodSpec = Extract<MethodImplSpec, { kind: "unary" }>;
 export type StreamMethodSpec = Exclude<MethodImplSpec, { kind: "unary" }>;
 
 /**
- * One call on the server, behind the request and the context that interceptors and implementations see. Headers, signal
- * and context values are built when first asked for: most calls never look at most of them, and they cost more than
- * the call. Requests and contexts have getters of their own, not of a prototype, so `{ ...request }` keeps everything.
+ * One call on the server, behind the request and the context that interceptors and implementations see. What most calls
+ * never look at is worked out when it is: the contents of headers, context values, the message, the signal.
  */
-export abstract class ServerCall {
+export abstract class ServerCall implements HeaderSource, InitialValues {
   abstract readonly url: string;
   abstract readonly protocolName: string;
-  #requestHeader: Headers | undefined;
-  #responseHeader: Headers | undefined;
-  #responseTrailer: Headers | undefined;
-  #values: ContextValues | undefined;
+  readonly requestHeader = createCallHeaders(this);
+  readonly responseHeader = createCallHeaders();
+  readonly responseTrailer = createCallHeaders();
+  readonly values = new CallValues(this);
   #controller: AbortController | undefined;
   #ended = false;
   #endReason: unknown;
-  /** The response that the innermost function made, to tell it from one that an interceptor has put in its place. */
-  ownResponse: UnaryResponse | StreamResponse | undefined;
 
   /** Milliseconds left until the caller's deadline, negative after it, undefined without one. */
   abstract timeoutMs(): number | undefined;
-  protected abstract readHeader(): Headers;
-  protected abstract createValues(): ContextValues;
+  abstract fillHeader(headers: Headers): void;
+  abstract initialValue(id: symbol): unknown;
   /** Starts watching for the end of the call, for a signal that somebody holds now. May call end() at once. */
   protected abstract watch(): void;
-
-  get requestHeader(): Headers {
-    this.#requestHeader ??= this.readHeader();
-    return this.#requestHeader;
-  }
-
-  get responseHeader(): Headers {
-    this.#responseHeader ??= new Headers();
-    return this.#responseHeader;
-  }
-
-  get responseTrailer(): Headers {
-    this.#responseTrailer ??= new Headers();
-    return this.#responseTrailer;
-  }
-
-  /** The response headers if anybody has touched them. */
-  get touchedHeader(): Headers | undefined {
-    return this.#responseHeader;
-  }
-
-  /** The response trailers if anybody has touched them. */
-  get touchedTrailer(): Headers | undefined {
-    return this.#responseTrailer;
-  }
-
-  get values(): ContextValues {
-    this.#values ??= this.createValues();
-    return this.#values;
-  }
 
   get signal(): AbortSignal {
     if (this.#controller === undefined) {
@@ -96,30 +64,63 @@ export abstract class ServerCall {
   }
 }
 
+// Requests and contexts have getters of their own, since those of a prototype would get lost in `{ ...request }`. They
+// are the same functions for every object: only then do all these objects share one shape, and are quick to make.
+const callKey = Symbol("call");
+const readKey = Symbol("read message");
+const requestKey = Symbol("request");
+
+interface BehindRequest {
+  readonly [callKey]: ServerCall;
+  [readKey]: (() => Message) | Message;
+}
+
+const messageProperty: PropertyDescriptor & ThisType<BehindRequest> = {
+  enumerable: true,
+  configurable: true,
+  get() {
+    const message = this[readKey];
+    if (typeof message !== "function") {
+      return message;
+    }
+    const read = message();
+    this[readKey] = read;
+    return read;
+  },
+};
+
+const signalProperty: PropertyDescriptor & ThisType<BehindRequest> = {
+  enumerable: true,
+  configurable: true,
+  get() {
+    return this[callKey].signal;
+  },
+};
+
+const contextSignalProperty: PropertyDescriptor & ThisType<{ readonly [requestKey]: UnaryRequest | StreamRequest }> = {
+  enumerable: true,
+  configurable: true,
+  get() {
+    return this[requestKey].signal;
+  },
+};
+
 /** The request of a unary call, as interceptors see it. The message is decoded when first read, and may throw then. */
 export function createUnaryRequest(call: ServerCall, spec: UnaryMethodSpec, readMessage: () => Message): UnaryRequest {
-  let message: Message | undefined;
   const { method } = spec;
-  return {
+  const request = {
     stream: false,
     method,
     service: method.parent,
     requestMethod: "POST",
     url: call.url,
-    get message() {
-      message ??= readMessage();
-      return message;
-    },
-    get signal() {
-      return call.signal;
-    },
-    get header() {
-      return call.requestHeader;
-    },
-    get contextValues() {
-      return call.values;
-    },
+    header: call.requestHeader,
+    contextValues: call.values,
+    [callKey]: call,
+    [readKey]: readMessage,
   };
+  Object.defineProperty(request, "message", messageProperty);
+  return Object.defineProperty(request, "signal", signalProperty) as typeof request & UnaryRequest;
 }
 
 /** The request of a streaming call, as interceptors see it. */
@@ -129,68 +130,48 @@ export function createStreamRequest(
   messages: AsyncIterable<Message>,
 ): StreamRequest {
   const { method } = spec;
-  return {
+  const request = {
     stream: true,
     method,
     service: method.parent,
     requestMethod: "POST",
     url: call.url,
     message: messages,
-    get signal() {
-      return call.signal;
-    },
-    get header() {
-      return call.requestHeader;
-    },
-    get contextValues() {
-      return call.values;
-    },
+    header: call.requestHeader,
+    contextValues: call.values,
+    [callKey]: call,
   };
+  return Object.defineProperty(request, "signal", signalProperty) as typeof request & StreamRequest;
 }
 
 /** The implementation's view of a call: what interceptors have put into the request goes before the original. */
 export function createContext(call: ServerCall, request: UnaryRequest | StreamRequest): HandlerContext {
-  return {
+  const context = {
     method: request.method,
     service: request.service,
     requestMethod: request.requestMethod,
     url: request.url,
     protocolName: call.protocolName,
     timeoutMs: () => call.timeoutMs(),
-    get signal() {
-      return request.signal;
-    },
-    get requestHeader() {
-      return request.header;
-    },
-    get responseHeader() {
-      return call.responseHeader;
-    },
-    get responseTrailer() {
-      return call.responseTrailer;
-    },
-    get values() {
-      return request.contextValues;
-    },
+    requestHeader: request.header,
+    responseHeader: call.responseHeader,
+    responseTrailer: call.responseTrailer,
+    values: request.contextValues,
+    [requestKey]: request,
   };
+  return Object.defineProperty(context, "signal", contextSignalProperty) as typeof context & HandlerContext;
 }
 
 /** What an implementation answered to a unary call, on its way out through the interceptors. */
 export function createUnaryResponse(call: ServerCall, spec: UnaryMethodSpec, message: Message): UnaryResponse {
-  const response: UnaryResponse = {
+  return {
     stream: false,
     method: spec.method,
     service: spec.method.parent,
     message,
-    get header() {
-      return call.responseHeader;
-    },
-    get trailer() {
-      return call.responseTrailer;
-    },
+    header: call.responseHeader,
+    trailer: call.responseTrailer,
   };
-  call.ownResponse = response;
-  return response;
 }
 
 /** What an implementation answers to a streaming call, on its way out through the interceptors. */
@@ -199,28 +180,17 @@ export function createStreamResponse(
   spec: StreamMethodSpec,
   messages: AsyncIterable<Message>,
 ): StreamResponse {
-  const response: StreamResponse = {
+  return {
     stream: true,
     method: spec.method,
     service: spec.method.parent,
     message: messages,
-    get header() {
-      return call.responseHeader;
-    },
-    get trailer() {
-      return call.responseTrailer;
-    },
+    header: call.responseHeader,
+    trailer: call.responseTrailer,
   };
-  call.ownResponse = response;
-  return response;
 }
 
-/** The headers to send with a response, without building any where nobody has set one. */
-export function headerOf(call: ServerCall, response: UnaryResponse | StreamResponse): Headers | undefined {
-  return response === call.ownResponse ? call.touchedHeader : response.header;
-}
-
-/** The trailers to send after a response, without building any where nobody has set one. */
-export function trailerOf(call: ServerCall, response: UnaryResponse | StreamResponse): Headers | undefined {
-  return response === call.ownResponse ? call.touchedTrailer : response.trailer;
+/** Whether there is anything in headers to send, told without looking into those that nobody has changed. */
+export function isWorthSending(headers: Headers): boolean {
+  return !isCallHeaders(headers) || headers.changed;
 }

@@ -18,20 +18,14 @@ export function errorFromThrown(thrown: unknown): ConnectError {
  * response headers not yet sent and the trailers: in a trailers-only response they share one block. Never throws: what
  * cannot be sent, or does not fit into `maxBytes`, is left out, details first, because the status itself must arrive.
  */
-export function statusFromThrown(
-  thrown: unknown,
-  headers: readonly (Headers | undefined)[],
-  maxBytes: number,
-): StatusObject {
+export function statusFromThrown(thrown: unknown, headers: readonly Headers[], maxBytes: number): StatusObject {
   try {
     const error = errorFromThrown(thrown);
     const code: Code = isStatusCode(error.code) ? error.code : Code.Unknown;
     const message = String(error.rawMessage).toWellFormed();
     const metadata = new Metadata();
     for (const each of headers) {
-      if (each !== undefined) {
-        addLegalHeaders(metadata, each);
-      }
+      addLegalHeaders(metadata, each);
     }
     // An error that came over the wire from elsewhere carries that server's metadata, which is none of our caller's.
     if (!error.isWireError) {

@@ -1,0 +1,73 @@
+import { inspect } from "node:util";
+import { describe, expect, test, vi } from "vitest";
+import { createCallHeaders, isCallHeaders } from "../../src/transport/call-headers.ts";
+
+function filled() {
+  const fillHeader = vi.fn((headers: Headers) => {
+    headers.append("x-b", "2");
+    headers.append("x-a", "1");
+    headers.append("set-cookie", "c=d");
+  });
+  return { headers: createCallHeaders({ fillHeader }), fillHeader };
+}
+
+const expected = [
+  ["set-cookie", "c=d"],
+  ["x-a", "1"],
+  ["x-b", "2"],
+];
+
+describe("headers of a call", () => {
+  test("are filled when first looked at, once", () => {
+    const { headers, fillHeader } = filled();
+    expect(fillHeader).not.toHaveBeenCalled();
+    expect(headers.get("X-A")).toBe("1");
+    expect(headers.has("x-b")).toBe(true);
+    expect(fillHeader).toHaveBeenCalledOnce();
+  });
+
+  test("know whether anybody has changed them; filling is no change", () => {
+    const { headers } = filled();
+    headers.get("x-a");
+    expect(headers.changed).toBe(false);
+    for (const change of [
+      (h: Headers) => h.set("x-a", "3"),
+      (h: Headers) => h.append("x-a", "3"),
+      (h: Headers) => h.delete("x-a"),
+    ]) {
+      const changed = createCallHeaders();
+      change(changed);
+      expect(changed.changed).toBe(true);
+    }
+  });
+
+  test.each([
+    ["new Headers", (headers: Headers) => [...new Headers(headers)]],
+    ["a Response", (headers: Headers) => [...new Response(null, { headers }).headers]],
+    ["a Request", (headers: Headers) => [...new Request("http://localhost", { headers }).headers]],
+    ["iteration", (headers: Headers) => [...headers]],
+    ["entries", (headers: Headers) => [...headers.entries()]],
+    ["keys and values", (headers: Headers) => [...headers.keys()].map((key, i) => [key, [...headers.values()][i]])],
+    [
+      "forEach",
+      (headers: Headers) => {
+        const seen: string[][] = [];
+        headers.forEach((value, key) => {
+          seen.push([key, value]);
+        });
+        return seen;
+      },
+    ],
+  ])("are headers to %s", (_, read) => {
+    expect(read(filled().headers)).toEqual(expected);
+  });
+
+  test("are headers to instanceof and to people", () => {
+    const { headers } = filled();
+    expect(headers).toBeInstanceOf(Headers);
+    expect(isCallHeaders(headers)).toBe(true);
+    expect(isCallHeaders(new Headers())).toBe(false);
+    expect(inspect(headers)).toContain("'x-a': '1'");
+    expect(headers.getSetCookie()).toEqual(["c=d"]);
+  });
+});
