@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtemp, readFile, rm, stat } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import { makeScratchDirectory } from "../scratch-directory.ts";
 import { EncoderError, EncoderMissingError, FilmTooLargeError } from "./errors.ts";
 import type { FrameFormat } from "./scene.ts";
 
@@ -53,7 +53,7 @@ export async function canEncodeMp4(ffmpeg: string, signal: AbortSignal): Promise
 export async function encodeMp4(open: () => AsyncIterable<Uint8Array>, options: Mp4Options): Promise<Uint8Array> {
   const { frames, fps, maxBytes, width, height, signal } = options;
   signal.throwIfAborted();
-  const directory = await mkdtemp(join(tmpdir(), "animatic-"));
+  const directory = await makeScratchDirectory("animatic");
   try {
     const file = join(directory, "film.mp4");
     const bitsPerSecond = Math.floor((maxBytes * 8 * 0.85 * fps) / frames);
