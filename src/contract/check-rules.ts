@@ -22,15 +22,18 @@ import { reachableMessages } from "./reachable-messages.ts";
 
 /**
  * The validation rules of requests that cannot be compiled. protovalidate compiles a rule when it first meets a value
- * for it, which would make a broken one the caller's problem.
+ * for it, which would make a broken one the caller's problem. The validator has compiled the rest afterwards.
  */
-export function ruleProblems(inputs: Iterable<DescMessage>, types: Registry): ContractProblem[] {
+export function ruleProblems(
+  inputs: Iterable<DescMessage>,
+  { types, validator }: { readonly types: Registry; readonly validator: Validator },
+): ContractProblem[] {
   const problems = new Map<string, ContractProblem>();
   const report = (where: string, message: string): void => {
     // A type's rules are part of every type that holds it: one report is enough.
     if (!problems.has(message)) problems.set(message, { where, message });
   };
-  const validator = createValidator({ registry: types });
+  const probes = createValidator();
   const messages = new Set([...inputs].flatMap((input) => [...reachableMessages(input)]));
   for (const message of [...messages].reverse()) {
     const { error } = validator.validate(message, create(message));
@@ -38,14 +41,14 @@ export function ruleProblems(inputs: Iterable<DescMessage>, types: Registry): Co
       report(message.typeName, `has a rule that does not fit: ${error.message}`);
     }
     for (const { where, expression, source } of expressionsOf(message)) {
-      const trouble = compileProblem(validator, expression);
+      const trouble = compileProblem(probes, expression);
       if (trouble !== undefined) report(where, `has the rule ${source}, which is no valid expression: ${trouble}`);
     }
   }
   for (const type of types) {
     if (type.kind !== "extension" || type.file.proto.name === file_buf_validate_validate.proto.name) continue;
     for (const { id, expression } of getOption(type, predefined).cel) {
-      const trouble = compileProblem(validator, expression);
+      const trouble = compileProblem(probes, expression);
       if (trouble !== undefined) {
         report(type.typeName, `has the rule ${quoted(id, expression)}, which is no valid expression: ${trouble}`);
       }
@@ -115,9 +118,9 @@ function quoted(id: string, expression: string): string {
  * Why an expression cannot be compiled. It is evaluated as the one rule of an empty message, so that nothing comes
  * before it; that it does not find its fields there says nothing against it.
  */
-function compileProblem(validator: Validator, expression: string): string | undefined {
+function compileProblem(probes: Validator, expression: string): string | undefined {
   const probe = probeWith(expression);
-  const { error } = validator.validate(probe, create(probe));
+  const { error } = probes.validate(probe, create(probe));
   if (error === undefined) return undefined;
   const reason = error.message.replace(/^failed to compile probe: (Error: )?/, "");
   // Functions are looked up, and constant patterns compiled, when they are called.

@@ -1,6 +1,5 @@
 import { clone, type DescFile, toBinary } from "@bufbuild/protobuf";
-import { protoCamelCase } from "@bufbuild/protobuf/reflect";
-import { type DescriptorProto, type FileDescriptorProto, FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
+import { type FileDescriptorProto, FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 import { standardFiles } from "./standard-files.ts";
 
 /** The files and all that they import, each once, every file after its imports; standard files are the server's own. */
@@ -16,14 +15,10 @@ export function withImports(files: Iterable<DescFile>): DescFile[] {
   return [...ordered];
 }
 
-/**
- * What a file declares, in one form whatever compiled it: without source info, which may be absent, and with every
- * JSON name, which generated code leaves out where it is the default.
- */
+/** What a file declares, in one form whatever compiled it: without source info, which generated code leaves out. */
 export function normalForm(file: DescFile): FileDescriptorProto {
   const proto = clone(FileDescriptorProtoSchema, file.proto);
   delete proto.sourceCodeInfo;
-  proto.messageType.forEach(restoreJsonNames);
   return proto;
 }
 
@@ -37,9 +32,4 @@ export function fileBytes(file: DescFile): Uint8Array {
     serialised.set(file, bytes);
   }
   return bytes;
-}
-
-function restoreJsonNames(message: DescriptorProto): void {
-  for (const field of message.field) field.jsonName ||= protoCamelCase(field.name);
-  message.nestedType.forEach(restoreJsonNames);
 }

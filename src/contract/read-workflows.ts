@@ -11,6 +11,7 @@ import {
   type Registry,
   toBinary,
 } from "@bufbuild/protobuf";
+import type { Validator } from "@bufbuild/protovalidate";
 import {
   type WorkflowPolicy,
   WorkflowPolicySchema,
@@ -35,6 +36,8 @@ export interface WorkflowSources {
   readonly overrides: Readonly<Record<string, WorkflowPolicy>>;
   /** All types that validation rules may use: extensions above all. */
   readonly types: Registry;
+  /** A validator that knows these types. */
+  readonly validator: Validator;
 }
 
 /**
@@ -61,7 +64,7 @@ export function readWorkflows(sources: WorkflowSources, problems: ContractProble
     if (workflow !== undefined) workflows.set(name, workflow);
   }
   problems.push(...fallbackProblems(fallbacks, new Set(methods.keys())));
-  problems.push(...ruleProblems(new Set(declarations.map(({ method }) => method.input)), sources.types));
+  problems.push(...ruleProblems(new Set(declarations.map(({ method }) => method.input)), sources));
   return workflows;
 }
 

@@ -1,4 +1,5 @@
 import { createRegistry, type DescFile, type DescMessage, type DescService, type Registry } from "@bufbuild/protobuf";
+import { createValidator, type Validator } from "@bufbuild/protovalidate";
 import type { WorkflowPolicy } from "../../gen/retake/v1/options_pb.js";
 import { collectFiles } from "./collect-files.ts";
 import { ContractError, type ContractProblem } from "./contract-error.ts";
@@ -28,6 +29,8 @@ export interface ContractRegistry {
   readonly services: ReadonlyMap<string, DescService>;
   /** All types of all files. The same object over all replacements. */
   readonly registry: Registry;
+  /** Knows the rules of all types, predefined ones included. Another one after a replacement. */
+  readonly validator: Validator;
   /** All files, each after its imports. */
   files(): readonly DescFile[];
   /** By its import path: "storycore/video/v1/video.proto". */
@@ -51,6 +54,9 @@ export function createContractRegistry(contracts: Contracts): ContractRegistry {
       return current.services;
     },
     registry: liveRegistry(() => current.types),
+    get validator() {
+      return current.validator;
+    },
     files: () => [...current.files.values()],
     findFile: (name) => current.files.get(name),
     replace(next) {
@@ -65,6 +71,7 @@ interface Contents {
   readonly services: ReadonlyMap<string, DescService>;
   readonly files: ReadonlyMap<string, DescFile>;
   readonly types: Registry;
+  readonly validator: Validator;
 }
 
 function read({ services: contracts, ownServices = [], overrides = {} }: Contracts): Contents {
@@ -72,9 +79,10 @@ function read({ services: contracts, ownServices = [], overrides = {} }: Contrac
   const services = byName([...ownServices, ...contracts], problems);
   const files = collectFiles([...ownServices, ...contracts], problems);
   const types = createRegistry(...files.values());
-  const workflows = readWorkflows({ services: contracts, overrides, types }, problems);
+  const validator = createValidator({ registry: types });
+  const workflows = readWorkflows({ services: contracts, overrides, types, validator }, problems);
   if (problems.length > 0) throw new ContractError(problems);
-  return { workflows, services, files, types };
+  return { workflows, services, files, types, validator };
 }
 
 function byName(services: readonly DescService[], problems: ContractProblem[]): ReadonlyMap<string, DescService> {

@@ -37,7 +37,6 @@ export function createHealth(): HealthReporter {
       };
       waiting.add(wake);
       signal.addEventListener("abort", wake);
-      if (signal.aborted) wake();
     });
 
   return {

@@ -267,7 +267,10 @@ backends:
       "retake.yaml:4:8: grpc.tls",
       'retake.yaml:5:1: unknown key "nope". The keys here are',
     ]);
-    expect(complaint("concurrency_limit: 0\ngrpc: {port: -1}").split("\n")).toHaveLength(2);
+    expect(complaint("concurrency_limit: 0\ngrpc: {port: -1}").split("\n")).toEqual([
+      expect.stringContaining("retake.yaml:1:1: concurrency_limit: "),
+      expect.stringContaining("retake.yaml:2:8: grpc.port: "),
+    ]);
   });
 
   it("does not repeat a long text", () => {

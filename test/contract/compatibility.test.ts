@@ -1,5 +1,6 @@
 import { createFileRegistry, fromBinary } from "@bufbuild/protobuf";
 import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
+import { createValidator } from "@bufbuild/protovalidate";
 import { describe, expect, it } from "vitest";
 import { incompatibilities } from "../../src/contract/compatibility.ts";
 import { contractSet } from "../../src/contract/contract-set.ts";
@@ -104,7 +105,10 @@ function set(version: string): Uint8Array {
 function workflowOf(version: string): Workflow {
   const types = createFileRegistry(fromBinary(FileDescriptorSetSchema, set(version)));
   const services = [...types].filter((type) => type.kind === "service");
-  const [workflow] = readWorkflows({ services, overrides: {}, types }, []).values();
+  const [workflow] = readWorkflows(
+    { services, overrides: {}, types, validator: createValidator({ registry: types }) },
+    [],
+  ).values();
   if (workflow === undefined) throw new Error(`no workflow in ${version}`);
   return workflow;
 }
@@ -175,6 +179,32 @@ describe("incompatibilities", () => {
     ["response_nested_changed", ["field 1 of changing00.Film (data) was bytes and is int32"]],
   ])("names what is wrong with %s", (version, expected) => {
     expect(changes(version)).toEqual(expected);
+  });
+
+  it("names a field that is required now", async () => {
+    const proto2 = (name: string, label: string) =>
+      contractSource(
+        name,
+        `service S { rpc M(In) returns (Out) { option (retake.v1.workflow) = {}; } }
+         message In { ${label} string prompt = 1; optional In in = 2; } message Out {}`,
+      ).replace("proto3", "proto2");
+    const registry = await compileContracts({
+      "required1.proto": proto2("required1", "optional"),
+      "required2.proto": proto2("required2", "required"),
+    });
+    const [before, now] = ["required1.S", "required2.S"].map((name) => registry.getService(name));
+    if (before === undefined || now === undefined) throw new Error("the contracts are lost");
+    const old = Buffer.from(contractSet({ service: before }))
+      .toString("latin1")
+      .replaceAll("required1", "required2");
+    const [workflow] = readWorkflows(
+      { services: [now], overrides: {}, types: registry, validator: createValidator({ registry }) },
+      [],
+    ).values();
+    expect(workflow && incompatibilities(Buffer.from(old, "latin1"), workflow)).toEqual([
+      "field 1 of required2.In (prompt) is required now",
+    ]);
+    expect(workflow && incompatibilities(contractSet(workflow), workflow)).toEqual([]);
   });
 
   it("says so when the old contract cannot be read", () => {

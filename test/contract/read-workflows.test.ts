@@ -1,4 +1,5 @@
 import { create, type DescService, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { createValidator } from "@bufbuild/protovalidate";
 import { describe, expect, it } from "vitest";
 import { WorkflowPolicySchema } from "../../gen/retake/v1/options_pb.js";
 import type { ContractProblem } from "../../src/contract/contract-error.ts";
@@ -153,6 +154,13 @@ const refused: Record<string, Case> = {
     problems: [/Part.id carries the idempotency key inside another message; mark a field of key_nested.In itself/],
   },
 
+  key_in_a_request_of_two: {
+    body: `service S { rpc A(In) returns (Out) { option (retake.v1.workflow) = {}; }
+                       rpc B(In) returns (Out) { option (retake.v1.workflow) = {}; } }
+           message In { int64 id = 1 [(retake.v1.idempotency_key) = true]; } message Out {}`,
+    problems: ["S/A: field key_in_a_request_of_two.In.id carries the idempotency key and is not a string"],
+  },
+
   // Quality rules.
   scale_of_text: {
     body: requestOf("string a = 1 [(retake.v1.quality).scale = {}];"),
@@ -282,7 +290,15 @@ const types = await compileContracts(
 function read(service: DescService, overrides: Overrides = {}) {
   const problems: ContractProblem[] = [];
   const policies = Object.entries(overrides).map(([name, init]) => [name, create(WorkflowPolicySchema, init)] as const);
-  const workflows = readWorkflows({ services: [service], overrides: Object.fromEntries(policies), types }, problems);
+  const workflows = readWorkflows(
+    {
+      services: [service],
+      overrides: Object.fromEntries(policies),
+      types,
+      validator: createValidator({ registry: types }),
+    },
+    problems,
+  );
   return { workflows, problems: problems.map(({ where, message }) => `${where}: ${message}`) };
 }
 
@@ -307,7 +323,7 @@ describe("readWorkflows", () => {
   it("finds the problems of all contracts at once", () => {
     const problems: ContractProblem[] = [];
     const services = ["client_streaming", "key_twice", "rule_without_sense", "fallback_self"].map(serviceOf);
-    readWorkflows({ services, overrides: {}, types }, problems);
+    readWorkflows({ services, overrides: {}, types, validator: createValidator({ registry: types }) }, problems);
     expect(problems.map(({ where }) => where).sort()).toEqual([
       "client_streaming.S/M",
       "fallback_self.S/M",

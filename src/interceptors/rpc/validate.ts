@@ -1,6 +1,6 @@
 import { create, type DescMessage, type Message, toBinary } from "@bufbuild/protobuf";
 import { pathToString } from "@bufbuild/protobuf/reflect";
-import { createValidator, type Validator, type Violation } from "@bufbuild/protovalidate";
+import type { Violation } from "@bufbuild/protovalidate";
 import { Code, ConnectError, type Interceptor, type StreamRequest } from "@connectrpc/connect";
 import {
   type BadRequest_FieldViolation,
@@ -18,19 +18,12 @@ export interface RequestValidator {
   validate(schema: DescMessage, message: Message): void;
 }
 
-/** Compiles the rules of a type when it first meets the type; `createContractRegistry` has seen that they compile. */
-export function createRequestValidator(contracts: Pick<ContractRegistry, "registry" | "revision">): RequestValidator {
-  let validator: Validator | undefined;
-  let revision = 0;
+/** Validates by the rules of the live registry, which are compiled before the first request. */
+export function createRequestValidator(contracts: Pick<ContractRegistry, "validator">): RequestValidator {
   return {
     validate(schema, message) {
       if (!hasRules(schema)) return;
-      // A validator copies its registry: after a replacement it would not know new types and predefined rules.
-      if (validator === undefined || revision !== contracts.revision) {
-        revision = contracts.revision;
-        validator = createValidator({ registry: contracts.registry });
-      }
-      const checked = validator.validate(schema, message as never);
+      const checked = contracts.validator.validate(schema, message as never);
       if (checked.kind === "invalid") throw invalidArgument(schema, checked.violations);
       if (checked.kind === "error") throw notApplicable(schema, checked.error);
     },
