@@ -39,9 +39,6 @@ function isHost(host: string): boolean {
 }
 
 function portProblems(config: ServerConfig, { grpc, web }: ResolvedConfig): ConfigProblem[] {
-  if (grpc === undefined && web === undefined) {
-    return [{ field: "web.disabled", message: "both ports are disabled, so nobody could call this server" }];
-  }
   if (grpc === undefined || web === undefined) return [];
   if (grpc.port === 0 || grpc.port !== web.port || !overlap(grpc.host, web.host)) return [];
   const field = config.web?.port === undefined ? "grpc.port" : "web.port";

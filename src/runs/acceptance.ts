@@ -69,7 +69,7 @@ export interface AcceptanceOptions {
 export class Acceptance {
   readonly #options: AcceptanceOptions;
   /** Orders with the same key come one after the other. */
-  readonly #keyed = new Map<string, Promise<unknown>>();
+  readonly #keyed = new Map<string, Promise<void>>();
   #draining = false;
 
   constructor(options: AcceptanceOptions) {
@@ -107,17 +107,21 @@ export class Acceptance {
     const slot = JSON.stringify([owner.tenant, owner.subject, workflow.name, key]);
     const before = this.#keyed.get(slot);
     const mine = (async () => {
-      await before?.catch(() => undefined);
+      await before;
       return this.#joinOrCreate(order);
     })();
-    this.#keyed.set(slot, mine);
-    try {
-      return await mine;
-    } finally {
-      if (this.#keyed.get(slot) === mine) {
+    // The next in line looks the key up once the journal can tell it.
+    const findable = mine.then(
+      ({ run }) => run.accepted,
+      () => undefined,
+    );
+    this.#keyed.set(slot, findable);
+    void findable.then(() => {
+      if (this.#keyed.get(slot) === findable) {
         this.#keyed.delete(slot);
       }
-    }
+    });
+    return mine;
   }
 
   async #joinOrCreate(order: RunOrder): Promise<AcceptedRun> {

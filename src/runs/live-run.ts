@@ -77,7 +77,7 @@ export class LiveRun {
       runId,
       workflow,
       owner: { tenant: owner?.tenant ?? "", subject: owner?.subject ?? "" },
-      createTimeMs: nowMs,
+      createTimeMs: Math.floor(nowMs),
       ...(idempotencyKey === "" ? {} : { key: idempotencyKey }),
       ...(parentRunId === "" ? {} : { parentRunId }),
     };

@@ -35,7 +35,7 @@ export function retireAtMs(run: RunRecord, policy: Policy | undefined, server: R
       ? (policy?.retention.succeededMs ?? server.succeededMs)
       : (policy?.retention.unsuccessfulMs ?? server.unsuccessfulMs);
   const least = run.accepted.idempotencyKey === "" ? 0 : leastKeyMs;
-  return (run.endTimeMs ?? run.lastEventMs) + Math.max(keepMs, least);
+  return Math.ceil((run.endTimeMs ?? run.lastEventMs) + Math.max(keepMs, least));
 }
 
 /** Deletes ended runs whose time is over, with their children, payloads and keys, in small batches. */

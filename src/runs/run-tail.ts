@@ -18,11 +18,18 @@ export class RunTail {
   /** Consecutive events, oldest first. */
   #kept: RunEvent[] = [];
   #reading: Promise<void> | undefined;
+  /** The event behind which a read has found nothing, unless something has been told since it began. */
+  #end: number | undefined;
+  /** Counts what has been told. */
+  #told = 0;
 
   constructor(runId: string, journal: Journal, feed: Feed) {
     this.#journal = journal;
     this.#stream = runStream(runId);
     this.#unsubscribe = feed.subscribe(runId, (hint) => {
+      if (hint.kind === "events") {
+        this.doubt();
+      }
       for (const listener of this.#listeners) {
         listener(hint);
       }
@@ -39,38 +46,32 @@ export class RunTail {
     return () => this.#listeners.delete(listener);
   }
 
+  /** Hints may be lost: look again. */
+  doubt(): void {
+    this.#told += 1;
+    this.#end = undefined;
+  }
+
   close(): void {
     this.#unsubscribe();
   }
 
   /** Some of the events after a number, oldest first; none when there are no more by now. */
   async after(sequence: number): Promise<readonly RunEvent[]> {
-    const known = this.#slice(sequence);
-    if (known !== undefined) {
-      return known;
-    }
-    // Those who come while a read is under way want the same, mostly.
-    if (this.#reading !== undefined) {
+    for (;;) {
+      const known = this.#slice(sequence);
+      if (known !== undefined) {
+        return known;
+      }
+      if (sequence === this.#end) {
+        return [];
+      }
+      if (this.#reading === undefined) {
+        return this.#read(sequence);
+      }
+      // Those who come while a read is under way want the same, mostly.
       await this.#reading;
-      const read = this.#slice(sequence);
-      if (read !== undefined) {
-        return read;
-      }
     }
-    let events: RunEvent[] = [];
-    const reading = (async () => {
-      events = await this.#read(sequence);
-      this.#keep(events);
-    })();
-    this.#reading = reading;
-    try {
-      await reading;
-    } finally {
-      if (this.#reading === reading) {
-        this.#reading = undefined;
-      }
-    }
-    return events;
   }
 
   /** What is kept after a number; undefined when that does not answer the question. */
@@ -83,9 +84,22 @@ export class RunTail {
     return index >= 0 && index < this.#kept.length ? this.#kept.slice(index) : undefined;
   }
 
-  async #read(sequence: number): Promise<RunEvent[]> {
-    const records = await this.#journal.read(this.#stream, sequence, pageSize);
-    return records.map((record) => decodeEvent(this.#stream, record));
+  async #read(sequence: number): Promise<readonly RunEvent[]> {
+    const told = this.#told;
+    const reading = Promise.withResolvers<void>();
+    this.#reading = reading.promise;
+    try {
+      const records = await this.#journal.read(this.#stream, sequence, pageSize);
+      const events = records.map((record) => decodeEvent(this.#stream, record));
+      if (events.length === 0 && told === this.#told) {
+        this.#end = sequence;
+      }
+      this.#keep(events);
+      return events;
+    } finally {
+      this.#reading = undefined;
+      reading.resolve();
+    }
   }
 
   #keep(events: readonly RunEvent[]): void {

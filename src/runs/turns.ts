@@ -85,6 +85,9 @@ export class Turns {
     }
     try {
       if (run.turn !== undefined) {
+        if (this.#forsaken(run)) {
+          this.cancel(run, "server", callerLost).catch(() => undefined);
+        }
         run.turnAgain = true;
         run.turn.onPoke?.();
       } else {
@@ -246,7 +249,7 @@ export class Turns {
       return false;
     }
     if (record.state !== RunState.CANCELLING) {
-      if (record.orphanedUntilMs !== undefined && record.orphanedUntilMs <= nowMs && run.callers === 0) {
+      if (this.#forsaken(run)) {
         this.cancel(run, "server", callerLost).catch(() => undefined);
         return false;
       }
@@ -445,6 +448,12 @@ export class Turns {
 
   #statistics(run: LiveRun, attemptMs = 0) {
     return runStatistics(run.record, { attemptMs, nowMs: this.#options.clock.now() });
+  }
+
+  /** Whether nobody has come back to an orphaned run in time. */
+  #forsaken(run: LiveRun): boolean {
+    const { orphanedUntilMs } = run.record;
+    return orphanedUntilMs !== undefined && orphanedUntilMs <= this.#options.clock.now() && run.callers === 0;
   }
 
   #policyOf(record: RunRecord): Policy | undefined {

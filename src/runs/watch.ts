@@ -72,7 +72,9 @@ export class Watch {
     const onAbort = (): void => glance.look();
     signal.addEventListener("abort", onAbort, { once: true });
     try {
-      await this.#assertReached(runId, afterSequence);
+      if (await this.#endsAt(tail, runId, afterSequence)) {
+        return;
+      }
       let sequence = afterSequence;
       const joined = this.#options.live.get(runId);
       glance.progress ??= joined?.latestProgress;
@@ -114,6 +116,7 @@ export class Watch {
           glance.update = undefined;
           yield { kind: "update", message: update };
         } else if (!(await glance.wait(repeatMs)) && !signal.aborted) {
+          tail.doubt();
           yield {
             kind: "progress",
             progress: create(RunProgressSchema, {
@@ -144,30 +147,20 @@ export class Watch {
     return tail;
   }
 
-  /** A watcher may know no more than the run. */
-  async #assertReached(runId: string, afterSequence: number): Promise<void> {
-    if (afterSequence === 0) {
-      const run = await this.#exists(runId, 0);
-      if (!run) {
-        throw unknownRun(runId);
-      }
-      return;
+  /** Whether the run has ended with that event. A watcher may know no more than the run. */
+  async #endsAt(tail: RunTail, runId: string, sequence: number): Promise<boolean> {
+    const [event] = await tail.after(Math.max(0, sequence - 1));
+    if (event !== undefined) {
+      return sequence > 0 && terminalKinds.has(event.event.case);
     }
-    if (!(await this.#exists(runId, afterSequence - 1))) {
-      if (!(await this.#exists(runId, 0))) {
-        throw unknownRun(runId);
-      }
-      throw createError(
-        Code.OutOfRange,
-        "SEQUENCE_OUT_OF_RANGE",
-        `run ${runId} has no event ${afterSequence} yet: after_sequence is the number of the last event that you have seen`,
-      );
+    if (sequence <= 1 || (await tail.after(0)).length === 0) {
+      throw unknownRun(runId);
     }
-  }
-
-  async #exists(runId: string, afterSequence: number): Promise<boolean> {
-    const events = await this.#tail(runId).after(afterSequence);
-    return events.length > 0;
+    throw createError(
+      Code.OutOfRange,
+      "SEQUENCE_OUT_OF_RANGE",
+      `run ${runId} has no event ${sequence} yet: after_sequence is the number of the last event that you have seen`,
+    );
   }
 }
 

@@ -1,4 +1,4 @@
-import { create, fromBinary, fromJson, type JsonValue, type Message, type Registry } from "@bufbuild/protobuf";
+import { create, fromBinary, fromJsonString, type Message, type Registry } from "@bufbuild/protobuf";
 import type { Any } from "@bufbuild/protobuf/wkt";
 import { Code, type ConnectError } from "@connectrpc/connect";
 import { BadRequestSchema } from "../../gen/google/rpc/error_details_pb.js";
@@ -27,17 +27,8 @@ export function inputFromAny({ name, input }: Workflow, any: Any): Message {
 
 /** A workflow's input out of JSON text. @throws ConnectError INVALID_ARGUMENT with the path of every bad field */
 export function inputFromJson({ name, input }: Workflow, text: string, registry: Registry): Message {
-  let value: JsonValue;
   try {
-    value = JSON.parse(text) as JsonValue;
-  } catch (error) {
-    throw invalidInput(
-      [{ field: "json", message: messageOf(error) }],
-      `the input of workflow ${name} is no JSON: ${messageOf(error)}`,
-    );
-  }
-  try {
-    return fromJson(input, value, { registry });
+    return fromJsonString(input, text, { registry });
   } catch (error) {
     const found = jsonProblems(input, text);
     const problems = found.length > 0 ? found : [{ field: "", message: messageOf(error) }];

@@ -130,8 +130,7 @@ class Server implements RetakeServer {
     this.#random = options.random ?? systemRandom;
     this.#log = options.log ?? pino({ level: config.log.level });
     this.#openStorage =
-      options.openStorage ??
-      (({ dataDirectory }, clock, log) => openSqliteStorage({ directory: dataDirectory, clock, log }));
+      options.openStorage ?? (({ dataDirectory }, clock) => openSqliteStorage({ directory: dataDirectory, clock }));
   }
 
   get grpc(): ServerAddress | undefined {

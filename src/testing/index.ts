@@ -1,3 +1,3 @@
 export { createSeededRandom } from "./seeded-random.ts";
-export { createVirtualClock, type VirtualClock, type VirtualClockOptions } from "./virtual-clock.ts";
 export { createTestServer, type TestServer, type TestServerOptions } from "./test-server.ts";
+export { createVirtualClock, type VirtualClock, type VirtualClockOptions } from "./virtual-clock.ts";

@@ -32,7 +32,8 @@ export function createTestServer(options: TestServerOptions = {}): TestServer {
   const clock = options.clock ?? createVirtualClock();
   const storage = options.storage ?? createMemoryStorage({ clock });
   const server = createServer(
-    { grpc: { disabled: true }, web: { disabled: true }, ...options.config },
+    // No ports, unless the test wants some.
+    { grpc: { disabled: true }, web: { disabled: true }, ...(options.config as object) },
     {
       clock,
       random: options.random ?? createSeededRandom(1),

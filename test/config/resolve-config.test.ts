@@ -108,7 +108,6 @@ describe("resolveConfig", () => {
   it.each<[what: string, init: Init, problem: string]>([
     ["a value out of range", { grpc: { port: 70_000 } }, "grpc.port: must be"],
     ["a key that is no workflow's name", { workflows: { x: {} } }, 'workflows["x"]: the key does not match'],
-    ["no port at all", { grpc: { disabled: true }, web: { disabled: true } }, "web.disabled: both ports are disabled"],
     ["one port for both", { web: { port: 50_051 } }, "web.port: gRPC and web cannot share 127.0.0.1 port 50051"],
     ["one port for both, by the other", { grpc: { port: 8_080 } }, "grpc.port: gRPC and web cannot share"],
     [

@@ -9,9 +9,12 @@ export function deadline(options: { readonly clock: Clock }): RunInterceptor {
     new Promise<Outcome>((resolve, reject) => {
       const { turn, run } = request;
       const timer = clock.setTimeout(() => {
-        turn.abort(createError(Code.DeadlineExceeded, "DEADLINE", "the run's deadline has passed"));
         turn.onOvertime?.();
-        resolve({ kind: "expired" });
+        // A run that is being cancelled does not expire: it ends by its grace.
+        if (turn.abortReason === undefined) {
+          turn.abort(createError(Code.DeadlineExceeded, "DEADLINE", "the run's deadline has passed"));
+          resolve({ kind: "expired" });
+        }
       }, run.deadlineMs - clock.now());
       next(request).then(
         (outcome) => {

@@ -23,9 +23,13 @@ export function timeout(options: { readonly clock: Clock }): RunInterceptor {
     return new Promise<Outcome>((resolve, reject) => {
       const stop = (reason: string, message: string): void => {
         cancel();
+        turn.onOvertime?.();
+        if (turn.abortReason !== undefined) {
+          // It is told to stop already, and whoever told it decides how long to wait.
+          return;
+        }
         const error = createError(Code.Unavailable, reason, message);
         turn.abort(error);
-        turn.onOvertime?.();
         resolve({ kind: "failed", failure: failureFromConnectError(error) });
       };
       const attempt = new Countdown(clock, attemptTimeoutMs, () =>

@@ -8,7 +8,7 @@ export interface Payloads {
   /**
    * Stores bytes for a run. `stored` is absent when they are ordered before the next `Journal.append` and become
    * durable no later than it; otherwise (large payloads) it must be awaited before the append that refers to them.
-   * The bytes are not copied and must not change.
+   * The bytes are not copied and must not change. Who then does not create the run deletes its payloads again.
    */
   put(runId: string, bytes: Uint8Array, options?: PutOptions): StoredPayload;
 
