@@ -17,4 +17,4 @@ export {
   type ServerAddress,
   type ServerOptions,
   type WorkflowImpl,
-} from "./server/server.ts";
+} from "./server/index.ts";

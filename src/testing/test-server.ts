@@ -3,7 +3,7 @@ import type { ServerConfigSchema } from "../../gen/retake/v1/config_pb.js";
 import type { RandomSource } from "../clock.ts";
 import { silentLogger } from "../runs/index.ts";
 import { createMemoryStorage } from "../runs/memory/index.ts";
-import { createServer, type RetakeServer, type ServerOptions, type Storage } from "../server/server.ts";
+import { createServer, type RetakeServer, type ServerOptions, type Storage } from "../server/index.ts";
 import { createSeededRandom } from "./seeded-random.ts";
 import { createVirtualClock, type VirtualClock } from "./virtual-clock.ts";
 

@@ -100,7 +100,7 @@ function eventOf(run: RunRecord, body: Body, timeMs = run.lastEventMs + 10): Run
 }
 
 /** A run after these kinds of events, ten ms apart. */
-function after(mode: RunMode, ...path: readonly Exclude<RunEventKind, "accepted">[]): RunRecord {
+function runAfter(mode: RunMode, ...path: readonly Exclude<RunEventKind, "accepted">[]): RunRecord {
   const events = [accepted(mode)];
   for (const kind of path) {
     const run = reduce(events);
@@ -177,8 +177,8 @@ describe("reduceRun", () => {
   });
 
   it("begins QUEUED with Accepted, as event 1 and nowhere else", () => {
-    expect(after(keyed).state).toBe(RunState.QUEUED);
-    const run = after(keyed);
+    expect(runAfter(keyed).state).toBe(RunState.QUEUED);
+    const run = runAfter(keyed);
     expect(allowsEvent(run, "accepted")).toBe(false);
     expect(() => reduceRun([eventOf(run, bodies.expired(run))])).toThrow(IllegalEventError);
   });
@@ -187,7 +187,7 @@ describe("reduceRun", () => {
     for (const kind of kinds) {
       const next = table[kind][state];
       it(`${next === undefined ? "refuses" : "takes"} ${kind} in ${state}${next === undefined ? "" : ` and is ${next} then`}`, () => {
-        const run = after(keyed, ...way);
+        const run = runAfter(keyed, ...way);
         expect(RunState[run.state]).toBe(state);
         expect(allowsEvent(run, kind)).toBe(next !== undefined);
         if (next === undefined) {
@@ -212,25 +212,25 @@ describe("reduceRun", () => {
   });
 
   it("closes every attempt before the run ends", () => {
-    const cancelling = after(keyed, "attemptStarted", "cancelRequested");
+    const cancelling = runAfter(keyed, "attemptStarted", "cancelRequested");
     expect(allowsEvent(cancelling, "cancelled")).toBe(false);
     expect(allowsEvent(cancelling, "attemptFailed")).toBe(true);
-    const closed = after(keyed, "attemptStarted", "cancelRequested", "attemptFailed");
+    const closed = runAfter(keyed, "attemptStarted", "cancelRequested", "attemptFailed");
     expect(allowsEvent(closed, "cancelled")).toBe(true);
     expect(allowsEvent(closed, "attemptFailed")).toBe(false);
   });
 
   it("orphans and rejoins keyed attached runs, one after the other, and no others", () => {
-    expect(allowsEvent(after(RunMode.DETACHED, "attemptStarted"), "orphaned")).toBe(false);
-    expect(allowsEvent(after(RunMode.ATTACHED, "attemptStarted"), "orphaned")).toBe(false);
-    const orphan = after(keyed, "attemptStarted", "orphaned");
+    expect(allowsEvent(runAfter(RunMode.DETACHED, "attemptStarted"), "orphaned")).toBe(false);
+    expect(allowsEvent(runAfter(RunMode.ATTACHED, "attemptStarted"), "orphaned")).toBe(false);
+    const orphan = runAfter(keyed, "attemptStarted", "orphaned");
     expect(orphan.orphanedUntilMs).toBe(60_000);
     expect(allowsEvent(orphan, "orphaned")).toBe(false);
-    expect(after(keyed, "attemptStarted", "orphaned", "rejoined").orphanedUntilMs).toBeUndefined();
+    expect(runAfter(keyed, "attemptStarted", "orphaned", "rejoined").orphanedUntilMs).toBeUndefined();
   });
 
   it("counts attempts, retries and interruptions apart", () => {
-    const run = after(keyed, "attemptStarted", "attemptFailed", "retryScheduled", "woken", "attemptStarted");
+    const run = runAfter(keyed, "attemptStarted", "attemptFailed", "retryScheduled", "woken", "attemptStarted");
     expect(run).toMatchObject({ attempts: 2, retries: 1, countedFailures: 1, interruptions: 0 });
     const lost = reduce([
       accepted(),
@@ -246,14 +246,14 @@ describe("reduceRun", () => {
 
   it("forgets interruptions in a row with a new step or checkpoint", () => {
     for (const kind of ["stepCompleted", "attemptCheckpoint"] as const) {
-      const run = after(keyed, "attemptStarted");
+      const run = runAfter(keyed, "attemptStarted");
       run.interruptionsInRow = 3;
       expect(reduceAgain(run, kind).interruptionsInRow).toBe(0);
     }
   });
 
   it("adds up the time it was queued and the time its attempts took", () => {
-    const run = after(keyed, "attemptStarted", "attemptFailed", "retryScheduled", "woken", "attemptStarted");
+    const run = runAfter(keyed, "attemptStarted", "attemptFailed", "retryScheduled", "woken", "attemptStarted");
     // 1,000 → started at 1,010; failed 1,020; waits from 1,030; woken 1,040; started 1,050.
     expect(run.queueMs).toBeCloseTo(10 + 10 + 10);
     expect(run.executionMs).toBeCloseTo(10);
@@ -261,7 +261,7 @@ describe("reduceRun", () => {
   });
 
   it("does not count a wall clock that went back as negative time", () => {
-    const run = after(keyed);
+    const run = runAfter(keyed);
     expect(reduceAgain(run, "attemptStarted", 500).queueMs).toBe(0);
   });
 

@@ -8,6 +8,7 @@ describe("findViolations", () => {
     ["generated code", "runs/sqlite/journal.ts", 'import { x } from "../../../gen/retake/v1/run_pb.js";'],
     ["files that belong to nobody", "runs/turn.ts", 'import type { Clock } from "../clock.ts";'],
     ["a module listed by its path", "server/engine.ts", 'import { x } from "../interceptors/run/index.ts";'],
+    ["a front door within another module", "server/server.ts", 'import { x } from "../runs/sqlite/index.ts";'],
     ["packages", "runs/turn.ts", 'import fastify from "fastify";'],
   ])("lets a module import %s", (_, file, source) => {
     expect(findViolations(new Map([[file, source]]))).toEqual([]);

@@ -1,0 +1,8 @@
+export {
+  createServer,
+  type RetakeServer,
+  type ServerAddress,
+  type ServerOptions,
+  type Storage,
+  type WorkflowImpl,
+} from "./server.ts";
