@@ -46,6 +46,7 @@ export class ActiveTurn implements Turn {
     if (this.abortReason === undefined) {
       this.abortReason = reason;
       this.#controller?.abort(reason);
+      this.onPoke?.();
     }
   }
 
@@ -71,7 +72,7 @@ export class ActiveTurn implements Turn {
     if (this.#pauses++ === 0) {
       this.#elapsedMs = this.attemptMs;
       this.#runningSinceMs = undefined;
-      for (const pausable of this.pausables) {
+      for (const pausable of this.pausables.toReversed()) {
         pausable.pause();
       }
     }
@@ -79,7 +80,8 @@ export class ActiveTurn implements Turn {
       return await work();
     } finally {
       if (--this.#pauses === 0 && !this.concluded && this.abortReason === undefined) {
-        for (const pausable of this.pausables.toReversed()) {
+        // The permit comes first: time stands still while the attempt waits for it.
+        for (const pausable of this.pausables) {
           await pausable.resume();
         }
         this.startAttemptClock();

@@ -219,6 +219,7 @@ export class AttemptWork {
     const startedMs = this.clock.monotonic();
     const { message, tries } = await this.#tryStep(name, schema, execute, options);
     const executionMs = this.clock.monotonic() - startedMs;
+    this.#assertCurrent();
     const result = await this.#store(schema.typeName, toBinary(schema, message));
     this.#assertCurrent();
     this.turn.onActivity?.();

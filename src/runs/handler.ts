@@ -48,13 +48,13 @@ export interface Turn {
   input(): Uint8Array | Promise<Uint8Array>;
   /** The attempt's time starts now. */
   startAttemptClock(): void;
-  /** What lets go while the attempt waits for a child: paused in order, resumed in reverse. */
+  /** What lets go while the attempt waits for a child: the innermost stage's first, and taken up again last. */
   readonly pausables: Pausable[];
   /** Called when the attempt's time is over although its back-end has not stopped. */
   onOvertime: (() => void) | undefined;
   /** Called when something moves the attempt: an update, a step, a checkpoint. */
   onActivity: (() => void) | undefined;
-  /** Called when the scheduler asks for a turn while this one is being taken: a gate has let the run through. */
+  /** Called when the scheduler asks for a turn while this one is being taken (a gate has let the run through), and on abort. */
   onPoke: (() => void) | undefined;
 }
 

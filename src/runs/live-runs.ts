@@ -40,11 +40,17 @@ export class LiveRuns {
 
   /** The run, read from the journal if need be; undefined if there is none. Release it when done. */
   async hold(runId: string): Promise<LiveRun | undefined> {
-    const run = this.#runs.get(runId) ?? (await this.#load(runId));
-    if (run !== undefined) {
-      run.holders += 1;
+    for (;;) {
+      const run = this.#runs.get(runId) ?? (await this.#load(runId));
+      if (run === undefined) {
+        return undefined;
+      }
+      // It may have been let go while this was waiting; a run has one place in memory at a time.
+      if (this.#runs.get(runId) === run) {
+        run.holders += 1;
+        return run;
+      }
     }
-    return run;
   }
 
   /** The counterpart of `hold`. */

@@ -26,7 +26,7 @@ import type { Logger } from "./logger.ts";
 import type { Gates } from "./ports/gates.ts";
 import type { Payloads } from "./ports/payloads.ts";
 import type { Scheduler } from "./ports/scheduler.ts";
-import type { RunEventBody, RunRecord } from "./run-record.ts";
+import { allowsEvent, type RunEventBody, type RunRecord } from "./run-record.ts";
 
 export interface TurnsOptions {
   readonly live: LiveRuns;
@@ -132,14 +132,13 @@ export class Turns {
     }
     this.#options.gates.withdraw(run.id);
     this.#cancelChildren(record, run.id);
-    if (turn === undefined || turn.concluded) {
-      const request = cancelRequested(requestedBy, reason);
-      run.prepare([request]);
-      const done = run.commit([cancelled(reason, true, this.#statistics(run))]);
-      this.#options.scheduler.forget(run.id);
-      return done;
+    if (turn === undefined) {
+      run.prepare([cancelRequested(requestedBy, reason)]);
+      return this.#endCancelled(run);
     }
     const done = run.commit([cancelRequested(requestedBy, reason)]);
+    // The turn may have decided already, and be waiting for that to become durable.
+    run.turnAgain = true;
     const { clock } = this.#options;
     const graceMs = this.#policyOf(record)?.cancelGraceMs ?? 0;
     const timer = clock.setTimeout(() => turn.conclude({ kind: "unacknowledged" }), graceMs);
@@ -210,25 +209,40 @@ export class Turns {
   }
 
   async #turn(run: LiveRun): Promise<void> {
-    if (!this.#enter(run)) {
+    const entry = this.#entry(run);
+    if (entry === undefined) {
       return;
     }
-    const { clock, contracts } = this.#options;
+    const { clock, contracts, chain } = this.#options;
     const turn = new ActiveTurn(run, clock, (of) => this.#readInput(of));
     run.turn = turn;
     this.#active.add(run);
     try {
       const check = contracts.check(run.record.accepted);
       const contract = check instanceof Promise ? await check : check;
-      if (contract.kind === "changed") {
-        await run.commit([parked("contract", `CONTRACT_CHANGED: ${contract.problem}`)]);
+      if (contract.kind === "changed" && entry.parkedByContract) {
         this.#wish(run);
         return;
       }
-      const { chain } = this.#options;
-      const outcome = await turn.outcome(
-        chain({ run: run.record, workflow: contract.workflow, metadata: run.record.accepted.metadata, turn }),
-      );
+      if (entry.wake !== undefined && allowsEvent(run.record, "woken")) {
+        run.prepare([woken(entry.wake)]);
+      }
+      if (contract.kind === "changed") {
+        if (run.record.state === RunState.QUEUED) {
+          const { workflow } = run.record.accepted;
+          this.#options.log.warn({ runId: run.id, workflow, problem: contract.problem }, "a run is parked: its contract has changed");
+          await run.commit([parked("contract", `CONTRACT_CHANGED: ${contract.problem}`)]);
+          this.#wish(run);
+        }
+        return;
+      }
+      const outcome =
+        run.record.state === RunState.QUEUED
+          ? await turn.outcome(
+              chain({ run: run.record, workflow: contract.workflow, metadata: run.record.accepted.metadata, turn }),
+            )
+          : // It was cancelled while its contract was being compared.
+            notStarted;
       await this.#settle(run, turn, outcome, contract.workflow.policy);
     } finally {
       turn.concluded = true;
@@ -241,44 +255,45 @@ export class Turns {
     }
   }
 
-  /** Whether the run takes a turn now. What has to be said before (Woken) is prepared, what makes it needless done. */
-  #enter(run: LiveRun): boolean {
+  /** How the run takes a turn now; undefined when it takes none. What makes a turn needless is done. */
+  #entry(run: LiveRun): Entry | undefined {
     const { record } = run;
     const nowMs = this.#options.clock.now();
     if (run.terminal || run.lost) {
-      return false;
+      return undefined;
     }
     if (record.state !== RunState.CANCELLING) {
       if (this.#forsaken(run)) {
         this.cancel(run, "server", callerLost).catch(() => undefined);
-        return false;
+        return undefined;
       }
       if (record.deadlineMs <= nowMs) {
         this.#options.gates.withdraw(run.id);
         this.#cancelChildren(record, run.id);
         run.commit([expired(this.#statistics(run))]).catch(() => undefined);
-        return false;
+        return undefined;
       }
     }
     switch (record.state) {
+      case RunState.CANCELLING:
+        this.#endCancelled(run).catch(() => undefined);
+        return undefined;
       case RunState.QUEUED:
-        return true;
+        return { wake: undefined, parkedByContract: false };
       case RunState.BACKING_OFF:
+      case RunState.PARKED: {
         if (record.wakeAtMs !== undefined && record.wakeAtMs > nowMs) {
           this.#wish(run);
-          return false;
+          return undefined;
         }
-        run.prepare([woken(WakeCause.TIMER)]);
-        return true;
-      case RunState.PARKED:
-        if (record.wakeAtMs !== undefined && record.wakeAtMs > nowMs) {
-          this.#wish(run);
-          return false;
-        }
-        run.prepare([woken(WakeCause.GATE)]);
-        return true;
+        const backingOff = record.state === RunState.BACKING_OFF;
+        return {
+          wake: backingOff ? WakeCause.TIMER : WakeCause.GATE,
+          parkedByContract: !backingOff && record.wait?.gate === "contract",
+        };
+      }
       default:
-        return false;
+        return undefined;
     }
   }
 
@@ -350,6 +365,14 @@ export class Turns {
       case "unacknowledged":
         throw new Error("only a run that is being cancelled can stay unacknowledged");
     }
+  }
+
+  /** Ends a run that is being cancelled and has nothing to wait for. */
+  #endCancelled(run: LiveRun): Promise<void> {
+    const reason = run.record.cancelRequest?.reason ?? "";
+    const done = run.commit([cancelled(reason, true, this.#statistics(run))]);
+    this.#options.scheduler.forget(run.id);
+    return done;
   }
 
   /** What follows when an attempt has ended with its process. */
@@ -460,6 +483,15 @@ export class Turns {
     return this.#options.contracts.workflow(record.accepted.workflow)?.policy;
   }
 }
+
+interface Entry {
+  /** What ends the run's wait, if it waits. */
+  readonly wake: WakeCause | undefined;
+  readonly parkedByContract: boolean;
+}
+
+/** The turn ends without having entered its chain. */
+const notStarted: Outcome = { kind: "blocked", gate: "", reason: "" };
 
 /** What a workflow's concurrency limit is called among the gates. */
 export function workflowLimitKey(workflow: string): string {

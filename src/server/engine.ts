@@ -156,8 +156,8 @@ export class Engine {
     this.retention = new Retention({ journal, payloads, clock, log });
   }
 
-  /** Takes over what an earlier process left behind, then hands out turns. */
-  async start(): Promise<void> {
+  /** Takes over what an earlier process left behind. Nothing is executed before `start`. */
+  async open(): Promise<void> {
     await this.#contractCheck.store();
     const recovered = await recover({
       live: this.live,
@@ -172,6 +172,10 @@ export class Engine {
     if (recovered.runs > 0) {
       this.log.info(recovered, "open runs of the last process go on");
     }
+  }
+
+  /** Hands out turns. */
+  start(): void {
     this.#scheduler.start((runId) => this.turns.take(runId));
     this.retention.start();
   }

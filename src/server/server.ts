@@ -227,7 +227,7 @@ class Server implements RetakeServer {
         maxMessageBytes: maxMessageBytes(config),
       });
       closers.unshift(() => engine.drain(0));
-      await engine.start();
+      await engine.open();
       const health = createHealth();
       const routes: Route[] = [
         route(RunService, createRunService(engine)),
@@ -257,6 +257,8 @@ class Server implements RetakeServer {
         ));
       closers.unshift(async () => running.grpc?.close());
       running.web = config.web && (await listenWebFront(config.web, routes, interceptors, running));
+      // Only now: a server that cannot listen must not have executed anything.
+      engine.start();
       running.serve();
       return running;
     } catch (error) {

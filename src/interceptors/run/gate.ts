@@ -57,7 +57,7 @@ class PermitHold implements Pausable {
   readonly #wish: PermitRequest;
   readonly #turn: Turn;
   #permit: Permit | undefined;
-  #ended = false;
+  #wanted = true;
 
   constructor(gates: Gates, wish: PermitRequest, permit: Permit, turn: Turn) {
     this.#gates = gates;
@@ -67,41 +67,41 @@ class PermitHold implements Pausable {
   }
 
   pause(): void {
-    if (this.#permit !== undefined) {
-      this.#gates.release(this.#permit);
-      this.#permit = undefined;
-    }
+    this.#wanted = false;
+    this.#release();
   }
 
   /** Waits in line like everybody else: the scheduler asks for a turn of the run when its place is free. */
   async resume(): Promise<void> {
-    while (!this.#ended && this.#permit === undefined) {
-      const woken = new Promise<void>((resolve) => {
-        this.#turn.onPoke = resolve;
-        if (this.#turn.abortReason !== undefined) {
-          resolve();
-        }
-        this.#turn.signal.addEventListener("abort", () => resolve(), { once: true });
-      });
+    this.#wanted = true;
+    while (this.#wanted && this.#permit === undefined) {
+      const poked = Promise.withResolvers<void>();
+      this.#turn.onPoke = poked.resolve;
       const answer = await this.#gates.acquire(this.#wish);
       if (answer.kind === "permit") {
-        if (this.#ended) {
-          this.#gates.release(answer);
-        } else {
-          this.#permit = answer;
-        }
+        this.#permit = answer;
       } else if (this.#turn.abortReason !== undefined) {
         this.#gates.withdraw(this.#wish.runId);
-        return;
+        break;
       } else {
-        await woken;
+        await poked.promise;
       }
     }
     this.#turn.onPoke = undefined;
+    if (!this.#wanted) {
+      // The attempt has ended, or waits again.
+      this.#release();
+    }
   }
 
   end(): void {
-    this.#ended = true;
     this.pause();
+  }
+
+  #release(): void {
+    if (this.#permit !== undefined) {
+      this.#gates.release(this.#permit);
+      this.#permit = undefined;
+    }
   }
 }

@@ -29,7 +29,7 @@ export class WaitingLine<T extends Ranked> {
 
   add(item: T): void {
     const last = this.#items.at(-1);
-    if (this.size === 0 || (last !== undefined && ranksBefore(last, item))) {
+    if (last !== undefined && ranksBefore(last, item)) {
       this.#items.push(item);
     } else {
       this.#items.splice(this.#placeOf(item), 0, item);
