@@ -1,0 +1,64 @@
+import { encodeFrame, flag, frameHeaderBytes, frameType } from "./http2-frames.ts";
+
+/** A unary call as bytes, but for the number of its stream. */
+export interface CallTemplate {
+  readonly bytes: Buffer;
+  /** Where the number of the stream goes. */
+  readonly streamOffsets: readonly number[];
+}
+
+/**
+ * The calls of one connection: the first tells the server the headers of all, as HPACK has it, and the others refer to
+ * them by number, as any client's do.
+ */
+export interface CallTemplates {
+  readonly first: CallTemplate;
+  readonly others: CallTemplate;
+}
+
+/** The entry of HPACK's dynamic table that was added last. */
+const newestEntry = 62;
+
+/** The headers are those that grpc-js sends for a call without a deadline. */
+export function createCallTemplates(path: string, message: Uint8Array): CallTemplates {
+  const headers: readonly (readonly [string, string])[] = [
+    [":path", path],
+    [":authority", "localhost"],
+    ["grpc-accept-encoding", "identity,deflate,gzip"],
+    ["accept-encoding", "identity"],
+    ["user-agent", "retake-bench"],
+    ["content-type", "application/grpc"],
+    ["te", "trailers"],
+  ];
+  // ":method: POST" and ":scheme: http" of the static table.
+  const pseudo = Buffer.from([0x83, 0x86]);
+  const added = headers.map(([name, value]) =>
+    Buffer.concat([Buffer.from([0x40]), encodeString(name), encodeString(value)]),
+  );
+  const referred = headers.map((_, index) => 0x80 | (newestEntry + headers.length - 1 - index));
+  const prefix = Buffer.alloc(5);
+  prefix.writeUInt32BE(message.length, 1);
+  const body = Buffer.concat([prefix, message]);
+  return {
+    first: createTemplate(Buffer.concat([pseudo, ...added]), body),
+    others: createTemplate(Buffer.concat([pseudo, Buffer.from(referred)]), body),
+  };
+}
+
+function createTemplate(block: Buffer, body: Buffer): CallTemplate {
+  return {
+    bytes: Buffer.concat([
+      encodeFrame(frameType.headers, flag.endHeaders, 0, block),
+      encodeFrame(frameType.data, flag.endStream, 0, body),
+    ]),
+    streamOffsets: [5, frameHeaderBytes + block.length + 5],
+  };
+}
+
+/** Uncompressed; all that is sent is shorter than what one byte of length can say. */
+function encodeString(text: string): Buffer {
+  if (text.length > 126) {
+    throw new RangeError(`${text} is too long for a header of the load generator`);
+  }
+  return Buffer.concat([Buffer.from([text.length]), Buffer.from(text, "latin1")]);
+}

@@ -1,0 +1,147 @@
+import type { Figure, Load, Round, SubjectSample } from "./figures.ts";
+import type { ServerProcess } from "./server-process.ts";
+import { quantile } from "./statistics.ts";
+import { type Subject, subjects } from "./subjects.ts";
+
+const callsInFlight = 64;
+/** Long enough for dozens of group commits, short enough that a round is over before the machine is another one. */
+const throughputMs = 600;
+const latencyMs = 300;
+const fewestRounds = 3;
+/** Some ten thousand calls, until V8 has optimised the servers. */
+const warmUpRounds = 4;
+/** For the answers to the last calls of a load. */
+const answerTimeoutMs = 10_000;
+
+/** Which loads each subject gets, and for how long. */
+export interface Plan {
+  readonly loads: ReadonlyMap<Subject, ReadonlySet<Load>>;
+  readonly throughputMs: number;
+  readonly latencyMs: number;
+  readonly rounds: number;
+  readonly warmUpRounds: number;
+}
+
+/** What the figures need, in as many rounds as fit into the time, or in three shorter ones. */
+export function planRounds(figures: readonly Figure[], seconds: number): Plan {
+  const needed = figures.flatMap(({ needs }) => needs);
+  const loads = new Map<Subject, Set<Load>>();
+  for (const subject of subjects) {
+    const own = needed.filter(([name]) => name === subject).map(([, load]) => load);
+    if (own.length > 0) {
+      loads.set(subject, new Set(own));
+    }
+  }
+  let roundMs = 0;
+  for (const own of loads.values()) {
+    roundMs += (own.has("throughput") ? throughputMs : 0) + (own.has("latency") ? latencyMs : 0);
+  }
+  const share = Math.min(1, (seconds * 1000) / (roundMs * (fewestRounds + warmUpRounds)));
+  const rounds = Math.max(fewestRounds, Math.floor((seconds * 1000) / roundMs) - warmUpRounds);
+  return { loads, throughputMs: throughputMs * share, latencyMs: latencyMs * share, rounds, warmUpRounds };
+}
+
+export interface MeasureOptions {
+  readonly signal?: AbortSignal;
+  /** Told before each round, from 1 on. */
+  readonly onRound?: (round: number) => void;
+}
+
+/**
+ * Measures all servers in turn, round after round, each other round backwards, so that what slows the machine for a
+ * while slows all of them.
+ *
+ * @throws Error when a call is answered with an error, or a server ends
+ */
+export async function measureRounds(
+  servers: readonly ServerProcess[],
+  plan: Plan,
+  { signal, onRound }: MeasureOptions = {},
+): Promise<readonly Round[]> {
+  const rounds: Round[] = [];
+  for (let number = 1 - plan.warmUpRounds; number <= plan.rounds; number++) {
+    onRound?.(number);
+    const round = new Map<Subject, SubjectSample>();
+    for (const server of number % 2 === 0 ? servers.toReversed() : servers) {
+      signal?.throwIfAborted();
+      round.set(server.subject, await measure(server, plan));
+    }
+    if (number > 0) {
+      rounds.push(round);
+    }
+  }
+  return rounds;
+}
+
+async function measure(server: ServerProcess, plan: Plan): Promise<SubjectSample> {
+  const loads = plan.loads.get(server.subject);
+  const sample: SubjectSample = {
+    callsPerSecond: Number.NaN,
+    cpuMicrosPerCall: Number.NaN,
+    eventLoopDelayP99Ms: Number.NaN,
+    generatorBusy: Number.NaN,
+    p50Micros: Number.NaN,
+    p99Micros: Number.NaN,
+  };
+  try {
+    if (loads?.has("throughput")) {
+      Object.assign(sample, await measureThroughput(server, plan.throughputMs));
+    }
+    if (loads?.has("latency")) {
+      Object.assign(sample, await measureLatency(server, plan.latencyMs));
+    }
+  } catch (error) {
+    throw new Error(`${server.subject}: ${(error as Error).message}`, { cause: error });
+  }
+  return sample;
+}
+
+async function measureThroughput(server: ServerProcess, durationMs: number): Promise<Partial<SubjectSample>> {
+  const { connections } = server;
+  const completed = (): number => connections.reduce((sum, connection) => sum + connection.completed, 0);
+  await server.usage();
+  const before = completed();
+  const cpuBefore = process.cpuUsage();
+  const startMs = performance.now();
+  for (const connection of connections) {
+    connection.start(callsInFlight / connections.length);
+  }
+  await sleep(durationMs);
+  const elapsedMs = performance.now() - startMs;
+  const calls = completed() - before;
+  const cpu = process.cpuUsage(cpuBefore);
+  await allAnswered(connections.map((connection) => connection.stop()));
+  const { cpuMicros, eventLoopDelayP99Ms } = await server.usage();
+  return {
+    callsPerSecond: (calls * 1000) / elapsedMs,
+    cpuMicrosPerCall: cpuMicros / (completed() - before),
+    eventLoopDelayP99Ms,
+    generatorBusy: (cpu.user + cpu.system) / 1000 / elapsedMs,
+  };
+}
+
+async function measureLatency(server: ServerProcess, durationMs: number): Promise<Partial<SubjectSample>> {
+  const [connection] = server.connections;
+  const latenciesMicros: number[] = [];
+  connection?.start(1, latenciesMicros);
+  await sleep(durationMs);
+  await allAnswered([connection?.stop()]);
+  return { p50Micros: quantile(latenciesMicros, 0.5), p99Micros: quantile(latenciesMicros, 0.99) };
+}
+
+function sleep(durationMs: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, durationMs));
+}
+
+async function allAnswered(stops: readonly (Promise<void> | undefined)[]): Promise<void> {
+  const overdue = Promise.withResolvers<never>();
+  const timer = setTimeout(
+    () => overdue.reject(new Error(`calls were not answered within ${answerTimeoutMs / 1000} s`)),
+    answerTimeoutMs,
+  );
+  try {
+    await Promise.race([Promise.all(stops), overdue.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,65 @@
+import { fdatasync } from "node:fs";
+import { setTimeout } from "node:timers/promises";
+import { promisify } from "node:util";
+import { createServer, type ServerOptions, step, type WorkflowImpl } from "../../src/index.ts";
+import { openSqliteStorage } from "../../src/runs/sqlite/index.ts";
+import { PlainResponseSchema, WorkflowsService } from "../../test/gen/retake/test/v1/workflows_pb.js";
+import type { BenchServer } from "./server.ts";
+
+export interface WorkflowsOptions {
+  readonly directory: string;
+  /** Durable steps in each run. */
+  readonly steps: number;
+  /** How much later each sync ends. Default: not at all. */
+  readonly syncDelayMs?: number;
+}
+
+/** The server as its users have it, with a workflow that does nothing but its steps. */
+export async function startWorkflows({ directory, steps, syncDelayMs }: WorkflowsOptions): Promise<BenchServer> {
+  const server = createServer(
+    { dataDirectory: directory, grpc: { port: 0 }, web: { disabled: true }, log: { level: "warn" } },
+    syncDelayMs === undefined ? {} : slowSyncs(syncDelayMs),
+  );
+  server.implement(WorkflowsService, handlers(steps));
+  await server.listen();
+  if (server.grpc === undefined) {
+    throw new Error("the server does not listen");
+  }
+  return { port: server.grpc.port, close: () => server.close({ drainTimeoutMs: 1000 }) };
+}
+
+function handlers(steps: number): WorkflowImpl<typeof WorkflowsService> {
+  const unused = (): never => {
+    throw new Error("the bench calls another workflow");
+  };
+  return {
+    async plain(_, context) {
+      for (let number = 1; number <= steps; number++) {
+        await step(context, `step ${number}`, PlainResponseSchema, () => ({}));
+      }
+      return {};
+    },
+    keyed: unused,
+    flaky: unused,
+    streaming: unused,
+    limited: unused,
+    hurried: unused,
+    once: unused,
+    forwarding: unused,
+  };
+}
+
+function slowSyncs(delayMs: number): ServerOptions {
+  const sync = promisify(fdatasync);
+  return {
+    openStorage: ({ dataDirectory }, clock) =>
+      openSqliteStorage({
+        directory: dataDirectory,
+        clock,
+        async sync(file) {
+          await sync(file);
+          await setTimeout(delayMs);
+        },
+      }),
+  };
+}

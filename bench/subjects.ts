@@ -1,0 +1,15 @@
+/** What is measured side by side, each as a server in a process of its own, in the order of a round. */
+export const subjects = [
+  "bare-echo",
+  "bridge",
+  "durable-reference",
+  "empty-run",
+  "three-steps",
+  "start-run",
+  "slow-sync",
+] as const;
+
+export type Subject = (typeof subjects)[number];
+
+/** How much later each sync of `slow-sync` ends, in ms. */
+export const slowSyncDelayMs = 10;

@@ -1,0 +1,63 @@
+import { execFile } from "node:child_process";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { FigureResult } from "../../bench/figures.ts";
+
+const main = fileURLToPath(new URL("../../bench/main.ts", import.meta.url));
+let directory: string;
+
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), "retake-bench-test-"));
+});
+
+afterEach(() => rm(directory, { recursive: true, force: true }));
+
+describe("npm run bench", () => {
+  it("measures, prints the table, writes the file, tells by its exit code whether bars hold, and leaves nothing", async () => {
+    const json = join(directory, "figures.json");
+    const { code, stdout } = await bench("--only", "bridge-to-bare-echo", "--seconds", "2", "--json", json);
+    const { figures } = JSON.parse(await readFile(json, "utf8")) as { figures: FigureResult[] };
+    expect(figures).toEqual([
+      {
+        name: "bridge-to-bare-echo",
+        value: expect.any(Number),
+        quartiles: [expect.any(Number), expect.any(Number)],
+        unit: "ratio",
+        bar: { atLeast: 0.9 },
+        holds: expect.any(Boolean),
+      },
+    ]);
+    const [figure] = figures;
+    expect(figure?.value).toBeGreaterThan(0);
+    expect(figure?.holds).toBe((figure?.value ?? 0) >= 0.9);
+    expect(code).toBe(figure?.holds === true ? 0 : 1);
+    expect(stdout).toMatch(/^bridge-to-bare-echo +[0-9.]+ +ratio +[0-9.]+ to [0-9.]+ +>= 0.9 +(holds|MISSED)$/m);
+    expect(await readdir(directory)).toEqual(["figures.json"]);
+  }, 60_000);
+
+  it("says which figures there are when it is asked for another", async () => {
+    const { code, stderr } = await bench("--only", "nothing");
+    expect(code).toBe(2);
+    expect(stderr).toContain('there is no figure "nothing"');
+  });
+
+  it("says what it can be told when it is told something else", async () => {
+    const { code, stderr } = await bench("--quick");
+    expect(code).toBe(2);
+    expect(stderr).toContain("--seconds N");
+  });
+});
+
+function bench(...args: string[]): Promise<{ code: unknown; stdout: string; stderr: string }> {
+  return new Promise((resolve) => {
+    execFile(
+      process.execPath,
+      ["--conditions=retake-source", main, ...args],
+      { env: { ...process.env, TMPDIR: directory } },
+      (error, stdout, stderr) => resolve({ code: error === null ? 0 : error.code, stdout, stderr }),
+    );
+  });
+}

@@ -1,0 +1,31 @@
+import { describe, expect, it } from "vitest";
+import { selectFigures } from "../../bench/figures.ts";
+import { planRounds } from "../../bench/rounds.ts";
+
+describe("planRounds", () => {
+  it("measures what the figures need and nothing else", () => {
+    expect(planRounds(selectFigures("empty-run-p50-to-durable-reference"), 10).loads).toEqual(
+      new Map([
+        ["durable-reference", new Set(["latency"])],
+        ["empty-run", new Set(["latency"])],
+      ]),
+    );
+  });
+
+  it.each([10, 60, 150])("fills %d seconds with warm-up and rounds", (seconds) => {
+    const plan = planRounds(selectFigures(undefined), seconds);
+    let roundMs = 0;
+    for (const loads of plan.loads.values()) {
+      roundMs += (loads.has("throughput") ? plan.throughputMs : 0) + (loads.has("latency") ? plan.latencyMs : 0);
+    }
+    const measuredMs = roundMs * (plan.rounds + plan.warmUpRounds);
+    expect(measuredMs).toBeLessThanOrEqual(seconds * 1000);
+    expect(measuredMs).toBeGreaterThan(seconds * 1000 - roundMs);
+  });
+
+  it("shortens the rounds rather than make fewer than three", () => {
+    const plan = planRounds(selectFigures("bridge"), 0.5);
+    expect(plan.rounds).toBe(3);
+    expect(plan.throughputMs).toBeLessThan(100);
+  });
+});
