@@ -1,0 +1,171 @@
+import type { Clock, Timer } from "../../clock.ts";
+import { JournalUnavailableError } from "../ports/journal.ts";
+import { giveUpImpatient, type Operation } from "../storage/operation.ts";
+import { retryDelayMs } from "../storage/retry-delay.ts";
+import type { StorageHealth } from "../storage/storage-health.ts";
+
+const part = "memory";
+
+export interface MemoryQueueOptions {
+  readonly clock: Clock;
+  readonly health: StorageHealth;
+  readonly durable: () => Promise<void>;
+}
+
+/** Carries out operations in order, in batches, each once `durable` has resolved: before that nobody can read of it. */
+export class MemoryQueue {
+  readonly #options: MemoryQueueOptions;
+  #queue: Operation[] = [];
+  #flushIsDue = false;
+  /** The operations of which it is being found out whether they are durable. */
+  #batch: readonly Operation[] = [];
+  #cause: JournalUnavailableError | undefined;
+  #retry: Timer | undefined;
+  #failedTries = 0;
+  #closed = false;
+  #changed: (() => void) | undefined;
+
+  constructor(options: MemoryQueueOptions) {
+    this.#options = options;
+  }
+
+  enqueue(operation: Operation): void {
+    if (this.#closed) {
+      operation.settle(closedError());
+      return;
+    }
+    this.#queue.push(operation);
+    if (operation.impatient && this.#cause !== undefined) {
+      this.#giveUpImpatient(this.#cause);
+    }
+    this.#schedule();
+  }
+
+  change(apply: () => void): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.enqueue({
+        impatient: false,
+        appends: [],
+        apply,
+        settle: (failure) => (failure === undefined ? resolve() : reject(failure)),
+      });
+    });
+  }
+
+  /** @throws JournalUnavailableError after `close` */
+  async read<Value>(query: () => Value): Promise<Value> {
+    if (this.#closed) {
+      throw closedError();
+    }
+    return query();
+  }
+
+  /** Resolves when everything that was ordered before is durable or has failed. */
+  flush(): Promise<void> {
+    const pending = this.#queue.length > 0 || this.#batch.length > 0;
+    return pending || this.#closed ? this.change(() => undefined) : Promise.resolve();
+  }
+
+  /** Takes payloads of runs back out of the queue, if they are still in it. */
+  withdrawPayloads(runIds: ReadonlySet<string>): void {
+    this.#queue = this.#queue.filter(({ payloadOf }) => payloadOf === undefined || !runIds.has(payloadOf));
+  }
+
+  async close(): Promise<void> {
+    if (this.#cause !== undefined && this.#batch.length === 0) {
+      this.#retry?.cancel();
+      this.#flush();
+    }
+    while (this.#batch.length > 0 || (this.#queue.length > 0 && this.#cause === undefined)) {
+      await new Promise<void>((resolve) => {
+        this.#changed = resolve;
+      });
+    }
+    this.#retry?.cancel();
+    const error = this.#cause ?? closedError();
+    this.#closed = true;
+    for (const operation of this.#queue.splice(0)) {
+      operation.settle(error);
+    }
+  }
+
+  #schedule(): void {
+    if (!this.#flushIsDue && this.#batch.length === 0 && this.#cause === undefined) {
+      this.#flushIsDue = true;
+      this.#options.clock.setImmediate(() => {
+        this.#flushIsDue = false;
+        this.#flush();
+      });
+    }
+  }
+
+  #flush(): void {
+    if (this.#batch.length > 0 || this.#closed) {
+      return;
+    }
+    this.#batch = this.#queue;
+    this.#queue = [];
+    this.#isDurable().then(
+      () => this.#applyBatch(),
+      (error: unknown) => this.#fail(error),
+    );
+  }
+
+  async #isDurable(): Promise<void> {
+    await this.#options.durable();
+  }
+
+  #applyBatch(): void {
+    const batch = this.#batch;
+    this.#batch = [];
+    for (const operation of batch) {
+      let failure: Error | undefined;
+      try {
+        operation.apply();
+      } catch (error) {
+        failure = error instanceof Error ? error : new Error(String(error));
+      }
+      operation.settle(failure);
+    }
+    this.#failedTries = 0;
+    if (this.#cause !== undefined) {
+      this.#cause = undefined;
+      this.#options.health.heal(part);
+    }
+    this.#goOn();
+  }
+
+  #fail(error: unknown): void {
+    const reason = error instanceof Error ? error.message : String(error);
+    const cause = new JournalUnavailableError(`the journal in memory is kept from writing: ${reason}`, {
+      cause: error,
+    });
+    this.#cause = cause;
+    this.#queue = [...this.#batch, ...this.#queue];
+    this.#batch = [];
+    this.#options.health.fail(part, cause);
+    this.#giveUpImpatient(cause);
+    this.#retry = this.#options.clock.setTimeout(() => this.#flush(), retryDelayMs(this.#failedTries++));
+    this.#goOn();
+  }
+
+  #giveUpImpatient(cause: Error): void {
+    const { kept, givenUp } = giveUpImpatient(this.#queue);
+    this.#queue = kept;
+    for (const operation of givenUp) {
+      operation.settle(cause);
+    }
+  }
+
+  #goOn(): void {
+    if (this.#queue.length > 0) {
+      this.#schedule();
+    }
+    this.#changed?.();
+    this.#changed = undefined;
+  }
+}
+
+function closedError(): JournalUnavailableError {
+  return new JournalUnavailableError("the journal is closed: the server is stopping");
+}

@@ -1,0 +1,32 @@
+import type { Clock } from "../../clock.ts";
+import type { Journal } from "../ports/journal.ts";
+import type { Payloads } from "../ports/payloads.ts";
+import { StorageHealth } from "../storage/storage-health.ts";
+import { MemoryJournal } from "./memory-journal.ts";
+import { MemoryPayloads } from "./memory-payloads.ts";
+import { MemoryQueue } from "./memory-queue.ts";
+
+export interface MemoryStorageOptions {
+  readonly clock: Clock;
+  /**
+   * Stands for the sync of a batch: nothing is acknowledged or readable before it resolves, and while it rejects the
+   * storage fails and tries again. Default: resolves at once.
+   */
+  readonly durable?: () => Promise<void>;
+}
+
+export interface MemoryStorage {
+  readonly journal: Journal;
+  readonly payloads: Payloads;
+  /** Finishes what can be finished, and rejects the rest. The same as `journal.close`. */
+  close(): Promise<void>;
+}
+
+/** Journal and payloads in memory, by the same rules as the durable ones: for tests and simulations. */
+export function createMemoryStorage(options: MemoryStorageOptions): MemoryStorage {
+  const { clock, durable = async () => undefined } = options;
+  const health = new StorageHealth();
+  const queue = new MemoryQueue({ clock, health, durable });
+  const close = (): Promise<void> => queue.close();
+  return { journal: new MemoryJournal({ queue, health, close }), payloads: new MemoryPayloads(queue), close };
+}

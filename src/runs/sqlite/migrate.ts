@@ -1,0 +1,72 @@
+import type { DatabaseSync } from "node:sqlite";
+import { JournalOpenError } from "../ports/journal.ts";
+import type { Migration } from "./migrations.ts";
+
+/** "RTKE": tells our databases from other people's. */
+const applicationId = 0x52544b45;
+
+/**
+ * Brings a database to the newest format, each step in a transaction of its own with the number that it leads to, and
+ * writes down which program did so.
+ *
+ * @throws JournalOpenError when it is somebody else's, or a newer program has written it
+ */
+export function migrate(
+  database: DatabaseSync,
+  migrations: readonly Migration[],
+  program: { readonly name: string; readonly version: string; readonly directory: string },
+): void {
+  const { name, version, directory } = program;
+  const writer = `${name} ${version}`;
+  const present = pragma(database, "user_version");
+  const known = migrations.at(-1)?.version ?? 0;
+  const id = pragma(database, "application_id");
+  const tables = database.prepare("SELECT count(*) AS tables FROM sqlite_schema").get()?.["tables"];
+  if (id !== applicationId && (tables !== 0 || present !== 0)) {
+    throw new JournalOpenError(
+      "damaged",
+      `the database in ${directory} is not one of ${name}: choose another data directory`,
+    );
+  }
+  if (present > known) {
+    const newer = database.prepare("SELECT value FROM meta WHERE name = 'written_by'").get()?.["value"];
+    throw new JournalOpenError(
+      "newer",
+      `the journal in ${directory} was written by ${newer ?? `a newer ${name}`} (format ${present}), and this is ` +
+        `${writer} (format ${known}): start the newer one, or choose another data directory`,
+    );
+  }
+  for (const migration of migrations) {
+    if (migration.version > present) {
+      inTransaction(database, () => {
+        database.exec(migration.sql);
+        database.exec(`PRAGMA user_version = ${migration.version}; PRAGMA application_id = ${applicationId}`);
+        signAs(database, writer);
+      });
+    }
+  }
+  inTransaction(database, () => signAs(database, writer));
+}
+
+function signAs(database: DatabaseSync, writer: string): void {
+  database
+    .prepare("INSERT INTO meta VALUES ('written_by', ?) ON CONFLICT DO UPDATE SET value = excluded.value")
+    .run(writer);
+}
+
+function inTransaction(database: DatabaseSync, change: () => void): void {
+  database.exec("BEGIN IMMEDIATE");
+  try {
+    change();
+    database.exec("COMMIT");
+  } catch (error) {
+    if (database.isTransaction) {
+      database.exec("ROLLBACK");
+    }
+    throw error;
+  }
+}
+
+function pragma(database: DatabaseSync, name: string): number {
+  return Number(database.prepare(`PRAGMA ${name}`).get()?.[name]);
+}

@@ -1,0 +1,161 @@
+import type { Clock } from "../../clock.ts";
+import type {
+  AppendOptions,
+  Journal,
+  JournalRecord,
+  JournalStatus,
+  RunFilter,
+  RunIndexRow,
+  RunOwner,
+  RunPage,
+  StreamAppend,
+} from "../ports/journal.ts";
+import { checkAppends } from "../storage/check-appends.ts";
+import type { StorageHealth } from "../storage/storage-health.ts";
+import type { GroupCommit, SizedOperation } from "./group-commit.ts";
+import type { RunSearch } from "./run-search.ts";
+import type { StreamTable } from "./stream-table.ts";
+
+/** Streams that one transaction deletes: a run costs about 30 µs. */
+const deletedAtOnce = 64;
+
+export interface SqliteJournalOptions {
+  readonly commit: GroupCommit;
+  readonly streams: StreamTable;
+  readonly search: RunSearch;
+  readonly clock: Clock;
+  readonly health: StorageHealth;
+  readonly close: () => Promise<void>;
+}
+
+/** The journal in an SQLite database. */
+export class SqliteJournal implements Journal {
+  readonly #options: SqliteJournalOptions;
+
+  constructor(options: SqliteJournalOptions) {
+    this.#options = options;
+  }
+
+  get status(): JournalStatus {
+    return this.#options.health.status;
+  }
+
+  onStatus(listener: (status: JournalStatus) => void): () => void {
+    return this.#options.health.onStatus(listener);
+  }
+
+  append(appends: readonly StreamAppend[], options?: AppendOptions): Promise<void> {
+    const { commit, streams } = this.#options;
+    return new Promise((resolve, reject) => {
+      checkAppends(appends);
+      commit.enqueue(new Append(streams, appends, options?.impatient === true, resolve, reject));
+    });
+  }
+
+  read(stream: string, afterSequence: number, limit: number): Promise<readonly JournalRecord[]> {
+    const { commit, streams } = this.#options;
+    return commit.read(() => streams.read(stream, afterSequence, limit));
+  }
+
+  listStreams(prefix: string, afterName: string, limit: number): Promise<readonly string[]> {
+    const { commit, streams } = this.#options;
+    return commit.read(() => streams.list(prefix, afterName, limit));
+  }
+
+  async listRuns(filter: RunFilter, page: RunPage): Promise<readonly RunIndexRow[]> {
+    const { commit, search, clock } = this.#options;
+    const pause = (): Promise<void> => new Promise((resolve) => clock.setImmediate(resolve));
+    let rows: readonly RunIndexRow[];
+    try {
+      rows = await search.find(filter, page, pause);
+    } catch (error) {
+      throw commit.readFailed(error);
+    }
+    return commit.whenDurable(rows);
+  }
+
+  findRunByKey(owner: RunOwner, workflow: string, key: string): Promise<RunIndexRow | undefined> {
+    const { commit, search } = this.#options;
+    return commit.read(() => search.findByKey(owner, workflow, key));
+  }
+
+  listRetired(timeMs: number, limit: number): Promise<readonly string[]> {
+    const { commit, streams } = this.#options;
+    return commit.read(() => streams.retired(timeMs, limit).map((name) => name.slice("run/".length)));
+  }
+
+  async deleteStreams(names: readonly string[]): Promise<void> {
+    const { commit, streams } = this.#options;
+    for (let start = 0; start < names.length; start += deletedAtOnce) {
+      const portion = names.slice(start, start + deletedAtOnce);
+      let marked = false;
+      await commit.change(() => {
+        marked = streams.delete(portion);
+      });
+      if (marked) {
+        await this.deleteMarked();
+      }
+    }
+  }
+
+  /** Deletes, a portion at a time, the events of long streams that are gone. */
+  async deleteMarked(): Promise<void> {
+    const { commit, streams } = this.#options;
+    let more = true;
+    while (more) {
+      await commit.change(() => {
+        more = streams.deleteMarked();
+      });
+    }
+  }
+
+  flush(): Promise<void> {
+    return this.#options.commit.flush();
+  }
+
+  close(): Promise<void> {
+    return this.#options.close();
+  }
+}
+
+class Append implements SizedOperation {
+  readonly appends: readonly StreamAppend[];
+  readonly impatient: boolean;
+  readonly bytes: number;
+  readonly #streams: StreamTable;
+  readonly #resolve: () => void;
+  readonly #reject: (error: Error) => void;
+
+  constructor(
+    streams: StreamTable,
+    appends: readonly StreamAppend[],
+    impatient: boolean,
+    resolve: () => void,
+    reject: (error: Error) => void,
+  ) {
+    this.#streams = streams;
+    this.appends = appends;
+    this.impatient = impatient;
+    this.#resolve = resolve;
+    this.#reject = reject;
+    let bytes = 0;
+    for (const { records } of appends) {
+      for (const record of records) {
+        bytes += record.length;
+      }
+    }
+    this.bytes = bytes;
+  }
+
+  apply(): void {
+    this.#streams.append(this.appends);
+  }
+
+  settle(failure: Error | undefined): void {
+    if (failure === undefined) {
+      this.#resolve();
+    } else {
+      this.#reject(failure);
+    }
+  }
+}
