@@ -16,7 +16,7 @@ beforeEach(async () => {
 afterEach(() => rm(directory, { recursive: true, force: true }));
 
 describe("npm run bench", () => {
-  it("measures, prints the table, writes the file, tells by its exit code whether bars hold, and leaves nothing", async () => {
+  it("measures real servers, tells by its exit code whether bars hold, and leaves nothing behind", async () => {
     const json = join(directory, "figures.json");
     const { code, stdout } = await bench("--only", "bridge-to-bare-echo", "--seconds", "2", "--json", json);
     const { figures } = JSON.parse(await readFile(json, "utf8")) as { figures: FigureResult[] };
@@ -32,22 +32,15 @@ describe("npm run bench", () => {
     ]);
     const [figure] = figures;
     expect(figure?.value).toBeGreaterThan(0);
-    expect(figure?.holds).toBe((figure?.value ?? 0) >= 0.9);
     expect(code).toBe(figure?.holds === true ? 0 : 1);
     expect(stdout).toMatch(/^bridge-to-bare-echo +[0-9.]+ +ratio +[0-9.]+ to [0-9.]+ +>= 0.9 +(holds|MISSED)$/m);
     expect(await readdir(directory)).toEqual(["figures.json"]);
   }, 60_000);
 
-  it("says which figures there are when it is asked for another", async () => {
+  it("fails when it cannot measure", async () => {
     const { code, stderr } = await bench("--only", "nothing");
     expect(code).toBe(2);
     expect(stderr).toContain('there is no figure "nothing"');
-  });
-
-  it("says what it can be told when it is told something else", async () => {
-    const { code, stderr } = await bench("--quick");
-    expect(code).toBe(2);
-    expect(stderr).toContain("--seconds N");
   });
 });
 
