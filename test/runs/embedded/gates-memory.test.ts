@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { createEmbeddedGates } from "../../../src/runs/embedded/gates.ts";
 import { Pool } from "../../../src/runs/embedded/pool.ts";
 import { WaitingNode } from "../../../src/runs/embedded/waiting-tree.ts";
-import type { Permit } from "../../../src/runs/ports/gates.ts";
+import type { Permit, PermitRequest } from "../../../src/runs/ports/gates.ts";
 
 describe("createEmbeddedGates", () => {
   it("gives all memory back when nobody holds or waits for anything", async () => {
@@ -46,6 +46,30 @@ describe("createEmbeddedGates", () => {
     expect(served).toBe(96);
     expect(queryObjects(Pool)).toBe(0);
     // The root of the tree.
+    expect(queryObjects(WaitingNode)).toBe(1);
+    expect(gates.waiting("server")).toBe(0);
+  });
+
+  it("gives back what those needed who waited, though others hold on to the limit", async () => {
+    const gates = createEmbeddedGates({ scheduler: { wake: () => {} } });
+    const request = (runId: string, key: string): PermitRequest => ({
+      runId,
+      priority: 0,
+      limits: [
+        { key: "server", gate: "server", limit: 1 },
+        { key, gate: "workflow", limit: 1 },
+      ],
+      endpoints: [{ endpoint: "x", key: "endpoint/x", slots: 5 }],
+    });
+    await gates.acquire(request("holder", "workflow/0"));
+    for (let index = 1; index <= 10; index++) {
+      await gates.acquire(request(`run ${index}`, `workflow/${index}`));
+    }
+    expect(queryObjects(WaitingNode)).toBe(13);
+    for (let index = 1; index <= 10; index++) {
+      gates.withdraw(`run ${index}`);
+    }
+
     expect(queryObjects(WaitingNode)).toBe(1);
     expect(gates.waiting("server")).toBe(0);
   });

@@ -15,6 +15,8 @@ describe("WaitingLine", () => {
         const line = new WaitingLine<Ranked>();
         const expected: Ranked[] = [];
         const gone: Ranked[] = [];
+        const firsts: unknown[] = [];
+        const expectedFirsts: unknown[] = [];
         const join = (one: Ranked) => {
           line.add(one);
           expected.push(one);
@@ -36,9 +38,10 @@ describe("WaitingLine", () => {
           } else {
             gone.splice(step.pick % Math.max(1, gone.length), 1).forEach(join);
           }
-          expect(line.first).toBe(expected[0]);
-          expect(line.size).toBe(expected.length);
+          firsts.push(line.first, line.size);
+          expectedFirsts.push(expected[0], expected.length);
         }
+        expect(firsts).toEqual(expectedFirsts);
         expect(expected.map((one) => line.countBefore(one))).toEqual(expected.map((_, index) => index));
       }),
     );
@@ -49,12 +52,13 @@ describe("WaitingLine", () => {
     for (let order = 0; order < 10_000; order++) {
       line.add({ priority: 0, order });
     }
-    for (let order = 0; order < 10_000; order++) {
-      const first = line.first as Ranked;
-      expect(first.order).toBe(order);
+    const served: number[] = [];
+    for (let { first } = line; first !== undefined; first = line.first) {
+      served.push(first.order);
       line.remove(first);
     }
 
+    expect(served).toEqual(Array.from({ length: 10_000 }, (_, order) => order));
     expect(line.first).toBeUndefined();
     expect(line.size).toBe(0);
   });

@@ -3,24 +3,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import type { Blocked, Gates, Permit, PermitRequest } from "../../../src/runs/ports/gates.ts";
 import type { Scheduler } from "../../../src/runs/ports/scheduler.ts";
 import { GatesModel, type ModelRequest } from "./gates-model.ts";
-
-/** Limits and slots by key, in order; the priority is 0 and the endpoint has no limit unless given. */
-function request(
-  runId: string,
-  limits: Record<string, number>,
-  options: { endpoints?: Record<string, number>; priority?: number } = {},
-): PermitRequest {
-  return {
-    runId,
-    priority: options.priority ?? 0,
-    limits: Object.entries(limits).map(([key, limit]) => ({ key, gate: `gate of ${key}`, limit })),
-    endpoints: Object.entries(options.endpoints ?? { anywhere: Number.POSITIVE_INFINITY }).map(([endpoint, slots]) => ({
-      endpoint,
-      key: `endpoint/${endpoint}`,
-      slots,
-    })),
-  };
-}
+import { permitRequest as request } from "./permit-request.ts";
 
 /** What every implementation of gates has to hold, whatever it is made of. */
 export function describeGates(name: string, create: (scheduler: Pick<Scheduler, "wake">) => Gates): void {
@@ -181,8 +164,11 @@ export function describeGates(name: string, create: (scheduler: Pick<Scheduler, 
           endpoints: [{ endpoint, key: "endpoint/shared", slots: 1 }],
         });
         await permit(of("a", "one name"));
+        await blocked(of("b", "another name"));
+        await blocked(of("c", "a third name"));
 
-        expect((await blocked(of("b", "another name"))).reason).toBe("no slot is free at another name");
+        expect(gates.place("b")?.reason).toBe("no slot is free at another name");
+        expect(gates.place("c")?.reason).toBe("no slot is free at a third name");
       });
 
       it("is found for a waiting run at whichever gets free", async () => {
@@ -285,6 +271,17 @@ export function describeGates(name: string, create: (scheduler: Pick<Scheduler, 
         });
       });
 
+      it("gives back what was kept for it and it needs no more", async () => {
+        const first = await permit(request("a", {}, { endpoints: { x: 1 } }));
+        await blocked(request("b", {}, { endpoints: { x: 1 } }));
+        await blocked(request("c", {}, { endpoints: { x: 1 } }));
+        gates.release(first);
+        expect(woken).toEqual(["b"]);
+
+        await permit(request("b", {}, { endpoints: { y: 1 } }));
+        expect(woken).toEqual(["b", "c"]);
+      });
+
       it("waits until all its limits and an endpoint have room", async () => {
         const server = await permit(request("a", { server: 1 }));
         const workflow = await permit(request("b", { workflow: 1 }));
@@ -341,32 +338,6 @@ export function describeGates(name: string, create: (scheduler: Pick<Scheduler, 
         gates.release(await permit(request("both", needs.both)));
         expect(woken.slice(-2).sort()).toEqual([`left ${round - 1}`, `right ${round - 1}`]);
       });
-
-      it("leaves nothing behind when it is withdrawn while places are being collected for it", async () => {
-        const left = await permit(request("left 0", { left: 1 }));
-        const right = await permit(request("right 0", { right: 1 }));
-        await blocked(request("both", { left: 1, right: 1 }));
-        await blocked(request("left 1", { left: 1 }));
-        await blocked(request("right 1", { right: 1 }));
-        gates.release(left);
-        gates.release(right);
-        // Passed on both sides by now.
-        const later = [await permit(request("left 1", { left: 1 })), await permit(request("right 1", { right: 1 }))];
-        for (const filler of ["p", "q", "r", "s"]) {
-          gates.release(await permit(request(filler, { other: 1 })));
-        }
-        gates.release(later[0] as Permit);
-        expect(gates.place("both")).toMatchObject({ position: 1, reason: "right is at its limit of 1" });
-        expect(await hasRoom({ left: 1 })).toBe(false);
-
-        gates.withdraw("both");
-        expect(await hasRoom({ left: 1 })).toBe(true);
-        gates.release(later[1] as Permit);
-        expect(await hasRoom({ left: 1, right: 1 })).toBe(true);
-        expect(gates.waiting("left")).toBe(0);
-        expect(gates.waiting("right")).toBe(0);
-        expect(woken).toEqual(["left 1", "right 1"]);
-      });
     });
 
     describe("withdraw", () => {
@@ -417,7 +388,7 @@ export function describeGates(name: string, create: (scheduler: Pick<Scheduler, 
         await permit(request("a", { server: 1 }));
         await blocked(request("b", { server: 1 }));
         await blocked(request("c", { server: 1 }));
-        await blocked(request("newcomer", { server: 2 }));
+        await blocked(request("newcomer", { server: 2, workflow: 5 }));
         expect(woken).toEqual(["b"]);
 
         await permit(request("another", { server: 5 }));
@@ -571,14 +542,21 @@ export function describeGates(name: string, create: (scheduler: Pick<Scheduler, 
 
     const pick = fc.nat({ max: 1000 });
 
+    /** Long enough for lines to build up, with more that ask than that leave. */
     function steps(needs: fc.Arbitrary<Omit<ModelRequest, "runId" | "priority">>): fc.Arbitrary<Step[]> {
       const ask = fc
-        .record({ needs, priority: fc.constantFrom(0, 0, 0, 1, -1) })
+        .record({ needs, priority: fc.constantFrom(0, 0, 0, 0, 1, -1) })
         .map(({ needs, priority }): Step => ({ kind: "ask", request: { runId: "", priority, ...needs } }));
-      const kind = fc.constantFrom("come" as const, "come" as const, "release" as const, "withdraw" as const);
-      return fc.array(fc.oneof({ weight: 2, arbitrary: ask }, { weight: 3, arbitrary: fc.record({ kind, pick }) }), {
-        maxLength: 120,
-      });
+      const other = (kind: "come" | "release" | "withdraw") => fc.record({ kind: fc.constant(kind), pick });
+      return fc.array(
+        fc.oneof(
+          { weight: 8, arbitrary: ask },
+          { weight: 6, arbitrary: other("release") },
+          { weight: 6, arbitrary: other("come") },
+          { weight: 1, arbitrary: other("withdraw") },
+        ),
+        { minLength: 40, maxLength: 120, size: "max" },
+      );
     }
 
     it("does what a plain search would do, where whoever needs a narrow limit needs the wide ones too", async () => {
@@ -595,18 +573,20 @@ export function describeGates(name: string, create: (scheduler: Pick<Scheduler, 
           const model = new GatesModel();
           const permits = new Map<string, Permit>();
           const requests = new Map<string, ModelRequest>();
+          const seen: unknown[] = [];
+          const expected: unknown[] = [];
           const ask = async (of: ModelRequest) => {
             requests.set(of.runId, of);
             const answer = await gates.acquire(request(of.runId, of.limits, of));
-            expect(answer.kind === "permit" ? answer.endpoint : undefined).toBe(model.acquire(of));
+            const endpoint = model.acquire(of);
             if (answer.kind === "permit") {
               permits.set(of.runId, answer);
+              seen.push(answer.endpoint);
+              expected.push(endpoint);
             } else {
-              expect(gates.place(of.runId)).toEqual({
-                gate: answer.gate,
-                reason: answer.reason,
-                position: model.position(of.runId),
-              });
+              const { gate, reason } = answer;
+              seen.push(gates.place(of.runId));
+              expected.push(endpoint ?? { gate, reason, position: model.position(of.runId) });
             }
           };
           for (const [index, step] of plan.entries()) {
@@ -621,7 +601,9 @@ export function describeGates(name: string, create: (scheduler: Pick<Scheduler, 
               }
             } else {
               const others = [...requests.values()].filter(({ runId }) => !permits.has(runId) && model.knows(runId));
-              const one = others[step.pick % others.length];
+              const awaited = others.filter(({ runId }) => woken.includes(runId));
+              const ready = step.kind === "come" && awaited.length > 0 && step.pick % 4 > 0 ? awaited : others;
+              const one = ready[step.pick % ready.length];
               if (one !== undefined && step.kind === "come") {
                 await ask(one);
               } else if (one !== undefined) {
@@ -629,13 +611,15 @@ export function describeGates(name: string, create: (scheduler: Pick<Scheduler, 
                 model.withdraw(one.runId);
               }
             }
-            expect(woken).toEqual(model.woken);
-            for (const key of ["server", "workflow 0", "workflow 1", "principal 0 0", "endpoint/x", "endpoint/z"]) {
-              expect(gates.waiting(key)).toBe(model.waiting(key));
-            }
+            const keys = ["server", "workflow 0", "workflow 1", "principal 0 0", "endpoint/x", "endpoint/z"];
+            seen.push(woken.length, ...keys.map((key) => gates.waiting(key)));
+            expected.push(model.woken.length, ...keys.map((key) => model.waiting(key)));
           }
+
+          expect(woken).toEqual(model.woken);
+          expect(seen).toEqual(expected);
         }),
-        { numRuns: 300 },
+        { numRuns: 100 },
       );
     });
 
@@ -658,6 +642,7 @@ export function describeGates(name: string, create: (scheduler: Pick<Scheduler, 
           const gates = create({ wake: (runId) => woken.push(runId) });
           const waiting = new Map<string, ModelRequest>();
           const held = new Map<string, { permit: Permit; of: ModelRequest }>();
+          const faults: string[] = [];
           const ask = async (of: ModelRequest) => {
             const answer = await gates.acquire(request(of.runId, of.limits, of));
             if (answer.kind === "blocked") {
@@ -667,13 +652,13 @@ export function describeGates(name: string, create: (scheduler: Pick<Scheduler, 
             waiting.delete(of.runId);
             held.set(of.runId, { permit: answer, of });
             const holders = [...held.values()];
-            for (const key of Object.keys(of.limits)) {
-              const count = holders.filter((holder) => key in holder.of.limits).length;
-              expect(count).toBeLessThanOrEqual(limit.get(key) ?? 0);
-            }
-            expect(of.endpoints).toHaveProperty(answer.endpoint);
+            const exceeded = Object.keys(of.limits).filter(
+              (key) => holders.filter((holder) => key in holder.of.limits).length > (limit.get(key) ?? 0),
+            );
             const busy = holders.filter((holder) => holder.permit.endpoint === answer.endpoint).length;
-            expect(busy).toBeLessThanOrEqual(of.endpoints[answer.endpoint] ?? 0);
+            if (exceeded.length > 0 || busy > (of.endpoints[answer.endpoint] ?? 0)) {
+              faults.push(`${of.runId} at ${answer.endpoint} under ${exceeded.join(" and ")}`);
+            }
           };
           const release = (runId: string) => {
             const holder = held.get(runId);
@@ -689,7 +674,10 @@ export function describeGates(name: string, create: (scheduler: Pick<Scheduler, 
                 release(runId);
               }
             } else {
-              const one = [...waiting.values()][step.pick % waiting.size];
+              const others = [...waiting.values()];
+              const awaited = others.filter(({ runId }) => woken.includes(runId));
+              const ready = step.kind === "come" && awaited.length > 0 && step.pick % 4 > 0 ? awaited : others;
+              const one = ready[step.pick % ready.length];
               if (one !== undefined && step.kind === "come") {
                 await ask(one);
               } else if (one !== undefined) {
@@ -708,17 +696,18 @@ export function describeGates(name: string, create: (scheduler: Pick<Scheduler, 
               const one = waiting.get(woken[heard] ?? "");
               if (one !== undefined) {
                 await ask(one);
-                expect(held.has(one.runId)).toBe(true);
+                if (!held.has(one.runId)) {
+                  faults.push(`${one.runId} was woken for nothing`);
+                }
               }
             }
           }
 
+          expect(faults).toEqual([]);
           expect([...waiting.keys()]).toEqual([]);
-          for (const key of [...keys, "endpoint/x", "endpoint/y", "endpoint/z"]) {
-            expect(gates.waiting(key)).toBe(0);
-          }
+          expect(keys.map((key) => gates.waiting(key))).toEqual(keys.map(() => 0));
         }),
-        { numRuns: 300 },
+        { numRuns: 100 },
       );
     });
   });

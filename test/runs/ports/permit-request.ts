@@ -1,0 +1,19 @@
+import type { PermitRequest } from "../../../src/runs/ports/gates.ts";
+
+/** Limits and slots by key, in order; the priority is 0 and the endpoint has no limit unless given. */
+export function permitRequest(
+  runId: string,
+  limits: Record<string, number>,
+  options: { endpoints?: Record<string, number>; priority?: number } = {},
+): PermitRequest {
+  return {
+    runId,
+    priority: options.priority ?? 0,
+    limits: Object.entries(limits).map(([key, limit]) => ({ key, gate: `gate of ${key}`, limit })),
+    endpoints: Object.entries(options.endpoints ?? { anywhere: Number.POSITIVE_INFINITY }).map(([endpoint, slots]) => ({
+      endpoint,
+      key: `endpoint/${endpoint}`,
+      slots,
+    })),
+  };
+}
