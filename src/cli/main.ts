@@ -1,0 +1,52 @@
+#!/usr/bin/env node
+// The binary: gives a command line the process, and nothing else.
+import process from "node:process";
+import { systemClock, systemRandom } from "../clock.ts";
+import type { CliIo } from "./io.ts";
+import { runCli } from "./run-cli.ts";
+
+const { stdout, stderr, stdin } = process;
+const isTTY = stdout.isTTY && process.env["TERM"] !== "dumb";
+const interrupt = new AbortController();
+
+for (const [signal, number] of [
+  ["SIGINT", 2],
+  ["SIGTERM", 15],
+  ["SIGHUP", 1],
+] as const) {
+  process.on(signal, () => {
+    if (interrupt.signal.aborted) {
+      // Nothing is waited for any more; the cursor may be hidden.
+      if (isTTY) stdout.write("\u001b[?25h");
+      process.exit(128 + number);
+    }
+    interrupt.abort(new Error(`interrupted by ${signal}`));
+  });
+}
+// A reader that has seen enough (`| head`) is no error.
+for (const stream of [stdout, stderr]) {
+  stream.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error;
+    process.exit(0);
+  });
+}
+
+const io: CliIo = {
+  stdout,
+  stderr,
+  stdin,
+  isTTY,
+  get columns() {
+    return stdout.columns ?? 80;
+  },
+  onResize(listener) {
+    stdout.on("resize", listener);
+    return () => stdout.off("resize", listener);
+  },
+  env: process.env,
+  clock: systemClock,
+  random: systemRandom,
+  signal: interrupt.signal,
+};
+
+process.exitCode = await runCli(process.argv.slice(2), io);
