@@ -50,8 +50,13 @@ export async function followRun(options: FollowOptions, io: CliIo): Promise<Exit
   let end: RunEnd | undefined;
   try {
     using viewer = viewerFor(options, io);
-    const onReconnect: RunViewer["lost"] = (reconnection) => viewer.lost(reconnection);
-    for await (const update of handle.events({ afterSequence, signal: io.signal, onReconnect })) {
+    const updates = handle.events({
+      afterSequence,
+      signal: io.signal,
+      onReconnect: (reconnection) => viewer.lost(reconnection),
+      onReconnected: () => viewer.found(),
+    });
+    for await (const update of updates) {
       await viewer.show(update);
       if (update.kind === "event") {
         seen = update.event.sequence;

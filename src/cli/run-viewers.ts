@@ -17,6 +17,8 @@ export interface RunViewer extends Disposable {
   show(update: RunUpdate): Promise<void> | void;
   /** The connection was lost and is about to be made anew. */
   lost(reconnection: Reconnection): void;
+  /** The server is heard again. */
+  found(): void;
 }
 
 /** Protobuf JSON, one update a line, progress included. */
@@ -32,13 +34,14 @@ export function jsonViewer(contracts: Contracts, io: CliIo): RunViewer {
       writeLines(io.stdout, JSON.stringify(await messageJson(WatchRunResponseSchema, message, contracts)));
     },
     lost: (reconnection) => tellLoss(reconnection, io),
+    found: () => writeLines(io.stderr, "retake: connected again"),
     [Symbol.dispose]() {},
   };
 }
 
 /** Nothing: only the result counts. */
 export function quietViewer(): RunViewer {
-  return { show() {}, lost() {}, [Symbol.dispose]() {} };
+  return { show() {}, lost() {}, found() {}, [Symbol.dispose]() {} };
 }
 
 /** One line for each event. */
@@ -48,6 +51,7 @@ export function lineViewer(io: CliIo): RunViewer {
       if (update.kind === "event") writeLines(io.stdout, eventLine(update.event));
     },
     lost: (reconnection) => tellLoss(reconnection, io),
+    found: () => writeLines(io.stderr, "retake: connected again"),
     [Symbol.dispose]() {},
   };
 }
@@ -61,13 +65,16 @@ export function barViewer(run: Run, io: CliIo): RunViewer {
   const status = new StatusLine(io, (width) => renderProgressLine(picture.at(clock.now(), notice), width, unicode));
   return {
     show(update) {
-      notice = "";
       picture.apply(update, clock.now());
       if (update.kind === "event" && stays(update.event)) status.print(eventLine(update.event));
       else status.update();
     },
     lost({ error }) {
       notice = `connection lost, trying again: ${connectionProblem(error.rawMessage)}`;
+      status.update();
+    },
+    found() {
+      notice = "";
       status.update();
     },
     [Symbol.dispose]: () => status[Symbol.dispose](),

@@ -24,6 +24,8 @@ export interface EventsOptions extends CallOptions {
   readonly view?: RunView;
   /** Told of each lost connection, before it is made anew. */
   readonly onReconnect?: (reconnection: Reconnection) => void;
+  /** Told when the server is heard again: at the next event or progress, within 15 s in any case. */
+  readonly onReconnected?: () => void;
 }
 
 /** A run, seen from a client. Nothing happens to the run when the handle is forgotten. */
@@ -135,13 +137,14 @@ class ClientRun<Output> implements RunHandle<Output> {
   }
 
   #watch(options: EventsOptions): AsyncGenerator<RunUpdate, TerminalEvent, undefined> {
-    const { afterSequence = 0n, view = RunView.BASIC, signal, onReconnect } = options;
+    const { afterSequence = 0n, view = RunView.BASIC, signal, onReconnect, onReconnected } = options;
     return watchRun(this.#settings, {
       runId: this.id,
       afterSequence: BigInt(afterSequence),
       view,
       signal,
       onReconnect,
+      onReconnected,
     });
   }
 

@@ -48,6 +48,7 @@ export interface WatchRunOptions {
   readonly view: RunView;
   readonly signal?: AbortSignal | undefined;
   readonly onReconnect?: ((reconnection: Reconnection) => void) | undefined;
+  readonly onReconnected?: (() => void) | undefined;
 }
 
 /** What a stream ended with: the run's own end, or too early. */
@@ -103,6 +104,7 @@ export async function* watchRun(
       const { runId, view } = options;
       const messages = settings.runs.watchRun({ runId, view, afterSequence: sequence }, { signal: call.signal });
       for await (const { update } of unlessSilent(messages, call, clock)) {
+        if (missedMs !== undefined) options.onReconnected?.();
         missedMs = undefined;
         attempt = 0;
         if (update.case === "event") {

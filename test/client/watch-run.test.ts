@@ -32,6 +32,7 @@ function setUp(streams: readonly Stream[], reconnectForMs = 600_000) {
   );
   const closing = new AbortController();
   const reconnections: Reconnection[] = [];
+  const told: string[] = [];
   const settings = {
     runs: createClient(RunService, transport),
     clock,
@@ -44,10 +45,14 @@ function setUp(streams: readonly Stream[], reconnectForMs = 600_000) {
       runId,
       afterSequence: 0n,
       view: RunView.BASIC,
-      onReconnect: (reconnection) => reconnections.push(reconnection),
+      onReconnect: (reconnection) => {
+        reconnections.push(reconnection);
+        told.push("lost");
+      },
+      onReconnected: () => told.push("back"),
       ...options,
     });
-  return { clock, closing, requests, reconnections, watch };
+  return { clock, closing, requests, reconnections, told, watch };
 }
 
 async function* nothing(): AsyncGenerator<never> {}
@@ -196,6 +201,19 @@ describe("watchRun", () => {
       expect(reconnections[index]?.delayMs).toBeGreaterThanOrEqual(longestMs / 2);
       expect(reconnections[index]?.delayMs).toBeLessThanOrEqual(longestMs);
     }
+  });
+
+  it("tells when the connection is lost, and when the server is heard again", async () => {
+    const silent = fails(unavailable);
+    const events = journal(3);
+    const { clock, watch, told } = setUp([
+      breaking(events, 1, unavailable),
+      silent,
+      breaking(events, 2, unavailable),
+      whole(events),
+    ]);
+    await readAll(clock, watch());
+    expect(told).toEqual(["lost", "lost", "back", "lost", "back"]);
   });
 
   it("comes back when the server asks it to, and not before", async () => {
