@@ -1,0 +1,318 @@
+import { join } from "node:path";
+import { fromBinary, type MessageInitShape, type MessageShape, toBinary } from "@bufbuild/protobuf";
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { type RetakeClient, RunFailedError, type RunHandle } from "retake/client";
+import { BadRequestSchema, ErrorInfoSchema } from "retake/gen/google/rpc/error_details_pb.js";
+import type { RunEvent } from "retake/gen/retake/v1/run_pb.js";
+import { RunView } from "retake/gen/retake/v1/run_service_pb.js";
+import sharp from "sharp";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import type * as scene from "../../../examples/video/animatic/scene.ts";
+import { renderScene } from "../../../examples/video/animatic/scene.ts";
+import {
+  type AnimaticRequestSchema,
+  AnimaticResponseSchema,
+  RenderedSceneSchema,
+  type Video,
+  VideoFormat,
+  VideoService,
+} from "../../../examples/video/gen/storycore/video/v1/video_service_pb.js";
+import { describeWithTool } from "../../tools.ts";
+import { dataDirectory, startVideoServer } from "./video-server.ts";
+
+// Renders as ever, but tells what it was asked for.
+vi.mock(import("../../../examples/video/animatic/scene.ts"), { spy: true });
+const { renderScene: render } = await vi.importActual<typeof scene>("../../../examples/video/animatic/scene.ts");
+
+const { animatic } = VideoService.method;
+
+afterEach(() => {
+  vi.mocked(renderScene).mockReset();
+});
+
+type AnimaticInit = MessageInitShape<typeof AnimaticRequestSchema>;
+
+/** A film of so many scenes, three small frames each, on which nobody waits long. */
+function film(scenes: number, rest: AnimaticInit = {}): AnimaticInit {
+  return {
+    width: 64,
+    height: 64,
+    fps: 10,
+    crossFade: durationFromMs(100),
+    format: VideoFormat.WEBP,
+    scenes: Array.from({ length: scenes }, (_, index) => ({
+      title: `Scene ${index + 1}`,
+      duration: durationFromMs(300),
+    })),
+    ...rest,
+  };
+}
+
+/** The numbers of the scenes that were rendered, in order. */
+function rendered(): number[] {
+  return vi.mocked(renderScene).mock.calls.map(([shot]) => shot.number);
+}
+
+async function eventsOf(run: RunHandle<unknown>): Promise<RunEvent[]> {
+  const events: RunEvent[] = [];
+  for await (const update of run.events({ view: RunView.FULL })) {
+    if (update.kind === "event") events.push(update.event);
+  }
+  return events;
+}
+
+/** What a journal says of one kind, in order. */
+function told<Case extends NonNullable<RunEvent["event"]["case"]>>(events: readonly RunEvent[], kind: Case) {
+  type Told = Extract<RunEvent["event"], { case: Case }>["value"];
+  return events.flatMap(({ event }) => (event.case === kind ? [event.value as Told] : []));
+}
+
+async function videoOf(run: RunHandle<MessageShape<typeof AnimaticResponseSchema>>): Promise<Video> {
+  const { update } = await run.result();
+  if (update.case !== "video") throw new Error(`the result is a ${update.case}`);
+  return update.value;
+}
+
+/** Calls Animatic directly, as any client of gRPC does, and reads its stream to the end. */
+async function call(client: RetakeClient, request: AnimaticInit) {
+  const updates: MessageShape<typeof AnimaticResponseSchema>["update"][] = [];
+  for await (const { update } of client.client(VideoService).animatic(request)) updates.push(update);
+  return updates;
+}
+
+async function rejection(promise: Promise<unknown>): Promise<ConnectError> {
+  return promise.then(
+    () => expect.fail("it resolves"),
+    (error: unknown) => ConnectError.from(error),
+  );
+}
+
+/** How a run fails. */
+async function failureOf(run: RunHandle<unknown>) {
+  const error = await run.result().catch((thrown: unknown) => thrown);
+  expect(error).toBeInstanceOf(RunFailedError);
+  return (error as RunFailedError).failure;
+}
+
+describe("Animatic", () => {
+  it("delivers the film, one durable step a scene, within a message", async () => {
+    const { client } = await startVideoServer(await dataDirectory());
+    const run = await client.start(animatic, film(3));
+    const video = await videoOf(run);
+    expect(video).toMatchObject({ mediaType: "image/webp", width: 64, height: 64, frames: 9, fps: 10 });
+    expect(video.duration).toMatchObject({ seconds: 0n, nanos: 900_000_000 });
+    expect(await sharp(video.content).metadata()).toMatchObject({ format: "webp", width: 64, height: 64, pages: 9 });
+
+    const events = await eventsOf(run);
+    const steps = told(events, "stepCompleted");
+    expect(steps.map(({ name, tries }) => [name, tries])).toEqual([
+      ["scene-1", 1],
+      ["scene-2", 1],
+      ["scene-3", 1],
+    ]);
+    // Two of three scenes fade into the next one, and are a frame longer for that.
+    const scenes = steps.map(({ result }) => fromBinary(RenderedSceneSchema, result?.value?.value ?? new Uint8Array()));
+    expect(scenes.map(({ frames }) => frames)).toEqual([4, 4, 3]);
+    expect(rendered()).toEqual([1, 2, 3]);
+    expect(events.at(-1)?.event.case).toBe("succeeded");
+  });
+
+  it("tells how far it has come, never backwards, by scene and then for the whole", async () => {
+    const { client } = await startVideoServer(await dataDirectory());
+    const updates = await call(client, film(2));
+    expect(updates.at(-1)?.case).toBe("video");
+    const progress = updates.flatMap((update) => (update.case === "progress" ? [update.value] : []));
+    const stages = new Set(progress.map(({ stage, step, steps, message }) => `${stage} ${step}/${steps}: ${message}`));
+    const fractions = progress.flatMap(({ fraction }) => fraction ?? []);
+    expect(fractions).toEqual([...fractions].sort((one, two) => one - two));
+    expect([...stages]).toEqual(
+      expect.arrayContaining([
+        "drawing 1/3: scene 1 of 2: Scene 1",
+        "drawing 2/3: scene 2 of 2: Scene 2",
+        "encoding 3/3: 6 frames",
+      ]),
+    );
+  });
+
+  it("goes on after a restart where the journal ends, and renders no scene twice", async () => {
+    const directory = await dataDirectory();
+    const before = await startVideoServer(directory);
+    const stuck = Promise.withResolvers<void>();
+    vi.mocked(renderScene).mockImplementation(async (shot, format, options) => {
+      if (shot.number < 3) return render(shot, format, options);
+      stuck.resolve();
+      return new Promise((_, reject) => {
+        options.signal.addEventListener("abort", () => reject(options.signal.reason));
+      });
+    });
+    const { id } = await before.client.start(animatic, film(4));
+    await stuck.promise;
+    before.client.close();
+    await before.server.close({ drainTimeoutMs: 0 });
+    expect(rendered()).toEqual([1, 2, 3]);
+
+    vi.mocked(renderScene).mockReset();
+    const after = await startVideoServer(directory);
+    const run = after.client.attach(id, animatic);
+    const video = await videoOf(run);
+    expect(rendered()).toEqual([3, 4]);
+    const events = await eventsOf(run);
+    expect(told(events, "stepCompleted").map(({ name }) => name)).toEqual(["scene-1", "scene-2", "scene-3", "scene-4"]);
+    expect(told(events, "attemptFailed")).toMatchObject([{ attempt: 1, counted: false }]);
+
+    // The film is the one that an undisturbed run gives.
+    const undisturbed = await videoOf(await after.client.start(animatic, film(4)));
+    expect(Buffer.from(video.content).equals(undisturbed.content)).toBe(true);
+  });
+
+  it("takes two calls with one request_id for one", async () => {
+    const { client } = await startVideoServer(await dataDirectory());
+    const request = film(1, { requestId: "boat-1" });
+    const [one, two] = [await client.start(animatic, request), await client.start(animatic, request)];
+    expect([two.id, two.joined]).toEqual([one.id, true]);
+    await Promise.all([one.result(), two.result()]);
+    expect(rendered()).toEqual([1]);
+  });
+
+  it("stops drawing when its run is cancelled", async () => {
+    const { client } = await startVideoServer(await dataDirectory());
+    const run = await client.start(animatic, film(24));
+    for await (const update of run.events()) {
+      if (update.kind === "event" && update.event.event.case === "stepCompleted") break;
+    }
+    await run.cancel("wrong boat");
+    const events = await eventsOf(run);
+    expect(told(events, "cancelled")).toMatchObject([{ reason: "wrong boat", acknowledged: true }]);
+    expect(rendered().length).toBeLessThan(24);
+  });
+
+  it.each([
+    ["no picture at all", Buffer.from("neither picture nor film"), /The image of scene 2 \("Harbour"\) is not a PNG/],
+    [
+      "a picture that is cut off",
+      Buffer.from("89504e470d0a1a0a0000000d49484452", "hex"),
+      /The image of scene 2 \("Harbour"\) cannot be decoded: .+ Send it whole/,
+    ],
+  ])("refuses %s, naming the scene, and does not try again", async (_, image, message) => {
+    const { client } = await startVideoServer(await dataDirectory());
+    const duration = durationFromMs(300);
+    const request = film(0, { scenes: [{ duration }, { duration, title: "Harbour", image }] });
+    const run = await client.start(animatic, request);
+    const failure = await failureOf(run);
+    expect(failure).toMatchObject({ code: Code.InvalidArgument, reason: "STORYBOARD", retryable: false });
+    expect(failure.message).toMatch(message);
+    const { statistics } = await run.get();
+    expect(statistics).toMatchObject({ attempts: 1, retries: 0 });
+    expect(told(await eventsOf(run), "retryScheduled")).toEqual([]);
+
+    // Who calls directly gets the same as an error of gRPC.
+    const direct = await rejection(call(client, request));
+    expect(direct.code).toBe(Code.InvalidArgument);
+    expect(direct.rawMessage).toMatch(message);
+    expect(direct.findDetails(ErrorInfoSchema)).toMatchObject([{ reason: "STORYBOARD" }]);
+  });
+
+  it("refuses more frames than it draws, saying how many", async () => {
+    const { client } = await startVideoServer(await dataDirectory());
+    const scenes = Array.from({ length: 2 }, () => ({ duration: durationFromMs(60_000) }));
+    const failure = await failureOf(await client.start(animatic, film(0, { fps: 60, scenes })));
+    expect(failure).toMatchObject({ code: Code.InvalidArgument, reason: "STORYBOARD" });
+    expect(failure.message).toMatch(/asks for 7200 frames, and 1800 are the limit/);
+    expect(rendered()).toEqual([]);
+  });
+
+  it("lists every rule that a request breaks, before a run exists", async () => {
+    const { client } = await startVideoServer(await dataDirectory());
+    const bad: AnimaticInit = {
+      width: 65,
+      height: 32,
+      prompt: "a boat",
+      scenes: [{ duration: durationFromMs(1) }, { image: new Uint8Array(3) }],
+    };
+    const started = await rejection(client.start(animatic, bad));
+    const direct = await rejection(call(client, bad));
+    for (const error of [started, direct]) {
+      expect(error.code).toBe(Code.InvalidArgument);
+      const [details] = error.findDetails(BadRequestSchema);
+      const fields = details?.fieldViolations.map(({ field }) => field) ?? [];
+      expect(fields).toEqual(
+        expect.arrayContaining([
+          expect.stringMatching(/width$/),
+          expect.stringMatching(/height$/),
+          expect.stringMatching(/scenes\[0\]\.duration$/),
+          expect.stringMatching(/scenes\[1\]\.image$/),
+        ]),
+      );
+      const descriptions = details?.fieldViolations.map(({ description }) => description).join("\n");
+      expect(descriptions).toContain("must be even");
+      expect(descriptions).toContain("are for a film of one scene");
+    }
+    for await (const run of client.list()) expect.fail(`${run.runId} exists`);
+  });
+
+  it("says so when MP4 is asked for and cannot be encoded, and gives WebP where that will do", async () => {
+    const directory = await dataDirectory();
+    const { client } = await startVideoServer(directory, { ffmpeg: join(directory, "no-ffmpeg") });
+    const failure = await failureOf(await client.start(animatic, film(1, { format: VideoFormat.MP4 })));
+    expect(failure).toMatchObject({ code: Code.FailedPrecondition, reason: "ENCODER_MISSING", retryable: false });
+    expect(failure.message).toMatch(/install it, or ask for WebP/);
+    const video = await videoOf(await client.start(animatic, film(1, { format: VideoFormat.AUTO })));
+    expect(video.mediaType).toBe("image/webp");
+  });
+
+  it("lowers the quality of a film until it fits into one message, which then arrives", async () => {
+    const { client } = await startVideoServer(await dataDirectory());
+    // Noise, which no encoder makes small: at full quality some 5 MB.
+    const image = await noise(256, 144);
+    const scenes = [{ image, duration: durationFromMs(4_000) }];
+    const run = await client.start(animatic, film(0, { width: 256, height: 144, fps: 60, scenes }));
+    const video = await videoOf(run);
+    expect(video.frames).toBe(240);
+    expect(video.content.length).toBeGreaterThan(1_000_000);
+    const message = toBinary(AnimaticResponseSchema, await run.result());
+    expect(message.length).toBeLessThanOrEqual(4 * 1024 * 1024);
+    expect(fromBinary(AnimaticResponseSchema, message).update.case).toBe("video");
+  });
+});
+
+describeWithTool("ffmpeg", "Animatic with ffmpeg", () => {
+  it("delivers an MP4", async () => {
+    const { client } = await startVideoServer(await dataDirectory());
+    const video = await videoOf(await client.start(animatic, film(2, { format: VideoFormat.AUTO })));
+    expect(video).toMatchObject({ mediaType: "video/mp4", frames: 6 });
+    expect(Buffer.from(video.content).toString("latin1", 4, 8)).toBe("ftyp");
+  });
+});
+
+describe("the workflows of engines", () => {
+  const bytes = Buffer.alloc(12).toString("base64");
+
+  it.each([
+    ["TextToVideo", { prompt: "a boat" }, "a text-to-video engine"],
+    ["ImageToVideo", { prompt: "a boat", image: bytes }, "an image-to-video engine"],
+    ["Upscale", { video: bytes }, "an upscaling engine"],
+  ])("%s answers UNAVAILABLE at once, and says which engine it misses", async (name, request, engine) => {
+    const { client } = await startVideoServer(await dataDirectory());
+    const workflow = `${VideoService.typeName}/${name}`;
+    const input = { case: "json", value: JSON.stringify(request) } as const;
+    const { run } = await client.runs.startRun({ workflow, input });
+    const handle = client.attach(run?.runId ?? "");
+    const failure = await failureOf(handle);
+    expect(failure).toMatchObject({ code: Code.Unavailable, reason: "ENGINE_MISSING" });
+    expect(failure.message).toContain(`${name} needs ${engine}, and this server has none`);
+    expect(told(await eventsOf(handle), "retryScheduled")).toEqual([]);
+  });
+});
+
+async function noise(width: number, height: number): Promise<Uint8Array> {
+  const pixels = Buffer.alloc(width * height * 3);
+  let state = 1;
+  for (let index = 0; index < pixels.length; index++) {
+    state = (state * 48_271) % 2_147_483_647;
+    pixels[index] = state & 255;
+  }
+  return sharp(pixels, { raw: { width, height, channels: 3 } })
+    .png()
+    .toBuffer();
+}
