@@ -1,14 +1,7 @@
-import {
-  type DescField,
-  type DescMessage,
-  fromJson,
-  type JsonObject,
-  type JsonValue,
-  ScalarType,
-} from "@bufbuild/protobuf";
+import type { DescField, DescMessage, JsonObject, JsonValue } from "@bufbuild/protobuf";
 import { type Path, pathToString } from "@bufbuild/protobuf/reflect";
 import { type Alias, type Document, isAlias, isMap, isScalar, isSeq, type Node, Scalar } from "yaml";
-import { suggestion } from "../nearest-name.ts";
+import { expectation, fits, isStructure, quote, unknownKey } from "./field-values.ts";
 
 /** A message in its JSON form, read from YAML, with the place of each of its fields. */
 export interface YamlMessage {
@@ -168,59 +161,10 @@ class Reader {
   }
 }
 
-/** Well-known types like Duration are written as single values. */
-function isStructure(field: DescField): boolean {
-  return field.message !== undefined && !field.message.typeName.startsWith("google.protobuf.");
-}
-
-function fits(field: DescField, json: JsonValue): boolean {
-  try {
-    fromJson(field.parent, { [field.name]: json });
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-function expectation(field: DescField, json: JsonValue | undefined): string {
-  if (field.enum !== undefined) {
-    const names = field.enum.values.filter(({ number }) => number !== 0).map(({ name }) => name);
-    const guess = typeof json === "string" ? suggestion(json, names).trim() : "";
-    return `one of ${names.join(", ")}${guess && ` (${guess})`}`;
-  }
-  if (field.message !== undefined) {
-    return field.message.typeName === "google.protobuf.Duration"
-      ? 'a duration in seconds with its unit, like "30s" or "0.5s"'
-      : `a ${field.message.typeName}`;
-  }
-  switch (field.scalar) {
-    case ScalarType.STRING:
-      return "text (in quotes where it looks like something else)";
-    case ScalarType.BOOL:
-      return "true or false";
-    case ScalarType.BYTES:
-      return "bytes in base64";
-    case ScalarType.DOUBLE:
-    case ScalarType.FLOAT:
-      return "a number";
-    default:
-      return "a whole number";
-  }
-}
-
-function unknownKey(name: string, schema: DescMessage): string {
-  const names = schema.fields.map((field) => field.name);
-  const guess = suggestion(name, [...names, ...schema.fields.map(({ jsonName }) => jsonName)]);
-  return `unknown key "${name}".${guess || ` The keys here are: ${names.join(", ")}`}`;
-}
-
-const longestQuote = 80;
-
 function nameOf(node: Node): string {
   if (isMap(node)) return "a mapping";
   if (isSeq(node)) return "a list";
-  const text = isScalar(node) ? (node.source ?? String(node.value)) : String(node);
-  return JSON.stringify(text.length > longestQuote ? `${text.slice(0, longestQuote).toWellFormed()}…` : text);
+  return quote(isScalar(node) ? (node.source ?? String(node.value)) : String(node));
 }
 
 /** What stands behind a key without a colon. */
