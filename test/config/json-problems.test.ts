@@ -1,5 +1,10 @@
-import { createRegistry, type DescMessage } from "@bufbuild/protobuf";
-import { StructSchema } from "@bufbuild/protobuf/wkt";
+import { create, createFileRegistry, createRegistry, type DescMessage } from "@bufbuild/protobuf";
+import {
+  FieldDescriptorProto_Label,
+  FieldDescriptorProto_Type,
+  FileDescriptorProtoSchema,
+  StructSchema,
+} from "@bufbuild/protobuf/wkt";
 import { describe, expect, it } from "vitest";
 import { BackendConfigSchema, ServerConfigSchema } from "../../gen/retake/v1/config_pb.js";
 import { StartRunRequestSchema } from "../../gen/retake/v1/run_service_pb.js";
@@ -81,5 +86,32 @@ describe("jsonProblems", () => {
       expect(problems(piece.repeat(Math.floor(60_000 / piece.length)), BackendConfigSchema)).toHaveLength(1);
       expect(problems(piece.repeat(70_000 / piece.length + 1))).toEqual([]);
     }
+  });
+
+  it("goes only so deep", () => {
+    const file = create(FileDescriptorProtoSchema, {
+      name: "tree.proto",
+      syntax: "proto3",
+      messageType: [
+        {
+          name: "Tree",
+          field: [
+            {
+              name: "child",
+              number: 1,
+              label: FieldDescriptorProto_Label.OPTIONAL,
+              type: FieldDescriptorProto_Type.MESSAGE,
+              typeName: ".Tree",
+            },
+          ],
+        },
+      ],
+    });
+    const tree = createFileRegistry(file, () => undefined).getMessage("Tree");
+    if (tree === undefined) throw new Error("there is no Tree");
+    expect(problems(`${'{"child":'.repeat(6000)}7${"}".repeat(6000)}`, tree)).toEqual([
+      ": is nested more than 100 levels deep",
+    ]);
+    expect(problems({ child: { child: { child: 7 } } }, tree)).toEqual(["child.child.child: must be an object, not 7"]);
   });
 });
