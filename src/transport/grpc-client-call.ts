@@ -126,8 +126,6 @@ export async function callStream(request: StreamRequest, call: GrpcClientCall): 
   // The status tells the same and more.
   surface.on("error", () => undefined);
   sendRequests(surface, request.message, call.codec, outcome);
-  // Without a read under way, grpc-js does not tell the end of a call that has no messages.
-  surface.read(0);
 
   await new Promise<void>((resolve) => {
     surface.on("metadata", (metadata) => {

@@ -1,4 +1,7 @@
-import { Code, createClient } from "@connectrpc/connect";
+import { once } from "node:events";
+import { createServer, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2";
+import type { AddressInfo } from "node:net";
+import { Code, createClient, type Interceptor } from "@connectrpc/connect";
 import { Client, connectivityState, credentials, Server } from "@grpc/grpc-js";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { createVirtualClock } from "../../src/testing/virtual-clock.ts";
@@ -231,19 +234,61 @@ describe("deadlines", () => {
 });
 
 describe("streams", () => {
-  test("that are left early are cancelled", async () => {
-    const cleaned = Promise.withResolvers<void>();
-    const { transport } = await connectTo({
-      async *serverStream() {
-        try {
-          for (let index = 0; ; index++) {
-            yield { index, data: new Uint8Array(50_000) };
-          }
-        } finally {
-          cleaned.resolve();
-        }
-      },
+  test("that a server ends with trailers alone have no message and an empty header", async () => {
+    const server = createServer();
+    server.on("stream", (stream: ServerHttp2Stream) => {
+      stream.respond(
+        { ":status": 200, "content-type": "application/grpc", "grpc-status": "0", "x-trailer": "t" },
+        { endStream: true },
+      );
     });
+    const sessions = new Set<ServerHttp2Session>();
+    server.on("session", (session) => sessions.add(session));
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const transport = createGrpcTransport({ target: `127.0.0.1:${(server.address() as AddressInfo).port}` });
+    onTestFinished(() => {
+      transport.close();
+      for (const session of sessions) {
+        session.destroy();
+      }
+      server.close();
+    });
+    const response = await transport.stream(
+      TransportService.method.serverStream,
+      undefined,
+      undefined,
+      undefined,
+      (async function* () {
+        yield {};
+      })(),
+    );
+    expect(await response.message[Symbol.asyncIterator]().next()).toMatchObject({ done: true });
+    expect([[...response.header], response.trailer.get("x-trailer")]).toEqual([[], "t"]);
+  });
+
+  const ownSignal: Interceptor = (next) => (request) =>
+    next({ ...request, signal: new AbortController().signal } as typeof request);
+
+  test.each([
+    ["", []],
+    [", whatever signal an interceptor has given them", [ownSignal]],
+  ])("that are left early are cancelled%s", async (_, interceptors) => {
+    const cleaned = Promise.withResolvers<void>();
+    const { transport } = await connectTo(
+      {
+        async *serverStream() {
+          try {
+            for (let index = 0; ; index++) {
+              yield { index, data: new Uint8Array(50_000) };
+            }
+          } finally {
+            cleaned.resolve();
+          }
+        },
+      },
+      { interceptors },
+    );
     const response = await transport.stream(
       TransportService.method.serverStream,
       undefined,
