@@ -1,18 +1,12 @@
-import { create, type Message, toBinary } from "@bufbuild/protobuf";
+import { type Message, toBinary } from "@bufbuild/protobuf";
 import { Code, type ConnectError } from "@connectrpc/connect";
 import type { Quality } from "../../gen/retake/v1/options_pb.js";
-import {
-  AcceptedSchema,
-  OwnerSchema,
-  type Payload,
-  PayloadSchema,
-  type RunMode,
-  RunState,
-} from "../../gen/retake/v1/run_pb.js";
+import { type Accepted, type Payload, type RunMode, RunState } from "../../gen/retake/v1/run_pb.js";
 import type { Clock, RandomSource } from "../clock.ts";
 import type { Workflow } from "../contract/index.ts";
 import { equalBytes } from "./contract-check.ts";
 import { draining, journalUnavailable, keyTaken } from "./errors.ts";
+import { payloadOf } from "./events.ts";
 import { createError } from "./failure.ts";
 import type { LiveRun } from "./live-run.ts";
 import type { LiveRuns } from "./live-runs.ts";
@@ -134,7 +128,7 @@ export class Acceptance {
       return { run: this.#create(order, input), joined: false };
     }
     const { record } = run;
-    if (!samePayload(record.accepted.input, input.bytes)) {
+    if (!samePayload(record.accepted.input, input)) {
       live.release(run);
       throw keyTaken(order.key, order.workflow.name, run.id);
     }
@@ -152,18 +146,19 @@ export class Acceptance {
       : { run: known, joined: true };
   }
 
-  #create(order: RunOrder, input: EncodedInput): LiveRun {
+  #create(order: RunOrder, input: Uint8Array): LiveRun {
     const { live, turns, payloads, clock, random } = this.#options;
     this.#assertOpen(order.child === undefined);
     const nowMs = clock.now();
     const { policy } = order.workflow;
     const runId = order.child?.runId ?? newRunId(nowMs, random);
-    const stored = payloads.put(runId, input.bytes);
-    const accepted = create(AcceptedSchema, {
+    const stored = payloads.put(runId, input);
+    const accepted: Accepted = {
+      $typeName: "retake.v1.Accepted",
       runId,
       workflow: order.workflow.name,
-      input: input.payload,
-      owner: create(OwnerSchema, order.owner),
+      input: payloadOf(order.workflow.input.typeName, stored.sha256, input.length),
+      owner: { $typeName: "retake.v1.Owner", tenant: order.owner.tenant, subject: order.owner.subject },
       idempotencyKey: order.key,
       mode: order.mode,
       parentRunId: order.child?.parentRunId ?? "",
@@ -176,10 +171,9 @@ export class Acceptance {
       traceparent: order.traceparent ?? "",
       metadata: order.metadata ?? {},
       discardSteps: order.discardSteps ?? false,
-    });
-    input.payload.sha256 = stored.sha256;
+    };
     const run = live.accept({ case: "accepted", value: accepted }, nowMs);
-    run.input = input.bytes;
+    run.input = input;
     run.holders += 1;
     if (stored.stored === undefined) {
       void turns.advance(run);
@@ -195,16 +189,14 @@ export class Acceptance {
     return run;
   }
 
-  #encode(order: RunOrder): EncodedInput {
+  #encode(order: RunOrder): Uint8Array {
     const { maxMessageBytes } = this.#options;
-    const bytes = toBinary(order.workflow.input, order.message);
+    const { input } = order.workflow;
+    const bytes = toBinary(input, order.message);
     if (bytes.length > maxMessageBytes) {
-      throw tooLarge(order.workflow.input.typeName, bytes.length, maxMessageBytes);
+      throw tooLarge(input.typeName, bytes.length, maxMessageBytes);
     }
-    return {
-      bytes,
-      payload: create(PayloadSchema, { typeName: order.workflow.input.typeName, size: BigInt(bytes.length) }),
-    };
+    return bytes;
   }
 
   /** While the server drains or cannot store them it takes no new runs; children belong to runs that it has taken. */
@@ -220,11 +212,6 @@ export class Acceptance {
       throw journalUnavailable(status.cause);
     }
   }
-}
-
-interface EncodedInput {
-  readonly bytes: Uint8Array;
-  readonly payload: Payload;
 }
 
 /**

@@ -14,7 +14,6 @@ import {
   ChildEndedSchema,
   ChildStartedSchema,
   type Payload,
-  PayloadSchema,
   type Progress,
   ProgressSampledSchema,
   ProgressSchema,
@@ -32,6 +31,7 @@ import type { ActiveTurn } from "./active-turn.ts";
 import { backoffMs } from "./backoff.ts";
 import type { ContractCheck } from "./contract-check.ts";
 import { endError } from "./end-error.ts";
+import { payloadOf } from "./events.ts";
 import { createError, failureFromConnectError } from "./failure.ts";
 import type { Attempt } from "./handler.ts";
 import type { LiveRun } from "./live-run.ts";
@@ -227,13 +227,15 @@ export class AttemptWork {
       .commit([
         {
           case: "stepCompleted",
-          value: create(StepCompletedSchema, {
+          value: {
+            $typeName: "retake.v1.StepCompleted",
             name,
             inputSha256: digest,
             result,
             executionTime: durationFromMs(executionMs),
             tries,
-          }),
+            keptFrom: "",
+          },
         },
       ])
       .catch(() => undefined);
@@ -456,7 +458,7 @@ export class AttemptWork {
     if (stored !== undefined) {
       await stored;
     }
-    return create(PayloadSchema, { typeName, sha256, size: BigInt(bytes.length) });
+    return payloadOf(typeName, sha256, bytes.length);
   }
 
   #claim(name: string, what: string): void {

@@ -11,7 +11,6 @@ import {
   type Payload,
   RejoinedSchema,
   type RunStatistics,
-  SucceededSchema,
   type WakeCause,
   WokenSchema,
 } from "../../gen/retake/v1/run_pb.js";
@@ -28,7 +27,7 @@ export function attemptFailed(attempt: number, failure: Failure, counted: boolea
 }
 
 export function succeeded(result: Payload, statistics: RunStatistics): RunEventBody {
-  return { case: "succeeded", value: create(SucceededSchema, { result, statistics }) };
+  return { case: "succeeded", value: { $typeName: "retake.v1.Succeeded", result, statistics } };
 }
 
 export function failed(failure: Failure, statistics: RunStatistics): RunEventBody {

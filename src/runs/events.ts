@@ -1,11 +1,11 @@
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { fromBinary } from "@bufbuild/protobuf";
 import type { Quality } from "../../gen/retake/v1/options_pb.js";
 import {
+  type Payload,
   type RunEvent,
   RunEventSchema,
   RunMode,
   type RunStatistics,
-  RunStatisticsSchema,
 } from "../../gen/retake/v1/run_pb.js";
 import type { JournalRecord } from "./ports/journal.ts";
 import { IllegalEventError, type RunEventBody, type RunRecord } from "./run-record.ts";
@@ -13,11 +13,12 @@ import { durationFromMs, timestampFromMs } from "./time.ts";
 
 /** An event with its number and time. */
 export function numberedEvent(body: RunEventBody, sequence: number, timeMs: number): RunEvent {
-  return create(RunEventSchema, { sequence: BigInt(sequence), time: timestampFromMs(timeMs), event: body });
-}
-
-export function encodeEvent(event: RunEvent): Uint8Array {
-  return toBinary(RunEventSchema, event);
+  return {
+    $typeName: "retake.v1.RunEvent",
+    sequence: BigInt(sequence),
+    time: timestampFromMs(timeMs),
+    event: body,
+  };
 }
 
 /** @throws IllegalEventError when the record is not an event, or not the one that its place says */
@@ -38,13 +39,19 @@ export function decodeEvent(stream: string, record: JournalRecord): RunEvent {
   return event;
 }
 
+/** A reference to a message that is kept beside the journal. */
+export function payloadOf(typeName: string, sha256: Uint8Array, size: number): Payload {
+  return { $typeName: "retake.v1.Payload", typeName, sha256, size: BigInt(size) };
+}
+
 /** What a run took up to now, with `attemptMs` of its open attempt. */
 export function runStatistics(
   run: RunRecord,
   more: { readonly attemptMs?: number; readonly nowMs?: number; readonly qualityAchieved?: Quality } = {},
 ): RunStatistics {
   const queuedMs = run.state === 1 && more.nowMs !== undefined ? Math.max(0, more.nowMs - run.stateSinceMs) : 0;
-  return create(RunStatisticsSchema, {
+  return {
+    $typeName: "retake.v1.RunStatistics",
     attempts: run.attempts,
     retries: run.retries,
     interruptions: run.interruptions,
@@ -53,7 +60,7 @@ export function runStatistics(
     fallbackUsed: run.fallbackUsed,
     qualityAchieved: more.qualityAchieved ?? run.quality,
     steps: run.steps.size,
-  });
+  };
 }
 
 /** Whether a run ends with its caller. */

@@ -230,7 +230,10 @@ export class Turns {
       if (contract.kind === "changed") {
         if (run.record.state === RunState.QUEUED) {
           const { workflow } = run.record.accepted;
-          this.#options.log.warn({ runId: run.id, workflow, problem: contract.problem }, "a run is parked: its contract has changed");
+          this.#options.log.warn(
+            { runId: run.id, workflow, problem: contract.problem },
+            "a run is parked: its contract has changed",
+          );
           await run.commit([parked("contract", `CONTRACT_CHANGED: ${contract.problem}`)]);
           this.#wish(run);
         }

@@ -1,7 +1,6 @@
-import { create, fromBinary } from "@bufbuild/protobuf";
+import { fromBinary } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
 import { Quality } from "../../../gen/retake/v1/options_pb.js";
-import { AttemptStartedSchema } from "../../../gen/retake/v1/run_pb.js";
 import type { Clock, RandomSource } from "../../clock.ts";
 import { classifyError, createFailure, newRunId, type Outcome, type RunInterceptor } from "../../runs/index.ts";
 
@@ -31,13 +30,16 @@ export function record(options: { readonly clock: Clock; readonly random: Random
     await turn.commit([
       {
         case: "attemptStarted",
-        value: create(AttemptStartedSchema, {
+        value: {
+          $typeName: "retake.v1.AttemptStarted",
           attempt: number,
           token,
           endpoint,
           quality: Quality.FULL,
+          changedFields: [],
+          inputSha256: noDigest,
           policyRevision: workflow.policyRevision,
-        }),
+        },
       },
     ]);
     // It may have been cancelled while its start became durable.

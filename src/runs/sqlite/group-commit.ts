@@ -356,6 +356,7 @@ export class GroupCommit {
           this.#settleUnsynced();
         }
         if (!this.#blocked) {
+          this.#failedTries = 0;
           this.#heal();
         }
         this.#goOn();
@@ -385,7 +386,6 @@ export class GroupCommit {
   }
 
   #heal(): void {
-    this.#failedTries = 0;
     if (this.#cause !== undefined) {
       this.#cause = undefined;
       this.#options.health.heal(part);

@@ -35,6 +35,15 @@ export interface SqliteStorage {
 /** Databases that must not be closed in this process, because closing copies a log that has lost something. */
 const abandoned: OpenDatabase[] = [];
 
+/** Keeps a database from ever being closed: kept alive, and not by Node either, which closes what is open as it ends. */
+function abandon(database: OpenDatabase): void {
+  abandoned.push(database);
+  if (abandoned.length === 1) {
+    // Within this event, `exit` ends the process without cleaning up.
+    process.once("exit", () => process.exit());
+  }
+}
+
 /**
  * Opens the embedded storage: journal and payloads in one SQLite database, and large payloads in files beside it.
  *
@@ -81,7 +90,7 @@ export function openSqliteStorage(options: SqliteStorageOptions): SqliteStorage 
       lock.release();
     } else {
       // The lock stays too: the log must not be taken over before this process has ended.
-      abandoned.push(opened);
+      abandon(opened);
     }
     await checkpoints.terminate();
   }
