@@ -1,0 +1,158 @@
+import { execFile, spawn } from "node:child_process";
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { parse } from "yaml";
+import { deriveImports } from "../scripts/derive-imports.ts";
+import { parseConfig } from "../src/config/index.ts";
+
+const root = join(import.meta.dirname, "..");
+const bin = join(root, "node_modules", ".bin");
+const run = promisify(execFile);
+
+/** Where the README's files are put: within the package, which calls itself by its name there. */
+let directory: string;
+let readme: string;
+let grpcPort: number;
+let webPort: number;
+let server: ReturnType<typeof spawn> | undefined;
+
+/** The block behind a comment like `<!-- file: server.ts -->`. */
+function block(mark: string): string {
+  const text = readme.split(`<!-- ${mark} -->\n`)[1];
+  const code = text === undefined ? undefined : /^```\w+\n([\s\S]*?)^```$/m.exec(text)?.[1];
+  if (code === undefined) throw new Error(`the README has no block marked ${mark}`);
+  return code;
+}
+
+async function put(name: string, change: (source: string) => string = (source) => source): Promise<void> {
+  const path = join(directory, name);
+  await mkdir(dirname(path), { recursive: true });
+  await writeFile(path, change(block(`file: ${name}`)));
+}
+
+/** Replaces what must be there. */
+const replaced = (what: string, by: string) => (source: string) => {
+  expect(source).toContain(what);
+  return source.replace(what, by);
+};
+
+beforeAll(async () => {
+  readme = await readFile(join(root, "README.md"), "utf8");
+  await mkdir(join(root, "build"), { recursive: true });
+  directory = await mkdtemp(join(root, "build", "readme-"));
+  await put("studio/v1/poster_service.proto");
+  const imports = join(directory, "imports");
+  await deriveImports(imports);
+  await cp(join(root, "proto"), imports, { recursive: true });
+  await cp(join(directory, "studio"), join(imports, "studio"), { recursive: true });
+  const template = {
+    version: "v2",
+    plugins: [
+      {
+        local: join(bin, "protoc-gen-es"),
+        out: join(directory, "gen"),
+        opt: [
+          "target=js+dts",
+          "import_extension=js",
+          "rewrite_imports=./buf/validate/*_pb.js:@bufbuild/protovalidate/gen",
+          "rewrite_imports=./retake/v*/*_pb.js:retake/gen",
+        ],
+      },
+    ],
+  };
+  await run(join(bin, "buf"), [
+    "generate",
+    imports,
+    "--template",
+    JSON.stringify(template),
+    "--path",
+    join(imports, "studio"),
+  ]);
+
+  // The ports may be taken on a machine that runs tests; the server tells its parent which ones it got.
+  await put("server.ts", (source) => {
+    const config = {
+      dataDirectory: join(directory, "data"),
+      grpc: { port: 0 },
+      web: { port: 0 },
+      log: { level: "warn" },
+    };
+    const started = replaced("createServer()", `createServer(${JSON.stringify(config)})`)(source);
+    return `${started}\nprocess.send?.({ grpc: server.grpc?.port, web: server.web?.port });\n`;
+  });
+  server = spawn(join(bin, "node"), ["--conditions=retake-source", "server.ts"], {
+    cwd: directory,
+    stdio: ["ignore", "inherit", "inherit", "ipc"],
+  });
+  const ports = await new Promise<{ grpc: number; web: number }>((resolve, reject) => {
+    server?.once("message", (message) => resolve(message as { grpc: number; web: number }));
+    server?.once("exit", (code) => reject(new Error(`the README's server ended with ${code}`)));
+  });
+  grpcPort = ports.grpc;
+  webPort = ports.web;
+}, 120_000);
+
+afterAll(async () => {
+  if (server !== undefined && server.exitCode === null) {
+    const ended = new Promise((resolve) => server?.once("exit", resolve));
+    server.kill("SIGKILL");
+    await ended;
+  }
+  await rm(directory, { recursive: true, force: true });
+});
+
+describe("the README", () => {
+  it("has a contract, a handler and a client that type-check together", async () => {
+    await put("client.ts");
+    const project = {
+      extends: join(root, "tsconfig.json"),
+      compilerOptions: { noEmit: true, typeRoots: [join(root, "node_modules/@types")] },
+      include: ["*.ts"],
+      exclude: [],
+    };
+    await writeFile(join(directory, "tsconfig.json"), JSON.stringify(project));
+    await run(join(bin, "tsc"), ["--project", join(directory, "tsconfig.json")]).catch((error) => {
+      throw new Error(error.stdout);
+    });
+  }, 120_000);
+
+  it("has a client that sees the run being retaken, with its sketch drawn once, and gets the poster", async () => {
+    await put("client.ts", replaced("localhost:50051", `127.0.0.1:${grpcPort}`));
+    const { stdout } = await run(join(bin, "node"), ["--conditions=retake-source", "client.ts"], { cwd: directory });
+    expect(stdout.trim().split("\n")).toEqual([
+      "1 accepted",
+      "2 attemptStarted",
+      expect.stringMatching(/^\d+ (progressSampled|stepCompleted)$/),
+      expect.stringMatching(/^\d+ (progressSampled|stepCompleted)$/),
+      "5 attemptFailed",
+      "6 retryScheduled",
+      "7 woken",
+      "8 attemptStarted",
+      ...[expect.stringMatching(/progressSampled$/)],
+      "10 succeeded",
+      '<svg><text y="20">Retake</text></svg>',
+    ]);
+  }, 60_000);
+
+  it("has a curl line that starts a run", async () => {
+    const line = block("run: curl").replace("localhost:8080", `127.0.0.1:${webPort}`);
+    const { stdout } = await run("sh", ["-c", `${line.trim()} --silent --show-error`]);
+    expect(JSON.parse(stdout)).toMatchObject({ run: { workflow: "studio.v1.PosterService/Draw" } });
+  }, 60_000);
+
+  it("has a configuration that the server takes", () => {
+    const yaml = /^```yaml\n([\s\S]*?)^```$/m.exec(readme)?.[1] ?? "";
+    expect(Object.keys(parse(yaml) as object)).toContain("backends");
+    const config = parseConfig(yaml, "retake.yaml");
+    expect(config.workflows["studio.v1.PosterService/Draw"]?.retry?.maxAttempts).toBe(5);
+  });
+
+  it("names the scripts that there are", async () => {
+    const { scripts } = JSON.parse(await readFile(join(root, "package.json"), "utf8")) as { scripts: object };
+    const named = [...readme.matchAll(/npm (?:run )?(demo|test|verify|bench)\b/g)].map(([, name]) => name ?? "");
+    expect(named.length).toBeGreaterThan(3);
+    for (const name of named) expect(Object.keys(scripts)).toContain(name);
+  });
+});
