@@ -190,6 +190,11 @@ export class LiveRun {
     if (!this.acceptanceDurable) {
       this.acceptanceDurable = true;
       this.#accepted?.resolve();
+      if (this.refusal !== undefined) {
+        // It has been stored after all: whoever was refused and calls again joins it, and waits for its end anew.
+        this.refusal = undefined;
+        this.#ended = undefined;
+      }
     }
     if (this.#ports.feed.listeners(this.id) > 0) {
       this.#ports.feed.publish(this.id, { kind: "events", lastSequence });
