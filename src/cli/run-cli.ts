@@ -28,7 +28,7 @@ async function dispatch(argv: readonly string[], io: CliIo): Promise<ExitCode> {
   const command = await entry.load();
   const flags = { ...command.flags, ...(command.local === true ? {} : connectionFlags), ...commonFlags };
   if (asksForHelp(rest, flags)) {
-    io.stdout.write(commandHelp(name, command));
+    io.stdout.write(commandHelp(name, command, helpWidth(io)));
     return ExitCode.ok;
   }
   try {
@@ -43,7 +43,7 @@ async function dispatch(argv: readonly string[], io: CliIo): Promise<ExitCode> {
 /** `retake`, `retake --version`, `retake runs`. */
 async function withoutCommand(group: string, rest: readonly string[], io: CliIo): Promise<ExitCode> {
   const flags = { ...rootFlags, ...connectionFlags, ...commonFlags };
-  const help = group === "" ? rootHelp(commands) : groupHelp(group, commands);
+  const help = group === "" ? rootHelp(commands, helpWidth(io)) : groupHelp(group, commands, helpWidth(io));
   if (asksForHelp(rest, flags)) {
     io.stdout.write(help);
     return ExitCode.ok;
@@ -54,6 +54,11 @@ async function withoutCommand(group: string, rest: readonly string[], io: CliIo)
   }
   io.stderr.write(help);
   return ExitCode.usage;
+}
+
+/** Longer lines than that are hard to read. */
+function helpWidth({ isTTY, columns }: CliIo): number {
+  return isTTY ? Math.min(100, columns) : 100;
 }
 
 /** Finds a command's words among the flags; flags for the connection may stand before them. */

@@ -20,7 +20,7 @@ export const run: Command = {
   description: [
     "Starts a run of a workflow and prints the run's id. The run is durable from then on, and needs no caller.",
     "With --watch it is followed to its end, and its result is printed. Ctrl-C then stops watching; the run goes on.",
-  ].join("\n"),
+  ].join(" "),
   positionals: [
     {
       name: "WORKFLOW",

@@ -23,7 +23,7 @@ export const serve: Command = {
     "Serves workflows until it is told to stop (Ctrl-C, SIGTERM): then it takes no new runs, gives running attempts the",
     "configured time (drain_timeout), and hands the rest back for the next start. A second signal stops it at once; runs",
     "are not lost by that either. Logs are JSON lines on standard output.",
-  ].join("\n"),
+  ].join(" "),
   local: true,
   positionals: [],
   flags: {

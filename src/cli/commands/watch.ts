@@ -10,7 +10,7 @@ export const watch: Command = {
   description: [
     "Follows a run to its end and prints its result: with a progress bar on a terminal, else one line for each event.",
     "A connection that is lost is made anew, and nothing is missed. Ctrl-C stops watching; the run goes on.",
-  ].join("\n"),
+  ].join(" "),
   positionals: [runIdPositional],
   flags: {
     after: { value: "N", description: "Begin behind event number N. Default: 0, from the first one on" },

@@ -58,7 +58,10 @@ export function eventText({ event }: RunEvent): string {
       return `to be retaken${at(event.value.wakeAt)}: ${plainText(event.value.reason)}`;
     case "parked": {
       const { gate, reason, notBefore } = event.value;
-      return join(`parked by ${plainText(gate)}: ${plainText(reason)}`, notBefore && `not before${at(notBefore, "")}`);
+      return join(
+        `parked by ${plainText(gate)}: ${plainText(reason)}`,
+        notBefore && `not before ${showTime(timestampMs(notBefore))}`,
+      );
     }
     case "woken":
       return `woken by ${WakeCause[event.value.cause]?.toLowerCase() ?? "something new"}`;
@@ -69,7 +72,7 @@ export function eventText({ event }: RunEvent): string {
     case "fallbackEnded":
       return `fallback did not succeed: ${failureText(event.value.failure)}`;
     case "orphaned":
-      return `its last caller has gone; it is cancelled unless one comes back${until(event.value.graceUntil)}`;
+      return `its last caller has gone; it is cancelled${at(event.value.graceUntil)} unless one comes back`;
     case "rejoined":
       return "a caller has come back";
     case "cancelRequested": {
@@ -135,12 +138,8 @@ function after(duration: Duration | undefined): string {
   return duration === undefined ? "" : ` after ${showDuration(durationMs(duration))}`;
 }
 
-function at(timestamp: Timestamp | undefined, word = " at"): string {
-  return timestamp === undefined ? "" : `${word} ${showTime(timestampMs(timestamp))}`;
-}
-
-function until(timestamp: Timestamp | undefined): string {
-  return at(timestamp, " until");
+function at(timestamp: Timestamp | undefined): string {
+  return timestamp === undefined ? "" : ` at ${showTime(timestampMs(timestamp))}`;
 }
 
 function labelled(label: string, text: string): string {
