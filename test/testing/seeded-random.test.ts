@@ -67,6 +67,15 @@ describe("createSeededRandom", () => {
     expect([around[0], around[length + 1]]).toEqual([0, 0]);
   });
 
+  it("fills with bytes that differ from their neighbours", () => {
+    const bytes = new Uint8Array(4000);
+    createSeededRandom(3).fill(bytes);
+    const equalNeighbours = bytes.filter((byte, index) => byte === bytes[index + 1]).length;
+
+    // About one in 256.
+    expect(equalNeighbours).toBeLessThan(50);
+  });
+
   it("fills equally for equal seeds", () => {
     const [one, other] = [new Uint8Array(33), new Uint8Array(33)];
     createSeededRandom(5).fill(one);

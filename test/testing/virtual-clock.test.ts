@@ -32,13 +32,15 @@ describe("createVirtualClock", () => {
     clock.setTimeout(note("c"), 20);
     clock.setTimeout(note("a"), 10);
     clock.setTimeout(note("b"), 10);
-    clock.setTimeout(note("at once"), -1);
+    clock.setTimeout(note("now"), 0);
+    clock.setTimeout(note("as soon as possible"), -1);
     clock.setTimeout(note("late"), 31);
 
     await clock.advance(30);
 
     expect(log).toEqual([
-      ["at once", 0],
+      ["now", 0],
+      ["as soon as possible", 0],
       ["a", 10],
       ["b", 10],
       ["c", 20],
@@ -69,10 +71,11 @@ describe("createVirtualClock", () => {
     const timer = clock.setTimeout(never, Number.POSITIVE_INFINITY);
     expect(clock.pendingTimers).toBe(1);
 
+    await clock.advance(0);
+    expect(soon).toHaveBeenCalledTimes(1);
     await clock.runUntilIdle();
     timer.cancel();
 
-    expect(soon).toHaveBeenCalledTimes(1);
     expect(never).not.toHaveBeenCalled();
   });
 
@@ -184,10 +187,32 @@ describe("createVirtualClock", () => {
     const firedAt: number[] = [];
     clock.setTimeout(() => firedAt.push(clock.now()), 15);
 
-    await Promise.all([clock.advance(10), clock.advance(10), clock.advanceTo(30)]);
+    const movements = [clock.advance(10), clock.advance(10), clock.advanceTo(30)];
 
+    expect(await Promise.all(movements.map((movement) => movement.then(() => clock.now())))).toEqual([10, 20, 30]);
     expect(firedAt).toEqual([15]);
-    expect(clock.now()).toBe(30);
+  });
+
+  it("goes on for as many timers as there are while time moves", async () => {
+    const clock = createVirtualClock({ startMs: 0 });
+    let fired = 0;
+    const again = () => {
+      fired++;
+      clock.setTimeout(again, 1);
+    };
+    again();
+    await clock.advance(100_001);
+
+    expect(fired).toBe(100_002);
+  });
+
+  it("waits for what is still settling before it finds that no timer is pending", async () => {
+    const clock = createVirtualClock({ startMs: 0 });
+    const callback = vi.fn();
+    void promiseJobs(50).then(() => clock.setTimeout(callback, 10));
+    await clock.runUntilIdle();
+
+    expect(callback).toHaveBeenCalledTimes(1);
   });
 
   it("runs until no timer is pending", async () => {
