@@ -22,6 +22,9 @@ export class MemoryQueue {
   #cause: JournalUnavailableError | undefined;
   #retry: Timer | undefined;
   #failedTries = 0;
+  /** From here on nothing new is ordered. */
+  #closing = false;
+  /** From here on nothing happens any more. */
   #closed = false;
   #changed: (() => void) | undefined;
 
@@ -30,7 +33,7 @@ export class MemoryQueue {
   }
 
   enqueue(operation: Operation): void {
-    if (this.#closed) {
+    if (this.#closing) {
       operation.settle(closedError());
       return;
     }
@@ -63,7 +66,7 @@ export class MemoryQueue {
   /** Resolves when everything that was ordered before is durable or has failed. */
   flush(): Promise<void> {
     const pending = this.#queue.length > 0 || this.#batch.length > 0;
-    return pending || this.#closed ? this.change(() => undefined) : Promise.resolve();
+    return pending || this.#closing ? this.change(() => undefined) : Promise.resolve();
   }
 
   /** Takes payloads of runs back out of the queue, if they are still in it. */
@@ -72,6 +75,7 @@ export class MemoryQueue {
   }
 
   async close(): Promise<void> {
+    this.#closing = true;
     if (this.#cause !== undefined && this.#batch.length === 0) {
       this.#retry?.cancel();
       this.#flush();

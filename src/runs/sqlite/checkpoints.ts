@@ -18,7 +18,8 @@ export interface CheckpointsOptions {
  * Keeps the log short under any load. SQLite lets a log start over only at a moment at which all of it has been copied
  * and nobody reads from it; beside a busy writer that moment never comes, and the log grows without bound. So when
  * enough has been written, most of it is copied beside the writer, then the writer pauses for what came in meanwhile,
- * a few milliseconds, and the log starts over in the same file, whose blocks then need no new metadata at each sync.
+ * a few milliseconds, and the log starts over in the same file, whose blocks then need no new metadata at each sync. A
+ * writer that is faster than the copy pauses as soon as it has written as much again.
  * Our own reads end within one turn of the event loop and are never in the way; another program that reads for long is,
  * and then it is tried again after as much as before has been written.
  */
@@ -35,12 +36,17 @@ export class Checkpoints {
   /** About so much has been written to the log. */
   wrote(bytes: number): void {
     this.#writtenBytes += bytes;
-    if (this.#writtenBytes >= logBytes && this.#running === undefined && !this.#closed) {
-      this.#writtenBytes = 0;
-      this.#running = this.#startOver().then(() => {
-        this.#running = undefined;
-      });
+    if (this.#writtenBytes < logBytes || this.#closed) {
+      return;
     }
+    if (this.#running !== undefined) {
+      this.#options.pause();
+      return;
+    }
+    this.#writtenBytes = 0;
+    this.#running = this.#startOver().then(() => {
+      this.#running = undefined;
+    });
   }
 
   /** Resolves when the storage is known to hold. Nobody may write until then. */
@@ -61,13 +67,12 @@ export class Checkpoints {
     try {
       await thread.run("copy");
       pause();
-      try {
-        await thread.run("startOver");
-      } finally {
-        resume();
-      }
+      await thread.run("startOver");
+      resume();
     } catch (error) {
+      // The writer first learns of the failure, so that it does not go on in between.
       failed(error);
+      resume();
     }
   }
 }

@@ -73,6 +73,9 @@ export class GroupCommit {
   #flushIsDue = false;
   #syncing = false;
   #paused = false;
+  /** From here on nothing new is ordered. */
+  #closing = false;
+  /** From here on nothing happens any more. */
   #closed = false;
   /** Why the status is "failing": from the first trouble until a batch is durable again. */
   #cause: JournalUnavailableError | undefined;
@@ -111,7 +114,7 @@ export class GroupCommit {
 
   /** Orders an operation after all before it. */
   enqueue(operation: SizedOperation): void {
-    if (this.#closed) {
+    if (this.#closing) {
       operation.settle(this.#closedError());
       return;
     }
@@ -190,10 +193,11 @@ export class GroupCommit {
   }
 
   /**
-   * Finishes what can be finished and settles the rest as failed. Returns whether the database may be closed: not when
+   * Finishes what was ordered, as far as it can be, and settles the rest as failed. Returns whether the database may be closed: not when
    * the log may have lost something, because closing would copy what is left of it.
    */
   async close(): Promise<boolean> {
+    this.#closing = true;
     if (this.#blocked && !this.#beyondRepair) {
       this.#retry?.cancel();
       await this.#recover();

@@ -595,12 +595,15 @@ export function describeJournal(name: string, open: OpenStorage): void {
         await expect(journal.close()).resolves.toBeUndefined();
       });
 
-      it("waits for a sync that is under way", async () => {
+      it("waits for a sync that is under way, and takes nothing new meanwhile", async () => {
         disk.hold();
         const appended = journal.append([{ stream: "a", expectedSequence: 0, records: records("x") }]);
         await settled(appended);
         const closed = journal.close();
         expect(await settled(closed)).toBe("open");
+        await expect(journal.append([{ stream: "b", expectedSequence: 0, records: records("x") }])).rejects.toThrow(
+          JournalUnavailableError,
+        );
         disk.release();
 
         await Promise.all([appended, closed]);
