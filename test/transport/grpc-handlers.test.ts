@@ -500,7 +500,7 @@ describe("what comes from a caller", () => {
     onTestFinished(() => setLogVerbosity(logVerbosity.ERROR));
     const { port } = await serve({ unary: (_, context) => ({ text: [...context.requestHeader.keys()].join() }) });
     const connection = await RawHttp2Connection.open(port, 65_535);
-    connection.call(unaryPath, { "x-latin": "Z\u00fcrich", __proto__: "p", "x-odd-bin": "***", "x-ok": "1" });
+    connection.call(unaryPath, { "x-latin": "Z\u00fcrich", ["__proto__"]: "p", "x-odd-bin": "***", "x-ok": "1" });
     const [data] = await once(connection.socket, "data");
     expect(data.length).toBeGreaterThan(0);
     connection.socket.destroy();
