@@ -206,7 +206,7 @@ export class StreamTable {
       }
       if (append.retireAtMs !== undefined) {
         head.state = state ?? head.state;
-        this.#advanceEnd.get(lastSequence, head.state, append.retireAtMs, head.id);
+        this.#advanceEnd.get(lastSequence, head.state, wholeMs(append.retireAtMs), head.id);
       } else if (state !== undefined && state !== head.state) {
         head.state = state;
         this.#advanceState.get(lastSequence, state, head.id);
@@ -241,7 +241,7 @@ export class StreamTable {
       create === undefined ? null : this.#names.ownerId(create.owner),
       create?.key ?? null,
       create?.parentRunId ?? null,
-      retireAtMs ?? null,
+      retireAtMs === undefined ? null : wholeMs(retireAtMs),
     );
     if (changes === 0) {
       throw new JournalConflictError(stream, 0);
@@ -277,6 +277,11 @@ export class StreamTable {
     }
     this.#heads.set(stream, head);
   }
+}
+
+/** As the database keeps times; null for never. */
+function wholeMs(timeMs: number): number | null {
+  return timeMs <= Number.MAX_SAFE_INTEGER ? Math.ceil(timeMs) : null;
 }
 
 /** The first text, by code points, after all that begin with the prefix. Text is always before a blob in SQLite. */

@@ -541,6 +541,23 @@ export function describeJournal(name: string, open: OpenStorage): void {
         expect(await journal.listRetired(1_000, 10)).toEqual(["first", "second", "later"]);
       });
 
+      it("takes any time for the end of a run's time, that of fractions and that which never comes", async () => {
+        await journal.append([creation("soon", { retireAtMs: 99.5, createTimeMs: 1 })]);
+        await journal.append([creation("never", { retireAtMs: Number.POSITIVE_INFINITY, createTimeMs: 2 })]);
+        await journal.append([
+          {
+            stream: runStream("never"),
+            expectedSequence: 1,
+            records: records("end"),
+            retireAtMs: Number.POSITIVE_INFINITY,
+          },
+        ]);
+
+        expect(await journal.listRetired(99, 10)).toEqual([]);
+        expect(await journal.listRetired(100, 10)).toEqual(["soon"]);
+        expect(await journal.listRetired(Number.MAX_SAFE_INTEGER, 10)).toEqual(["soon"]);
+      });
+
       it("deletes streams with everything that is indexed of them, and nothing else", async () => {
         const all = { key: "k", parentRunId: "p", retireAtMs: 1, state: RunState.FAILED };
         await journal.append([creation("gone", all)]);

@@ -55,7 +55,7 @@ describe("group commit", () => {
     const results = await Promise.allSettled([
       append(journal, "before"),
       journal.append([{ stream: "old", expectedSequence: 1, records: [text] }]),
-      journal.append([creation("bad", { retireAtMs: 1.5 })]),
+      journal.append([creation("bad", { parentRunId: records("x")[0] as unknown as string })]),
       append(journal, "old", 1),
       append(journal, "old", 1),
       append(journal, "after"),
