@@ -228,6 +228,7 @@ export class Turns {
         run.prepare([woken(entry.wake)]);
       }
       if (contract.kind === "changed") {
+        this.#options.gates.withdraw(run.id);
         if (run.record.state === RunState.QUEUED) {
           const { workflow } = run.record.accepted;
           this.#options.log.warn(

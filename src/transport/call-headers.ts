@@ -3,7 +3,13 @@ import { inspect } from "node:util";
 /** Where headers come from once they are wanted. */
 export interface HeaderSource {
   fillHeader(headers: Headers): void;
+  /** One header, by its name in lower case, without filling all of them. */
+  peekHeader(name: string): string | null;
 }
+
+/** Names that need no normalising, and values that a Headers would keep as they are. */
+const plainName = /^[0-9a-z_.-]+$/;
+const plainValue = /^[!-~](?:[ -~]*[!-~])?$/;
 
 /**
  * Headers that exist only once somebody looks at them, and that know whether anybody has changed them. A call has three,
@@ -12,6 +18,8 @@ export interface HeaderSource {
 class LazyHeaders {
   #source: HeaderSource | undefined;
   #headers: Headers | undefined;
+  /** What was set as long as plain names and values were all there was: a Headers costs as much as the rest of a call. */
+  #plain: Map<string, string> | undefined;
   #changed = false;
 
   constructor(source?: HeaderSource) {
@@ -35,15 +43,29 @@ class LazyHeaders {
 
   set(name: string, value: string): void {
     this.#changed = true;
-    this.#ready().set(name, value);
+    if (
+      this.#headers === undefined &&
+      this.#source === undefined &&
+      plainName.test(name) &&
+      typeof value === "string" &&
+      plainValue.test(value)
+    ) {
+      this.#plain ??= new Map();
+      this.#plain.set(name, value);
+    } else {
+      this.#ready().set(name, value);
+    }
   }
 
   get(name: string): string | null {
-    return this.#ready().get(name);
+    if (this.#headers !== undefined || !plainName.test(name)) {
+      return this.#ready().get(name);
+    }
+    return this.#source === undefined ? (this.#plain?.get(name) ?? null) : this.#source.peekHeader(name);
   }
 
   has(name: string): boolean {
-    return this.#ready().has(name);
+    return this.get(name) !== null;
   }
 
   getSetCookie(): string[] {
@@ -74,9 +96,15 @@ class LazyHeaders {
     return this.#ready();
   }
 
+  /** All of them, in no particular order. */
+  unordered(): Iterable<readonly [string, string]> {
+    return this.#headers === undefined && this.#source === undefined ? (this.#plain ?? []) : this.#ready();
+  }
+
   #ready(): Headers {
     if (this.#headers === undefined) {
-      this.#headers = new Headers();
+      this.#headers = new Headers(this.#plain === undefined ? undefined : [...this.#plain]);
+      this.#plain = undefined;
       this.#source?.fillHeader(this.#headers);
     }
     return this.#headers;
@@ -90,6 +118,8 @@ Object.setPrototypeOf(LazyHeaders.prototype, Headers.prototype);
 export interface CallHeaders extends Headers {
   /** Whether anybody has set, appended or deleted a header. */
   readonly changed: boolean;
+  /** All of them, in no particular order, which costs less than to iterate. */
+  unordered(): Iterable<readonly [string, string]>;
 }
 
 /** Makes headers that are taken from the source, or empty without one, once somebody looks at them. */

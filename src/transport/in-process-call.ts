@@ -125,6 +125,10 @@ class InProcessCall extends ServerCall {
     }
   }
 
+  peekHeader(name: string): string | null {
+    return this.#header.get(name);
+  }
+
   initialValue(id: symbol): unknown {
     if (id === peerKey.id) {
       return inProcessPeer;

@@ -1,5 +1,6 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { Metadata } from "@grpc/grpc-js";
+import { isCallHeaders } from "./call-headers.ts";
 
 /** What HTTP/2 forbids or the protocol itself writes. Never metadata of an application, so left out in silence. */
 const reserved = new Set([
@@ -38,6 +39,14 @@ export function headersFromMetadata(metadata: Metadata): Headers {
   return headers;
 }
 
+/** One of the headers that headersFromMetadata makes, by its name in lower case. */
+export function peekHeader(metadata: Metadata, name: string): string | null {
+  const values = metadata.get(name);
+  return values.length === 0
+    ? null
+    : values.map((value) => (typeof value === "string" ? value.trim() : encodeBinary(value))).join(", ");
+}
+
 /** Appends what headersFromMetadata converts. */
 export function fillHeaders(headers: Headers, metadata: Metadata): void {
   for (const [name, values] of Object.entries(metadata.toJSON())) {
@@ -53,7 +62,7 @@ export function fillHeaders(headers: Headers, metadata: Metadata): void {
  */
 export function metadataFromHeaders(headers: Headers, codeWhenIllegal: Code): Metadata {
   const metadata = new Metadata();
-  for (const [name, value] of headers) {
+  for (const [name, value] of isCallHeaders(headers) ? headers.unordered() : headers) {
     const problem = addHeader(metadata, name, value);
     if (problem !== undefined) {
       throw new ConnectError(problem, codeWhenIllegal);

@@ -16,6 +16,9 @@ export type UnaryMethodSpec = Extract<MethodImplSpec, { kind: "unary" }>;
 /** The methods that stream in at least one direction. */
 export type StreamMethodSpec = Exclude<MethodImplSpec, { kind: "unary" }>;
 
+/** Why a signal is aborted when its call has completed: made once, since making one takes a stack trace. */
+const completed = new DOMException("the call has completed", "AbortError");
+
 /**
  * One call on the server, behind the request and the context that interceptors and implementations see. What most calls
  * never look at is worked out when it is: the contents of headers, context values, the message, the signal.
@@ -34,6 +37,7 @@ export abstract class ServerCall implements HeaderSource, InitialValues {
   /** Milliseconds left until the caller's deadline, negative after it, undefined without one. */
   abstract timeoutMs(): number | undefined;
   abstract fillHeader(headers: Headers): void;
+  abstract peekHeader(name: string): string | null;
   abstract initialValue(id: symbol): unknown;
   /** Starts watching for the end of the call, for a signal that somebody holds now. May call end() at once. */
   protected abstract watch(): void;
@@ -42,7 +46,7 @@ export abstract class ServerCall implements HeaderSource, InitialValues {
     if (this.#controller === undefined) {
       this.#controller = new AbortController();
       if (this.#ended) {
-        this.#controller.abort(this.#endReason);
+        this.#controller.abort(this.#endReason ?? completed);
       } else {
         this.watch();
       }
@@ -59,7 +63,7 @@ export abstract class ServerCall implements HeaderSource, InitialValues {
     if (!this.#ended) {
       this.#ended = true;
       this.#endReason = reason;
-      this.#controller?.abort(reason);
+      this.#controller?.abort(reason ?? completed);
     }
   }
 }

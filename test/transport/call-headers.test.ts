@@ -8,7 +8,22 @@ function filled() {
     headers.append("x-a", "1");
     headers.append("set-cookie", "c=d");
   });
-  return { headers: createCallHeaders({ fillHeader }), fillHeader };
+  const peekHeader = vi.fn(
+    (name: string) =>
+      new Map([
+        ["x-a", "1"],
+        ["x-b", "2"],
+      ]).get(name) ?? null,
+  );
+  return { headers: createCallHeaders({ fillHeader, peekHeader }), fillHeader, peekHeader };
+}
+
+/** Headers that were set, not filled. */
+function given() {
+  const headers = createCallHeaders();
+  headers.set("x-b", "2");
+  headers.set("x-a", "1");
+  return headers;
 }
 
 const expected = [
@@ -24,6 +39,40 @@ describe("headers of a call", () => {
     expect(headers.get("X-A")).toBe("1");
     expect(headers.has("x-b")).toBe(true);
     expect(fillHeader).toHaveBeenCalledOnce();
+  });
+
+  test("are not filled for a look at one by its plain name", () => {
+    const { headers, fillHeader } = filled();
+    expect(headers.get("x-a")).toBe("1");
+    expect(headers.get("x-c")).toBeNull();
+    expect(headers.has("x-b")).toBe(true);
+    expect(headers.has("x-c")).toBe(false);
+    expect(fillHeader).not.toHaveBeenCalled();
+  });
+
+  test("that were set are told whole, in whichever way one looks", () => {
+    const both = [
+      ["x-a", "1"],
+      ["x-b", "2"],
+    ];
+    expect([...given()]).toEqual(both);
+    expect([...new Headers(given())]).toEqual(both);
+    expect([...given().unordered()].toSorted()).toEqual(both);
+    expect(given().get("x-a")).toBe("1");
+    expect(given().get("X-A")).toBe("1");
+    expect(given().has("x-c")).toBe(false);
+    const more = given();
+    more.append("x-a", "3");
+    more.set("X-B", "4");
+    more.set("x-c", " padded ");
+    more.delete("x-d");
+    expect([...more.unordered()].toSorted()).toEqual([
+      ["x-a", "1, 3"],
+      ["x-b", "4"],
+      ["x-c", "padded"],
+    ]);
+    expect(() => given().set("no name", "x")).toThrow(TypeError);
+    expect(() => given().set("x-a", "new\nline")).toThrow(TypeError);
   });
 
   test("know whether anybody has changed them; filling is no change", () => {
