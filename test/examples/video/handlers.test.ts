@@ -10,6 +10,7 @@ import sharp from "sharp";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type * as scene from "../../../examples/video/animatic/scene.ts";
 import { renderScene } from "../../../examples/video/animatic/scene.ts";
+import { writeAnimation } from "../../../examples/video/animatic/webp-animation.ts";
 import {
   type AnimaticRequestSchema,
   AnimaticResponseSchema,
@@ -261,14 +262,22 @@ describe("Animatic", () => {
     expect(video.mediaType).toBe("image/webp");
   });
 
-  it("lowers the quality of a film until it fits into one message, which then arrives", async () => {
+  it("lowers the quality of a film until it fits into one message, which then arrives", {
+    timeout: 60_000,
+  }, async () => {
     const { client } = await startVideoServer(await dataDirectory());
-    // Noise, which no encoder makes small: at full quality some 5 MB.
-    const image = await noise(256, 144);
-    const scenes = [{ image, duration: durationFromMs(4_000) }];
-    const run = await client.start(animatic, film(0, { width: 256, height: 144, fps: 60, scenes }));
+    // Noise, which no encoder makes small: each scene fits into a step, both together do not fit into a message.
+    const size = { width: 448, height: 384 };
+    const still = await noise(size.width, size.height);
+    vi.mocked(renderScene).mockImplementation(async ({ frames }, { fps }) =>
+      writeAnimation(size, Array<Uint8Array>(frames).fill(still), fps),
+    );
+    const scenes = [{ duration: durationFromMs(2_000) }, { duration: durationFromMs(2_000) }];
+    const run = await client.start(animatic, film(0, { ...size, scenes, crossFade: durationFromMs(0) }));
     const video = await videoOf(run);
-    expect(video.frames).toBe(240);
+    const steps = told(await eventsOf(run), "stepCompleted").map(({ result }) => Number(result?.size));
+    expect(Math.min(...steps)).toBeGreaterThan(2_100_000);
+    expect(video.frames).toBe(40);
     expect(video.content.length).toBeGreaterThan(1_000_000);
     const message = toBinary(AnimaticResponseSchema, await run.result());
     expect(message.length).toBeLessThanOrEqual(4 * 1024 * 1024);
@@ -305,6 +314,7 @@ describe("the workflows of engines", () => {
   });
 });
 
+/** A still WebP that is as large as one of this size gets. */
 async function noise(width: number, height: number): Promise<Uint8Array> {
   const pixels = Buffer.alloc(width * height * 3);
   let state = 1;
@@ -313,6 +323,6 @@ async function noise(width: number, height: number): Promise<Uint8Array> {
     pixels[index] = state & 255;
   }
   return sharp(pixels, { raw: { width, height, channels: 3 } })
-    .png()
+    .webp({ quality: 75 })
     .toBuffer();
 }
