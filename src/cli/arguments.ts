@@ -66,9 +66,9 @@ export function parseArguments(argv: readonly string[], flags: Flags, positional
   };
 }
 
-/** A lone dash is standard input. */
+/** A lone dash is standard input, and one before a digit a sign. */
 function looksLikeFlag(value: string, inline: boolean | undefined): boolean {
-  return inline !== true && value.startsWith("-") && value !== "-";
+  return inline !== true && /^-[^\d]/.test(value);
 }
 
 function namePositionals(given: readonly string[], wanted: readonly Positional[]): Map<string, string> {

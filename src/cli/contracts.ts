@@ -15,16 +15,23 @@ import {
   type ServerReflectionRequest,
   ServerReflectionRequestSchema,
 } from "../../gen/grpc/reflection/v1/reflection_pb.js";
+import { file_retake_v1_options } from "../../gen/retake/v1/options_pb.js";
+import { file_retake_v1_run } from "../../gen/retake/v1/run_pb.js";
 import { file_retake_v1_run_service } from "../../gen/retake/v1/run_service_pb.js";
 import type { RetakeClient } from "../client/index.ts";
 import { CliError } from "./cli-error.ts";
 import { ExitCode } from "./exit-code.ts";
 
 /** What every command knows without asking. */
-const ownTypes = createRegistry(file_retake_v1_run_service, file_google_rpc_error_details);
+const ownTypes = createRegistry(
+  file_retake_v1_run_service,
+  file_retake_v1_run,
+  file_retake_v1_options,
+  file_google_rpc_error_details,
+);
 
 /** Far above any contract; a server that has no end of imports is cut off. */
-const mostFiles = 10_000;
+const mostFiles = 2_000;
 
 /** The contracts that a server tells by reflection, fetched as far as they are needed. */
 export class Contracts {
@@ -70,13 +77,16 @@ export class Contracts {
 
   /** Servers may leave out what a file imports. */
   async #complete(): Promise<void> {
-    for (;;) {
-      const missing = [...this.#files.values()]
-        .flatMap(({ dependency }) => dependency)
-        .find((name) => !this.#files.has(name));
-      if (missing === undefined) break;
-      if (this.#files.size > mostFiles || !(await this.#ask({ case: "fileByFilename", value: missing }))) {
-        throw unreadable(`"${missing}" is imported, and not told`);
+    const imports = new Set<string>();
+    // What a map gets while it is iterated comes last.
+    for (const { dependency } of this.#files.values()) {
+      for (const name of dependency) {
+        if (imports.has(name)) continue;
+        imports.add(name);
+        if (this.#files.has(name)) continue;
+        if (this.#files.size > mostFiles || !(await this.#ask({ case: "fileByFilename", value: name }))) {
+          throw unreadable(`"${name}" is imported, and not told`);
+        }
       }
     }
     try {
@@ -99,8 +109,8 @@ export class Contracts {
       for await (const { messageResponse } of responses) {
         if (messageResponse.case === "fileDescriptorResponse") {
           for (const bytes of messageResponse.value.fileDescriptorProto) {
-            const file = fromBinary(FileDescriptorProtoSchema, bytes);
-            this.#files.set(file.name, file);
+            const file = decode(bytes);
+            if (!this.#files.has(file.name)) this.#files.set(file.name, file);
           }
         }
         break;
@@ -110,6 +120,14 @@ export class Contracts {
       this.#off = true;
     }
     return this.#files.size > before;
+  }
+}
+
+function decode(bytes: Uint8Array): FileDescriptorProto {
+  try {
+    return fromBinary(FileDescriptorProtoSchema, bytes);
+  } catch (error) {
+    throw unreadable((error as Error).message);
   }
 }
 

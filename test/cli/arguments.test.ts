@@ -29,12 +29,13 @@ describe("parseArguments", () => {
     expect(parseArguments(["--", "--watch"], flags, positionals).positional("WORKFLOW")).toBe("--watch");
   });
 
-  it("takes a lone dash for a value", () => {
+  it("takes a lone dash, and a negative number, for a value", () => {
+    expect(parseArguments(["Echo", "--input", "-7"], flags, positionals).value("input")).toBe("-7");
     expect(parseArguments(["Echo", "--input", "-"], flags, positionals).value("input")).toBe("-");
   });
 
   it("takes a value that begins with a dash behind an equals sign, and an empty one", () => {
-    expect(parseArguments(["Echo", "--input=-5"], flags, positionals).value("input")).toBe("-5");
+    expect(parseArguments(["Echo", "--input=--watch"], flags, positionals).value("input")).toBe("--watch");
     expect(parseArguments(["Echo", "--input="], flags, positionals).value("input")).toBe("");
   });
 
