@@ -54,11 +54,7 @@ describeWithTool("strace", "a server, system call by system call", () => {
     const marks = calls.filter(({ file }) => file === site.marksPath);
     for (const { data, began } of marks) {
       const mark = JSON.parse(data.toString()) as Mark;
-      const events = seen.journals.get(mark.runId)?.events ?? [];
-      const before =
-        mark.step === undefined
-          ? events.filter(({ event }) => event.case === "attemptStarted" && event.value.token === mark.token)
-          : events.slice(0, Number(stepOf(events, mark.step)?.sequence) - 1);
+      const before = eventsBefore(mark, seen.journals.get(mark.runId)?.events ?? []);
       expect(before).not.toEqual([]);
       for (const event of before) {
         const what = `${mark.step === undefined ? "the handler" : `step ${mark.step}`} of run ${mark.runId} is called`;
@@ -137,8 +133,11 @@ async function callEverything(port: number): Promise<Seen> {
     }
     watched.set(runId, events);
   };
+  /** Asks for it again and again while it works, and joins its watchers each time: between a commit and its sync, too. */
   const look = async (runId: string): Promise<void> => {
+    const joined: Promise<void>[] = [];
     for (let ended = false; !ended; ) {
+      joined.push(watch(runId));
       const response = await runs.getRun({ runId });
       const { lastSequence = 0n, endTime } = response.run ?? {};
       const bytes = toBinary(GetRunResponseSchema, response);
@@ -146,6 +145,7 @@ async function callEverything(port: number): Promise<Seen> {
       answers.push({ what: "the answer to GetRun", runId, bytes, headers: false, covered });
       ended = endTime !== undefined;
     }
+    await Promise.all(joined);
   };
   const stream = async (key: string): Promise<void> => {
     let runId = "";
@@ -197,8 +197,12 @@ async function callEverything(port: number): Promise<Seen> {
   return { watched, answers, journals: await readJournals(connection) };
 }
 
-function stepOf(events: readonly RunEvent[], name: string): RunEvent | undefined {
-  return events.find(({ event }) => event.case === "stepCompleted" && event.value.name === name);
+/** What was journaled before a mark was left: the start of its attempt, and the steps before its own. */
+function eventsBefore(mark: Mark, events: readonly RunEvent[]): readonly RunEvent[] {
+  const started = events.findIndex(({ event }) => event.case === "attemptStarted" && event.value.token === mark.token);
+  const completed = events.findIndex(({ event }) => event.case === "stepCompleted" && event.value.name === mark.step);
+  // A step that was cancelled while it worked has no result.
+  return events.slice(0, Math.max(started + 1, completed));
 }
 
 /** An event as the journal holds it: without the messages that a watcher is given along with it. */

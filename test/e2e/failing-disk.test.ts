@@ -1,22 +1,20 @@
 import { create } from "@bufbuild/protobuf";
-import { anyPack, durationMs } from "@bufbuild/protobuf/wkt";
-import { Code, ConnectError } from "@connectrpc/connect";
+import { anyPack } from "@bufbuild/protobuf/wkt";
+import { Code, type ConnectError } from "@connectrpc/connect";
 import { expect, it, type TestContext, vi } from "vitest";
-import { ErrorInfoSchema, RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
-import { HealthCheckResponse_ServingStatus as ServingStatus } from "../../gen/grpc/health/v1/health_pb.js";
 import { type RunEvent, RunState } from "../../gen/retake/v1/run_pb.js";
 import { RunView } from "../../gen/retake/v1/run_service_pb.js";
 import { HeldRequestSchema, WorkloadService } from "../gen/retake/test/e2e/v1/workload_pb.js";
 import { describeWithTool, requireTool } from "../tools.ts";
 import { type Connection, connect } from "./connection.ts";
+import { probe, ServingStatus, untilHealth } from "./health.ts";
+import { patience } from "./held-runs.ts";
 import { readJournals } from "./kill/journals.ts";
 import { verifyJournals, verifyMarks } from "./kill/verify.ts";
 import { readMarks } from "./marks.ts";
+import { expectUnavailable } from "./refusals.ts";
 import { createServerSite, type ServerProcess, type ServerSite } from "./server-process.ts";
 import { injectFault } from "./strace/tracer.ts";
-
-/** Long enough for a machine that does ten other things. */
-const patience = { timeout: 60_000, interval: 20 };
 
 const held = `${WorkloadService.typeName}/${WorkloadService.method.held.name}`;
 
@@ -42,7 +40,7 @@ describeWithTool("strace", "a server whose disk fails", () => {
 
       await fault.end();
       await scene.healthy();
-      expect(await ready(site)).toBe(200);
+      expect(await probe(site.webPort, "/readyz")).toBe(200);
       const response = await scene.answer;
       await scene.watched;
       expect(scene.seen().events).toEqual([
@@ -151,17 +149,10 @@ async function startScene(context: TestContext): Promise<Scene> {
 async function refusesNewRuns(connection: Connection, key: string): Promise<void> {
   const input = anyPack(HeldRequestSchema, create(HeldRequestSchema, { key: `${key}, started`, gate: "refused" }));
   for (const call of [
-    connection.runs.startRun({ workflow: held, input: { case: "message", value: input } }),
-    connection.workloads.held({ key: `${key}, called`, gate: "refused" }),
+    () => connection.runs.startRun({ workflow: held, input: { case: "message", value: input } }),
+    () => connection.workloads.held({ key: `${key}, called`, gate: "refused" }),
   ]) {
-    const error = await call.then(
-      () => expect.unreachable("a run was acknowledged"),
-      (thrown: unknown) => ConnectError.from(thrown),
-    );
-    expect(error).toMatchObject({ code: Code.Unavailable });
-    expect(error.findDetails(ErrorInfoSchema)).toMatchObject([{ reason: "JOURNAL" }]);
-    const [retry] = error.findDetails(RetryInfoSchema);
-    expect(retry?.retryDelay && durationMs(retry.retryDelay)).toBeGreaterThan(0);
+    await expectUnavailable(call(), "JOURNAL");
   }
 }
 
@@ -170,23 +161,7 @@ async function expectUnready({ connection, site }: Scene): Promise<void> {
   for (const service of ["", WorkloadService.typeName, "retake.v1.RunService"]) {
     expect(await connection.health.check({ service }), service).toMatchObject({ status: ServingStatus.NOT_SERVING });
   }
-  expect(await ready(site)).toBe(503);
-}
-
-async function ready(site: ServerSite): Promise<number> {
-  const response = await fetch(`http://127.0.0.1:${site.webPort}/readyz`);
-  await response.body?.cancel();
-  return response.status;
-}
-
-/** Waits for a state as everybody can: by watching it. */
-async function untilHealth({ health }: Connection, wanted: ServingStatus): Promise<void> {
-  for await (const { status } of health.watch({ service: "" })) {
-    if (status === wanted) {
-      return;
-    }
-  }
-  expect.unreachable("the health service stopped telling");
+  expect(await probe(site.webPort, "/readyz")).toBe(503);
 }
 
 /** Nothing is lost and nothing there twice: whoever was refused calls again by the same key, and gets one run. */

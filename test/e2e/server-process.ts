@@ -1,34 +1,21 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer as createNetServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import type { JsonObject } from "@bufbuild/protobuf";
-
-/** What the fixture gets as its one argument, in JSON. */
-export interface ServerArguments {
-  /** A ServerConfig, as in a configuration file. */
-  readonly config: JsonObject;
-  /** Where handlers leave their marks. */
-  readonly marksPath: string;
-  /** How long a piece of work takes at most, in ms. */
-  readonly longestWorkMs: number;
-}
+import { environment } from "./server-environment.ts";
 
 export interface ServerSiteOptions {
-  /** How long running attempts may go on when the server is told to stop. Default: 30 s, the server's own. */
+  /** How long running attempts may go on when the server is told to stop. Default: the server's own, 30 s. */
   readonly drainTimeoutMs?: number;
-  /** Default: 10. */
+  /** How long a piece of work of the handlers takes at most. Default: 10. */
   readonly longestWorkMs?: number;
-  /** A file below `fixtures/`. Default: the workload's server. */
-  readonly fixture?: string;
 }
 
 export interface LaunchOptions {
   /** Starts the server in its place, with the server's command line appended: a tracer, for example. */
   readonly launcher?: readonly string[];
-  readonly env?: Readonly<Record<string, string>>;
 }
 
 export interface Exit {
@@ -52,15 +39,11 @@ export interface ServerSite extends AsyncDisposable {
 
 /** A server, in a process of its own, from its start to its end. */
 export interface ServerProcess {
-  /** Resolves when it listens, as it prints itself. Rejects, with all that it has printed, when it ends before. */
+  /** Resolves when it listens, as it says itself. Rejects, with all that it has printed, when it ends before. */
   readonly ready: Promise<void>;
   readonly exited: Promise<Exit>;
   /** The server's own process, also below a launcher. Known once it is ready. */
   readonly pid: number;
-  /** Everything that it has printed. */
-  readonly output: string;
-  /** Whether it has printed something like that, now or in the time to come. Rejects when it ends before. */
-  printed(pattern: RegExp): Promise<void>;
   /** Releases the handlers that wait at a gate. */
   release(gate: string): void;
   signal(signal: NodeJS.Signals): void;
@@ -70,10 +53,10 @@ export interface ServerProcess {
   terminate(): Promise<Exit>;
 }
 
-const fixtures = join(import.meta.dirname, "fixtures");
+const repository = join(import.meta.dirname, "../..");
 
 /** Saves half of the time that a start takes; dozens of them add up. */
-const compileCache = join(import.meta.dirname, "../../build/compile-cache");
+const compileCache = join(repository, "build/compile-cache");
 
 /** Processes of this test process that may still run. Their own end of the pipe takes care of them otherwise. */
 const running = new Set<ChildProcess>();
@@ -85,36 +68,40 @@ process.on("exit", () => {
 
 /** Prepares a site with ports of its own and an empty data directory. Nothing runs there yet. */
 export async function createServerSite(options: ServerSiteOptions = {}): Promise<ServerSite> {
+  const { drainTimeoutMs, longestWorkMs = 10 } = options;
   const root = await mkdtemp(join(tmpdir(), "retake-e2e-"));
   const [grpcPort, webPort] = [await freePort(), await freePort()];
   const dataDirectory = join(root, "data");
   const marksPath = join(root, "marks");
-  const processes: ServerProcess[] = [];
-  const serverArguments: ServerArguments = {
-    config: {
+  const configuration = join(root, "retake.yaml");
+  await writeFile(
+    configuration,
+    JSON.stringify({
       dataDirectory,
       grpc: { port: grpcPort },
       web: { port: webPort },
-      ...(options.drainTimeoutMs === undefined ? {} : { drainTimeout: `${options.drainTimeoutMs / 1000}s` }),
-    },
-    marksPath,
-    longestWorkMs: options.longestWorkMs ?? 10,
-  };
+      ...(drainTimeoutMs === undefined ? {} : { drainTimeout: `${drainTimeoutMs / 1000}s` }),
+    }),
+  );
+  const command = [
+    process.execPath,
+    "--conditions=retake-source",
+    join(repository, "src/cli/main.ts"),
+    "serve",
+    "--json",
+    `--config=${configuration}`,
+    `--handlers=${join(import.meta.dirname, "fixtures/workload-handlers.ts")}`,
+  ];
+  const env = environment.write({ marksPath, longestWorkMs });
+  const processes: ServerProcess[] = [];
   return {
     grpcPort,
     webPort,
     root,
     dataDirectory,
     marksPath,
-    launch: ({ launcher = [], env = {} } = {}) => {
-      const command = [
-        ...launcher,
-        process.execPath,
-        "--conditions=retake-source",
-        join(fixtures, options.fixture ?? "workload-server.ts"),
-        JSON.stringify(serverArguments),
-      ];
-      const started = startProcess(command, env);
+    launch: ({ launcher = [] } = {}) => {
+      const started = startServer([...launcher, ...command], env);
       processes.push(started);
       return started;
     },
@@ -125,8 +112,7 @@ export async function createServerSite(options: ServerSiteOptions = {}): Promise
   };
 }
 
-/** Starts a command that prints `{"ready":true,"pid":…}` once it can be used, and ends when its input does. */
-export function startProcess(command: readonly string[], env: Readonly<Record<string, string>> = {}): ServerProcess {
+function startServer(command: readonly string[], env: Readonly<Record<string, string>>): ServerProcess {
   const [program = "", ...args] = command;
   const child = spawn(program, args, {
     stdio: ["pipe", "pipe", "pipe"],
@@ -137,54 +123,51 @@ export function startProcess(command: readonly string[], env: Readonly<Record<st
   child.stdin.on("error", () => undefined);
 
   const lines: string[] = [];
-  const waiting = new Set<() => void>();
   const ready = Promise.withResolvers<void>();
   const exited = Promise.withResolvers<Exit>();
   let pid: number | undefined;
-  let over: Exit | undefined;
+  let over = false;
 
   const onLine = (line: string): void => {
     lines.push(line);
-    if (line.startsWith('{"ready":true')) {
+    if (line.startsWith('{"pid":')) {
       pid = (JSON.parse(line) as { pid: number }).pid;
+    } else if (line.startsWith('{"grpc":')) {
       ready.resolve();
-    }
-    for (const look of [...waiting]) {
-      look();
     }
   };
   createInterface({ input: child.stdout }).on("line", onLine);
   createInterface({ input: child.stderr }).on("line", onLine);
 
-  const describeEnd = (what: string): Error =>
-    new Error(`the server ended (${over?.code ?? over?.signal}) ${what}. It printed:\n${lines.join("\n")}`);
-  child.on("error", (error) => {
+  const end = (exit: Exit, error: Error): void => {
     running.delete(child);
-    over = { code: null, signal: null };
+    over = true;
     ready.reject(error);
-    exited.resolve(over);
-  });
+    exited.resolve(exit);
+  };
+  child.on("error", (error) => end({ code: null, signal: null }, error));
   // "close" comes after the last line of its output.
-  child.on("close", (code, signal) => {
-    running.delete(child);
-    over = { code, signal };
-    ready.reject(describeEnd("before it was ready"));
-    for (const look of [...waiting]) {
-      look();
-    }
-    exited.resolve(over);
-  });
+  child.on("close", (code, signal) =>
+    end(
+      { code, signal },
+      new Error(`the server ended (${code ?? signal}) before it was ready. It printed:\n${lines.join("\n")}`),
+    ),
+  );
   // Whoever does not wait for it to be ready has no use for the error either.
   ready.promise.catch(() => undefined);
 
   const signal = (name: NodeJS.Signals): void => {
-    if (over !== undefined) {
+    if (over) {
       return;
     }
-    if (pid === undefined) {
+    if (pid === undefined || pid === child.pid) {
       child.kill(name);
-    } else {
+      return;
+    }
+    try {
       process.kill(pid, name);
+    } catch {
+      // It is gone, and its launcher about to be.
     }
   };
   return {
@@ -196,29 +179,14 @@ export function startProcess(command: readonly string[], env: Readonly<Record<st
       }
       return pid;
     },
-    get output() {
-      return lines.join("\n");
-    },
-    printed: (pattern) =>
-      new Promise((resolve, reject) => {
-        const look = (): void => {
-          if (lines.some((line) => pattern.test(line))) {
-            waiting.delete(look);
-            resolve();
-          } else if (over !== undefined) {
-            waiting.delete(look);
-            reject(describeEnd(`without printing ${pattern}`));
-          }
-        };
-        waiting.add(look);
-        look();
-      }),
     release: (gate) => {
       child.stdin.write(`${gate}\n`);
     },
     signal,
     kill: () => {
       signal("SIGKILL");
+      // Of a launcher that has not come to the server yet, this is what the server will notice.
+      child.stdin.destroy();
       return exited.promise;
     },
     terminate: () => {
