@@ -25,16 +25,29 @@ export function callKey(outer: string, inField: string, outerName: string): stri
   return key;
 }
 
-/** The metadata that the workflow's policy forwards to its back-end. */
+/** The idempotency key in a call's metadata; empty for none. @throws ConnectError INVALID_ARGUMENT */
+export function metadataKey(header: Headers): string {
+  return printable("idempotency-key", header.get("idempotency-key") ?? "");
+}
+
+/** The metadata that the workflow's policy forwards to its back-end. @throws ConnectError INVALID_ARGUMENT */
 export function forwardedMetadata({ policy }: Workflow, header: Headers): Readonly<Record<string, string>> {
   const forwarded: Record<string, string> = {};
   for (const name of policy.forwardMetadata) {
     const value = header.get(name);
     if (value !== null) {
-      forwarded[name] = value;
+      forwarded[name] = printable(name, value);
     }
   }
   return forwarded;
+}
+
+/** HTTP has no one character set for what is above ASCII, and gRPC carries none of it. */
+function printable(name: string, value: string): string {
+  if (/[^ -~]/.test(value)) {
+    throw createError(Code.InvalidArgument, "INVALID_METADATA", `the metadata ${name} must be printable ASCII`);
+  }
+  return value;
 }
 
 /** The caller's trace context, if it sent a well-formed one (W3C Trace Context, version 00). */

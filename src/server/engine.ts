@@ -1,3 +1,4 @@
+import { Code } from "@connectrpc/connect";
 import {
   type Backend,
   createInProcessBackend,
@@ -16,6 +17,7 @@ import {
   type AttemptWorkServices,
   ContractCheck,
   composeRun,
+  createError,
   draining,
   type EndpointSlots,
   type Feed,
@@ -182,24 +184,54 @@ export class Engine {
 
   /**
    * Accepts nothing more, gives running attempts some time, then hands the rest back and answers all who still wait.
-   * Resolves when all of it is durable.
+   * Resolves when all of it is durable, or the journal fails: what it does not take by then, the next start finds as it
+   * was.
    */
   async drain(timeoutMs: number): Promise<void> {
     this.acceptance.drain();
-    await this.retention.stop();
-    const idle = this.turns.idle();
     const time = Promise.withResolvers<void>();
     const timer: Timer = this.clock.setTimeout(time.resolve, timeoutMs);
-    await Promise.race([idle, time.promise]);
+    await Promise.race([this.turns.idle(), time.promise]);
     timer.cancel();
-    await this.turns.handBack();
-    await this.#scheduler.stop();
+    await this.#unlessJournalFails(() =>
+      Promise.all([this.turns.handBack(), this.#scheduler.stop(), this.retention.stop()]),
+    );
     for (const run of this.live.values()) {
       run.refuse(draining());
     }
     this.closing.abort(draining());
     for (const backend of this.#remotes.values()) {
       backend.close?.();
+    }
+  }
+
+  /** Waits for work on the journal, which waits without end while that fails. */
+  async #unlessJournalFails(work: () => Promise<unknown>): Promise<void> {
+    const { journal } = this;
+    const failing = Promise.withResolvers<void>();
+    const tell = ({ kind }: Journal["status"]): void => {
+      if (kind === "failing") {
+        failing.resolve();
+      }
+    };
+    const off = journal.onStatus(tell);
+    tell(journal.status);
+    await Promise.race([work(), failing.promise]).finally(off);
+  }
+
+  /**
+   * Sees that the messages of a run can be read by the contract of today.
+   *
+   * @throws ConnectError FAILED_PRECONDITION when the contract has changed too much
+   */
+  async assertReadable({ accepted }: RunRecord): Promise<void> {
+    const verdict = await this.#contractCheck.check(accepted);
+    if (verdict.kind === "changed") {
+      throw createError(
+        Code.FailedPrecondition,
+        "CONTRACT_CHANGED",
+        `run ${accepted.runId} was accepted under another contract, and its messages cannot be read by this one: ${verdict.problem}`,
+      );
     }
   }
 

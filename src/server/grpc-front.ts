@@ -1,9 +1,10 @@
 import type { Interceptor } from "@connectrpc/connect";
 import { type ChannelOptions, Server, ServerCredentials } from "@grpc/grpc-js";
+import type { Clock } from "../clock.ts";
 import type { ResolvedConfig } from "../config/index.ts";
 import { addConnectService, type GrpcListener, listenGrpc } from "../transport/index.ts";
 import type { Route } from "./routes.ts";
-import { readTls } from "./tls.ts";
+import type { TlsFiles } from "./tls.ts";
 
 type ResolvedGrpc = NonNullable<ResolvedConfig["grpc"]>;
 
@@ -18,13 +19,20 @@ export interface GrpcFront {
 /** How long connections may take to go once every call has been answered. */
 const closeTimeoutMs = 1000;
 
-/** @throws ConfigError for TLS files that cannot be read, Error when the port cannot be bound */
-export async function listenGrpcFront(
-  config: ResolvedGrpc,
-  routes: readonly Route[],
-  interceptors: readonly Interceptor[],
-  delay: (callback: () => void, delayMs: number) => { cancel(): void },
-): Promise<GrpcFront> {
+/** Above this (24.8 days) a timer of Node is due at once. */
+const longestTimerMs = 2 ** 31 - 1;
+
+export interface GrpcFrontOptions {
+  readonly config: ResolvedGrpc;
+  readonly tls: TlsFiles | undefined;
+  readonly routes: readonly Route[];
+  readonly interceptors: readonly Interceptor[];
+  readonly clock: Clock;
+}
+
+/** @throws Error when the port cannot be bound */
+export async function listenGrpcFront(options: GrpcFrontOptions): Promise<GrpcFront> {
+  const { config, routes, interceptors, clock } = options;
   const { limits } = config;
   const server = new Server(channelOptions(limits));
   for (const { service, implementation } of routes) {
@@ -37,10 +45,10 @@ export async function listenGrpcFront(
   const listener = await listenGrpc(server, {
     host: config.host,
     port: config.port,
-    credentials: credentialsOf(config),
+    credentials: credentialsOf(options.tls),
     maxConnections: limits.maxConnections,
   });
-  return { host: listener.host, port: listener.port, close: () => closeFront(server, listener, delay) };
+  return { host: listener.host, port: listener.port, close: () => closeFront(server, listener, clock) };
 }
 
 function channelOptions(limits: ResolvedGrpc["limits"]): ChannelOptions {
@@ -51,19 +59,19 @@ function channelOptions(limits: ResolvedGrpc["limits"]): ChannelOptions {
     "grpc.max_receive_message_length": limits.maxMessageBytes,
     "grpc.max_send_message_length": -1,
     "grpc-node.max_session_memory": limits.maxSessionMemoryMegabytes,
-    "grpc.max_connection_age_ms": limits.maxConnectionAgeMs,
-    // A grace would cut long calls: they go on for as long as they need.
-    "grpc.max_connection_idle_ms": limits.maxConnectionIdleMs,
+    // Up to a tenth is added at random. A grace would cut long calls: they go on for as long as they need.
+    "grpc.max_connection_age_ms": Math.min(limits.maxConnectionAgeMs, longestTimerMs / 1.1),
+    "grpc.max_connection_idle_ms": Math.min(limits.maxConnectionIdleMs, longestTimerMs),
     "grpc.keepalive_time_ms": limits.keepaliveTimeMs,
     "grpc.keepalive_timeout_ms": limits.keepaliveTimeoutMs,
   };
 }
 
-function credentialsOf(config: ResolvedGrpc): ServerCredentials {
-  if (config.tls === undefined) {
+function credentialsOf(tls: TlsFiles | undefined): ServerCredentials {
+  if (tls === undefined) {
     return ServerCredentials.createInsecure();
   }
-  const { certificate, key, clientCa } = readTls(config.tls, "grpc.tls");
+  const { certificate, key, clientCa } = tls;
   return ServerCredentials.createSsl(
     clientCa ?? null,
     [{ cert_chain: certificate, private_key: key }],
@@ -71,13 +79,9 @@ function credentialsOf(config: ResolvedGrpc): ServerCredentials {
   );
 }
 
-async function closeFront(
-  server: Server,
-  listener: GrpcListener,
-  delay: (callback: () => void, delayMs: number) => { cancel(): void },
-): Promise<void> {
+async function closeFront(server: Server, listener: GrpcListener, clock: Clock): Promise<void> {
   const answered = new Promise<void>((resolve) => {
-    const timer = delay(resolve, closeTimeoutMs);
+    const timer = clock.setTimeout(resolve, closeTimeoutMs);
     void listener.close().then(() => {
       timer.cancel();
       resolve();

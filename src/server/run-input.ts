@@ -30,7 +30,7 @@ export function inputFromJson({ name, input }: Workflow, text: string, registry:
   try {
     return fromJsonString(input, text, { registry });
   } catch (error) {
-    const found = jsonProblems(input, text);
+    const found = jsonProblems(input, text, registry);
     const problems = found.length > 0 ? found : [{ field: "", message: messageOf(error) }];
     throw invalidInput(
       problems.map(({ field, message }) => ({ field: field === "" ? "json" : `json.${field}`, message })),

@@ -145,6 +145,7 @@ export function createRunService(engine: Engine): ServiceImpl<typeof RunService>
         }
         await before.durable;
         const workflow = workflowNamed(engine, record.accepted.workflow);
+        await engine.assertReadable(record);
         const message = await inputAgain(engine, before, workflow);
         const { run } = await engine.acceptance.accept({
           workflow,

@@ -1,6 +1,6 @@
 import type { DescMethod, DescService, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import { create } from "@bufbuild/protobuf";
-import { createServiceImplSpec, type Transport } from "@connectrpc/connect";
+import { createServiceImplSpec, type Interceptor, type Transport } from "@connectrpc/connect";
 import { pino } from "pino";
 import { Health } from "../../gen/grpc/health/v1/health_pb.js";
 import { ServerReflection } from "../../gen/grpc/reflection/v1/reflection_pb.js";
@@ -10,7 +10,7 @@ import { RunService } from "../../gen/retake/v1/run_service_pb.js";
 import type { WorkflowHandler } from "../backends/index.ts";
 import { type Clock, type RandomSource, systemClock, systemRandom } from "../clock.ts";
 import { type ResolvedConfig, resolveConfig } from "../config/index.ts";
-import { createContractRegistry, workflowName } from "../contract/index.ts";
+import { type ContractRegistry, createContractRegistry, workflowName } from "../contract/index.ts";
 import { createRequestValidator, errors, validateRequests } from "../interceptors/rpc/index.ts";
 import { createEmbeddedFeed, createEmbeddedGates, createEmbeddedScheduler } from "../runs/embedded/index.ts";
 import type { Journal, Logger, Payloads, WorkflowContext } from "../runs/index.ts";
@@ -22,6 +22,7 @@ import { createHealth, type HealthReporter, overallHealth, ServingStatus } from 
 import { createReflection } from "./reflection.ts";
 import { type Route, route } from "./routes.ts";
 import { createRunService } from "./run-service.ts";
+import { type FrontsTls, readTls } from "./tls.ts";
 import { listenWebFront, type WebFront } from "./web-front.ts";
 import { createWorkflowService } from "./workflow-service.ts";
 
@@ -80,9 +81,11 @@ export interface RetakeServer {
   serve(service: DescService): RetakeServer;
 
   /**
-   * Opens the journal, takes over what an earlier process left behind, and listens. Nothing listens when it throws.
+   * Opens the journal, takes over what an earlier process left behind, and listens. When it throws, nothing listens, the
+   * data directory is free, and it can be called again.
    *
-   * @throws ContractError, ConfigError, JournalOpenError, or an Error that names the port that cannot be bound
+   * @throws ContractError, ConfigError, JournalOpenError, TypeError for workflows that nothing carries out, or an Error
+   * that names the port that cannot be bound
    */
   listen(): Promise<RetakeServer>;
 
@@ -95,7 +98,7 @@ export interface RetakeServer {
 
   /**
    * Stops: takes no new runs, gives running attempts the configured time, hands the rest back for the next start, answers
-   * every open call, and closes. Calling again changes nothing.
+   * every open call, and closes. Calling again changes nothing. A server that has been closed stays closed.
    */
   close(options?: { readonly drainTimeoutMs?: number }): Promise<void>;
 }
@@ -121,8 +124,8 @@ class Server implements RetakeServer {
   readonly #services = new Map<string, DescService>();
   readonly #handlers = new Map<string, WorkflowHandler>();
   #running: Running | undefined;
+  #starting: Promise<Running> | undefined;
   #closing: Promise<void> | undefined;
-  #listening = false;
 
   constructor(config: ResolvedConfig, options: ServerOptions) {
     this.#config = config;
@@ -168,7 +171,7 @@ class Server implements RetakeServer {
   }
 
   serve(service: DescService): RetakeServer {
-    if (this.#listening) {
+    if (this.#starting !== undefined) {
       throw new TypeError(`the server listens already: add ${service.typeName} before listen()`);
     }
     this.#services.set(service.typeName, service);
@@ -176,14 +179,17 @@ class Server implements RetakeServer {
   }
 
   async listen(): Promise<RetakeServer> {
-    if (this.#listening) {
+    if (this.#closing !== undefined) {
+      throw new TypeError("the server has been closed: create a new one");
+    }
+    if (this.#starting !== undefined) {
       throw new TypeError("listen() is called once");
     }
-    this.#listening = true;
+    this.#starting = this.#start();
     try {
-      this.#running = await this.#start();
+      this.#running = await this.#starting;
     } catch (error) {
-      this.#listening = false;
+      this.#starting = undefined;
       throw error;
     }
     return this;
@@ -204,6 +210,7 @@ class Server implements RetakeServer {
       overrides: config.overrides,
     });
     assertImplemented(contracts.workflows.keys(), this.#handlers, config);
+    const tls = readTls(config);
     const storage = await this.#openStorage(config, this.#clock, this.#log);
     const closers: (() => Promise<unknown>)[] = [() => storage.close()];
     try {
@@ -249,14 +256,9 @@ class Server implements RetakeServer {
         routes.map(({ service, implementation }) => createServiceImplSpec(service, implementation)),
         { interceptors, clock: this.#clock },
       );
-      const running = new Running(engine, storage, health, routes, transport);
-      running.grpc =
-        config.grpc &&
-        (await listenGrpcFront(config.grpc, routes, interceptors, (callback, delayMs) =>
-          this.#clock.setTimeout(callback, delayMs),
-        ));
-      closers.unshift(async () => running.grpc?.close());
-      running.web = config.web && (await listenWebFront(config.web, routes, interceptors, running));
+      const running = new Running(engine, storage, health, routes, transport, this.#log);
+      closers.unshift(() => running.closePorts());
+      await running.listen({ config, tls, interceptors, contracts, clock: this.#clock });
       // Only now: a server that cannot listen must not have executed anything.
       engine.start();
       running.serve();
@@ -270,23 +272,31 @@ class Server implements RetakeServer {
   }
 
   async #stop(drainTimeoutMs: number): Promise<void> {
-    const running = this.#running;
-    if (running !== undefined) {
-      await running.stop(drainTimeoutMs);
-    }
+    // A start that fails has cleaned up, and tells whoever called listen().
+    const running = await this.#starting?.catch(() => undefined);
+    await running?.stop(drainTimeoutMs);
   }
+}
+
+interface ListenOptions {
+  readonly config: ResolvedConfig;
+  readonly tls: FrontsTls;
+  readonly interceptors: readonly Interceptor[];
+  readonly contracts: ContractRegistry;
+  readonly clock: Clock;
 }
 
 /** A server that listens. */
 class Running {
-  grpc: GrpcFront | undefined;
-  web: WebFront | undefined;
   readonly transport: Transport;
   readonly #engine: Engine;
   readonly #storage: Storage;
   readonly #health: HealthReporter;
   readonly #routes: readonly Route[];
+  readonly #log: Logger;
   readonly #offStatus: () => void;
+  #grpc: GrpcFront | undefined;
+  #web: WebFront | undefined;
   #stopping = false;
 
   constructor(
@@ -295,13 +305,50 @@ class Running {
     health: HealthReporter,
     routes: readonly Route[],
     transport: Transport,
+    log: Logger,
   ) {
     this.transport = transport;
     this.#engine = engine;
     this.#storage = storage;
     this.#health = health;
     this.#routes = routes;
-    this.#offStatus = storage.journal.onStatus(() => this.serve());
+    this.#log = log;
+    this.#offStatus = storage.journal.onStatus((status) => {
+      if (status.kind === "failing") {
+        log.error({ err: status.cause }, "the journal cannot be written; no new runs until it can");
+      } else {
+        log.info({}, "the journal can be written again");
+      }
+      this.serve();
+    });
+  }
+
+  get grpc(): ServerAddress | undefined {
+    return addressOf(this.#grpc);
+  }
+
+  get web(): ServerAddress | undefined {
+    return addressOf(this.#web);
+  }
+
+  /** Opens the ports. @throws Error naming one that cannot be bound */
+  async listen({ config, tls, interceptors, contracts, clock }: ListenOptions): Promise<void> {
+    const routes = this.#routes;
+    if (config.grpc !== undefined) {
+      this.#grpc = await listenGrpcFront({ config: config.grpc, tls: tls.grpc, routes, interceptors, clock });
+    }
+    if (config.web !== undefined) {
+      this.#web = await listenWebFront({
+        config: config.web,
+        tls: tls.web,
+        routes,
+        interceptors,
+        contracts,
+        probes: this,
+        clock,
+        log: this.#log,
+      });
+    }
   }
 
   /** Tells everybody who asks whether the server takes work. */
@@ -327,12 +374,23 @@ class Running {
 
   async stop(drainTimeoutMs: number): Promise<void> {
     this.#stopping = true;
-    this.#offStatus();
     this.#health.shutdown();
-    await this.#engine.drain(drainTimeoutMs);
-    await Promise.all([this.grpc?.close(), this.web?.close()]);
-    await this.#storage.close();
+    try {
+      await this.#engine.drain(drainTimeoutMs);
+    } finally {
+      await this.closePorts();
+      await this.#storage.close();
+    }
   }
+
+  async closePorts(): Promise<void> {
+    this.#offStatus();
+    await Promise.all([this.#grpc?.close(), this.#web?.close()]);
+  }
+}
+
+function addressOf(front: ServerAddress | undefined): ServerAddress | undefined {
+  return front && { host: front.host, port: front.port };
 }
 
 /** Every workflow needs something that carries it out. @throws TypeError naming those that have nothing */

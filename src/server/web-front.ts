@@ -1,11 +1,16 @@
-import type { TLSSocket } from "node:tls";
-import { type ContextValues, cors as connectCors, createContextValues, type Interceptor } from "@connectrpc/connect";
-import { fastifyConnectPlugin } from "@connectrpc/connect-fastify";
-import { type FastifyInstance, type FastifyRequest, fastify } from "fastify";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Interceptor } from "@connectrpc/connect";
+import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from "fastify";
+import type { Clock } from "../clock.ts";
 import type { ResolvedConfig } from "../config/index.ts";
-import { type Peer, peerKey } from "../transport/index.ts";
+import type { ContractRegistry } from "../contract/index.ts";
+import type { Logger } from "../runs/index.ts";
+import { listenOn } from "../transport/index.ts";
 import type { Route } from "./routes.ts";
-import { readTls } from "./tls.ts";
+import type { TlsFiles } from "./tls.ts";
+import { WebCalls } from "./web-calls.ts";
+import { frameworkError, OpenResponses, refuseConnection, writeError } from "./web-errors.ts";
+import { allowOrigins } from "./web-origins.ts";
 
 type ResolvedWeb = NonNullable<ResolvedConfig["web"]>;
 
@@ -13,6 +18,7 @@ type ResolvedWeb = NonNullable<ResolvedConfig["web"]>;
 export interface WebFront {
   readonly host: string;
   readonly port: number;
+  /** Takes no more connections, lets answers that are on their way arrive, then cuts what is left. */
   close(): Promise<void>;
 }
 
@@ -24,138 +30,130 @@ export interface Probes {
   unready(): string;
 }
 
-/** @throws ConfigError for TLS files that cannot be read, Error when the port cannot be bound */
-export async function listenWebFront(
-  config: ResolvedWeb,
-  routes: readonly Route[],
-  interceptors: readonly Interceptor[],
-  probes: Probes,
-): Promise<WebFront> {
+export interface WebFrontOptions {
+  readonly config: ResolvedWeb;
+  readonly tls: TlsFiles | undefined;
+  readonly routes: readonly Route[];
+  readonly interceptors: readonly Interceptor[];
+  readonly contracts: Pick<ContractRegistry, "registry">;
+  readonly probes: Probes;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** How long connections may take to go once every call has been answered. */
+const closeTimeoutMs = 1000;
+
+/** @throws Error when the port cannot be bound */
+export async function listenWebFront(options: WebFrontOptions): Promise<WebFront> {
+  const { config, routes, interceptors, contracts, probes, clock, log } = options;
   const { limits, host } = config;
-  const server = createFastify(config);
+  const calls = new WebCalls({
+    routes,
+    interceptors,
+    registry: contracts.registry,
+    maxMessageBytes: limits.maxMessageBytes,
+    log,
+  });
+  const responses = new OpenResponses();
+  const server = createFastify(config, options.tls, responses);
+  let closing = false;
   server.server.maxConnections = limits.maxConnections;
   server.server.headersTimeout = limits.requestTimeoutMs;
-  allowOrigins(server, config.allowedOrigins);
-
-  server.get("/healthz", (_, reply) => {
-    const alive = probes.alive();
-    void reply.code(alive ? 200 : 503).send({ status: alive ? "ok" : "failing" });
-  });
-  server.get("/readyz", (_, reply) => {
-    const reason = probes.unready();
-    void reply.code(reason === "" ? 200 : 503).send(reason === "" ? { status: "ok" } : { status: "unready", reason });
-  });
-  await server.register(fastifyConnectPlugin, {
-    routes: (router) => {
-      for (const { service, implementation, grpcOnly } of routes) {
-        if (grpcOnly !== true) {
-          router.service(service, implementation);
-        }
+  server.server.on("request", (request: IncomingMessage, response: ServerResponse) => {
+    responses.add(request, response);
+    response.once("close", () => {
+      if (closing) {
+        server.server.closeIdleConnections();
       }
-    },
-    interceptors: [...interceptors],
-    readMaxBytes: limits.maxMessageBytes,
-    contextValues: peerOf,
-    // gRPC itself has a port of its own, which is several times faster.
-    grpc: false,
+    });
   });
+  allowOrigins(server, config.allowedOrigins);
+  addProbes(server, probes);
+  serveCalls(server, calls);
   try {
-    await server.listen({ host, port: config.port });
+    await server.ready();
+    // Fastify's own `listen` would bind "localhost" twice, the second time without these limits.
+    await listenOn(server.server, host, config.port);
   } catch (error) {
     await server.close();
-    throw listenError(error, host, config.port);
+    throw error;
   }
   const address = server.server.address();
   return {
     host,
     port: typeof address === "object" && address !== null ? address.port : config.port,
     close: async () => {
-      const closed = server.close();
-      server.server.closeAllConnections();
-      await closed;
+      closing = true;
+      const timer = clock.setTimeout(() => server.server.closeAllConnections(), closeTimeoutMs);
+      await server.close();
+      timer.cancel();
     },
   };
 }
 
-function createFastify(config: ResolvedWeb): FastifyInstance {
-  const { limits } = config;
+function createFastify({ limits }: ResolvedWeb, tls: TlsFiles | undefined, responses: OpenResponses): FastifyInstance {
   const options = {
-    // What a call may carry is limited by the routes, message by message.
-    bodyLimit: limits.maxMessageBytes,
     requestTimeout: limits.requestTimeoutMs,
     keepAliveTimeout: limits.keepaliveTimeoutMs,
-    forceCloseConnections: true,
+    // Calls that come in while the server stops are told so in the words of their protocol.
+    return503OnClosing: false,
+    clientErrorHandler: (error: Error & { code?: string }, socket: Parameters<typeof refuseConnection>[1]) =>
+      refuseConnection(error, socket, responses.on(socket), limits),
+    frameworkErrors: (error: Error & { statusCode?: number }, _: FastifyRequest, reply: FastifyReply) =>
+      answerError(error, reply),
   };
-  if (config.tls === undefined) {
-    return fastify({ ...options, http: { maxHeaderSize: limits.maxHeaderBytes } });
+  const http = {
+    maxHeaderSize: limits.maxHeaderBytes,
+    // How often Node looks for requests that take too long: by default, every 30 s.
+    connectionsCheckingInterval: Math.min(5000, limits.requestTimeoutMs / 2),
+  };
+  if (tls === undefined) {
+    return fastify({ ...options, http });
   }
-  const { certificate, key, clientCa } = readTls(config.tls, "web.tls");
+  const { certificate, key, clientCa } = tls;
   return fastify({
     ...options,
     https: {
+      ...http,
       cert: certificate,
       key,
-      maxHeaderSize: limits.maxHeaderBytes,
       ...(clientCa === undefined ? {} : { ca: clientCa, requestCert: true, rejectUnauthorized: true }),
     },
   }) as unknown as FastifyInstance;
 }
 
-/** Web pages of other origins may call only where the configuration says so. */
-function allowOrigins(server: FastifyInstance, origins: readonly string[]): void {
-  if (origins.length === 0) {
-    return;
-  }
-  const allowed = new Set(origins);
-  server.addHook("onRequest", async (request, reply) => {
-    const { origin } = request.headers;
-    if (origin === undefined || !allowed.has(origin)) {
-      return;
-    }
-    void reply.header("access-control-allow-origin", origin).header("vary", "Origin");
-    void reply.header("access-control-expose-headers", [...connectCors.exposedHeaders, "retake-run-id"].join(", "));
-    if (request.method === "OPTIONS") {
-      await reply
-        .header("access-control-allow-methods", connectCors.allowedMethods.join(", "))
-        .header(
-          "access-control-allow-headers",
-          [
-            ...connectCors.allowedHeaders,
-            "authorization",
-            "x-api-key",
-            "idempotency-key",
-            "retake-detach",
-            "traceparent",
-          ].join(", "),
-        )
-        .header("access-control-max-age", "7200")
-        .code(204)
-        .send();
-    }
+function addProbes(server: FastifyInstance, probes: Probes): void {
+  server.get("/healthz", (_, reply) => {
+    const alive = probes.alive();
+    void reply.header("cache-control", "no-store").code(alive ? 200 : 503);
+    void reply.send({ status: alive ? "ok" : "failing" });
+  });
+  server.get("/readyz", (_, reply) => {
+    const reason = probes.unready();
+    void reply.header("cache-control", "no-store").code(reason === "" ? 200 : 503);
+    void reply.send(reason === "" ? { status: "ok" } : { status: "unready", reason });
   });
 }
 
-function peerOf(request: FastifyRequest): ContextValues {
-  const values = createContextValues();
-  const { socket } = request.raw;
-  const peer: Peer = {
-    address: socket.remoteAddress === undefined ? "unknown" : `${socket.remoteAddress}:${socket.remotePort}`,
-    certificate: "authorized" in socket && socket.authorized ? (socket as TLSSocket).getPeerCertificate() : undefined,
-  };
-  return values.set(peerKey, peer);
+/** Everything that is nothing else. One route for all of it, because Fastify takes no more once it listens. */
+function serveCalls(server: FastifyInstance, calls: WebCalls): void {
+  server.removeAllContentTypeParsers();
+  server.addContentTypeParser("*", (_request, _payload, done) => done(null));
+  server.setErrorHandler((error: Error & { statusCode?: number }, _, reply) => answerError(error, reply));
+  server.all("/*", async (request, reply) => {
+    reply.hijack();
+    const response = reply.raw;
+    for (const [name, value] of Object.entries(reply.getHeaders())) {
+      if (value !== undefined) {
+        response.setHeader(name, value);
+      }
+    }
+    await calls.serve(request.raw, response);
+  });
 }
 
-function listenError(error: unknown, host: string, port: number): unknown {
-  const code = error instanceof Error && "code" in error ? error.code : undefined;
-  return code === "EADDRINUSE"
-    ? Object.assign(
-        new Error(
-          `cannot listen on ${host}:${port}: the port is in use: stop what listens there, or choose another port`,
-          {
-            cause: error,
-          },
-        ),
-        { code },
-      )
-    : error;
+function answerError(error: Error & { statusCode?: number }, reply: FastifyReply): void {
+  reply.hijack();
+  writeError(frameworkError(error), reply.raw);
 }

@@ -5,7 +5,7 @@ import { inputKey, type Workflow, workflowName } from "../contract/index.ts";
 import { createError, draining, endError, type LiveRun, untilAborted } from "../runs/index.ts";
 import { principalKey } from "../security/index.ts";
 import { flushHeadersKey } from "../transport/index.ts";
-import { callKey, forwardedMetadata, traceparentOf } from "./call-metadata.ts";
+import { callKey, forwardedMetadata, metadataKey, traceparentOf } from "./call-metadata.ts";
 import type { Engine } from "./engine.ts";
 
 /**
@@ -113,11 +113,7 @@ async function* callStreaming(
 async function accept(engine: Engine, workflow: Workflow, message: Message, context: HandlerContext): Promise<LiveRun> {
   const { requestHeader } = context;
   const { tenant, subject } = context.values.get(principalKey);
-  const key = callKey(
-    requestHeader.get("idempotency-key") ?? "",
-    inputKey(workflow, message),
-    "metadata idempotency-key",
-  );
+  const key = callKey(metadataKey(requestHeader), inputKey(workflow, message), "metadata idempotency-key");
   const { run } = await engine.acceptance.accept({
     workflow,
     message,
@@ -150,6 +146,7 @@ async function resultOf(engine: Engine, run: LiveRun, workflow: Workflow): Promi
   if (run.resultMessage !== undefined) {
     return run.resultMessage;
   }
+  await engine.assertReadable(record);
   const bytes = await engine.payloads.get(run.id, record.result?.sha256 ?? new Uint8Array());
   if (bytes === undefined) {
     throw createError(

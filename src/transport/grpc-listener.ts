@@ -1,5 +1,6 @@
 import { createServer, type Socket } from "node:net";
 import { type Server, ServerCredentials } from "@grpc/grpc-js";
+import { listenOn } from "./listen-on.ts";
 import { interceptLongTimeouts } from "./long-timeouts.ts";
 
 /** Where and how a grpc-js server listens. */
@@ -42,14 +43,7 @@ export async function listenGrpc(server: Server, options: GrpcListenOptions): Pr
   if (maxConnections !== undefined) {
     netServer.maxConnections = maxConnections;
   }
-  await new Promise<void>((resolve, reject) => {
-    const onError = (error: NodeJS.ErrnoException): void => reject(listenError(error, host, port));
-    netServer.once("error", onError);
-    netServer.listen({ host, port }, () => {
-      netServer.off("error", onError);
-      resolve();
-    });
-  });
+  await listenOn(netServer, host, port);
 
   const injector = server.createConnectionInjector(credentials);
   const restoreTimeouts = interceptLongTimeouts();
@@ -89,16 +83,4 @@ export async function listenGrpc(server: Server, options: GrpcListenOptions): Pr
       return closed;
     },
   };
-}
-
-function listenError(error: NodeJS.ErrnoException, host: string, port: number): Error {
-  const where = `${host}:${port}`;
-  const hints: Readonly<Record<string, string>> = {
-    EADDRINUSE: "the port is in use: stop what listens there, or choose another port",
-    EACCES: "permission denied: choose a port above 1023, or grant the permission",
-    EADDRNOTAVAIL: "this machine has no such address: choose one of its own, or 0.0.0.0 for all",
-    ENOTFOUND: "the host name is unknown",
-  };
-  const hint = hints[error.code ?? ""] ?? error.message;
-  return Object.assign(new Error(`cannot listen on ${where}: ${hint}`, { cause: error }), { code: error.code });
 }

@@ -9,7 +9,7 @@ export {
   type GrpcHandlers,
 } from "./grpc-handlers.ts";
 export { type GrpcListener, type GrpcListenOptions, listenGrpc } from "./grpc-listener.ts";
-
 // Calling, over a grpc-js channel or in the same process.
 export { createGrpcTransport, type GrpcTransport, type GrpcTransportOptions } from "./grpc-transport.ts";
 export { createInProcessTransport, type InProcessTransportOptions } from "./in-process-transport.ts";
+export { listenOn } from "./listen-on.ts";

@@ -1,0 +1,172 @@
+import type { IncomingMessage } from "node:http";
+import { create, type DescMethod, fromBinary, fromJsonString, type Registry } from "@bufbuild/protobuf";
+import { base64Decode } from "@bufbuild/protobuf/wire";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { BadRequestSchema } from "../../gen/google/rpc/error_details_pb.js";
+import { jsonProblems } from "../config/index.ts";
+import { workflowName } from "../contract/index.ts";
+import { createError } from "../runs/index.ts";
+
+/** What the messages of requests are read by. */
+export interface RequestReading {
+  readonly method: DescMethod;
+  /** Of one message, in bytes. */
+  readonly maxBytes: number;
+  readonly registry: Registry;
+}
+
+/** What protocols put around a message. */
+const framingBytes = 64;
+
+/** The headers of a request as fetch has them. Bytes above ASCII stay the Latin-1 that HTTP takes them for. */
+export function requestHeaders({ rawHeaders }: IncomingMessage): Headers {
+  const headers = new Headers();
+  for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
+    headers.append(rawHeaders[index] ?? "", rawHeaders[index + 1] ?? "");
+  }
+  // Sizes are told below, in the words of the configuration.
+  headers.delete("content-length");
+  dropLongTimeouts(headers);
+  return headers;
+}
+
+/**
+ * The body of a request, read to its end and known to hold a message that can be decoded: Connect calls a malformed
+ * binary message an internal error, and names no field of a malformed JSON one.
+ *
+ * @throws ConnectError RESOURCE_EXHAUSTED, INVALID_ARGUMENT, or CANCELLED when the caller is gone
+ */
+export async function* requestBody(
+  request: IncomingMessage,
+  reading: RequestReading,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const body = await readBody(request, reading);
+  const encoded = request.headers["content-encoding"] ?? "identity";
+  if (encoded === "identity") {
+    const type = request.headers["content-type"] ?? "";
+    const enveloped = !/^application\/(json|proto)\b/i.test(type);
+    const message = enveloped ? firstMessage(body) : body;
+    if (message !== undefined) {
+      checkMessage(message, /[/+]json\b/i.test(type), reading);
+    }
+  }
+  yield body;
+}
+
+/** Throws what is wrong with the message in the query of a GET request. @throws ConnectError INVALID_ARGUMENT */
+export function checkQuery(url: URL, reading: RequestReading): void {
+  const { searchParams: query } = url;
+  if (query.has("compression") && query.get("compression") !== "identity") {
+    return;
+  }
+  const text = query.get("message") ?? "";
+  let message: Uint8Array;
+  try {
+    message = query.get("base64") === "1" ? base64Decode(text) : new TextEncoder().encode(text);
+  } catch (error) {
+    throw malformed(reading.method, `the parameter "message" is no base64: ${messageOf(error)}`);
+  }
+  switch (query.get("encoding")) {
+    case "json":
+      checkMessage(message, true, reading);
+      break;
+    case "proto":
+      checkMessage(message, false, reading);
+      break;
+  }
+}
+
+async function readBody(request: IncomingMessage, { method, maxBytes }: RequestReading): Promise<Buffer> {
+  const most = maxBytes + framingBytes;
+  const chunks: Buffer[] = [];
+  let size = 0;
+  try {
+    // Destroying the request would cut the connection before the answer to it.
+    for await (const chunk of request.iterator({ destroyOnReturn: false })) {
+      size += (chunk as Buffer).length;
+      if (size > most) {
+        break;
+      }
+      chunks.push(chunk as Buffer);
+    }
+  } catch (error) {
+    throw new ConnectError("the caller is gone", Code.Canceled, undefined, undefined, error);
+  }
+  if (size > most) {
+    // Many clients read no answer before they have sent everything.
+    request.resume();
+    throw createError(
+      Code.ResourceExhausted,
+      "MESSAGE_TOO_LARGE",
+      `the request of ${workflowName(method)} has more than the ${maxBytes} bytes that the server takes (max_message_bytes)`,
+    );
+  }
+  return Buffer.concat(chunks);
+}
+
+/** The first message in a stream of them; undefined where it is compressed, or the protocol has to complain. */
+function firstMessage(body: Buffer): Uint8Array | undefined {
+  if (body.length < 5 || body.readUInt8(0) !== 0) {
+    return undefined;
+  }
+  const end = 5 + body.readUInt32BE(1);
+  return end > body.length ? undefined : body.subarray(5, end);
+}
+
+function checkMessage(bytes: Uint8Array, json: boolean, { method, registry }: RequestReading): void {
+  if (!json) {
+    try {
+      fromBinary(method.input, bytes);
+    } catch (error) {
+      throw malformed(method, messageOf(error));
+    }
+    return;
+  }
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString();
+  try {
+    // As Connect does: callers may know more fields than this server.
+    fromJsonString(method.input, text, { registry, ignoreUnknownFields: true });
+  } catch (error) {
+    const found = jsonProblems(method.input, text, registry);
+    const problems = found.length > 0 ? found : [{ field: "", message: messageOf(error) }];
+    const shown = problems.slice(0, 5).map(({ field, message }) => (field === "" ? message : `${field}: ${message}`));
+    const failure = malformed(method, shown.join("; "));
+    failure.details.push({
+      desc: BadRequestSchema,
+      value: create(BadRequestSchema, {
+        fieldViolations: problems.map(({ field, message: description }) => ({ field, description })),
+      }),
+    });
+    throw failure;
+  }
+}
+
+function malformed(method: DescMethod, problem: string): ConnectError {
+  return createError(
+    Code.InvalidArgument,
+    "MALFORMED_REQUEST",
+    `the request of ${workflowName(method)} is no ${method.input.typeName}: ${problem}`,
+  );
+}
+
+const longestQuote = 500;
+
+function messageOf(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  return text.length > longestQuote ? `${text.slice(0, longestQuote).toWellFormed()}…` : text;
+}
+
+/** Above this (24.8 days) a timer of Node is due at once. */
+const longestTimeoutMs = 2 ** 31 - 1;
+const unitsMs: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 1000, m: 1 };
+
+/** A deadline that no timer holds is kept by the caller alone: its leaving ends the call. */
+function dropLongTimeouts(headers: Headers): void {
+  if (Number(headers.get("connect-timeout-ms")) > longestTimeoutMs) {
+    headers.delete("connect-timeout-ms");
+  }
+  const [, count, unit = ""] = /^(\d{1,8})([HMSm])$/.exec(headers.get("grpc-timeout") ?? "") ?? [];
+  if (Number(count) * (unitsMs[unit] ?? 0) > longestTimeoutMs) {
+    headers.delete("grpc-timeout");
+  }
+}
