@@ -67,6 +67,9 @@ async function configOf(given: Arguments): Promise<ServerConfig> {
   if (grpcPort !== undefined) config.grpc = Object.assign(config.grpc ?? create(GrpcConfigSchema), grpcPort);
   const webPort = parsePort("--web-port", given.value("web-port"));
   if (webPort !== undefined) config.web = Object.assign(config.web ?? create(WebConfigSchema), webPort);
+  if (config.grpc?.disabled === true && config.web?.disabled === true) {
+    throw new UsageError("both ports are off, so nobody could call this server: leave one on");
+  }
   return config;
 }
 

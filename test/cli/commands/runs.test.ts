@@ -96,6 +96,12 @@ describe("retake runs list", () => {
     expect(lines[1]).toMatch(/Service\/Plain|ice\/Plain/);
   });
 
+  it("can be interrupted", async () => {
+    const { io, interrupt } = createIo({ env: server.env });
+    interrupt();
+    expect(await runCli(["runs", "list"], io)).toBe(130);
+  });
+
   it.each([
     [["--state", "opne"], '--state: there is no "opne", only open, ended, queued'],
     [["--state", "faild"], 'Did you mean "failed"?'],
@@ -227,100 +233,5 @@ describe("retake runs rerun", () => {
     expect(exitCode).toBe(6);
     expect(stderr).toContain("only a run that has ended can be rerun");
     studio.letGo("rerun");
-  });
-});
-
-describe("retake watch", () => {
-  it("follows a run to its result, from where it is told to", async () => {
-    const runId = await ended("watched");
-    const whole = await retake("watch", runId);
-    expect(whole.exitCode).toBe(0);
-    expect(whole.stdout).toMatch(/ 1 {2}accepted/);
-    expect(whole.stdout).toContain('"text": "watched"');
-    const rest = await retake("watch", runId, "--after", "2");
-    expect(rest.stdout).not.toContain("accepted");
-    expect(rest.stdout).toMatch(/ 3 {2}succeeded/);
-  });
-
-  it("shows the end of a run whose events are all known", async () => {
-    expect((await retake("watch", await ended("a"), "--after", "3")).stdout).toBe('{\n  "text": "a"\n}\n');
-    const failed = await retake("watch", await ended("fail"), "--after", "4");
-    expect(failed.exitCode).toBe(1);
-    expect(failed.stderr).toContain("not allowed");
-    const { id } = await client.start(plain, { text: "hold known" }, { timeoutMs: 20 });
-    await client
-      .attach(id)
-      .result()
-      .catch(() => undefined);
-    expect((await retake("watch", id, "--after", "9")).exitCode).toBe(5);
-  });
-
-  it("refuses a number that the run has not reached", async () => {
-    const run = await client.start(plain, { text: "hold reach" });
-    const { exitCode, stderr } = await retake("watch", run.id, "--after", "50");
-    expect(exitCode).toBe(2);
-    expect(stderr).toContain(`has no event 50 yet`);
-    studio.letGo("reach");
-  });
-
-  it.each([
-    [[nobody], 4, `there is no run ${nobody}`],
-    [["x"], 2, '"x" is no run id'],
-    [[nobody, "--after", "-1"], 2, '--after: "-1" is no event number'],
-    [[nobody, "--after", "--json"], 2, "--after needs a value"],
-    [[nobody, "--after=-1"], 2, '--after: "-1" is no event number'],
-    [[nobody, "--after", "x"], 2, "--after"],
-  ])("%j is refused with %i", async (argv, exitCode, message) => {
-    const refused = await retake("watch", ...argv);
-    expect(refused.stderr).toContain(message);
-    expect(refused.exitCode).toBe(exitCode);
-  });
-
-  it("takes an id in capitals", async () => {
-    expect((await retake("watch", (await ended("a")).toUpperCase())).exitCode).toBe(0);
-  });
-
-  it("can be interrupted while it lists, too", async () => {
-    const { io, interrupt } = createIo({ env: server.env });
-    interrupt();
-    expect(await runCli(["runs", "list"], io)).toBe(130);
-  });
-});
-
-describe("retake workflows", () => {
-  it("lists what the server executes", async () => {
-    const { exitCode, stdout } = await retake("workflows");
-    expect(exitCode).toBe(0);
-    expect(stdout).toMatch(/^WORKFLOW +ANSWERS +BACK-ENDS\n/);
-    expect(stdout).toMatch(/^retake\.test\.v1\.WorkflowsService\/Plain +a result +in-process$/m);
-    expect(stdout).toMatch(/\/Streaming +progress, then a result +in-process$/m);
-  });
-
-  it("shows one: its request, its policy, and how to start it", async () => {
-    const { exitCode, stdout } = await retake("workflows", "Flaky");
-    expect(exitCode).toBe(0);
-    expect(stdout).toMatch(/^Request +retake\.test\.v1\.FlakyRequest$/m);
-    expect(stdout).toMatch(/^ {2}failures +int32\n {2}code +string$/m);
-    expect(stdout).toContain('"maxAttempts": 4');
-    expect(stdout).toContain(
-      "Start it: retake run retake.test.v1.WorkflowsService/Flaky --input @request.json --watch",
-    );
-  });
-
-  it("prints one a line with --json", async () => {
-    const all = jsonLines((await retake("workflows", "--json")).stdout);
-    expect(all).toHaveLength(8);
-    const [one, ...others] = jsonLines((await retake("workflows", "Plain", "--json")).stdout);
-    expect(one).toMatchObject({
-      workflow: "retake.test.v1.WorkflowsService/Plain",
-      inputType: "retake.test.v1.PlainRequest",
-    });
-    expect(others).toEqual([]);
-  });
-
-  it.each([["Plan"], ["a.B/C"]])("%s is not found", async (name) => {
-    const { exitCode, stderr } = await retake("workflows", name);
-    expect(exitCode).toBe(4);
-    expect(stderr).toContain("See what there is: retake workflows");
   });
 });
