@@ -1,6 +1,6 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import type { Clock, Timer } from "../../clock.ts";
-import { JournalConflictError, JournalUnavailableError } from "../ports/journal.ts";
+import { JournalUnavailableError } from "../ports/journal.ts";
 import { giveUpImpatient, type Operation } from "../storage/operation.ts";
 import { retryDelayMs } from "../storage/retry-delay.ts";
 import type { StorageHealth } from "../storage/storage-health.ts";
@@ -52,8 +52,8 @@ const noFailures: ReadonlyMap<SizedOperation, Error> = new Map();
  * committing it at once was measured to make more transactions and no more throughput.
  *
  * 1. Nothing is settled, and nothing that was read is given out, before a sync that began after its commit has succeeded.
- * 2. An operation that conflicts has changed nothing, and the others go on. One that fails otherwise takes the
- *    transaction with it; then each gets a savepoint of its own, and that one fails alone.
+ * 2. An operation that fails, because of a conflict or else, takes the transaction with it; then all are done again, each
+ *    in a savepoint of its own, and that one fails alone. It is rare, so that the others need not pay for savepoints.
  * 3. When the storage refuses a commit, the operations keep their places in the queue. When a sync fails, they are
  *    committed, and only not known to be durable: they are not done again.
  * 4. In both cases it serves again only after a checkpoint thread has proved that the log and the database can be written
@@ -304,19 +304,10 @@ export class GroupCommit {
   }
 
   #applyTogether(operations: readonly SizedOperation[]): ReadonlyMap<SizedOperation, Error> {
-    let failures: Map<SizedOperation, Error> | undefined;
     for (const operation of operations) {
-      try {
-        operation.apply();
-      } catch (error) {
-        if (!(error instanceof JournalConflictError)) {
-          throw error;
-        }
-        failures ??= new Map();
-        failures.set(operation, error);
-      }
+      operation.apply();
     }
-    return failures ?? noFailures;
+    return noFailures;
   }
 
   #applyEach(operations: readonly SizedOperation[]): ReadonlyMap<SizedOperation, Error> {

@@ -89,22 +89,10 @@ export class StreamTable {
     });
   }
 
-  /** @throws JournalConflictError having changed nothing */
+  /** @throws JournalConflictError; whatever else it has changed must then be rolled back */
   append(appends: readonly StreamAppend[]): void {
-    const [only] = appends;
-    if (appends.length === 1 && only !== undefined) {
-      this.#appendOne(only);
-      return;
-    }
-    const projected = new Map<string, number>();
-    for (const { stream, expectedSequence, records } of appends) {
-      if ((projected.get(stream) ?? this.#head(stream)?.lastSequence ?? 0) !== expectedSequence) {
-        throw new JournalConflictError(stream, expectedSequence);
-      }
-      projected.set(stream, expectedSequence + records.length);
-    }
     for (const append of appends) {
-      this.#appendOne(append);
+      this.#append(append);
     }
   }
 
@@ -193,7 +181,7 @@ export class StreamTable {
     this.#names.forget();
   }
 
-  #appendOne(append: StreamAppend): void {
+  #append(append: StreamAppend): void {
     const { stream, expectedSequence, records, state } = append;
     const lastSequence = expectedSequence + records.length;
     let head: Head | undefined;

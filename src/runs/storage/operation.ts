@@ -9,7 +9,7 @@ export interface Operation {
   /** The run whose payload it stores, if that is what it does. */
   readonly payloadOf?: string;
 
-  /** Does it, in the transaction of its batch. @throws JournalConflictError having changed nothing */
+  /** Does it, in the transaction of its batch; when that is rolled back, it is done again. @throws when it fails alone */
   apply(): void;
 
   /** Ends it, in order: it is durable, or it has failed. Never throws. */

@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { mkdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, rmSync, statSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { describe, expect, it, onTestFinished } from "vitest";
@@ -311,42 +311,67 @@ describe("group commit", () => {
   });
 
   describe("when the database is damaged while it is open", () => {
-    it("says so to readers, and takes nothing new until the server is restarted", async () => {
+    /** A directory of which one page of events is damaged, which opening does not meet. */
+    async function damaged(): Promise<string> {
       const directory = temporaryDirectory();
-      const first = openSqliteStorage({ directory, clock: systemClock });
+      const { journal, close } = openSqliteStorage({ directory, clock: systemClock });
       for (let index = 0; index < 200; index++) {
-        await first.journal.append([{ stream: `s${index}`, expectedSequence: 0, records: [new Uint8Array(1_000)] }]);
+        await journal.append([{ stream: `s${index}`, expectedSequence: 0, records: [new Uint8Array(1_000)] }]);
       }
-      await first.close();
-      const database = new DatabaseSync(join(directory, "retake.db"));
-      const pages = database.prepare("SELECT pageno FROM dbstat WHERE name = 'events' AND pagetype = 'leaf'").all();
+      await close();
+      const path = join(directory, "retake.db");
+      const database = new DatabaseSync(path);
+      const page = database.prepare("SELECT pageno FROM dbstat WHERE name = 'events' AND pagetype = 'leaf'").all()[3];
       database.close();
-      const file = join(directory, "retake.db");
-      const { journal } = openStorage({ directory });
-      await append(journal, "new");
-      execFileSync("dd", [
-        "if=/dev/urandom",
-        `of=${file}`,
-        "bs=4096",
-        "count=1",
-        `seek=${Number(pages[3]?.["pageno"]) - 1}`,
-        "conv=notrunc",
-        "status=none",
-      ]);
+      const file = openSync(path, "r+");
+      writeSync(file, Buffer.alloc(4096, 0xa5), 0, 4096, 4096 * (Number(page?.["pageno"]) - 1));
+      closeSync(file);
+      return directory;
+    }
 
+    /** Reads everything; gives the error that it meets. */
+    async function readAll(journal: Journal): Promise<Error> {
       const reads = await Promise.allSettled(
         Array.from({ length: 200 }, (_, index) => journal.read(`s${index}`, 0, 10)),
       );
       const failed = reads.find((result) => result.status === "rejected");
       expect(failed?.reason).toBeInstanceOf(JournalUnavailableError);
-      expect(failed?.reason.message).toMatch(
-        /is damaged \(.*malformed\): stop the server, keep a copy of the directory/,
-      );
+      return failed?.reason;
+    }
+
+    it("says so to readers, and takes nothing new until the server is restarted", async () => {
+      const { journal } = openStorage({ directory: await damaged() });
+      await append(journal, "new");
+
+      const { message } = await readAll(journal);
+      expect(message).toMatch(/is damaged \(.*malformed\): stop the server, keep a copy of the directory/);
       expect(journal.status).toMatchObject({ kind: "failing", needsRestart: true });
       await expect(journal.append([creation("x")], { impatient: true })).rejects.toThrow(JournalUnavailableError);
       const patient = append(journal, "new", 1);
       expect(await settled(patient)).toBe("open");
       await Promise.all([journal.close(), expect(patient).rejects.toThrow(/is damaged/)]);
+    });
+
+    it("takes no later trouble for the whole of it, which could pass", async () => {
+      const clock = createVirtualClock();
+      const disk = new TestDisk();
+      const { journal } = openStorage({ directory: await damaged(), clock, sync: disk.sync });
+      disk.hold();
+      const appended = append(journal, "new");
+      expect(await settled(appended)).toBe("open");
+      void readAll(journal);
+      disk.fail();
+      disk.release();
+      expect(await settled(appended)).toBe("open");
+      await clock.advance(60_000);
+
+      expect(journal.status).toMatchObject({
+        kind: "failing",
+        needsRestart: true,
+        cause: { message: expect.stringContaining("is damaged") },
+      });
+      expect(clock.pendingTimers).toBe(0);
+      await Promise.all([journal.close(), expect(appended).rejects.toThrow(/is damaged/)]);
     });
   });
 

@@ -215,6 +215,20 @@ describe("large payloads", () => {
   });
 });
 
+describe("a small payload", () => {
+  it("that is deleted again at once is never written", async () => {
+    const directory = temporaryDirectory();
+    const { payloads, close } = openSqliteStorage({ directory, clock: systemClock });
+    onTestFinished(close);
+    const log = join(directory, "retake.db-wal");
+    const before = statSync(log).size;
+    payloads.put("refused", new Uint8Array(250_000));
+    await payloads.deleteRuns(["refused"]);
+
+    expect(statSync(log).size).toBe(before);
+  });
+});
+
 describe("damaged payloads", () => {
   const small = bytes("a small payload");
 
