@@ -116,7 +116,7 @@ class ClientRun<Output> implements RunHandle<Output> {
   }
 
   async *events(options: EventsOptions = {}): AsyncGenerator<RunUpdate, void, undefined> {
-    this.#end = yield* this.#watch(options);
+    this.#end = (yield* this.#watch(options)) ?? this.#end;
   }
 
   async result(options: CallOptions = {}): Promise<Output> {
@@ -136,7 +136,7 @@ class ClientRun<Output> implements RunHandle<Output> {
     return createRunHandle(this.#settings, { id: run?.runId ?? "", joined: false, decode: this.#decode, run });
   }
 
-  #watch(options: EventsOptions): AsyncGenerator<RunUpdate, TerminalEvent, undefined> {
+  #watch(options: EventsOptions): AsyncGenerator<RunUpdate, TerminalEvent | undefined, undefined> {
     const { afterSequence = 0n, view = RunView.BASIC, signal, onReconnect, onReconnected } = options;
     return watchRun(this.#settings, {
       runId: this.id,
@@ -158,10 +158,11 @@ class ClientRun<Output> implements RunHandle<Output> {
     const updates = this.#watch({ ...options, afterSequence: run.lastSequence });
     for (;;) {
       const update = await updates.next();
-      if (update.done === true) {
-        this.#end = update.value;
-        return this.#runAfter(update.value, options);
-      }
+      if (update.done !== true) continue;
+      this.#end = update.value;
+      return update.value === undefined
+        ? this.get({ ...options, view: RunView.FULL })
+        : this.#runAfter(update.value, options);
     }
   }
 

@@ -14,7 +14,7 @@ import { errorFromAborted } from "./aborted.ts";
 import { reconnectDelayMs } from "./backoff.ts";
 import { retryAdvice } from "./retry-advice.ts";
 import { sleep } from "./sleep.ts";
-import { isTerminalEvent, type TerminalEvent } from "./terminal.ts";
+import { isTerminal, isTerminalEvent, type TerminalEvent } from "./terminal.ts";
 
 /** What happens to a run: an entry of its journal, or a snapshot of its progress between two of them. */
 export type RunUpdate =
@@ -51,9 +51,9 @@ export interface WatchRunOptions {
   readonly onReconnected?: (() => void) | undefined;
 }
 
-/** What a stream ended with: the run's own end, or too early. */
+/** What a stream ended with: the run's own end, which may have been known before, or too early. */
 type StreamEnd =
-  | { readonly kind: "run"; readonly event: TerminalEvent }
+  | { readonly kind: "run"; readonly event: TerminalEvent | undefined }
   | { readonly kind: "broken"; readonly error: ConnectError };
 
 /** Servers repeat the newest snapshot every 15 s: after three times that in silence nobody is there any more. */
@@ -65,12 +65,13 @@ const doubtfulTries = 3;
 /**
  * Watches a run up to its end. A stream that breaks is resumed behind the last event that was seen, so each is yielded
  * once and in order; a snapshot that says nothing new is left out. Throws when the server's answer is final, when it has
- * been away for too long, and when it is aborted (Canceled). Returns the terminal event, which it has yielded too.
+ * been away for too long, and when it is aborted (Canceled). Returns the terminal event, which it has yielded
+ * too; nothing when the watch began behind it.
  */
 export async function* watchRun(
   settings: WatchSettings,
   options: WatchRunOptions,
-): AsyncGenerator<RunUpdate, TerminalEvent, undefined> {
+): AsyncGenerator<RunUpdate, TerminalEvent | undefined, undefined> {
   const { clock, random, reconnectForMs } = settings;
   const stop = createLinkedAbortController(options.signal, settings.closed);
   let sequence = options.afterSequence;
@@ -120,6 +121,7 @@ export async function* watchRun(
           yield { kind: "progress", progress: snapshot };
         }
       }
+      if (await hasEnded(call.signal)) return { kind: "run", event: undefined };
       const error = new ConnectError("the server ended the stream before the run had ended", Code.Unavailable);
       return { kind: "broken", error };
     } catch (reason) {
@@ -127,6 +129,12 @@ export async function* watchRun(
     } finally {
       call.abort();
     }
+  }
+
+  /** Whether nothing more can come: a stream that begins behind the terminal event is empty. */
+  async function hasEnded(signal: AbortSignal): Promise<boolean> {
+    const { run } = await settings.runs.getRun({ runId: options.runId }, { signal, timeoutMs: silenceMs });
+    return run !== undefined && isTerminal(run.state) && run.lastSequence <= sequence;
   }
 
   /** How long to wait before the next try; throws when there is no point in one. */

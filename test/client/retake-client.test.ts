@@ -240,6 +240,7 @@ describe("result", () => {
     let streams = 0;
     const { retake, clock } = setUp({
       startRun: started,
+      getRun: () => runInState(RunState.RUNNING, { lastSequence: 1n }),
       watchRun: async function* ({ afterSequence }) {
         const next = journal(4).find(({ sequence }) => sequence > afterSequence);
         if (++streams % 2 === 1 || next === undefined) throw away;

@@ -2,7 +2,7 @@ import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { ErrorInfoSchema, RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
-import { FailureSchema, type RunEvent } from "../../gen/retake/v1/run_pb.js";
+import { FailureSchema, type RunEvent, RunState } from "../../gen/retake/v1/run_pb.js";
 import {
   RunService,
   RunView,
@@ -17,11 +17,16 @@ import { event, eventMessage, fakeTransport, journal, progressMessage, runId, un
 type Stream = (request: WatchRunRequest, signal: AbortSignal) => AsyncIterable<WatchRunResponse>;
 
 /** A server whose first streams are as told; the last one told serves all that come after it. */
-function setUp(streams: readonly Stream[], reconnectForMs = 600_000) {
+function setUp(
+  streams: readonly Stream[],
+  reconnectForMs = 600_000,
+  run: { state: RunState; lastSequence: bigint } = open,
+) {
   const clock = createVirtualClock();
   const requests: WatchRunRequest[] = [];
   const transport = fakeTransport(
     {
+      getRun: () => ({ run: { runId, ...run } }),
       watchRun: (request, { signal }) => {
         requests.push(request);
         const stream = streams[requests.length - 1] ?? streams.at(-1);
@@ -54,6 +59,8 @@ function setUp(streams: readonly Stream[], reconnectForMs = 600_000) {
     });
   return { clock, closing, requests, reconnections, told, watch };
 }
+
+const open = { state: RunState.RUNNING, lastSequence: 1n };
 
 async function* nothing(): AsyncGenerator<never> {}
 
@@ -318,6 +325,20 @@ describe("watchRun", () => {
       code: Code.DataLoss,
       rawMessage: expect.stringContaining("from event 1 to 3"),
     });
+  });
+
+  it("ends where the server has nothing more to tell of a run that has ended", async () => {
+    const { clock, watch, requests } = setUp([nothing], 600_000, { state: RunState.SUCCEEDED, lastSequence: 3n });
+    expect(await readAll(clock, watch({ afterSequence: 3n }))).toEqual([]);
+    expect(requests).toHaveLength(1);
+  });
+
+  it("goes on where a stream ends before all that is known of the run has come", async () => {
+    const events = journal(3);
+    const ended = { state: RunState.SUCCEEDED, lastSequence: 3n };
+    const { clock, watch, requests } = setUp([breaking(events, 2, undefined), whole(events)], 600_000, ended);
+    expect(sequences(await readAll(clock, watch()))).toEqual([1, 2, 3]);
+    expect(requests).toHaveLength(2);
   });
 
   it("ends the stream when its consumer leaves", async () => {
