@@ -207,9 +207,11 @@ describe("result", () => {
   });
 
   it("asks nobody again once its events have been read", async () => {
+    let watches = 0;
     const { retake } = setUp({
       startRun: started,
       watchRun: async function* () {
+        watches++;
         yield* journal(2).map(eventMessage);
       },
     });
@@ -218,6 +220,7 @@ describe("result", () => {
     for await (const update of run.events()) seen.push(update);
     expect(seen.map(({ kind }) => kind)).toEqual(["event", "event"]);
     expect(await run.result()).toEqual(result);
+    expect(watches).toBe(1);
   });
 
   it("of a run that has ended is fetched in a full view", async () => {

@@ -1,3 +1,4 @@
+import { getEventListeners } from "node:events";
 import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError, createClient, createServiceImplSpec, type ServiceImpl } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
@@ -177,6 +178,14 @@ describe("createRetryingTransport", () => {
     });
     expect(calls.length).toBeGreaterThan(2);
     for (const { atMs, timeoutMs } of calls) expect(timeoutMs).toBeCloseTo(2_000 - atMs, 3);
+  });
+
+  it("leaves no listener on the signals that it waits with", async () => {
+    const { clock, client, closing } = setUp({ failures: 3 });
+    const { signal } = new AbortController();
+    await settled(clock, client.getRun({ runId }, { signal }));
+    expect(getEventListeners(signal, "abort")).toEqual([]);
+    expect(getEventListeners(closing.signal, "abort")).toEqual([]);
   });
 
   it("never repeats with retryForMs 0", async () => {

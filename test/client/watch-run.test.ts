@@ -1,3 +1,4 @@
+import { getEventListeners } from "node:events";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
@@ -269,6 +270,25 @@ describe("watchRun", () => {
     });
     expect(clock.monotonic() - startMs).toBeGreaterThan(45_000);
     expect(clock.monotonic() - startMs).toBeLessThanOrEqual(60_000);
+  });
+
+  it("counts a server's absence anew each time that it was heard", async () => {
+    const silent = fails(unavailable);
+    const events = journal(6);
+    const spell = (upTo: number) => [breaking(events, upTo, unavailable), silent, silent, silent, silent];
+    const { clock, watch } = setUp([...spell(1), ...spell(2), ...spell(3), ...spell(4), whole(events)], 6_500);
+    const startMs = clock.monotonic();
+    expect(sequences(await readAll(clock, watch()))).toEqual([1, 2, 3, 4, 5, 6]);
+    expect(clock.monotonic() - startMs).toBeGreaterThan(8_000);
+  });
+
+  it("leaves no listener on the signals that it was given", async () => {
+    const events = journal(2);
+    const { clock, watch, closing } = setUp([breaking(events, 1, unavailable), whole(events)]);
+    const { signal } = new AbortController();
+    await readAll(clock, watch({ signal }));
+    expect(getEventListeners(signal, "abort")).toEqual([]);
+    expect(getEventListeners(closing.signal, "abort")).toEqual([]);
   });
 
   it("does not try again when it may not", async () => {
