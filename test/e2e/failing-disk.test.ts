@@ -78,6 +78,26 @@ describeWithTool("strace", "a server whose disk fails", () => {
       expect(after).toBeTruthy();
       await expectOneRunPerKey(reconnected, next, site);
     }, 180_000);
+
+    it(`stops when it is told to during ${trouble}, and goes on at the next start`, async (context) => {
+      await using scene = await startScene(context);
+      const { connection, server, site } = scene;
+      const answer = expectUnavailable(scene.answer, "DRAINING");
+      await using fault = await scene.fail(rule);
+      await refusesNewRuns(connection, "during");
+      // It cannot write down that it hands its run back, and does not wait until it can.
+      const exit = server.terminate();
+      await answer;
+      expect(await exit).toMatchObject({ signal: null });
+      await fault.end();
+
+      const next = site.launch();
+      await next.ready;
+      next.release("gate");
+      using reconnected = connect(site.grpcPort);
+      expect(await reconnected.workloads.held({ key: "the call", gate: "gate" })).toMatchObject({ gate: "gate" });
+      await expectOneRunPerKey(reconnected, next, site);
+    }, 180_000);
   }
 });
 
@@ -100,7 +120,7 @@ interface Scene extends AsyncDisposable {
 /** A server with one run in the middle of its work, whose first step has been journaled. */
 async function startScene(context: TestContext): Promise<Scene> {
   const strace = requireTool("strace", context);
-  const site = await createServerSite();
+  const site = await createServerSite({ drainTimeoutMs: 50 });
   const server = site.launch();
   await server.ready;
   const connection = connect(site.grpcPort);
