@@ -1,0 +1,83 @@
+import { Code, ConnectError } from "@connectrpc/connect";
+import { describe, expect, it } from "vitest";
+import { ErrorInfoSchema, RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
+import { FailureCategory } from "../../gen/retake/v1/options_pb.js";
+import { FailureSchema, FailureSeverity } from "../../gen/retake/v1/run_pb.js";
+import {
+  classifyError,
+  createFailure,
+  errorFromFailure,
+  failureFromConnectError,
+  isInterruption,
+} from "../../src/runs/failure.ts";
+import { durationFromMs, msFromDuration } from "../../src/runs/time.ts";
+import { createSeededRandom } from "../../src/testing/index.ts";
+
+describe("failureFromConnectError", () => {
+  it.each([
+    [Code.Unavailable, true, FailureCategory.NETWORK, FailureSeverity.MEDIUM, "UNAVAILABLE"],
+    [Code.DeadlineExceeded, true, FailureCategory.NETWORK, FailureSeverity.MEDIUM, "DEADLINE_EXCEEDED"],
+    [Code.InvalidArgument, false, FailureCategory.VALIDATION, FailureSeverity.LOW, "INVALID_ARGUMENT"],
+    [Code.NotFound, false, FailureCategory.WORKFLOW, FailureSeverity.HIGH, "NOT_FOUND"],
+    [Code.ResourceExhausted, true, FailureCategory.WORKFLOW, FailureSeverity.HIGH, "RESOURCE_EXHAUSTED"],
+    [Code.Internal, true, FailureCategory.SYSTEM, FailureSeverity.HIGH, "INTERNAL"],
+    [Code.DataLoss, true, FailureCategory.SYSTEM, FailureSeverity.CRITICAL, "DATA_LOSS"],
+    [Code.Unknown, true, FailureCategory.UNKNOWN, FailureSeverity.HIGH, "UNKNOWN"],
+  ])("reads what code %i says", (code, retryable, category, severity, reason) => {
+    const failure = failureFromConnectError(new ConnectError("words", code));
+    expect(failure).toMatchObject({ code, retryable, category, severity, reason, message: "words" });
+    expect(failure.retryDelay).toBeUndefined();
+  });
+
+  it("takes the reason from ErrorInfo and the delay from RetryInfo, and keeps the details", () => {
+    const error = new ConnectError("busy", Code.Unavailable, undefined, [
+      { desc: ErrorInfoSchema, value: { reason: "GPU_BUSY", domain: "studio" } },
+      { desc: RetryInfoSchema, value: { retryDelay: durationFromMs(1500) } },
+    ]);
+    const failure = failureFromConnectError(error);
+    expect(failure.reason).toBe("GPU_BUSY");
+    expect(msFromDuration(failure.retryDelay)).toBe(1500);
+  });
+
+  it("takes a Failure among the details as it is", () => {
+    const own = createFailure({ code: Code.Aborted, reason: "MINE", message: "mine", retryable: false });
+    expect(failureFromConnectError(errorFromFailure(own))).toMatchObject({ reason: "MINE", retryable: false });
+  });
+});
+
+describe("classifyError", () => {
+  it("keeps what is no ConnectError on the server, under a reference id", () => {
+    const random = createSeededRandom(1);
+    for (const thrown of [new Error("secret"), "secret", undefined, Symbol("secret")]) {
+      const { failure, unexpected } = classifyError(thrown, random, 0);
+      expect(unexpected).toBe(true);
+      expect(failure.code).toBe(Code.Internal);
+      expect(failure.message).not.toContain("secret");
+      expect(failure.message).toContain(failure.referenceId);
+    }
+  });
+});
+
+describe("errorFromFailure", () => {
+  it("tells callers whether and when to come back", () => {
+    const later = errorFromFailure(
+      createFailure({ code: Code.Unavailable, reason: "X", message: "m", retryDelayMs: 1200.5 }),
+    );
+    expect(later.metadata.get("grpc-retry-pushback-ms")).toBe("1201");
+    expect(later.findDetails(RetryInfoSchema)).toHaveLength(1);
+    const never = errorFromFailure(createFailure({ code: Code.NotFound, reason: "X", message: "m" }));
+    expect(never.metadata.get("grpc-retry-pushback-ms")).toBe("-1");
+    expect(never.findDetails(FailureSchema)[0]?.reason).toBe("X");
+    expect(never.findDetails(ErrorInfoSchema)[0]).toMatchObject({ reason: "X", domain: "retake.v1" });
+  });
+});
+
+describe("isInterruption", () => {
+  it("is what ended with the process", () => {
+    const failure = (reason: string) => createFailure({ code: Code.Unavailable, reason, message: "" });
+    expect(isInterruption(failure("INTERRUPTED"))).toBe(true);
+    expect(isInterruption(failure("HANDED_BACK"))).toBe(true);
+    expect(isInterruption(failure("ATTEMPT_TIMEOUT"))).toBe(false);
+    expect(isInterruption(undefined)).toBe(false);
+  });
+});
