@@ -6,7 +6,7 @@ import {
   getOption,
   type MessageInitShape,
 } from "@bufbuild/protobuf";
-import { type FileDescriptorProto, FileDescriptorProtoSchema, FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
+import { FileDescriptorProtoSchema, FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
 import { Code, createClient, createRouterTransport } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
 import { Health } from "../../gen/grpc/health/v1/health_pb.js";
@@ -22,6 +22,7 @@ import { createContractRegistry } from "../../src/contract/index.ts";
 import { createReflection } from "../../src/server/reflection.ts";
 import { loadedAnew } from "../contract/compile-contracts.ts";
 import { ContractService } from "../gen/retake/test/v1/contracts_pb.js";
+import { importsFirst } from "./imports-first.ts";
 
 const contracts = createContractRegistry({ services: [ContractService], ownServices: [RunService, Health] });
 const reflection = createReflection(contracts);
@@ -55,16 +56,6 @@ async function collect<T>(messages: AsyncIterable<T>): Promise<T[]> {
   const all: T[] = [];
   for await (const message of messages) all.push(message);
   return all;
-}
-
-function importsFirst(files: readonly FileDescriptorProto[]): FileDescriptorProto[] {
-  const ordered = new Set<FileDescriptorProto>();
-  const visit = (file: FileDescriptorProto): void => {
-    for (const name of file.dependency) for (const found of files) if (found.name === name) visit(found);
-    ordered.add(file);
-  };
-  files.forEach(visit);
-  return [...ordered];
 }
 
 describe("reflection", () => {
