@@ -360,8 +360,10 @@ class Running {
     }
   }
 
+  /** A journal that only a restart can mend makes the process one to be restarted. */
   alive(): boolean {
-    return true;
+    const { status } = this.#storage.journal;
+    return !(status.kind === "failing" && status.needsRestart === true);
   }
 
   unready(): string {

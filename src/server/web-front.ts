@@ -24,7 +24,7 @@ export interface WebFront {
 
 /** What the probes answer. */
 export interface Probes {
-  /** Whether the process works at all. */
+  /** Whether the process works at all; if not, restarting it may help. */
   alive(): boolean;
   /** Why the server takes no work at the moment; empty when it does. */
   unready(): string;
