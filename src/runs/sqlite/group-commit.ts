@@ -29,6 +29,8 @@ export interface GroupCommitOptions {
 
 /** Operations that share a commit: at most about 4 ms on the event loop. */
 const mostOperations = 256;
+/** Commits that share a sync, when more is due than one commit may take: each waits for the sync of all. */
+const mostBatches = 8;
 const mostBytes = 4 * 1024 * 1024;
 /** What a commit, and an operation besides its own bytes, writes to the log: pages, which others have written before too. */
 const bytesPerCommit = 32 * 1024;
@@ -47,9 +49,10 @@ interface Batch {
 const noFailures: ReadonlyMap<SizedOperation, Error> = new Map();
 
 /**
- * The one writer. It carries out operations in the order in which they come: all that are due in one transaction, then
- * one sync of the log off this thread, then their promises. What comes in during a sync shares the next transaction;
- * committing it at once was measured to make more transactions and no more throughput.
+ * The one writer. It carries out operations in the order in which they come: all that are due in one transaction, or in a
+ * few with turns of the event loop in between when they are many, then one sync of the log off this thread, then their
+ * promises. What comes in during a sync shares the next transaction; committing it at once was measured to make more
+ * transactions and no more throughput.
  *
  * 1. Nothing is settled, and nothing that was read is given out, before a sync that began after its commit has succeeded.
  * 2. An operation that fails, because of a conflict or else, takes the transaction with it; then all are done again, each
@@ -68,8 +71,8 @@ export class GroupCommit {
   readonly #release: StatementSync;
   readonly #rollbackTo: StatementSync;
   #queue: SizedOperation[] = [];
-  /** What is committed and not known to be durable. */
-  #unsynced: Batch | undefined;
+  /** What is committed and not known to be durable, oldest first. */
+  #unsynced: Batch[] = [];
   #flushIsDue = false;
   #syncing = false;
   #paused = false;
@@ -156,12 +159,12 @@ export class GroupCommit {
     if (this.#closed) {
       return Promise.reject(this.#closedError());
     }
-    const batch = this.#unsynced;
-    if (batch === undefined) {
+    const last = this.#unsynced.at(-1);
+    if (last === undefined) {
       return Promise.resolve(value);
     }
-    batch.durable ??= Promise.withResolvers();
-    return batch.durable.promise.then(() => value);
+    last.durable ??= Promise.withResolvers();
+    return last.durable.promise.then(() => value);
   }
 
   /** Resolves when everything that was ordered before is durable or has failed. */
@@ -210,20 +213,21 @@ export class GroupCommit {
     const error = this.#closedError();
     this.#closed = true;
     this.#retry?.cancel();
-    const waiting = [...(this.#unsynced?.operations ?? []), ...this.#queue];
-    const readers = this.#unsynced?.durable;
-    this.#queue = [];
-    this.#unsynced = undefined;
-    for (const operation of waiting) {
+    for (const { operations, durable } of this.#unsynced.splice(0)) {
+      for (const operation of operations) {
+        operation.settle(error);
+      }
+      durable?.reject(error);
+    }
+    for (const operation of this.#queue.splice(0)) {
       operation.settle(error);
     }
-    readers?.reject(error);
     await this.#checkpoints.close();
     return !this.#logInDoubt;
   }
 
   get #pending(): boolean {
-    return this.#queue.length > 0 || this.#unsynced !== undefined;
+    return this.#queue.length > 0 || this.#unsynced.length > 0;
   }
 
   #schedule(): void {
@@ -237,11 +241,12 @@ export class GroupCommit {
   }
 
   #mayCommit(): boolean {
-    return !this.#blocked && !this.#paused && this.#unsynced === undefined;
+    return !this.#blocked && !this.#paused && !this.#syncing && this.#unsynced.length < mostBatches;
   }
 
   #flush(): void {
     if (!this.#mayCommit() || this.#queue.length === 0) {
+      this.#goOn();
       return;
     }
     const operations = this.#take();
@@ -253,7 +258,7 @@ export class GroupCommit {
       this.#fail(error);
       return;
     }
-    this.#unsynced = { operations, failures };
+    this.#unsynced.push({ operations, failures });
     let bytes = bytesPerCommit;
     for (const operation of operations) {
       bytes += bytesPerOperation + operation.bytes;
@@ -331,25 +336,22 @@ export class GroupCommit {
 
   /** Does what is due next. */
   #goOn(): void {
-    if (this.#unsynced !== undefined && !this.#syncing && !this.#blocked) {
-      this.#sync();
-    }
-    if (this.#queue.length > 0) {
+    if (this.#queue.length > 0 && this.#mayCommit()) {
       this.#schedule();
+    } else if (this.#unsynced.length > 0 && !this.#syncing && !this.#blocked) {
+      this.#sync();
     }
     this.#changed?.();
     this.#changed = undefined;
   }
 
   #sync(): void {
-    const batch = this.#unsynced;
+    const count = this.#unsynced.length;
     this.#syncing = true;
     this.#startSync().then(
       () => {
         this.#syncing = false;
-        if (this.#unsynced === batch) {
-          this.#settleUnsynced();
-        }
+        this.#settle(count);
         if (!this.#blocked) {
           this.#failedTries = 0;
           this.#heal();
@@ -369,14 +371,13 @@ export class GroupCommit {
     await this.#options.sync(this.#options.logFile);
   }
 
-  #settleUnsynced(): void {
-    const batch = this.#unsynced;
-    this.#unsynced = undefined;
-    if (batch !== undefined) {
-      for (const operation of batch.operations) {
-        operation.settle(batch.failures.get(operation));
+  /** Settles so many batches, the oldest ones. */
+  #settle(count: number): void {
+    for (const { operations, failures, durable } of this.#unsynced.splice(0, count)) {
+      for (const operation of operations) {
+        operation.settle(failures.get(operation));
       }
-      batch.durable?.resolve();
+      durable?.resolve();
     }
   }
 
@@ -433,7 +434,7 @@ export class GroupCommit {
     this.#logInDoubt = false;
     this.#blocked = false;
     // Nothing was committed meanwhile, so all of it is in what was proved.
-    this.#settleUnsynced();
+    this.#settle(this.#unsynced.length);
     if (!this.#pending) {
       this.#heal();
     }

@@ -75,25 +75,50 @@ describe("group commit", () => {
     expect(journal.status).toEqual({ kind: "available" });
   });
 
-  it("splits what is too much for one commit, and keeps the order", async () => {
+  it("splits what is too much for one commit, lets other work go on in between, and syncs once", async () => {
     const disk = new TestDisk();
     const { journal, payloads } = openStorage({ sync: disk.sync });
     const order: number[] = [];
+    let turns = 0;
+    let done = false;
+    const turning = (async () => {
+      while (!done) {
+        await new Promise((resolve) => setImmediate(resolve));
+        turns++;
+      }
+    })();
     await Promise.all(
-      Array.from({ length: 600 }, async (_, index) => {
+      Array.from({ length: 1_500 }, async (_, index) => {
         await append(journal, "long", index);
         order.push(index);
       }),
     );
-    expect(disk.syncs).toBe(3);
+    done = true;
+    await turning;
+    expect(disk.syncs).toBe(1);
+    expect(turns).toBeGreaterThanOrEqual(1_500 / 256);
     expect(order).toEqual(order.toSorted((a, b) => a - b));
 
-    const large = Array.from({ length: 40 }, (_, index) => new Uint8Array(256 * 1024).fill(index));
-    for (const bytes of large) {
-      payloads.put("run", bytes);
+    await Promise.all(Array.from({ length: 3_000 }, (_, index) => append(journal, "long", 1_500 + index)));
+    expect(disk.syncs).toBe(3);
+
+    for (let index = 0; index < 40; index++) {
+      payloads.put("run", new Uint8Array(256 * 1024).fill(index));
     }
     await journal.append([creation("run")]);
-    expect(disk.syncs).toBe(6);
+    expect(disk.syncs).toBe(4);
+  });
+
+  it("syncs what it has committed when the rest is taken back", async () => {
+    const disk = new TestDisk();
+    const { journal, payloads } = openStorage({ sync: disk.sync });
+    const appended = Promise.all(Array.from({ length: 256 }, (_, index) => append(journal, "long", index)));
+    payloads.put("refused", new Uint8Array(10));
+    // After the first commit, before the second.
+    await new Promise((resolve) => setImmediate(resolve));
+    const deleted = payloads.deleteRuns(["refused"]);
+
+    await Promise.all([appended, deleted]);
   });
 
   it("goes on committing what comes in during a sync, in one commit after it", async () => {
