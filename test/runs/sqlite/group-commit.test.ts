@@ -109,18 +109,6 @@ describe("group commit", () => {
     expect(disk.syncs).toBe(4);
   });
 
-  it("syncs what it has committed when the rest is taken back", async () => {
-    const disk = new TestDisk();
-    const { journal, payloads } = openStorage({ sync: disk.sync });
-    const appended = Promise.all(Array.from({ length: 256 }, (_, index) => append(journal, "long", index)));
-    payloads.put("refused", new Uint8Array(10));
-    // After the first commit, before the second.
-    await new Promise((resolve) => setImmediate(resolve));
-    const deleted = payloads.deleteRuns(["refused"]);
-
-    await Promise.all([appended, deleted]);
-  });
-
   it("goes on committing what comes in during a sync, in one commit after it", async () => {
     const disk = new TestDisk();
     const { journal, directory } = openStorage({ sync: disk.sync });
