@@ -24,7 +24,7 @@ export async function benchCommand(args: readonly string[], surroundings: Comman
     const { only, json, seconds } = parseOptions(args);
     const figures = selectFigures(only);
     const plan = planRounds(figures, seconds);
-    tell(`Measuring ${[...plan.loads.keys()].join(", ")}: about ${Math.ceil(seconds)} s.`);
+    tell(`Measuring ${[...plan.loads.keys()].join(", ")}: warming up, then about ${Math.ceil(seconds)} s.`);
     const report = await run(figures, plan, signal === undefined ? {} : { signal });
     print(`${describeMachine(report)}\n\n${formatTable(report.figures)}`);
     for (const warning of warningsOf(report)) {

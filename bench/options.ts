@@ -13,13 +13,13 @@ export const usage = `npm run bench -- [--only NAME] [--json FILE] [--seconds N]
 
   --only NAME    only the figure with that name, or those whose name begins with NAME and a dash
   --json FILE    write the figures to FILE, too
-  --seconds N    how long to measure, in all (default: 150)`;
+  --seconds N    how long to measure, in all, once the servers are warm (default: 120)`;
 
 /** @throws Error that says what is wrong with the arguments */
 export function parseOptions(args: readonly string[]): BenchOptions {
   const { values } = parseArgs({
     args: [...args],
-    options: { only: { type: "string" }, json: { type: "string" }, seconds: { type: "string", default: "150" } },
+    options: { only: { type: "string" }, json: { type: "string" }, seconds: { type: "string", default: "120" } },
   });
   const seconds = Number(values.seconds);
   if (!(seconds > 0 && seconds <= 3600)) {

@@ -8,8 +8,8 @@ const callsInFlight = 64;
 const throughputMs = 600;
 const latencyMs = 300;
 const fewestRounds = 3;
-/** Some ten thousand calls, until V8 has optimised the servers. */
-const warmUpRounds = 4;
+/** Until V8 has optimised the servers: below this an empty run costs twice what it costs from then on. */
+const warmUpCalls = 30_000;
 /** For the answers to the last calls of a load. */
 const answerTimeoutMs = 10_000;
 
@@ -19,7 +19,8 @@ export interface Plan {
   readonly throughputMs: number;
   readonly latencyMs: number;
   readonly rounds: number;
-  readonly warmUpRounds: number;
+  /** How long one server may take to become warm. */
+  readonly longestWarmUpMs: number;
 }
 
 /** What the figures need, in as many rounds as fit into the time, or in three shorter ones. */
@@ -36,9 +37,15 @@ export function planRounds(figures: readonly Figure[], seconds: number): Plan {
   for (const own of loads.values()) {
     roundMs += (own.has("throughput") ? throughputMs : 0) + (own.has("latency") ? latencyMs : 0);
   }
-  const share = Math.min(1, (seconds * 1000) / (roundMs * (fewestRounds + warmUpRounds)));
-  const rounds = Math.max(fewestRounds, Math.floor((seconds * 1000) / roundMs) - warmUpRounds);
-  return { loads, throughputMs: throughputMs * share, latencyMs: latencyMs * share, rounds, warmUpRounds };
+  const share = Math.min(1, (seconds * 1000) / (roundMs * fewestRounds));
+  const rounds = Math.max(fewestRounds, Math.floor((seconds * 1000) / roundMs));
+  return {
+    loads,
+    throughputMs: throughputMs * share,
+    latencyMs: latencyMs * share,
+    rounds,
+    longestWarmUpMs: (seconds * 1000) / Math.max(1, loads.size),
+  };
 }
 
 export interface MeasureOptions {
@@ -59,18 +66,32 @@ export async function measureRounds(
   { signal, onRound }: MeasureOptions = {},
 ): Promise<readonly Round[]> {
   const rounds: Round[] = [];
-  for (let number = 1 - plan.warmUpRounds; number <= plan.rounds; number++) {
+  for (const server of servers) {
+    signal?.throwIfAborted();
+    await warmUp(server, plan.longestWarmUpMs);
+  }
+  for (let number = 1; number <= plan.rounds; number++) {
     onRound?.(number);
     const round = new Map<Subject, SubjectSample>();
     for (const server of number % 2 === 0 ? servers.toReversed() : servers) {
       signal?.throwIfAborted();
       round.set(server.subject, await measure(server, plan));
     }
-    if (number > 0) {
-      rounds.push(round);
-    }
+    rounds.push(round);
   }
   return rounds;
+}
+
+async function warmUp({ connections }: ServerProcess, longestMs: number): Promise<void> {
+  const completed = (): number => connections.reduce((sum, connection) => sum + connection.completed, 0);
+  const startMs = performance.now();
+  for (const connection of connections) {
+    connection.start(callsInFlight / connections.length);
+  }
+  while (completed() < warmUpCalls && performance.now() - startMs < longestMs) {
+    await sleep(50);
+  }
+  await allAnswered(connections.map((connection) => connection.stop()));
 }
 
 async function measure(server: ServerProcess, plan: Plan): Promise<SubjectSample> {

@@ -152,7 +152,7 @@ export class Acceptance {
     const nowMs = clock.now();
     const { policy } = order.workflow;
     const runId = order.child?.runId ?? newRunId(nowMs, random);
-    const stored = payloads.put(runId, input);
+    const stored = payloads.put(runId, input, { impatient: true });
     const accepted: Accepted = {
       $typeName: "retake.v1.Accepted",
       runId,

@@ -52,8 +52,8 @@ export interface RunRecord {
   /** The newest journaled update of the newest attempt. */
   update: Payload | undefined;
   /** Journaled steps, by `stepKey`. */
-  readonly steps: Map<string, StepCompleted>;
-  readonly children: Map<string, ChildRecord>;
+  steps: ReadonlyMap<string, StepCompleted>;
+  children: ReadonlyMap<string, ChildRecord>;
   fallback: FallbackStarted | undefined;
   wait: Pick<RunWait, "gate" | "reason"> | undefined;
   /** When BACKING_OFF ends, or PARKED may. */
@@ -184,8 +184,8 @@ export function acceptedRun(event: RunEvent): RunRecord {
     checkpoint: undefined,
     progress: undefined,
     update: undefined,
-    steps: new Map(),
-    children: new Map(),
+    steps: noSteps,
+    children: noChildren,
     fallback: undefined,
     wait: undefined,
     wakeAtMs: undefined,
@@ -236,11 +236,11 @@ export function applyEvent(run: RunRecord, event: RunEvent): RunRecord {
       run.update = body.value.update;
       break;
     case "stepCompleted":
-      run.steps.set(stepKey(body.value.name, body.value.inputSha256), body.value);
+      run.steps = added(run.steps, noSteps, stepKey(body.value.name, body.value.inputSha256), body.value);
       run.interruptionsInRow = 0;
       break;
     case "childStarted":
-      run.children.set(body.value.name, {
+      run.children = added(run.children, noChildren, body.value.name, {
         childRunId: body.value.childRunId,
         workflow: body.value.workflow,
         endState: undefined,
@@ -334,6 +334,20 @@ export function applyEvent(run: RunRecord, event: RunEvent): RunRecord {
 /** How a journaled step is found again: by name and the digest of what it was asked. */
 export function stepKey(name: string, inputSha256: Uint8Array): string {
   return `${Buffer.from(inputSha256.buffer, inputSha256.byteOffset, inputSha256.byteLength).toString("base64")} ${name}`;
+}
+
+/** Most runs have neither steps nor children, and an empty map of one's own is not free. */
+const noSteps: ReadonlyMap<string, StepCompleted> = new Map();
+const noChildren: ReadonlyMap<string, ChildRecord> = new Map();
+
+/** The map with one entry more: in place, unless it is the one that all runs share. */
+function added<T>(
+  map: ReadonlyMap<string, T>,
+  shared: ReadonlyMap<string, T>,
+  key: string,
+  value: T,
+): ReadonlyMap<string, T> {
+  return map === shared ? new Map([[key, value]]) : (map as Map<string, T>).set(key, value);
 }
 
 function enter(run: RunRecord, state: RunState, timeMs: number): void {

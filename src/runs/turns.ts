@@ -312,6 +312,7 @@ export class Turns {
         this.#options.gates.withdraw(run.id);
         run.discard(refusal);
         this.#options.live.drop(run);
+        this.#options.payloads.deleteRuns([run.id]).catch(() => undefined);
         return;
       }
     }

@@ -7,7 +7,6 @@ const exposedHeaders = [
   "retake-run-id",
   "grpc-retry-pushback-ms",
   "trailer-retake-run-id",
-  "trailer-retake-attempts",
 ].join(", ");
 
 const allowedMethods = cors.allowedMethods.join(", ");

@@ -45,7 +45,7 @@ async function callUnary(
     const result = await resultOf(engine, run, workflow);
     // The run's id goes with the response: clients stop retrying once headers have arrived.
     context.responseHeader.set("retake-run-id", run.id);
-    setTrailers(context.responseTrailer, run);
+    context.responseTrailer.set("retake-run-id", run.id);
     return result;
   } catch (error) {
     throw withRunId(error, run);
@@ -100,7 +100,7 @@ async function* callStreaming(
     }
     await untilAborted(run.ended, context.signal);
     const result = await resultOf(engine, run, workflow);
-    setTrailers(context.responseTrailer, run);
+    context.responseTrailer.set("retake-run-id", run.id);
     yield result;
   } catch (error) {
     throw withRunId(error, run);
@@ -162,11 +162,6 @@ function throwRefusal(run: LiveRun): void {
   if (run.refusal !== undefined) {
     throw run.refusal;
   }
-}
-
-function setTrailers(trailer: Headers, { id, record }: LiveRun): void {
-  trailer.set("retake-run-id", id);
-  trailer.set("retake-attempts", String(record.attempts));
 }
 
 function withRunId(error: unknown, run: LiveRun): unknown {

@@ -3,7 +3,7 @@ import { parseOptions } from "../../bench/options.ts";
 
 describe("parseOptions", () => {
   it("measures everything for two and a half minutes by default", () => {
-    expect(parseOptions([])).toEqual({ only: undefined, json: undefined, seconds: 150 });
+    expect(parseOptions([])).toEqual({ only: undefined, json: undefined, seconds: 120 });
   });
 
   it("takes a name, a file and a time", () => {

@@ -70,7 +70,7 @@ describe("the web port", () => {
       }
       expect(messages, protocol).toEqual(["queued", "one", "two"]);
       expect(header.get("retake-run-id"), protocol).toMatch(/^[0-9a-f-]{36}$/);
-      expect(trailer.get("retake-attempts"), protocol).toBe("1");
+      expect(trailer.get("retake-run-id"), protocol).toBe(header.get("retake-run-id"));
       const { run } = await runs.startRun({ workflow: plain.slice(1), input: { case: "json", value: '{"text":"b"}' } });
       const kinds: (string | undefined)[] = [];
       for await (const { update } of runs.watchRun({ runId: run?.runId ?? "" })) {

@@ -2,7 +2,7 @@ import { fromBinary } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
 import { Quality } from "../../../gen/retake/v1/options_pb.js";
 import type { Clock, RandomSource } from "../../clock.ts";
-import { classifyError, createFailure, newRunId, type Outcome, type RunInterceptor } from "../../runs/index.ts";
+import { classifyError, createFailure, type Outcome, type RunInterceptor } from "../../runs/index.ts";
 
 const noDigest = new Uint8Array();
 
@@ -25,7 +25,8 @@ export function record(options: { readonly clock: Clock; readonly random: Random
       return stopped();
     }
     const number = run.attempts + 1;
-    const token = newRunId(clock.now(), random);
+    // Unique, since a number is used once: an attempt whose start is not durable has called nobody.
+    const token = `${run.accepted.runId}.${number}`;
     const endpoint = permit?.endpoint ?? "";
     await turn.commit([
       {
