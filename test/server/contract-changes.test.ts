@@ -109,6 +109,8 @@ const reasonOf = (error: ConnectError) => error.findDetails(ErrorInfoSchema)[0]?
 
 /** A run that the first server has begun and could not end. */
 async function interruptedRun(life: Life): Promise<string> {
+  // Each server draws the same random numbers: ids differ by the time.
+  await life.clock.advance(1);
   const started = deferred();
   const first = await live(life, "old", async (_, { signal }) => {
     started.resolve();

@@ -5,9 +5,19 @@ import { describe, expect, it, onTestFinished } from "vitest";
 import { ErrorInfoSchema, RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
 import { Health, HealthCheckResponse_ServingStatus as ServingStatus } from "../../gen/grpc/health/v1/health_pb.js";
 import { RunService } from "../../gen/retake/v1/run_service_pb.js";
+import { type Clock, systemClock } from "../../src/clock.ts";
 import { WorkflowsService } from "../gen/retake/test/v1/workflows_pb.js";
 import { deferred, rejection } from "./harness.ts";
 import { everyTransport, fetchWeb, jsonCall, openSocket, readToEnd, startListening } from "./listening-server.ts";
+
+/** Ports are cut after a second, which may be over before a test has come to its point. */
+const withoutCut: Clock = {
+  now: () => systemClock.now(),
+  monotonic: () => systemClock.monotonic(),
+  setTimeout: (callback, delayMs) =>
+    systemClock.setTimeout(callback, delayMs === 1000 ? Number.POSITIVE_INFINITY : delayMs),
+  setImmediate: (callback) => systemClock.setImmediate(callback),
+};
 
 const plain = `/${WorkflowsService.typeName}/Plain`;
 const reasonOf = (error: ConnectError) => error.findDetails(ErrorInfoSchema)[0]?.reason;
@@ -147,5 +157,29 @@ describe("a server that is told to stop", () => {
     const answer = readToEnd(slow.resume());
     await closed;
     expect((await answer).length).toBeGreaterThan(text.length);
+  });
+
+  it("refuses a call that has been coming in meanwhile, in the words of its protocol", async () => {
+    const server = await startListening({}, { clock: withoutCut });
+    const half = await openSocket(server.webPort);
+    const call = jsonCall(plain, "{}");
+    half.write(call.slice(0, 30));
+    // When this one is answered, the other has arrived, too.
+    await fetchWeb(server.webPort, plain, { body: "{}" });
+    const closed = server.server.close();
+    await expect
+      .poll(() =>
+        openSocket(server.webPort).then(
+          () => "open",
+          () => "closed",
+        ),
+      )
+      .toBe("closed");
+    half.write(call.slice(30));
+    const answer = await readToEnd(half);
+    await closed;
+    expect(answer).toMatch(/^HTTP\/1\.1 503 /);
+    expect(answer).toContain('"code":"unavailable"');
+    expect(answer).toContain("DRAINING");
   });
 });
