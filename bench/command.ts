@@ -25,7 +25,7 @@ export async function benchCommand(args: readonly string[], surroundings: Comman
     const figures = selectFigures(only);
     const plan = planRounds(figures, seconds);
     tell(`Measuring ${[...plan.loads.keys()].join(", ")}: warming up, then about ${Math.ceil(seconds)} s.`);
-    const report = await run(figures, plan, signal === undefined ? {} : { signal });
+    const report = await run(figures, plan, signal);
     print(`${describeMachine(report)}\n\n${formatTable(report.figures)}`);
     for (const warning of warningsOf(report)) {
       print(`\nWarning: ${warning}.`);

@@ -42,7 +42,7 @@ export class LoadConnection {
 
   /** Sends that many calls, and another whenever one is answered. Latencies, in µs, are told for one in flight only. */
   start(inFlight: number, latenciesMicros?: number[]): void {
-    this.#throwFailure();
+    this.throwFailure();
     this.#repeating = true;
     this.#latenciesMicros = latenciesMicros;
     this.#send(inFlight);
@@ -51,11 +51,18 @@ export class LoadConnection {
   /** Sends no more calls; resolves when all have been answered. @throws what went wrong since `start` */
   async stop(): Promise<void> {
     this.#repeating = false;
-    this.#throwFailure();
+    this.throwFailure();
     if (this.#inFlight > 0) {
       this.#whenIdle = Promise.withResolvers();
       await this.#whenIdle.promise;
       this.#whenIdle = undefined;
+    }
+  }
+
+  /** @throws what has gone wrong, if anything has */
+  throwFailure(): void {
+    if (this.#failure !== undefined) {
+      throw this.#failure;
     }
   }
 
@@ -156,11 +163,5 @@ export class LoadConnection {
   #fail(error: Error): void {
     this.#failure ??= error;
     this.#whenIdle?.reject(this.#failure);
-  }
-
-  #throwFailure(): void {
-    if (this.#failure !== undefined) {
-      throw this.#failure;
-    }
   }
 }

@@ -1,4 +1,5 @@
 import type { Figure, Load, Round, SubjectSample } from "./figures.ts";
+import type { LoadConnection } from "./load-connection.ts";
 import type { ServerProcess } from "./server-process.ts";
 import { quantile } from "./statistics.ts";
 import { type Subject, subjects } from "./subjects.ts";
@@ -48,12 +49,6 @@ export function planRounds(figures: readonly Figure[], seconds: number): Plan {
   };
 }
 
-export interface MeasureOptions {
-  readonly signal?: AbortSignal;
-  /** Told before each round, from 1 on. */
-  readonly onRound?: (round: number) => void;
-}
-
 /**
  * Measures all servers in turn, round after round, each other round backwards, so that what slows the machine for a
  * while slows all of them.
@@ -63,15 +58,14 @@ export interface MeasureOptions {
 export async function measureRounds(
   servers: readonly ServerProcess[],
   plan: Plan,
-  { signal, onRound }: MeasureOptions = {},
+  signal?: AbortSignal,
 ): Promise<readonly Round[]> {
   const rounds: Round[] = [];
   for (const server of servers) {
     signal?.throwIfAborted();
-    await warmUp(server, plan.longestWarmUpMs);
+    await warmUp(server, plan.longestWarmUpMs, signal);
   }
   for (let number = 1; number <= plan.rounds; number++) {
-    onRound?.(number);
     const round = new Map<Subject, SubjectSample>();
     for (const server of number % 2 === 0 ? servers.toReversed() : servers) {
       signal?.throwIfAborted();
@@ -82,16 +76,20 @@ export async function measureRounds(
   return rounds;
 }
 
-async function warmUp({ connections }: ServerProcess, longestMs: number): Promise<void> {
-  const completed = (): number => connections.reduce((sum, connection) => sum + connection.completed, 0);
-  const startMs = performance.now();
-  for (const connection of connections) {
-    connection.start(callsInFlight / connections.length);
+async function warmUp(
+  { subject, connections }: ServerProcess,
+  longestMs: number,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  try {
+    for (const connection of connections) {
+      connection.start(callsInFlight / connections.length);
+    }
+    await answered(connections, warmUpCalls, longestMs, signal);
+    await allAnswered(connections.map((connection) => connection.stop()));
+  } catch (error) {
+    throw new Error(`${subject}: ${(error as Error).message}`, { cause: error });
   }
-  while (completed() < warmUpCalls && performance.now() - startMs < longestMs) {
-    await sleep(50);
-  }
-  await allAnswered(connections.map((connection) => connection.stop()));
 }
 
 async function measure(server: ServerProcess, plan: Plan): Promise<SubjectSample> {
@@ -119,9 +117,8 @@ async function measure(server: ServerProcess, plan: Plan): Promise<SubjectSample
 
 async function measureThroughput(server: ServerProcess, durationMs: number): Promise<Partial<SubjectSample>> {
   const { connections } = server;
-  const completed = (): number => connections.reduce((sum, connection) => sum + connection.completed, 0);
   await server.usage();
-  const before = completed();
+  const before = completed(connections);
   const cpuBefore = process.cpuUsage();
   const startMs = performance.now();
   for (const connection of connections) {
@@ -129,17 +126,15 @@ async function measureThroughput(server: ServerProcess, durationMs: number): Pro
   }
   await sleep(durationMs);
   // On a machine that is too busy for even one answer in time there would be nothing to divide by.
-  for (let waitedMs = 0; completed() - before < callsInFlight && waitedMs < answerTimeoutMs; waitedMs += 10) {
-    await sleep(10);
-  }
+  await answered(connections, before + callsInFlight, answerTimeoutMs);
   const elapsedMs = performance.now() - startMs;
-  const calls = completed() - before;
+  const calls = completed(connections) - before;
   const cpu = process.cpuUsage(cpuBefore);
   await allAnswered(connections.map((connection) => connection.stop()));
   const { cpuMicros, eventLoopDelayP99Ms } = await server.usage();
   return {
     callsPerSecond: (calls * 1000) / elapsedMs,
-    cpuMicrosPerCall: cpuMicros / (completed() - before),
+    cpuMicrosPerCall: cpuMicros / (completed(connections) - before),
     eventLoopDelayP99Ms,
     generatorBusy: (cpu.user + cpu.system) / 1000 / elapsedMs,
   };
@@ -152,6 +147,27 @@ async function measureLatency(server: ServerProcess, durationMs: number): Promis
   await sleep(durationMs);
   await allAnswered([connection?.stop()]);
   return { p50Micros: quantile(latenciesMicros, 0.5), p99Micros: quantile(latenciesMicros, 0.99) };
+}
+
+function completed(connections: readonly LoadConnection[]): number {
+  return connections.reduce((sum, connection) => sum + connection.completed, 0);
+}
+
+/** Waits until so many calls have been answered in all, or for that time. @throws what goes wrong meanwhile */
+async function answered(
+  connections: readonly LoadConnection[],
+  calls: number,
+  longestMs: number,
+  signal?: AbortSignal,
+): Promise<void> {
+  const startMs = performance.now();
+  while (completed(connections) < calls && performance.now() - startMs < longestMs) {
+    await sleep(10);
+    signal?.throwIfAborted();
+    for (const connection of connections) {
+      connection.throwFailure();
+    }
+  }
 }
 
 function sleep(durationMs: number): Promise<void> {

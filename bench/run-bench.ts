@@ -4,13 +4,13 @@ import { join } from "node:path";
 import { evaluateFigure, type Figure, type Round } from "./figures.ts";
 import { readMachine } from "./machine.ts";
 import type { Report } from "./report.ts";
-import { type MeasureOptions, measureRounds, type Plan } from "./rounds.ts";
+import { measureRounds, type Plan } from "./rounds.ts";
 import { ServerProcess } from "./server-process.ts";
 import { median } from "./statistics.ts";
 import { type Subject, subjects } from "./subjects.ts";
 
 /** Starts the servers that the plan needs, measures them side by side, and leaves nothing behind. */
-export async function runBench(figures: readonly Figure[], plan: Plan, options?: MeasureOptions): Promise<Report> {
+export async function runBench(figures: readonly Figure[], plan: Plan, signal?: AbortSignal): Promise<Report> {
   const directory = await mkdtemp(join(tmpdir(), "retake-bench-"));
   const servers: ServerProcess[] = [];
   try {
@@ -20,7 +20,7 @@ export async function runBench(figures: readonly Figure[], plan: Plan, options?:
       await mkdir(own);
       servers.push(await ServerProcess.start({ subject, directory: own }));
     }
-    const rounds = await measureRounds(servers, plan, options);
+    const rounds = await measureRounds(servers, plan, signal);
     return {
       machine,
       rounds: rounds.length,

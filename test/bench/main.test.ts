@@ -1,4 +1,4 @@
-import { execFile } from "node:child_process";
+import { type ChildProcess, execFile } from "node:child_process";
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -18,7 +18,7 @@ afterEach(() => rm(directory, { recursive: true, force: true }));
 describe("npm run bench", () => {
   it("measures real servers, tells by its exit code whether bars hold, and leaves nothing behind", async () => {
     const json = join(directory, "figures.json");
-    const { code, stdout } = await bench("--only", "bridge-to-bare-echo", "--seconds", "2", "--json", json);
+    const { code, stdout } = await bench(["--only", "bridge-to-bare-echo", "--seconds", "2", "--json", json]);
     const { figures } = JSON.parse(await readFile(json, "utf8")) as { figures: FigureResult[] };
     expect(figures).toEqual([
       {
@@ -37,20 +37,33 @@ describe("npm run bench", () => {
     expect(await readdir(directory)).toEqual(["figures.json"]);
   }, 60_000);
 
+  it("leaves nothing behind when it is interrupted", async () => {
+    const { code, stderr } = await bench(["--only", "bridge-to-bare-echo"], (child) => {
+      child.stderr?.once("data", () => child.kill("SIGINT"));
+    });
+    expect(code).toBe(2);
+    expect(stderr).toContain("interrupted");
+    expect(await readdir(directory)).toEqual([]);
+  }, 60_000);
+
   it("fails when it cannot measure", async () => {
-    const { code, stderr } = await bench("--only", "nothing");
+    const { code, stderr } = await bench(["--only", "nothing"]);
     expect(code).toBe(2);
     expect(stderr).toContain('there is no figure "nothing"');
   });
 });
 
-function bench(...args: string[]): Promise<{ code: unknown; stdout: string; stderr: string }> {
+function bench(
+  args: readonly string[],
+  during: (child: ChildProcess) => void = () => undefined,
+): Promise<{ code: unknown; stdout: string; stderr: string }> {
   return new Promise((resolve) => {
-    execFile(
+    const child = execFile(
       process.execPath,
       ["--conditions=retake-source", main, ...args],
       { env: { ...process.env, TMPDIR: directory } },
       (error, stdout, stderr) => resolve({ code: error === null ? 0 : error.code, stdout, stderr }),
     );
+    during(child);
   });
 }

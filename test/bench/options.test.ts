@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { parseOptions } from "../../bench/options.ts";
 
 describe("parseOptions", () => {
-  it("measures everything for two and a half minutes by default", () => {
+  it("measures everything for two minutes by default", () => {
     expect(parseOptions([])).toEqual({ only: undefined, json: undefined, seconds: 120 });
   });
 
