@@ -44,7 +44,7 @@ export function invoke(options: InvokeOptions): RunHandler {
     try {
       const context = createWorkflowContext(work, Quality.FULL);
       const answer = options.backend(workflow, attempt.endpoint).call({ workflow, message, attempt, context });
-      const result = workflow.streaming ? await drain(answer, workflow, work) : asResult(await answer, workflow);
+      const result = workflow.streaming ? await drain(answer, workflow, work, clock) : asResult(await answer, workflow);
       return { kind: "succeeded", result: await work.result(result), message: result };
     } catch (error) {
       const { failure, unexpected } = classifyError(error, random, clock.now());
@@ -59,7 +59,10 @@ export function invoke(options: InvokeOptions): RunHandler {
   };
 }
 
-async function drain(answer: unknown, workflow: Workflow, work: AttemptWork): Promise<Message> {
+/** Messages taken from a back-end that has them all at hand before everybody else gets a turn. */
+const messagesPerTick = 64;
+
+async function drain(answer: unknown, workflow: Workflow, work: AttemptWork, clock: Clock): Promise<Message> {
   if (!isAsyncIterable(answer)) {
     throw createError(
       Code.Internal,
@@ -68,6 +71,7 @@ async function drain(answer: unknown, workflow: Workflow, work: AttemptWork): Pr
     );
   }
   let result: Message | undefined;
+  let count = 0;
   for await (const item of answer) {
     const message = asResult(item, workflow);
     if (result !== undefined) {
@@ -92,8 +96,11 @@ async function drain(answer: unknown, workflow: Workflow, work: AttemptWork): Pr
         result = message;
         break;
     }
-    // What comes after the end of the turn is dropped, so the generator can stop here.
-    if (work.turn.concluded) {
+    if (++count % messagesPerTick === 0) {
+      await new Promise<void>((resolve) => clock.setImmediate(resolve));
+    }
+    // What comes once the attempt must stop is dropped, so the generator can stop here.
+    if (work.turn.concluded || work.turn.abortReason !== undefined) {
       break;
     }
   }
