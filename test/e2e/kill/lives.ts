@@ -17,7 +17,7 @@ const patienceMs = 60_000;
  * A kill comes at most so much work after a start, as clients see it: a clock that goes as fast as the machine does, so
  * that slow ones have something to interrupt too.
  */
-const mostSigns = 120;
+const mostSigns = 300;
 
 /** A server that dies and comes back, on the same ports and directory. */
 export class Lives implements AsyncDisposable {

@@ -91,8 +91,7 @@ export function verifyTold(journals: ReadonlyMap<string, Journal>, told: Told): 
   for (const runId of told.cancelled) {
     expect(journals.get(runId)?.run.state).toBe(RunState.CANCELLED);
   }
-  const keys = Array.from(journals.values(), ({ run }) => run.idempotencyKey).filter((key) => key !== "");
-  expect(keys.length - new Set(keys).size, "runs that share a key with another one").toBe(0);
+  verifyKeys(journals);
   for (const { key, answers } of told.calls.values()) {
     const [first] = answers;
     expect(new Set(answers.map(({ runId }) => runId)), `the runs that answered ${key}`).toEqual(
@@ -110,6 +109,30 @@ export function verifyTold(journals: ReadonlyMap<string, Journal>, told: Told): 
     const kept = new Set(journal && linesOf(journal));
     const unkept = [...lines].filter((line) => !kept.has(line));
     expect(unkept, `lines of run ${runId} that were sent but are not in its journal`).toEqual([]);
+  }
+}
+
+/**
+ * A key means one run. Only one that failed in a way that may mend is taken over by another, which names it: a client
+ * whose StartRun was answered by a kill may come back so late.
+ */
+function verifyKeys(journals: ReadonlyMap<string, Journal>): void {
+  const byKey = Map.groupBy(
+    Array.from(journals.values()).filter(({ run }) => run.idempotencyKey !== ""),
+    ({ run }) => run.idempotencyKey,
+  );
+  for (const [key, runs] of byKey) {
+    const what = `the runs of ${key}: ${runs.map(describeRun).join("; ")}`;
+    const takenOver = runs.map(({ run }) => run.rerunOf).filter((runId) => runId !== "");
+    expect(takenOver, what).toHaveLength(runs.length - 1);
+    expect(new Set(takenOver).size, what).toBe(takenOver.length);
+    for (const runId of takenOver) {
+      expect(runs.find(({ run }) => run.runId === runId)?.run, what).toMatchObject({
+        workflow: workflow("Flaky"),
+        state: RunState.FAILED,
+        failure: { retryable: true },
+      });
+    }
   }
 }
 
@@ -159,6 +182,13 @@ export function verifyMarks(journals: ReadonlyMap<string, Journal>, marks: reado
     for (const { step, attempt } of journaled) {
       const executed = markedSteps.get(`${run.runId} ${step.name}`)?.map((mark) => mark.attempt) ?? [];
       const name = `executions of step ${step.name} of run ${what}`;
+      if (step.keptFrom !== "") {
+        const kept = journals.get(step.keptFrom);
+        const original = kept && stepsOf(kept).find((one) => one.step.name === step.name);
+        expect(executed, `${name}: it was kept from another run`).toEqual([]);
+        expect(step.result?.sha256, name).toEqual(original?.step.result?.sha256);
+        continue;
+      }
       expect(
         executed.filter((one) => one > attempt),
         `${name}: again after it was journaled`,
