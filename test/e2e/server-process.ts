@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { rmSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer as createNetServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -58,11 +59,15 @@ const repository = join(import.meta.dirname, "../..");
 /** Saves half of the time that a start takes; dozens of them add up. */
 const compileCache = join(repository, "build/compile-cache");
 
-/** Processes of this test process that may still run. Their own end of the pipe takes care of them otherwise. */
+/** What a test that has timed out leaves behind. Of a test process that is killed, servers notice the end of their pipe. */
 const running = new Set<ChildProcess>();
+const roots = new Set<string>();
 process.on("exit", () => {
   for (const child of running) {
     child.kill("SIGKILL");
+  }
+  for (const root of roots) {
+    rmSync(root, { recursive: true, force: true });
   }
 });
 
@@ -70,6 +75,7 @@ process.on("exit", () => {
 export async function createServerSite(options: ServerSiteOptions = {}): Promise<ServerSite> {
   const { drainTimeoutMs, longestWorkMs = 10 } = options;
   const root = await mkdtemp(join(tmpdir(), "retake-e2e-"));
+  roots.add(root);
   const [grpcPort, webPort] = [await freePort(), await freePort()];
   const dataDirectory = join(root, "data");
   const marksPath = join(root, "marks");
@@ -108,6 +114,7 @@ export async function createServerSite(options: ServerSiteOptions = {}): Promise
     [Symbol.asyncDispose]: async () => {
       await Promise.all(processes.map((started) => started.kill()));
       await rm(root, { recursive: true, force: true });
+      roots.delete(root);
     },
   };
 }
