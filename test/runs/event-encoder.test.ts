@@ -13,7 +13,11 @@ import { encodeEvent } from "../../src/runs/event-encoder.ts";
 
 const bytes = fc.uint8Array({ maxLength: 200 });
 /** Any well-formed text, up to lengths that take two and three bytes to tell. */
-const text = fc.oneof(fc.string({ unit: "grapheme", maxLength: 60 }), fc.string({ unit: "binary", maxLength: 200 }), fc.constantFrom("", "x".repeat(127), "é".repeat(64), "漢".repeat(6000)));
+const text = fc.oneof(
+  fc.string({ unit: "grapheme", maxLength: 60 }),
+  fc.string({ unit: "binary", maxLength: 200 }),
+  fc.constantFrom("", "x".repeat(127), "é".repeat(64), "漢".repeat(6000)),
+);
 const count = fc.oneof(fc.integer({ min: 0, max: 300 }), fc.constantFrom(0, 127, 128, 2 ** 31 - 1));
 const time = fc.option(
   fc.record({ seconds: fc.bigInt({ min: 0n, max: 2n ** 40n }), nanos: fc.integer({ min: 0, max: 999_999_999 }) }),
