@@ -1,4 +1,5 @@
 import { randomFillSync } from "node:crypto";
+import { BinaryHeap, type HeapItem } from "./binary-heap.ts";
 
 /** A pending call-back. Cancelling one that has fired, or twice, does nothing. */
 export interface Timer {
@@ -28,45 +29,95 @@ export interface RandomSource {
 /** Node's timers fire at once above this delay (2^31 - 1 ms, 24.8 days), so longer ones are taken in legs. */
 const longestTimerMs = 2 ** 31 - 1;
 
-class SystemTimer implements Timer {
-  readonly #callback: () => void;
-  readonly #dueMs: number;
-  #handle: NodeJS.Timeout | undefined;
+class SystemTimer implements Timer, HeapItem {
+  readonly callback: () => void;
+  readonly dueMs: number;
+  readonly order: number;
+  heapIndex = -1;
 
-  constructor(callback: () => void, delayMs: number) {
-    this.#callback = callback;
-    this.#dueMs = performance.now() + delayMs;
-    if (delayMs !== Number.POSITIVE_INFINITY) {
-      this.#arm(delayMs);
-    }
-  }
-
-  #arm(remainingMs: number): void {
-    // Node cuts fractions off.
-    const legMs = Math.min(Math.max(1, Math.ceil(remainingMs)), longestTimerMs);
-    this.#handle = setTimeout(() => this.#fire(), legMs);
-  }
-
-  #fire(): void {
-    // Node counts in whole milliseconds, so its timers fire up to one too early; and a leg may not have been the last.
-    const remainingMs = this.#dueMs - performance.now();
-    if (remainingMs > 0) {
-      this.#arm(remainingMs);
-    } else {
-      this.#callback();
-    }
+  constructor(callback: () => void, dueMs: number, order: number) {
+    this.callback = callback;
+    this.dueMs = dueMs;
+    this.order = order;
   }
 
   cancel(): void {
-    clearTimeout(this.#handle);
+    systemTimers.remove(this);
   }
 }
+
+/**
+ * All timers, behind the one of Node that is for the first of them: every run sets some, and hardly any ever fires. Like
+ * Node's own they keep the process alive.
+ */
+class SystemTimers {
+  readonly #timers = new BinaryHeap<SystemTimer>((a, b) =>
+    a.dueMs === b.dueMs ? a.order < b.order : a.dueMs < b.dueMs,
+  );
+  #made = 0;
+  #handle: NodeJS.Timeout | undefined;
+  /** When the handle fires, by the monotonic clock; it may be sooner than the first timer is due. */
+  #armedMs = Number.POSITIVE_INFINITY;
+
+  add(callback: () => void, delayMs: number): Timer {
+    const nowMs = performance.now();
+    const timer = new SystemTimer(callback, nowMs + Math.max(0, delayMs || 0), this.#made++);
+    if (timer.dueMs !== Number.POSITIVE_INFINITY) {
+      this.#timers.push(timer);
+      this.#arm(timer.dueMs, nowMs);
+    }
+    return timer;
+  }
+
+  remove(timer: SystemTimer): void {
+    this.#timers.remove(timer);
+    if (this.#timers.size === 0 && this.#handle !== undefined) {
+      clearTimeout(this.#handle);
+      this.#handle = undefined;
+      this.#armedMs = Number.POSITIVE_INFINITY;
+    }
+  }
+
+  #arm(dueMs: number, nowMs: number): void {
+    if (dueMs < this.#armedMs) {
+      clearTimeout(this.#handle);
+      // Node cuts fractions off.
+      const legMs = Math.min(Math.max(1, Math.ceil(dueMs - nowMs)), longestTimerMs);
+      this.#handle = setTimeout(() => this.#fire(), legMs);
+      this.#armedMs = dueMs;
+    }
+  }
+
+  #fire(): void {
+    this.#handle = undefined;
+    this.#armedMs = Number.POSITIVE_INFINITY;
+    // Node counts in whole milliseconds, so its timers fire up to one too early; and a leg may not have been the last.
+    const nowMs = performance.now();
+    const made = this.#made;
+    try {
+      let first = this.#timers.peek();
+      // Not those that are set meanwhile: they come after what else the event loop has to do.
+      while (first !== undefined && first.dueMs <= nowMs && first.order < made) {
+        this.#timers.remove(first);
+        first.callback();
+        first = this.#timers.peek();
+      }
+    } finally {
+      const next = this.#timers.peek();
+      if (next !== undefined) {
+        this.#arm(next.dueMs, nowMs);
+      }
+    }
+  }
+}
+
+const systemTimers = new SystemTimers();
 
 /** The machine's clock. */
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
-  setTimeout: (callback, delayMs) => new SystemTimer(callback, delayMs),
+  setTimeout: (callback, delayMs) => systemTimers.add(callback, delayMs),
   setImmediate: (callback) => {
     setImmediate(callback);
   },

@@ -45,7 +45,8 @@ export function invoke(options: InvokeOptions): RunHandler {
       const context = createWorkflowContext(work, Quality.FULL);
       const answer = options.backend(workflow, attempt.endpoint).call({ workflow, message, attempt, context });
       const result = workflow.streaming ? await drain(answer, workflow, work, clock) : asResult(await answer, workflow);
-      return { kind: "succeeded", result: await work.result(result), message: result };
+      const stored = work.result(result);
+      return { kind: "succeeded", result: stored instanceof Promise ? await stored : stored, message: result };
     } catch (error) {
       const { failure, unexpected } = classifyError(error, random, clock.now());
       if (unexpected && !turn.concluded) {

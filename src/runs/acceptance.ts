@@ -84,15 +84,15 @@ export class Acceptance {
     this.#draining = true;
   }
 
-  /** @throws ConnectError when the order is refused */
-  accept(order: RunOrder): Promise<AcceptedRun> {
+  /** At once where no earlier run has to be looked for. @throws ConnectError when the order is refused, also as a rejection */
+  accept(order: RunOrder): AcceptedRun | Promise<AcceptedRun> {
     if (order.child !== undefined) {
       return this.#acceptChild(order, order.child.runId);
     }
     return order.key === "" ? this.#acceptNew(order) : this.#acceptKeyed(order);
   }
 
-  async #acceptNew(order: RunOrder): Promise<AcceptedRun> {
+  #acceptNew(order: RunOrder): AcceptedRun {
     return { run: this.#create(order, this.#encode(order)), joined: false };
   }
 

@@ -98,7 +98,8 @@ export class AttemptWork {
   readonly attempt: Attempt;
   readonly turn: ActiveTurn;
   readonly #services: AttemptWorkServices;
-  readonly #names = new Set<string>();
+  /** Of steps and children that the attempt has named. */
+  #names: Set<string> | undefined;
   #sampledMs = Number.NEGATIVE_INFINITY;
   #kept: Promise<ReadonlyMap<string, StepCompleted>> | undefined;
 
@@ -201,7 +202,8 @@ export class AttemptWork {
     const digest = options.input === undefined ? this.attempt.inputSha256 : payloadDigest(toBytes(options.input));
     const key = stepKey(name, digest);
     const journaled = this.run.record.steps.get(key);
-    const known = journaled ?? (await this.#keptSteps()).get(key);
+    const isRerun = this.run.record.accepted.rerunOf !== "";
+    const known = journaled ?? (isRerun ? (await this.#keptSteps()).get(key) : undefined);
     if (known !== undefined) {
       const bytes = await this.#services.payloads.get(
         journaled === undefined ? this.run.record.accepted.rerunOf : this.run.id,
@@ -217,10 +219,14 @@ export class AttemptWork {
     await this.run.durable;
     this.#assertCurrent();
     const startedMs = this.clock.monotonic();
-    const { message, tries } = await this.#tryStep(name, schema, execute, options);
+    const isPlain = options.retry === undefined && options.timeoutMs === undefined;
+    const { message, tries } = isPlain
+      ? { message: stepMessage(name, schema, await execute(new PlainTry(this.turn, 1))), tries: 1 }
+      : await this.#tryStep(name, schema, execute, options);
     const executionMs = this.clock.monotonic() - startedMs;
     this.#assertCurrent();
-    const result = await this.#store(schema.typeName, toBinary(schema, message));
+    const stored = this.#store(schema.typeName, toBinary(schema, message));
+    const result = stored instanceof Promise ? await stored : stored;
     this.#assertCurrent();
     this.turn.onActivity?.();
     this.run
@@ -298,8 +304,8 @@ export class AttemptWork {
     }
   }
 
-  /** Stores the attempt's result. */
-  async result(message: Message): Promise<Payload> {
+  /** Stores the attempt's result; at once, unless it is large. */
+  result(message: Message): Payload | Promise<Payload> {
     const bytes = toBinary(this.workflow.output, message);
     const { maxMessageBytes } = this.#services;
     if (bytes.length > maxMessageBytes) {
@@ -354,15 +360,10 @@ export class AttemptWork {
     const maxAttempts = retry === undefined ? 1 : (retry.maxAttempts ?? 3);
     for (let number = 1; ; number++) {
       try {
-        const result = await this.#timed(name, options.timeoutMs, (signal) => execute({ signal, number }));
-        if (typeof result !== "object" || result === null) {
-          throw createError(
-            Code.Internal,
-            "INVALID_RESULT",
-            `step ${JSON.stringify(name)} returned no ${schema.typeName}: return a message, or what one is made of`,
-          );
-        }
-        return { message: create(schema, result), tries: number };
+        const result = await (options.timeoutMs === undefined
+          ? execute(new PlainTry(this.turn, number))
+          : this.#timed(name, options.timeoutMs, (signal) => execute({ signal, number })));
+        return { message: stepMessage(name, schema, result), tries: number };
       } catch (error) {
         const hopeless = error instanceof ConnectError && !failureFromConnectError(error).retryable;
         if (hopeless || number >= maxAttempts || !this.#current || this.turn.abortReason !== undefined) {
@@ -384,12 +385,9 @@ export class AttemptWork {
 
   async #timed<T>(
     name: string,
-    timeoutMs: number | undefined,
+    timeoutMs: number,
     execute: (signal: AbortSignal) => Promise<T> | T,
   ): Promise<T> {
-    if (timeoutMs === undefined) {
-      return execute(this.turn.signal);
-    }
     const controller = new AbortController();
     const onAbort = (): void => controller.abort(this.turn.signal.reason);
     this.turn.signal.addEventListener("abort", onAbort, { once: true });
@@ -437,7 +435,7 @@ export class AttemptWork {
 
   async #readKeptSteps(): Promise<ReadonlyMap<string, StepCompleted>> {
     const { rerunOf, discardSteps } = this.run.record.accepted;
-    if (rerunOf === "" || discardSteps) {
+    if (discardSteps) {
       return new Map();
     }
     const { live } = this.#services;
@@ -453,12 +451,10 @@ export class AttemptWork {
     }
   }
 
-  async #store(typeName: string, bytes: Uint8Array): Promise<Payload> {
+  #store(typeName: string, bytes: Uint8Array): Payload | Promise<Payload> {
     const { sha256, stored } = this.#services.payloads.put(this.run.id, bytes);
-    if (stored !== undefined) {
-      await stored;
-    }
-    return payloadOf(typeName, sha256, bytes.length);
+    const payload = payloadOf(typeName, sha256, bytes.length);
+    return stored === undefined ? payload : stored.then(() => payload);
   }
 
   #claim(name: string, what: string): void {
@@ -471,13 +467,14 @@ export class AttemptWork {
       );
     }
     const key = `${what} ${name}`;
-    if (this.#names.has(key)) {
+    if (this.#names?.has(key)) {
       throw createError(
         Code.FailedPrecondition,
         "DUPLICATE_NAME",
         `there are two ${what === "step" ? "steps" : "children"} named ${JSON.stringify(name)} in one attempt: give each its own name, like "${name}-2"`,
       );
     }
+    this.#names ??= new Set();
     this.#names.add(key);
   }
 
@@ -493,6 +490,32 @@ export class AttemptWork {
       );
     }
   }
+}
+
+/** A try that has the time of its attempt. Its signal is made on demand: most steps never look at it. */
+class PlainTry implements StepTry {
+  readonly number: number;
+  readonly #turn: ActiveTurn;
+
+  constructor(turn: ActiveTurn, number: number) {
+    this.#turn = turn;
+    this.number = number;
+  }
+
+  get signal(): AbortSignal {
+    return this.#turn.signal;
+  }
+}
+
+function stepMessage<Desc extends DescMessage>(name: string, schema: Desc, result: unknown): MessageShape<Desc> {
+  if (typeof result !== "object" || result === null) {
+    throw createError(
+      Code.Internal,
+      "INVALID_RESULT",
+      `step ${JSON.stringify(name)} returned no ${schema.typeName}: return a message, or what one is made of`,
+    );
+  }
+  return create(schema, result as MessageInitShape<Desc>);
 }
 
 /** Progress as its contract allows it; what is out of range is moved into it, because progress never fails a run. */

@@ -4,37 +4,44 @@ import {
   type Accepted,
   type AttemptStarted,
   type Payload,
-  type RunEvent,
   RunEventSchema,
   type RunStatistics,
   type StepCompleted,
   type Succeeded,
 } from "../../gen/retake/v1/run_pb.js";
+import { numberedEvent } from "./events.ts";
+import type { RunEventBody } from "./run-record.ts";
 
 /**
- * Serialises an event, byte for byte as `toBinary` does. The four kinds that every run consists of are written by hand,
- * into a buffer that is used again and again: together they were a third of what an empty run cost.
+ * Serialises an event with its number and time, in ms since the epoch, byte for byte as `toBinary` does. The four kinds
+ * that every run consists of are written by hand, into a buffer that is used again and again, and the event is never made
+ * as a message: together they were a third of what an empty run cost.
  */
-export function encodeEvent(event: RunEvent): Uint8Array {
-  const { case: kind, value } = event.event;
-  switch (kind) {
+export function encodeEvent(body: RunEventBody, sequence: number, timeMs: number): Uint8Array {
+  switch (body.case) {
     case "accepted":
-      return encode(event, 3, writeAccepted, value);
+      return encode(sequence, timeMs, 3, writeAccepted, body.value);
     case "attemptStarted":
-      return encode(event, 4, writeAttemptStarted, value);
+      return encode(sequence, timeMs, 4, writeAttemptStarted, body.value);
     case "stepCompleted":
-      return encode(event, 8, writeStepCompleted, value);
+      return encode(sequence, timeMs, 8, writeStepCompleted, body.value);
     case "succeeded":
-      return encode(event, 22, writeSucceeded, value);
+      return encode(sequence, timeMs, 22, writeSucceeded, body.value);
     default:
-      return toBinary(RunEventSchema, event);
+      return toBinary(RunEventSchema, numberedEvent(body, sequence, timeMs));
   }
 }
 
-function encode<T>(event: RunEvent, number: number, write: (value: T) => void, value: T): Uint8Array {
+function encode<T>(
+  sequence: number,
+  timeMs: number,
+  number: number,
+  write: (value: T) => void,
+  value: T,
+): Uint8Array {
   at = 0;
-  writeUint(1, Number(event.sequence));
-  writeMessage(2, writeTime, event.time);
+  writeUint(1, sequence);
+  writeMessage(2, writeMs, timeMs);
   writeMessage(number, write, value);
   // From Node's pool: a typed array of its own costs more than the rest of the encoding.
   const bytes = Buffer.allocUnsafe(at);
@@ -109,6 +116,13 @@ function writePayload(payload: Payload): void {
 function writeOwner(owner: { readonly tenant: string; readonly subject: string }): void {
   writeString(1, owner.tenant);
   writeString(2, owner.subject);
+}
+
+/** A Timestamp, of milliseconds since the epoch. */
+function writeMs(ms: number): void {
+  const seconds = Math.floor(ms / 1000);
+  writeUint(1, seconds);
+  writeUint(2, Math.floor((ms - seconds * 1000) * 1000) * 1000);
 }
 
 function writeTime(time: Timestamp | Duration): void {

@@ -42,6 +42,8 @@ export interface Turn {
   /** Whether the turn has ended, with or without its back-end: what comes later is dropped. */
   readonly concluded: boolean;
   abort(reason: ConnectError): void;
+  /** Ends the turn over the head of its chain; the first outcome counts. */
+  conclude(outcome: Outcome): void;
   /** Commits events in order; resolves when they are durable. */
   commit(events: readonly RunEventBody[]): Promise<void>;
   /** The serialised input of the run. @throws PayloadLostError */

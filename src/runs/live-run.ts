@@ -1,15 +1,14 @@
 import type { Message } from "@bufbuild/protobuf";
 import type { ConnectError } from "@connectrpc/connect";
-import type { RunEvent } from "../../gen/retake/v1/run_pb.js";
 import type { RunProgress } from "../../gen/retake/v1/run_service_pb.js";
 import type { Clock } from "../clock.ts";
 import type { ActiveTurn } from "./active-turn.ts";
 import { journalUnavailable } from "./errors.ts";
 import { encodeEvent } from "./event-encoder.ts";
-import { numberedEvent } from "./events.ts";
 import type { Feed } from "./ports/feed.ts";
 import { type Journal, type RunIndexEntry, runStream, type StreamAppend } from "./ports/journal.ts";
-import { acceptedRun, applyEvent, isTerminal, type RunEventBody, type RunRecord } from "./run-record.ts";
+import { acceptedRun, applyNext, isTerminal, type RunEventBody, type RunRecord } from "./run-record.ts";
+import { eventTimeMs } from "./time.ts";
 
 /** What a live run needs of its surroundings. */
 export interface LiveRunPorts {
@@ -60,6 +59,9 @@ export class LiveRun {
   #endDurable = false;
   #accepted: Deferred | undefined;
   #ended: Deferred | undefined;
+  #onEnded: (() => void) | undefined;
+  /** Appends that are not durable. */
+  #appending = 0;
 
   private constructor(ports: LiveRunPorts, record: RunRecord, written: number) {
     this.#ports = ports;
@@ -71,8 +73,7 @@ export class LiveRun {
 
   /** A new run; nothing of it is in the journal until the first `commit`. */
   static accept(ports: LiveRunPorts, body: RunEventBody & { case: "accepted" }, nowMs: number): LiveRun {
-    const event = numberedEvent(body, 1, nowMs);
-    const run = new LiveRun(ports, acceptedRun(event), 0);
+    const run = new LiveRun(ports, acceptedRun(body.value, eventTimeMs(nowMs)), 0);
     const { runId, workflow, owner, idempotencyKey, parentRunId } = body.value;
     run.#create = {
       runId,
@@ -82,7 +83,7 @@ export class LiveRun {
       ...(idempotencyKey === "" ? {} : { key: idempotencyKey }),
       ...(parentRunId === "" ? {} : { parentRunId }),
     };
-    run.#prepared.push(encodeEvent(event));
+    run.#prepared.push(encodeEvent(body, 1, nowMs));
     return run;
   }
 
@@ -121,6 +122,20 @@ export class LiveRun {
     return this.#ended.promise;
   }
 
+  /** Calls back when `ended` resolves; for the caller that has started the run, since a promise more is not free. */
+  whenEnded(callback: () => void): void {
+    if (this.#onEnded === undefined && !this.#endDurable && this.refusal === undefined) {
+      this.#onEnded = callback;
+    } else {
+      void this.ended.then(callback);
+    }
+  }
+
+  /** Whether everything that has happened is durable. */
+  get quiet(): boolean {
+    return this.#appending === 0;
+  }
+
   /** Whether nothing of it is in the journal yet. */
   get unwritten(): boolean {
     return this.#written === 0;
@@ -130,7 +145,7 @@ export class LiveRun {
   refuse(error: ConnectError): void {
     this.refusal ??= error;
     this.#accepted?.resolve();
-    this.#ended?.resolve();
+    this.#tellEnded();
   }
 
   /** Gives up a run of which nothing has been written. */
@@ -143,9 +158,8 @@ export class LiveRun {
   prepare(bodies: readonly RunEventBody[]): void {
     const nowMs = this.#ports.clock.now();
     for (const body of bodies) {
-      const event: RunEvent = numberedEvent(body, this.record.lastSequence + 1, nowMs);
-      applyEvent(this.record, event);
-      this.#prepared.push(encodeEvent(event));
+      applyNext(this.record, body, eventTimeMs(nowMs));
+      this.#prepared.push(encodeEvent(body, this.record.lastSequence, nowMs));
     }
   }
 
@@ -173,6 +187,7 @@ export class LiveRun {
     const impatient = this.#create !== undefined;
     this.#create = undefined;
     this.#written += records.length;
+    this.#appending++;
     const lastSequence = this.#written;
     this.#durable = this.#ports.journal.append([append], impatient ? { impatient } : undefined).then(
       () => this.#onDurable(lastSequence, terminal),
@@ -187,6 +202,7 @@ export class LiveRun {
   }
 
   #onDurable(lastSequence: number, terminal: boolean): void {
+    this.#appending--;
     if (!this.acceptanceDurable) {
       this.acceptanceDurable = true;
       this.#accepted?.resolve();
@@ -201,11 +217,18 @@ export class LiveRun {
     }
     if (terminal) {
       this.#endDurable = true;
-      this.#ended?.resolve();
+      this.#tellEnded();
     }
   }
 
+  #tellEnded(): void {
+    this.#ended?.resolve();
+    this.#onEnded?.();
+    this.#onEnded = undefined;
+  }
+
   #lose(error: unknown): void {
+    this.#appending--;
     if (!this.lost) {
       this.lost = true;
       this.refuse(journalUnavailable(error));

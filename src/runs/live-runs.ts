@@ -12,7 +12,7 @@ const pageSize = 1000;
  */
 export class LiveRuns {
   readonly #ports: LiveRunPorts;
-  readonly #runs = new Map<string, LiveRun>();
+  readonly #runs = new Map<string, Place>();
   readonly #loading = new Map<string, Promise<LiveRun | undefined>>();
 
   constructor(ports: LiveRunPorts) {
@@ -23,30 +23,34 @@ export class LiveRuns {
     return this.#runs.size;
   }
 
-  values(): Iterable<LiveRun> {
-    return this.#runs.values();
+  *values(): Iterable<LiveRun> {
+    for (const { run } of this.#runs.values()) {
+      if (run !== undefined) {
+        yield run;
+      }
+    }
   }
 
   get(runId: string): LiveRun | undefined {
-    return this.#runs.get(runId);
+    return this.#runs.get(runId)?.run;
   }
 
   /** A new run, in memory and nowhere else. */
   accept(body: RunEventBody & { case: "accepted" }, nowMs: number): LiveRun {
     const run = LiveRun.accept(this.#ports, body, nowMs);
-    this.#runs.set(run.id, run);
+    this.#runs.set(run.id, { run });
     return run;
   }
 
   /** The run, read from the journal if need be; undefined if there is none. Release it when done. */
   async hold(runId: string): Promise<LiveRun | undefined> {
     for (;;) {
-      const run = this.#runs.get(runId) ?? (await this.#load(runId));
+      const run = this.get(runId) ?? (await this.#load(runId));
       if (run === undefined) {
         return undefined;
       }
       // It may have been let go while this was waiting; a run has one place in memory at a time.
-      if (this.#runs.get(runId) === run) {
+      if (this.get(runId) === run) {
         run.holders += 1;
         return run;
       }
@@ -61,7 +65,12 @@ export class LiveRuns {
 
   /** Lets a run go when nobody needs it in memory any more. */
   settle(run: LiveRun): void {
-    if (idle(run)) {
+    if (!idle(run)) {
+      return;
+    }
+    if (run.quiet) {
+      this.drop(run);
+    } else {
       // Not before the journal has it all, or whoever reads it next would read less than there is.
       run.durable.then(
         () => this.#forget(run),
@@ -72,7 +81,9 @@ export class LiveRuns {
 
   /** Lets a run go that memory and journal disagree about. */
   drop(run: LiveRun): void {
-    if (this.#runs.get(run.id) === run) {
+    const place = this.#runs.get(run.id);
+    if (place?.run === run) {
+      place.run = undefined;
       this.#runs.delete(run.id);
     }
   }
@@ -109,14 +120,22 @@ export class LiveRuns {
       return undefined;
     }
     // Somebody may have accepted or read it meanwhile.
-    const known = this.#runs.get(runId);
+    const known = this.get(runId);
     if (known !== undefined) {
       return known;
     }
     const run = LiveRun.restore(this.#ports, record);
-    this.#runs.set(runId, run);
+    this.#runs.set(runId, { run });
     return run;
   }
+}
+
+/**
+ * A run in memory, until it is let go. A busy map makes itself a new table every few dozen entries, and leaves the old one
+ * to the next full garbage collection with all that it holds: not runs, if it holds places.
+ */
+interface Place {
+  run: LiveRun | undefined;
 }
 
 function idle(run: LiveRun): boolean {

@@ -2,6 +2,8 @@ import { createHash } from "node:crypto";
 import type { RandomSource } from "../clock.ts";
 
 const buffer = Buffer.alloc(16);
+const text = Buffer.alloc(36, "-");
+const digits = Buffer.from("0123456789abcdef");
 
 /** A UUIDv7 (RFC 9562, section 5.7): 48 bits of time in ms, then random bits. Sorts by time. */
 export function newRunId(nowMs: number, random: RandomSource): string {
@@ -33,6 +35,15 @@ function formatVersion7(timeMs: number): string {
   buffer.writeUIntBE(timeMs, 0, 6);
   buffer[6] = ((buffer[6] ?? 0) & 0x0f) | 0x70;
   buffer[8] = ((buffer[8] ?? 0) & 0x3f) | 0x80;
-  const hex = buffer.toString("hex");
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+  let at = 0;
+  for (let index = 0; index < 16; index++) {
+    if (index === 4 || index === 6 || index === 8 || index === 10) {
+      at++;
+    }
+    const byte = buffer[index] ?? 0;
+    text[at++] = digits[byte >>> 4] ?? 0;
+    text[at++] = digits[byte & 15] ?? 0;
+  }
+  // One flat string: one made of slices is put together again wherever it is looked up.
+  return text.toString("latin1");
 }

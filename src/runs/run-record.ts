@@ -151,18 +151,25 @@ export function allowsEvent(run: RunRecord, kind: RunEventKind): boolean {
 export function reduceRun(events: Iterable<RunEvent>): RunRecord | undefined {
   let run: RunRecord | undefined;
   for (const event of events) {
-    run = run === undefined ? acceptedRun(event) : applyEvent(run, event);
+    run = run === undefined ? firstRecord(event) : applyEvent(run, event);
   }
   return run;
 }
 
 /** A run after its first event. @throws IllegalEventError unless that is an Accepted with number 1 */
-export function acceptedRun(event: RunEvent): RunRecord {
+function firstRecord(event: RunEvent): RunRecord {
   if (event.event.case !== "accepted" || event.sequence !== 1n) {
     throw new IllegalEventError(`a journal begins with event 1, accepted, and not with ${describe(event)}`);
   }
-  const accepted = event.event.value;
-  const createTimeMs = msFromTimestamp(event.time);
+  return acceptedRun(event.event.value, msFromTimestamp(event.time));
+}
+
+/**
+ * A run that has just been accepted.
+ *
+ * @param createTimeMs as an event keeps it: see `eventTimeMs`
+ */
+export function acceptedRun(accepted: Accepted, createTimeMs: number): RunRecord {
   return {
     accepted,
     createTimeMs,
@@ -202,12 +209,22 @@ export function acceptedRun(event: RunEvent): RunRecord {
 /** Adds one event to a run, in place. @throws IllegalEventError, and then the run is as it was */
 export function applyEvent(run: RunRecord, event: RunEvent): RunRecord {
   const body = event.event;
-  if (body.case === undefined || event.sequence !== BigInt(run.lastSequence + 1) || !allowsEvent(run, body.case)) {
-    throw new IllegalEventError(
-      `${describe(event)} cannot follow event ${run.lastSequence} of run ${run.accepted.runId}, which is ${RunState[run.state]}`,
-    );
+  if (body.case === undefined || event.sequence !== BigInt(run.lastSequence + 1)) {
+    throw illegalEvent(run, describe(event));
   }
-  const timeMs = msFromTimestamp(event.time);
+  return applyNext(run, body, msFromTimestamp(event.time));
+}
+
+/**
+ * Adds what happens next to a run, in place.
+ *
+ * @param timeMs as an event keeps it: see `eventTimeMs`
+ * @throws IllegalEventError, and then the run is as it was
+ */
+export function applyNext(run: RunRecord, body: RunEventBody, timeMs: number): RunRecord {
+  if (!allowsEvent(run, body.case)) {
+    throw illegalEvent(run, `event ${run.lastSequence + 1} (${body.case})`);
+  }
   run.lastSequence += 1;
   run.lastEventMs = timeMs;
   switch (body.case) {
@@ -367,6 +384,13 @@ function end(run: RunRecord, state: RunState, timeMs: number): void {
   enter(run, state, timeMs);
   run.endTimeMs = timeMs;
   run.orphanedUntilMs = undefined;
+}
+
+function illegalEvent(run: RunRecord, event: string): IllegalEventError {
+  const { runId } = run.accepted;
+  return new IllegalEventError(
+    `${event} cannot follow event ${run.lastSequence} of run ${runId}, which is ${RunState[run.state]}`,
+  );
 }
 
 function describe(event: RunEvent): string {

@@ -12,6 +12,15 @@ export function timestampFromMs(ms: number): Timestamp {
   };
 }
 
+/** What is left of a time when a Timestamp has carried it, without making one. */
+export function eventTimeMs(ms: number): number {
+  if (Number.isInteger(ms)) {
+    return ms;
+  }
+  const seconds = Math.floor(ms / 1000);
+  return seconds * 1000 + (Math.floor((ms - seconds * 1000) * 1000) * 1000) / 1e6;
+}
+
 /** A Timestamp as milliseconds since the epoch; 0 for none. */
 export function msFromTimestamp(timestamp: Timestamp | undefined): number {
   return timestamp === undefined ? 0 : Number(timestamp.seconds) * 1000 + timestamp.nanos / 1e6;

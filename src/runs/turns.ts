@@ -58,7 +58,7 @@ export class Turns {
   readonly #options: TurnsOptions;
   /** Set by `handBack`: turns are taken no more. */
   #stopped = false;
-  readonly #active = new Set<LiveRun>();
+  #active = 0;
   #whenIdle: (() => void) | undefined;
 
   constructor(options: TurnsOptions) {
@@ -67,7 +67,7 @@ export class Turns {
 
   /** How many turns are being taken. */
   get active(): number {
-    return this.#active.size;
+    return this.#active;
   }
 
   /** The scheduler's call: reads the run and advances it. Never rejects. */
@@ -179,7 +179,7 @@ export class Turns {
 
   /** Resolves when no turn is being taken. */
   idle(): Promise<void> {
-    if (this.#active.size === 0) {
+    if (this.#active === 0) {
       return Promise.resolve();
     }
     return new Promise((resolve) => {
@@ -195,7 +195,7 @@ export class Turns {
       reason: "HANDED_BACK",
       message: "the server stopped before the attempt had ended; it is retaken by the next one",
     });
-    for (const run of [...this.#active]) {
+    for (const run of [...this.#options.live.values()]) {
       run.turn?.abort(new ConnectError("the server stops", Code.Aborted));
       run.turn?.conclude({ kind: "interrupted", failure });
     }
@@ -216,7 +216,7 @@ export class Turns {
     const { clock, contracts, chain } = this.#options;
     const turn = new ActiveTurn(run, clock, (of) => this.#readInput(of));
     run.turn = turn;
-    this.#active.add(run);
+    this.#active++;
     try {
       const check = contracts.check(run.record.accepted);
       const contract = check instanceof Promise ? await check : check;
@@ -252,8 +252,7 @@ export class Turns {
       turn.concluded = true;
       turn.onConclude?.();
       run.turn = undefined;
-      this.#active.delete(run);
-      if (this.#active.size === 0) {
+      if (--this.#active === 0) {
         this.#whenIdle?.();
       }
     }
@@ -301,9 +300,10 @@ export class Turns {
     }
   }
 
-  async #settle(run: LiveRun, turn: ActiveTurn, outcome: Outcome, policy: Policy): Promise<void> {
+  /** Commits what a turn has come to. Resolves when that is durable. */
+  #settle(run: LiveRun, turn: ActiveTurn, outcome: Outcome, policy: Policy): Promise<void> | undefined {
     if (run.lost) {
-      return;
+      return undefined;
     }
     const { record } = run;
     if (run.unwritten && outcome.kind === "blocked") {
@@ -313,7 +313,7 @@ export class Turns {
         run.discard(refusal);
         this.#options.live.drop(run);
         this.#options.payloads.deleteRuns([run.id]).catch(() => undefined);
-        return;
+        return undefined;
       }
     }
     const bodies = this.#bodies(run, turn, outcome, policy);
@@ -327,7 +327,7 @@ export class Turns {
     } else {
       this.#wish(run, outcome.kind === "blocked" ? outcome.notBeforeMs : undefined);
     }
-    await done;
+    return done;
   }
 
   #bodies(run: LiveRun, turn: ActiveTurn, outcome: Outcome, policy: Policy): RunEventBody[] {

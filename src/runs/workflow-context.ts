@@ -47,13 +47,9 @@ export interface PreviousAttempt {
   readonly handle: Uint8Array;
 }
 
-const works = new WeakMap<WorkflowContext, AttemptWork>();
-
 /** The context of one attempt. */
 export function createWorkflowContext(work: AttemptWork, quality: Quality): WorkflowContext {
-  const context = new AttemptContext(work, quality);
-  works.set(context, work);
-  return context;
+  return new AttemptContext(work, quality);
 }
 
 /**
@@ -89,7 +85,7 @@ export function call<I extends DescMessage, O extends DescMessage>(
 }
 
 function workOf(context: HandlerContext, what: string): AttemptWork {
-  const work = works.get(context as WorkflowContext);
+  const work = AttemptContext.workOf(context);
   if (work === undefined) {
     throw new TypeError(
       `${what}() takes the context of a workflow's handler: pass on the one that the handler got, not a copy of it`,
@@ -112,6 +108,11 @@ class AttemptContext implements WorkflowContext {
   constructor(work: AttemptWork, quality: Quality) {
     this.#work = work;
     this.#quality = quality;
+  }
+
+  /** What an attempt's own context stands for; undefined for any other object. */
+  static workOf(context: object): AttemptWork | undefined {
+    return #work in context ? context.#work : undefined;
   }
 
   get method() {

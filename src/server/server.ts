@@ -14,7 +14,7 @@ import { type ContractRegistry, createContractRegistry, workflowName } from "../
 import { createRequestValidator, errors, validateRequests } from "../interceptors/rpc/index.ts";
 import { createEmbeddedFeed, createEmbeddedGates, createEmbeddedScheduler } from "../runs/embedded/index.ts";
 import type { Journal, Logger, Payloads, WorkflowContext } from "../runs/index.ts";
-import { openSqliteStorage } from "../runs/sqlite/index.ts";
+import { openSqliteThread } from "../runs/sqlite/index.ts";
 import { createInProcessTransport } from "../transport/index.ts";
 import { Engine } from "./engine.ts";
 import { type GrpcFront, listenGrpcFront } from "./grpc-front.ts";
@@ -133,7 +133,7 @@ class Server implements RetakeServer {
     this.#random = options.random ?? systemRandom;
     this.#log = options.log ?? pino({ level: config.log.level });
     this.#openStorage =
-      options.openStorage ?? (({ dataDirectory }, clock) => openSqliteStorage({ directory: dataDirectory, clock }));
+      options.openStorage ?? (({ dataDirectory }, clock) => openSqliteThread({ directory: dataDirectory, clock }));
   }
 
   get grpc(): ServerAddress | undefined {

@@ -2,9 +2,9 @@ import { create, type DescService, fromBinary, type Message } from "@bufbuild/pr
 import { Code, ConnectError, type HandlerContext, type ServiceImpl } from "@connectrpc/connect";
 import { type Progress, ProgressSchema, RunMode, RunState } from "../../gen/retake/v1/run_pb.js";
 import { inputKey, type Workflow, workflowName } from "../contract/index.ts";
-import { createError, draining, endError, type LiveRun, untilAborted } from "../runs/index.ts";
+import { type AcceptedRun, createError, draining, endError, type LiveRun, untilAborted } from "../runs/index.ts";
 import { principalKey } from "../security/index.ts";
-import { flushHeadersKey } from "../transport/index.ts";
+import { flushHeadersKey, whenAborted } from "../transport/index.ts";
 import { callKey, forwardedMetadata, metadataKey, traceparentOf } from "./call-metadata.ts";
 import type { Engine } from "./engine.ts";
 
@@ -38,11 +38,16 @@ async function callUnary(
   message: Message,
   context: HandlerContext,
 ): Promise<Message> {
-  const run = await accept(engine, workflow, message, context);
+  const accepted = accept(engine, workflow, message, context);
+  const { run } = accepted instanceof Promise ? await accepted : accepted;
   engine.turns.join(run);
   try {
-    await untilAborted(run.ended, context.signal);
-    const result = await resultOf(engine, run, workflow);
+    await new Promise<void>((resolve, reject) => {
+      run.whenEnded(resolve);
+      whenAborted(context, reject);
+    });
+    throwRefusal(run);
+    const result = run.resultMessage ?? (await resultOf(engine, run, workflow));
     // The run's id goes with the response: clients stop retrying once headers have arrived.
     context.responseHeader.set("retake-run-id", run.id);
     context.responseTrailer.set("retake-run-id", run.id);
@@ -61,7 +66,7 @@ async function* callStreaming(
   message: Message,
   context: HandlerContext,
 ): AsyncGenerator<Message, void, undefined> {
-  const run = await accept(engine, workflow, message, context);
+  const { run } = await accept(engine, workflow, message, context);
   engine.turns.join(run);
   try {
     await untilAborted(run.accepted, context.signal);
@@ -110,11 +115,16 @@ async function* callStreaming(
   }
 }
 
-async function accept(engine: Engine, workflow: Workflow, message: Message, context: HandlerContext): Promise<LiveRun> {
+function accept(
+  engine: Engine,
+  workflow: Workflow,
+  message: Message,
+  context: HandlerContext,
+): AcceptedRun | Promise<AcceptedRun> {
   const { requestHeader } = context;
   const { tenant, subject } = context.values.get(principalKey);
   const key = callKey(metadataKey(requestHeader), inputKey(workflow, message), "metadata idempotency-key");
-  const { run } = await engine.acceptance.accept({
+  return engine.acceptance.accept({
     workflow,
     message,
     owner: { tenant, subject },
@@ -123,7 +133,6 @@ async function accept(engine: Engine, workflow: Workflow, message: Message, cont
     traceparent: traceparentOf(requestHeader),
     metadata: forwardedMetadata(workflow, requestHeader),
   });
-  return run;
 }
 
 function modeOf(detach: string | null, key: string): RunMode {

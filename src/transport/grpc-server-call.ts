@@ -3,7 +3,7 @@ import { Metadata, type ServerUnaryCall, type StatusObject } from "@grpc/grpc-js
 import { systemClock } from "../clock.ts";
 import { flushHeadersKey, type Peer, peerKey } from "./context-keys.ts";
 import { longTimeoutHeader, parseGrpcTimeout } from "./long-timeouts.ts";
-import { checkMetadataSize, fillHeaders, metadataFromHeaders, peekHeader } from "./metadata.ts";
+import { checkMetadataSize, fillHeaders, hasField, metadataFromHeaders, peekHeader } from "./metadata.ts";
 import { isWorthSending, ServerCall } from "./server-call.ts";
 import { statusFromThrown } from "./status.ts";
 
@@ -33,10 +33,10 @@ export class GrpcServerCall extends ServerCall {
     this.#surface = surface;
     this.#metadataMaxBytes = metadataMaxBytes;
     this.#flushable = flushable;
-    const longTimeout = surface.metadata.get(longTimeoutHeader)[0];
-    if (longTimeout !== undefined) {
+    if (hasField(surface.metadata, longTimeoutHeader)) {
+      const [longTimeout] = surface.metadata.get(longTimeoutHeader);
       surface.metadata.remove(longTimeoutHeader);
-      this.#longDeadline = systemClock.now() + (parseGrpcTimeout(longTimeout.toString()) ?? Number.POSITIVE_INFINITY);
+      this.#longDeadline = systemClock.now() + (parseGrpcTimeout(String(longTimeout)) ?? Number.POSITIVE_INFINITY);
     }
   }
 

@@ -13,3 +13,4 @@ export { type GrpcListener, type GrpcListenOptions, listenGrpc } from "./grpc-li
 export { createGrpcTransport, type GrpcTransport, type GrpcTransportOptions } from "./grpc-transport.ts";
 export { createInProcessTransport, type InProcessTransportOptions } from "./in-process-transport.ts";
 export { listenOn } from "./listen-on.ts";
+export { whenAborted } from "./server-call.ts";

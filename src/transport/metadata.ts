@@ -1,5 +1,5 @@
 import { Code, ConnectError } from "@connectrpc/connect";
-import { Metadata } from "@grpc/grpc-js";
+import { Metadata, type MetadataValue } from "@grpc/grpc-js";
 import { isCallHeaders } from "./call-headers.ts";
 
 /** What HTTP/2 forbids or the protocol itself writes. Never metadata of an application, so left out in silence. */
@@ -39,10 +39,23 @@ export function headersFromMetadata(metadata: Metadata): Headers {
   return headers;
 }
 
+/**
+ * What metadata holds, by names in lower case. grpc-js has only ways to it that copy or check everything anew, each of
+ * which would be taken several times in every call.
+ */
+function fieldsOf(metadata: Metadata): Map<string, MetadataValue[]> {
+  return metadata["internalRepr"];
+}
+
+/** Whether metadata has a field, by its name in lower case. */
+export function hasField(metadata: Metadata, name: string): boolean {
+  return fieldsOf(metadata).has(name);
+}
+
 /** One of the headers that headersFromMetadata makes, by its name in lower case. */
 export function peekHeader(metadata: Metadata, name: string): string | null {
-  const values = metadata.get(name);
-  return values.length === 0
+  const values = fieldsOf(metadata).get(name);
+  return values === undefined || values.length === 0
     ? null
     : values.map((value) => (typeof value === "string" ? value.trim() : encodeBinary(value))).join(", ");
 }
@@ -92,9 +105,8 @@ export function addLegalHeaders(metadata: Metadata, headers: Headers): void {
 /** Size of metadata in bytes, as HTTP/2 counts a header list: names, values and 32 for each field. */
 export function metadataBytes(metadata: Metadata): number {
   let total = 0;
-  const fields = metadata.toJSON();
-  for (const name in fields) {
-    for (const value of fields[name] ?? []) {
+  for (const [name, values] of fieldsOf(metadata)) {
+    for (const value of values) {
       const valueBytes = typeof value === "string" ? value.length : Math.ceil((value.length * 4) / 3);
       total += name.length + valueBytes + fieldOverheadBytes;
     }
@@ -113,7 +125,13 @@ function addHeader(metadata: Metadata, name: string, value: string): string | un
     if (!printableAscii.test(value)) {
       return `header "${name}" holds characters that gRPC metadata cannot carry: use printable ASCII, or send bytes under a name that ends in "-bin"`;
     }
-    metadata.add(name, value);
+    // Legal as it is; what is there already is added to.
+    const values = fieldsOf(metadata).get(name);
+    if (values === undefined) {
+      fieldsOf(metadata).set(name, [value]);
+    } else {
+      values.push(value);
+    }
     return undefined;
   }
   for (const part of value.split(",")) {

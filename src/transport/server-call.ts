@@ -33,6 +33,7 @@ export abstract class ServerCall implements HeaderSource, InitialValues {
   #controller: AbortController | undefined;
   #ended = false;
   #endReason: unknown;
+  #onAbort: ((reason: unknown) => void) | undefined;
 
   /** Milliseconds left until the caller's deadline, negative after it, undefined without one. */
   abstract timeoutMs(): number | undefined;
@@ -54,6 +55,16 @@ export abstract class ServerCall implements HeaderSource, InitialValues {
     return this.#controller.signal;
   }
 
+  /** Calls back when the call ends before it has been answered; the one listener of a call, besides its signal. */
+  whenAborted(callback: (reason: unknown) => void): void {
+    this.#onAbort = callback;
+    if (this.#ended) {
+      callback(this.#endReason ?? completed);
+    } else {
+      this.watch();
+    }
+  }
+
   get ended(): boolean {
     return this.#ended;
   }
@@ -64,6 +75,10 @@ export abstract class ServerCall implements HeaderSource, InitialValues {
       this.#ended = true;
       this.#endReason = reason;
       this.#controller?.abort(reason ?? completed);
+      if (reason !== undefined) {
+        this.#onAbort?.(reason);
+      }
+      this.#onAbort = undefined;
     }
   }
 }
@@ -74,8 +89,12 @@ const callKey = Symbol("call");
 const readKey = Symbol("read message");
 const requestKey = Symbol("request");
 
+/** A request itself: one that an interceptor has made of it has its own signal, and the original's other fields. */
+const selfKey = Symbol("self");
+
 interface BehindRequest {
   readonly [callKey]: ServerCall;
+  readonly [selfKey]: unknown;
   [readKey]: (() => Message) | Message;
 }
 
@@ -121,8 +140,10 @@ export function createUnaryRequest(call: ServerCall, spec: UnaryMethodSpec, read
     header: call.requestHeader,
     contextValues: call.values,
     [callKey]: call,
+    [selfKey]: undefined as unknown,
     [readKey]: readMessage,
   };
+  request[selfKey] = request;
   Object.defineProperty(request, "message", messageProperty);
   return Object.defineProperty(request, "signal", signalProperty) as typeof request & UnaryRequest;
 }
@@ -164,6 +185,24 @@ export function createContext(call: ServerCall, request: UnaryRequest | StreamRe
     [requestKey]: request,
   };
   return Object.defineProperty(context, "signal", contextSignalProperty) as typeof context & HandlerContext;
+}
+
+/**
+ * Calls back when a call ends before it is answered, with what the context's signal is aborted with. It saves making
+ * that signal, which costs a tenth of a call; to be used once for a call.
+ */
+export function whenAborted(context: HandlerContext, callback: (reason: unknown) => void): void {
+  const request = (context as Partial<Record<typeof requestKey, Partial<BehindRequest>>>)[requestKey];
+  if (request?.[callKey] !== undefined && request[selfKey] === request) {
+    request[callKey].whenAborted(callback);
+    return;
+  }
+  const { signal } = context;
+  if (signal.aborted) {
+    callback(signal.reason);
+  } else {
+    signal.addEventListener("abort", () => callback(signal.reason), { once: true });
+  }
 }
 
 /** What an implementation answered to a unary call, on its way out through the interceptors. */

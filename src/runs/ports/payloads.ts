@@ -57,11 +57,14 @@ export class PayloadDamagedError extends Error {
   override readonly name = "PayloadDamagedError";
   readonly runId: string;
   readonly sha256: Uint8Array;
+  /** What is wrong with it, in words. */
+  readonly what: string;
 
   constructor(runId: string, sha256: Uint8Array, what: string, options?: ErrorOptions) {
     const digest = Buffer.from(sha256).toString("hex");
     super(`payload ${digest} of run ${runId} is damaged: ${what}; restore it from a backup`, options);
     this.runId = runId;
     this.sha256 = sha256;
+    this.what = what;
   }
 }

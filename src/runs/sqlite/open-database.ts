@@ -16,6 +16,8 @@ export interface OpenDatabase {
   readonly lock: DirectoryLock;
 }
 
+export const databaseName = "retake.db";
+
 /** Enough for the pages that busy runs share; a page that is not there costs a read from the system's own cache. */
 const cacheKib = 32 * 1024;
 
@@ -34,7 +36,7 @@ export function openDatabase(directory: string, clock: Clock): OpenDatabase {
   try {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     lock = lockDirectory(directory, clock);
-    const path = join(directory, "retake.db");
+    const path = join(directory, databaseName);
     createPrivateFile(path);
     database = new DatabaseSync(path);
     configure(database, directory);

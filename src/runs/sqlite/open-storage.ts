@@ -4,9 +4,10 @@ import type { Clock } from "../../clock.ts";
 import type { Journal } from "../ports/journal.ts";
 import { type PayloadCodec, type Payloads, plainCodec } from "../ports/payloads.ts";
 import { StorageHealth } from "../storage/storage-health.ts";
+import { abandon } from "./abandon.ts";
 import { CheckpointThread } from "./checkpoint-thread.ts";
 import { GroupCommit } from "./group-commit.ts";
-import { checkpointFully, type OpenDatabase, openDatabase } from "./open-database.ts";
+import { checkpointFully, openDatabase } from "./open-database.ts";
 import { PayloadFiles } from "./payload-files.ts";
 import { PayloadTable } from "./payload-table.ts";
 import { RunNames } from "./run-names.ts";
@@ -30,25 +31,13 @@ export interface SqliteStorage {
   readonly payloads: Payloads;
   /** Finishes what can be finished, rejects the rest, and gives the directory free. The same as `journal.close`. */
   close(): Promise<void>;
-}
-
-/** Databases that must not be closed in this process, because closing copies a log that has lost something. */
-const abandoned: OpenDatabase[] = [];
-
-/** Keeps a database from ever being closed: kept alive, and not by Node either, which closes what is open as it ends. */
-function abandon(database: OpenDatabase): void {
-  abandoned.push(database);
-  if (abandoned.length === 1) {
-    // Within this event, `exit` ends the process without cleaning up.
-    process.once("exit", () => process.exit());
-  }
+  /** After `close`: the log may have lost something, so the database stays open until the process ends. */
+  readonly abandoned: boolean;
 }
 
 /**
- * Opens the embedded storage: journal and payloads in one SQLite database, and large payloads in files beside it.
- *
- * The way to disk was chosen by measuring (2 cores, 64 runs in flight, two appends a run): committing with
- * `synchronous = NORMAL` on this thread and one asynchronous `fdatasync` of the log for each batch.
+ * Opens the embedded storage on this thread: journal and payloads in one SQLite database, and large payloads in files
+ * beside it. It commits with `synchronous = NORMAL`, then syncs the log once for each batch.
  *
  * @throws JournalOpenError when the directory is locked, unreadable, damaged, or written by a newer version
  */
@@ -90,11 +79,13 @@ export function openSqliteStorage(options: SqliteStorageOptions): SqliteStorage 
       lock.release();
     } else {
       // The lock stays too: the log must not be taken over before this process has ended.
+      abandoned = true;
       abandon(opened);
     }
     await checkpoints.terminate();
   }
 
+  let abandoned = false;
   let closing: Promise<void> | undefined;
   const close = (): Promise<void> => {
     closing ??= closeAll();
@@ -107,5 +98,12 @@ export function openSqliteStorage(options: SqliteStorageOptions): SqliteStorage 
     journal.deleteMarked().catch(() => undefined);
   }
   files.sweep().catch(() => undefined);
-  return { journal, payloads: new SqlitePayloads({ commit, table, files, codec }), close };
+  return {
+    journal,
+    payloads: new SqlitePayloads({ commit, table, files, codec }),
+    close,
+    get abandoned() {
+      return abandoned;
+    },
+  };
 }

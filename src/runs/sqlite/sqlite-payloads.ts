@@ -9,13 +9,8 @@ import {
 } from "../ports/payloads.ts";
 import type { GroupCommit, SizedOperation } from "./group-commit.ts";
 import type { PayloadFiles } from "./payload-files.ts";
+import { mostBytesInTable } from "./payload-limits.ts";
 import type { PayloadRow, PayloadTable } from "./payload-table.ts";
-
-/**
- * Larger payloads are files: in the table they would pass through the log and be written twice, in a transaction that
- * others wait for. Smaller ones would each cost a file and two syncs.
- */
-const mostBytesInTable = 256 * 1024;
 
 /** Runs whose payloads one transaction deletes. */
 const deletedRunsAtOnce = 64;
