@@ -1,14 +1,14 @@
 import type { ConnectError } from "@connectrpc/connect";
 import type { Clock } from "../clock.ts";
-import type { Outcome, Pausable, Turn } from "./handler.ts";
+import type { ActivityListener, Hold, Outcome, Pausable, Turn } from "./handler.ts";
 import type { LiveRun } from "./live-run.ts";
 import type { RunEventBody } from "./run-record.ts";
 
 /** A turn that is being taken: concluded once, by its chain of stages or over its head. */
 export class ActiveTurn implements Turn {
   readonly pausables: Pausable[] = [];
-  onOvertime: (() => void) | undefined;
-  onActivity: (() => void) | undefined;
+  hold: Hold | undefined;
+  activity: ActivityListener | undefined;
   onPoke: (() => void) | undefined;
   /** Called when the turn has been settled. */
   onConclude: (() => void) | undefined;

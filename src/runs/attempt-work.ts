@@ -128,7 +128,7 @@ export class AttemptWork {
       progress,
     });
     this.run.latestProgress = snapshot;
-    this.turn.onActivity?.();
+    this.turn.activity?.moved();
     const nowMs = clock.monotonic();
     if (nowMs - this.#sampledMs >= sampleIntervalMs) {
       this.#sampledMs = nowMs;
@@ -151,7 +151,7 @@ export class AttemptWork {
     if (!this.#current) {
       return;
     }
-    this.turn.onActivity?.();
+    this.turn.activity?.moved();
     const bytes = toBinary(this.workflow.output, message);
     if (keep === "latest") {
       this.run.latestUpdate = bytes;
@@ -176,7 +176,7 @@ export class AttemptWork {
       );
     }
     this.#assertCurrent();
-    this.turn.onActivity?.();
+    this.turn.activity?.moved();
     await this.run.commit([
       {
         case: "attemptCheckpoint",
@@ -228,7 +228,7 @@ export class AttemptWork {
     const stored = this.#store(schema.typeName, toBinary(schema, message));
     const result = stored instanceof Promise ? await stored : stored;
     this.#assertCurrent();
-    this.turn.onActivity?.();
+    this.turn.activity?.moved();
     this.run
       .commit([
         {
@@ -335,7 +335,7 @@ export class AttemptWork {
           },
         ])
         .catch(() => undefined);
-      this.turn.onActivity?.();
+      this.turn.activity?.moved();
     }
     if (record.state !== RunState.SUCCEEDED) {
       throw endError(record);
@@ -383,11 +383,7 @@ export class AttemptWork {
     }
   }
 
-  async #timed<T>(
-    name: string,
-    timeoutMs: number,
-    execute: (signal: AbortSignal) => Promise<T> | T,
-  ): Promise<T> {
+  async #timed<T>(name: string, timeoutMs: number, execute: (signal: AbortSignal) => Promise<T> | T): Promise<T> {
     const controller = new AbortController();
     const onAbort = (): void => controller.abort(this.turn.signal.reason);
     this.turn.signal.addEventListener("abort", onAbort, { once: true });
@@ -413,7 +409,7 @@ export class AttemptWork {
   async #keep(known: StepCompleted, bytes: Uint8Array): Promise<void> {
     const result = await this.#store(known.result?.typeName ?? "", bytes);
     this.#assertCurrent();
-    this.turn.onActivity?.();
+    this.turn.activity?.moved();
     this.run
       .commit([
         {

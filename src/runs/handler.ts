@@ -52,12 +52,24 @@ export interface Turn {
   startAttemptClock(): void;
   /** What lets go while the attempt waits for a child: the innermost stage's first, and taken up again last. */
   readonly pausables: Pausable[];
-  /** Called when the attempt's time is over although its back-end has not stopped. */
-  onOvertime: (() => void) | undefined;
-  /** Called when something moves the attempt: an update, a step, a checkpoint. */
-  onActivity: (() => void) | undefined;
+  /** Ended when the attempt's time is over although its back-end has not stopped. */
+  hold: Hold | undefined;
+  /** Told when something moves the attempt: an update, a step, a checkpoint. */
+  activity: ActivityListener | undefined;
   /** Called when the scheduler asks for a turn while this one is being taken (a gate has let the run through), and on abort. */
   onPoke: (() => void) | undefined;
+}
+
+/**
+ * What an attempt holds. An object, as the activity listener is: a function made for each attempt and kept by its turn
+ * was seen to keep all of that attempt, and of those after it, in memory until the next full garbage collection.
+ */
+export interface Hold {
+  end(): void;
+}
+
+export interface ActivityListener {
+  moved(): void;
 }
 
 /** Something that holds a resource or counts time for an attempt, and lets go of it meanwhile. */

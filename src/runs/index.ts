@@ -20,8 +20,10 @@ export {
   isHopeless,
 } from "./failure.ts";
 export {
+  type ActivityListener,
   type Attempt,
   composeRun,
+  type Hold,
   type Outcome,
   type Pausable,
   type RunHandler,

@@ -8,7 +8,7 @@ export function deadline(options: { readonly clock: Clock }): RunInterceptor {
   return (next) => async (request) => {
     const { turn, run } = request;
     const timer = clock.setTimeout(() => {
-      turn.onOvertime?.();
+      turn.hold?.end();
       // A run that is being cancelled does not expire: it ends by its grace.
       if (turn.abortReason === undefined) {
         turn.abort(createError(Code.DeadlineExceeded, "DEADLINE", "the run's deadline has passed"));

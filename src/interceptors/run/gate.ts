@@ -1,5 +1,15 @@
 import type { Workflow } from "../../contract/index.ts";
-import type { EndpointSlots, Gates, Limit, Outcome, Pausable, Permit, PermitRequest, Turn } from "../../runs/index.ts";
+import type {
+  EndpointSlots,
+  Gates,
+  Hold,
+  Limit,
+  Outcome,
+  Pausable,
+  Permit,
+  PermitRequest,
+  Turn,
+} from "../../runs/index.ts";
 import { type RunInterceptor, workflowLimitKey } from "../../runs/index.ts";
 
 export interface GateOptions {
@@ -42,7 +52,7 @@ export function gate(options: GateOptions): RunInterceptor {
     }
     const hold = new PermitHold(gates, wish, permit, turn);
     turn.pausables.push(hold);
-    turn.onOvertime = () => hold.end();
+    turn.hold = hold;
     try {
       return await next({ ...request, permit });
     } finally {
@@ -52,7 +62,7 @@ export function gate(options: GateOptions): RunInterceptor {
 }
 
 /** The permit of one attempt: given back while it waits for a child, and for good at its end. */
-class PermitHold implements Pausable {
+class PermitHold implements Pausable, Hold {
   readonly #gates: Gates;
   readonly #wish: PermitRequest;
   readonly #turn: Turn;

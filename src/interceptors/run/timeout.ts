@@ -1,6 +1,7 @@
 import { Code } from "@connectrpc/connect";
 import type { Clock, Timer } from "../../clock.ts";
 import {
+  type ActivityListener,
   createError,
   failureFromConnectError,
   type Outcome,
@@ -23,7 +24,7 @@ export function timeout(options: { readonly clock: Clock }): RunInterceptor {
     return new Promise<Outcome>((resolve, reject) => {
       const stop = (reason: string, message: string): void => {
         cancel();
-        turn.onOvertime?.();
+        turn.hold?.end();
         if (turn.abortReason !== undefined) {
           // It is told to stop already, and whoever told it decides how long to wait.
           return;
@@ -41,9 +42,9 @@ export function timeout(options: { readonly clock: Clock }): RunInterceptor {
       const cancel = (): void => {
         attempt.pause();
         silence.pause();
-        turn.onActivity = undefined;
+        turn.activity = undefined;
       };
-      turn.onActivity = () => silence.restart();
+      turn.activity = silence;
       turn.pausables.push(attempt, silence);
       attempt.resume();
       silence.resume();
@@ -62,7 +63,7 @@ export function timeout(options: { readonly clock: Clock }): RunInterceptor {
 }
 
 /** A timer that can stand still. */
-class Countdown implements Pausable {
+class Countdown implements Pausable, ActivityListener {
   readonly #clock: Clock;
   readonly #totalMs: number;
   readonly #onOver: () => void;
@@ -92,7 +93,8 @@ class Countdown implements Pausable {
     }
   }
 
-  restart(): void {
+  /** Starts over. */
+  moved(): void {
     if (this.#timer !== undefined) {
       this.#timer.cancel();
       this.#timer = undefined;

@@ -87,13 +87,13 @@ export class StorageClient {
     }
   }
 
-  async request<Answer>(
+  request<Answer>(
     method: RequestMethod,
     args: readonly unknown[],
     transfer: readonly ArrayBuffer[] = [],
   ): Promise<Answer> {
     if (this.#ended !== undefined) {
-      throw this.#ended;
+      return Promise.reject(this.#ended);
     }
     this.#flush();
     const id = ++this.#lastRequest;
@@ -193,20 +193,27 @@ export class StorageClient {
   }
 
   #settle({ before, failed }: Extract<StorageReply, { kind: "settled" }>): void {
-    for (const [number, failure] of failed ?? []) {
-      const place = number - this.#firstWaiting;
-      const waiting = this.#waiting[place];
-      this.#waiting[place] = undefined;
-      waiting?.reject(fromFailure(failure));
-    }
-    const count = before - this.#firstWaiting;
-    if (count > 0) {
-      const durable = this.#waiting.splice(0, count);
-      this.#firstWaiting = before;
-      for (const waiting of durable) {
+    const failures = failed === undefined ? undefined : new Map(failed);
+    const count = Math.max(0, before - this.#firstWaiting);
+    const first = this.#firstWaiting;
+    this.#firstWaiting += count;
+    // In order, those that have failed too.
+    this.#waiting.splice(0, count).forEach((waiting, place) => {
+      const failure = failures?.get(first + place);
+      if (failure === undefined) {
         waiting?.resolve();
+      } else {
+        waiting?.reject(fromFailure(failure));
       }
-    }
+    });
+    // Given up out of order: others before them are still waited for.
+    failures?.forEach((failure, number) => {
+      const place = number - this.#firstWaiting;
+      if (place >= 0) {
+        this.#waiting[place]?.reject(fromFailure(failure));
+        this.#waiting[place] = undefined;
+      }
+    });
   }
 
   #tellBusy(): void {

@@ -67,6 +67,6 @@ function create({ kind, name, message, fields, cause }: Failure): Error {
     case "range":
       return new RangeError(message, options);
     case "other":
-      return Object.assign(new Error(message, options), { name });
+      return name === "Error" ? new Error(message, options) : Object.assign(new Error(message, options), { name });
   }
 }

@@ -37,8 +37,14 @@ export function hostStorage(storage: HostedStorage, channel: Channel): void {
     }
     const { id } = request;
     methods[request.method](request.args).then(
-      (value) => channel.post({ kind: "reply", id, value }, value instanceof Uint8Array ? transferable(value) : []),
-      (error: unknown) => channel.post({ kind: "reply", id, failure: toFailure(error) }),
+      (value) => {
+        orders.tell();
+        channel.post({ kind: "reply", id, value }, value instanceof Uint8Array ? transferable(value) : []);
+      },
+      (error: unknown) => {
+        orders.tell();
+        channel.post({ kind: "reply", id, failure: toFailure(error) });
+      },
     );
   });
 }
@@ -88,11 +94,11 @@ class Orders {
         journal.append(appends, { impatient }).then(
           () => {
             this.#before = number + 1;
-            this.#tell();
+            this.#tellSoon();
           },
           (error: unknown) => {
             this.#failed.push([number, toFailure(error)]);
-            this.#tell();
+            this.#tellSoon();
           },
         );
       },
@@ -101,16 +107,21 @@ class Orders {
     });
   }
 
-  #tell(): void {
+  /** Tells what has been settled and not been told yet. */
+  tell(): void {
+    if (this.#due) {
+      const failed = this.#failed;
+      this.#due = false;
+      this.#failed = [];
+      this.#channel.post({ kind: "settled", before: this.#before, ...(failed.length === 0 ? {} : { failed }) });
+    }
+  }
+
+  #tellSoon(): void {
     if (!this.#due) {
       this.#due = true;
       // After everything that is settled in this moment.
-      queueMicrotask(() => {
-        const failed = this.#failed;
-        this.#due = false;
-        this.#failed = [];
-        this.#channel.post({ kind: "settled", before: this.#before, ...(failed.length === 0 ? {} : { failed }) });
-      });
+      queueMicrotask(() => this.tell());
     }
   }
 }

@@ -1,31 +1,28 @@
 // Plays a disk that loses what it was asked to keep: the sync after "one" fails, and the log's last page is then zeros.
-// Says what the storage makes of it, as JSON.
-import { fstatSync, statSync, writeSync } from "node:fs";
+// Says what the storage, in this thread or in one of its own, makes of it, as JSON.
+import { statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { systemClock } from "../../../../src/clock.ts";
-import { openSqliteStorage } from "../../../../src/runs/sqlite/index.ts";
+import { openSqliteStorage, openSqliteThread } from "../../../../src/runs/sqlite/index.ts";
+import { sync } from "./losing-sync.ts";
 
-const directory = process.argv[2] ?? "";
-let losing = false;
-const { journal, close } = openSqliteStorage({
-  directory,
-  clock: systemClock,
-  sync: async (file) => {
-    if (losing) {
-      const { size } = fstatSync(file);
-      writeSync(file, Buffer.alloc(4096), 0, 4096, size - 4096);
-      throw new Error("the disk has lost a page");
-    }
-  },
-});
+const [, , directory = "", where] = process.argv;
+const { journal, close } =
+  where === "thread"
+    ? await openSqliteThread({
+        directory,
+        clock: systemClock,
+        syncModule: new URL("./losing-sync.ts", import.meta.url),
+      })
+    : openSqliteStorage({ directory, clock: systemClock, sync });
 const append = (stream: string, impatient = false): Promise<string> =>
   journal.append([{ stream, expectedSequence: 0, records: [Uint8Array.of(1)] }], { impatient }).then(
     () => "stored",
     (error: Error) => error.name,
   );
 const one = await append("one");
-losing = true;
+writeFileSync(join(directory, "losing"), "");
 const restartNeeded = new Promise<string>((resolve) => {
   journal.onStatus((status) => {
     if (status.kind === "failing" && status.needsRestart === true) {
@@ -47,4 +44,5 @@ try {
   locked = true;
 }
 const untouched = before === statSync(join(directory, "retake.db")).size;
-console.log(JSON.stringify({ one, two: await two, message, impatient, late, locked, untouched }));
+const size = where === "thread" ? { size: before } : {};
+console.log(JSON.stringify({ one, two: await two, message, impatient, late, locked, untouched, ...size }));
