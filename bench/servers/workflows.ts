@@ -2,6 +2,7 @@ import { fdatasync } from "node:fs";
 import { setTimeout } from "node:timers/promises";
 import { promisify } from "node:util";
 import { createServer, type ServerOptions, step, type WorkflowImpl } from "../../src/index.ts";
+import { withFileArtifacts } from "../../src/runs/artifact-files/index.ts";
 import { openSqliteStorage } from "../../src/runs/sqlite/index.ts";
 import { PlainResponseSchema, WorkflowsService } from "../../test/gen/retake/test/v1/workflows_pb.js";
 import type { BenchServer } from "./server.ts";
@@ -52,14 +53,17 @@ function handlers(steps: number): WorkflowImpl<typeof WorkflowsService> {
 function slowSyncs(delayMs: number): ServerOptions {
   const sync = promisify(fdatasync);
   return {
-    openStorage: ({ dataDirectory }, clock) =>
-      openSqliteStorage({
-        directory: dataDirectory,
-        clock,
-        async sync(file) {
-          await sync(file);
-          await setTimeout(delayMs);
-        },
-      }),
+    openStorage: ({ dataDirectory: directory, artifacts: { maxBytes } }, clock) =>
+      withFileArtifacts(
+        openSqliteStorage({
+          directory,
+          clock,
+          async sync(file) {
+            await sync(file);
+            await setTimeout(delayMs);
+          },
+        }),
+        { directory, clock, maxBytes },
+      ),
   };
 }
