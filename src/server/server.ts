@@ -1,6 +1,6 @@
 import type { DescMethod, DescService, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import { create } from "@bufbuild/protobuf";
-import { createServiceImplSpec, type Interceptor, type Transport } from "@connectrpc/connect";
+import { createClient, createServiceImplSpec, type Interceptor, type Transport } from "@connectrpc/connect";
 import { pino } from "pino";
 import { Health } from "../../gen/grpc/health/v1/health_pb.js";
 import { ServerReflection } from "../../gen/grpc/reflection/v1/reflection_pb.js";
@@ -354,6 +354,7 @@ class Running {
         interceptors,
         contracts,
         probes: this,
+        artifacts: createClient(ArtifactService, this.transport),
         clock,
         log: this.#log,
       });
