@@ -8,6 +8,8 @@ export async function* untilStopped<T>(
   const iterator = content[Symbol.asyncIterator]();
   try {
     for (;;) {
+      // Not asked for any more: nobody would hear what it fails with.
+      signal.throwIfAborted();
       const result = await untilAborted(iterator.next(), signal);
       if (result.done === true) {
         return;
