@@ -120,6 +120,15 @@ describe("artifacts in files", () => {
     expect(Object.keys(await files()).sort()).toEqual([pathOf(pattern(1000)), pathOf(whole)].sort());
   });
 
+  it("hold no bytes of an upload that its continuation has left out", async () => {
+    const upload = { ...image, uploadId: "one" };
+    await store.write(inPieces(pattern(1000), 1000, breakOff), upload).catch(() => undefined);
+    const whole = pattern(600);
+    await store.write(inPieces(whole.subarray(500)), { ...upload, offset: 500, sha256: sha256(whole) });
+
+    expect(await files()).toEqual({ [pathOf(whole)]: 600 });
+  });
+
   it("do not go on with bytes of an upload that the disk has lost", async () => {
     const upload = { ...image, uploadId: "one" };
     await store.write(inPieces(pattern(1000), 1000, breakOff), upload).catch(() => undefined);
