@@ -221,6 +221,7 @@ describe("GET /artifacts/{id}", () => {
     const answer = await get({ origin: "https://studio.example" });
 
     expect(answer.headers).toMatchObject({ "access-control-allow-origin": "https://studio.example", vary: "Origin" });
+    expect(answer.headers["access-control-expose-headers"]).toMatch(/content-range, etag$/);
   });
 
   it("reads the file no faster than its reader takes it, and stops when that leaves", async () => {
