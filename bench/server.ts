@@ -6,7 +6,6 @@ import { startBridge } from "./servers/bridge.ts";
 import { startDurableReference } from "./servers/durable-reference.ts";
 import type { BenchServer } from "./servers/server.ts";
 import { startWorkflows } from "./servers/workflows.ts";
-import { slowSyncDelayMs } from "./subjects.ts";
 
 const { subject, directory } = JSON.parse(process.argv[2] ?? "") as ServerOrder;
 const server = await start();
@@ -38,7 +37,7 @@ function start(): Promise<BenchServer> {
     case "three-steps":
       return startWorkflows({ directory, steps: 3 });
     case "slow-sync":
-      return startWorkflows({ directory, steps: 0, syncDelayMs: slowSyncDelayMs });
+      return startWorkflows({ directory, steps: 0, slowSync: true });
   }
 }
 

@@ -1,9 +1,13 @@
 export { ConfigError, loadConfig, parseConfig } from "./config/index.ts";
 export { ContractError } from "./contract/index.ts";
 export {
+  type ArtifactContent,
+  type ArtifactDraft,
   call,
   JournalOpenError,
+  type OpenArtifact,
   type PreviousAttempt,
+  type RunArtifacts,
   type RunContext,
   type StepOptions,
   type StepRetry,

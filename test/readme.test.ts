@@ -142,6 +142,19 @@ describe("the README", () => {
     expect(JSON.parse(stdout)).toMatchObject({ run: { workflow: "studio.v1.PosterService/Draw" } });
   }, 60_000);
 
+  it("has lines that upload a file and get it back", async () => {
+    await writeFile(join(directory, "harbour.png"), "not much of a picture");
+    const lines = block("run: artifact").replace("localhost:8080", `127.0.0.1:${webPort}`);
+    const retake = `retake() { node --conditions=retake-source "${join(root, "src/cli/main.ts")}" "$@"; }`;
+    const env = {
+      ...process.env,
+      PATH: `${bin}:${process.env["PATH"]}`,
+      RETAKE_TARGET: `127.0.0.1:${grpcPort}`,
+    };
+    await run("sh", ["-ec", `${retake}\n${lines}`], { cwd: directory, env });
+    expect(await readFile(join(directory, "copy.png"), "utf8")).toBe("not much of a picture");
+  }, 60_000);
+
   it("has a configuration that the server takes", () => {
     const yaml = /^```yaml\n([\s\S]*?)^```$/m.exec(readme)?.[1] ?? "";
     expect(Object.keys(parse(yaml) as object)).toContain("backends");

@@ -1,8 +1,6 @@
-import { fdatasync } from "node:fs";
-import { setTimeout } from "node:timers/promises";
-import { promisify } from "node:util";
 import { createServer, type ServerOptions, step, type WorkflowImpl } from "../../src/index.ts";
-import { openSqliteStorage } from "../../src/runs/sqlite/index.ts";
+import { withFileArtifacts } from "../../src/runs/artifact-files/index.ts";
+import { openSqliteThread } from "../../src/runs/sqlite/index.ts";
 import { PlainResponseSchema, WorkflowsService } from "../../test/gen/retake/test/v1/workflows_pb.js";
 import type { BenchServer } from "./server.ts";
 
@@ -10,15 +8,15 @@ export interface WorkflowsOptions {
   readonly directory: string;
   /** Durable steps in each run. */
   readonly steps: number;
-  /** How much later each sync ends. Default: not at all. */
-  readonly syncDelayMs?: number;
+  /** Whether each sync takes longer. Default: false. */
+  readonly slowSync?: boolean;
 }
 
 /** The server as its users have it, with a workflow that does nothing but its steps. */
-export async function startWorkflows({ directory, steps, syncDelayMs }: WorkflowsOptions): Promise<BenchServer> {
+export async function startWorkflows({ directory, steps, slowSync = false }: WorkflowsOptions): Promise<BenchServer> {
   const server = createServer(
     { dataDirectory: directory, grpc: { port: 0 }, web: { disabled: true }, log: { level: "warn" } },
-    syncDelayMs === undefined ? {} : slowSyncs(syncDelayMs),
+    slowSync ? slowDisk : {},
   );
   server.implement(WorkflowsService, handlers(steps));
   await server.listen();
@@ -49,17 +47,11 @@ function handlers(steps: number): WorkflowImpl<typeof WorkflowsService> {
   };
 }
 
-function slowSyncs(delayMs: number): ServerOptions {
-  const sync = promisify(fdatasync);
-  return {
-    openStorage: ({ dataDirectory }, clock) =>
-      openSqliteStorage({
-        directory: dataDirectory,
-        clock,
-        async sync(file) {
-          await sync(file);
-          await setTimeout(delayMs);
-        },
-      }),
-  };
-}
+/** The storage of a server on a disk whose syncs take `slowSyncDelayMs` longer. */
+const slowDisk: ServerOptions = {
+  openStorage: async ({ dataDirectory: directory, artifacts: { maxBytes } }, clock) =>
+    withFileArtifacts(
+      await openSqliteThread({ directory, clock, syncModule: new URL("./slow-sync.ts", import.meta.url) }),
+      { directory, clock, maxBytes },
+    ),
+};

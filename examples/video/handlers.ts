@@ -13,6 +13,7 @@ import {
   type ShootingPlan,
   StoryboardError,
 } from "./animatic/index.ts";
+import { withImages } from "./artifact-images.ts";
 import {
   type AnimaticRequest,
   type AnimaticResponseSchema,
@@ -26,10 +27,12 @@ import { filmFormatFrom, storyboardFrom } from "./storyboard-from.ts";
 export interface VideoHandlerOptions {
   /** The program that encodes MP4. Default: `ffmpeg`, looked up on the PATH. */
   readonly ffmpeg?: string;
+  /** A film that is larger is encoded at a lower quality. Default: 64 MiB. */
+  readonly maxFilmBytes?: number;
 }
 
-/** What the contract allows a film to weigh, so that it fits into one message. */
-const maxFilmBytes = 4_128_768;
+/** Much more than 1,800 drawn frames need, and little enough to be joined in memory. */
+const defaultMaxFilmBytes = 64 * 1024 * 1024;
 
 /** Of the whole work, drawing the scenes takes about so much, and joining them the rest. */
 const drawingShare = 0.75;
@@ -40,14 +43,15 @@ type AnimaticUpdate = MessageInitShape<typeof AnimaticResponseSchema>;
  * The implementation of `storycore.video.v1.VideoService`: Animatic draws, one durable step a scene; the others say which
  * engine they miss.
  */
-export function videoHandlers({ ffmpeg = "ffmpeg" }: VideoHandlerOptions = {}) {
+export function videoHandlers(options: VideoHandlerOptions = {}) {
+  const { ffmpeg = "ffmpeg", maxFilmBytes = defaultMaxFilmBytes } = options;
   return {
     textToVideo: () => withoutEngine("TextToVideo", "a text-to-video engine"),
     imageToVideo: () => withoutEngine("ImageToVideo", "an image-to-video engine"),
     upscale: () => withoutEngine("Upscale", "an upscaling engine"),
     async *animatic(request: AnimaticRequest, context: WorkflowContext): AsyncGenerator<AnimaticUpdate> {
       try {
-        yield* draw(request, context, ffmpeg);
+        yield* draw(request, context, { ffmpeg, maxFilmBytes });
       } catch (error) {
         throw asConnectError(error);
       }
@@ -58,9 +62,9 @@ export function videoHandlers({ ffmpeg = "ffmpeg" }: VideoHandlerOptions = {}) {
 async function* draw(
   request: AnimaticRequest,
   context: WorkflowContext,
-  ffmpeg: string,
+  { ffmpeg, maxFilmBytes }: Required<VideoHandlerOptions>,
 ): AsyncGenerator<AnimaticUpdate> {
-  const plan = planShots(storyboardFrom(request));
+  const plan = planShots(storyboardFrom(await withImages(request, context.artifacts)));
   const steps = plan.shots.length + 1;
   const clips: Uint8Array[] = [];
   for (const shot of plan.shots) {
@@ -86,14 +90,16 @@ async function* draw(
     steps,
   });
   yield { update: { case: "progress", value: tell(0) } };
-  const film = await assembleFilm(plan, clips, {
+  const { content, mediaType } = await assembleFilm(plan, clips, {
     format: filmFormatFrom(request),
     maxBytes: maxFilmBytes,
     ffmpeg,
     signal: context.signal,
     onProgress: (fraction) => context.progress(tell(fraction)),
   });
-  yield { update: { case: "video", value: create(VideoSchema, { ...film, ...factsOf(plan) }) } };
+  const name = `animatic.${mediaType === "video/mp4" ? "mp4" : "webp"}`;
+  const artifact = await context.artifacts.create(content, { name, mediaType });
+  yield { update: { case: "video", value: create(VideoSchema, { artifact, mediaType, ...factsOf(plan) }) } };
 }
 
 function factsOf({ width, height, frames, fps, seed }: ShootingPlan): MessageInitShape<typeof VideoSchema> {

@@ -20,7 +20,7 @@ export const outputFlag: Flag = {
   short: "o",
   value: "[FIELD=]FILE",
   multiple: true,
-  description: "Save the result as JSON, or one field of it: the bytes or the text (video.content=film.mp4)",
+  description: "Save the result as JSON, or one field of it: the bytes or the text (poster.svg=poster.svg)",
 };
 
 /** @throws UsageError when a file cannot be written there, before anything is started that takes an hour */

@@ -42,7 +42,7 @@ export interface RetakeConnectionOptions {
    * that repeating is harmless, and those with an idempotency key. 0 turns it off. Default: 30 s, enough for a restart.
    */
   readonly retryForMs?: number;
-  /** How long `events` and `result` wait for a server that has gone away, in ms. Default: 10 minutes. */
+  /** How long `events`, `result` and transfers of artifacts wait for a server that has gone away, in ms. Default: 10 minutes. */
   readonly reconnectForMs?: number;
   /** The deadline of each call of RunService that answers at once, retries included, in ms. Default: 60 s. */
   readonly callTimeoutMs?: number;

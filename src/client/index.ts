@@ -1,4 +1,12 @@
 export type {
+  ArtifactDownload,
+  ArtifactListFilter,
+  ArtifactSource,
+  ArtifactsClient,
+  GetOptions,
+  PutOptions,
+} from "./artifacts.ts";
+export type {
   RetakeChannelOptions,
   RetakeClientOptions,
   RetakeConnectionOptions,

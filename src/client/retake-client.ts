@@ -1,10 +1,12 @@
 import type { DescMessage, DescService, Message, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import type { Any } from "@bufbuild/protobuf/wkt";
 import { type Client, Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
+import { ArtifactService } from "../../gen/retake/v1/artifact_pb.js";
 import type { Run } from "../../gen/retake/v1/run_pb.js";
 import { RunService } from "../../gen/retake/v1/run_service_pb.js";
 import { type RandomSource, systemClock, systemRandom } from "../clock.ts";
 import { createAuthorizedTransport } from "./api-key.ts";
+import { type ArtifactsClient, createArtifactsClient } from "./artifacts.ts";
 import { connectChannel } from "./channel.ts";
 import type { RetakeClientOptions } from "./client-options.ts";
 import { listRuns, type RunFilter } from "./list-runs.ts";
@@ -46,6 +48,9 @@ export interface RetakeClient extends Disposable {
 
   /** Runs, newest first. Pages are fetched as they are read. */
   list(filter?: RunFilter, options?: CallOptions): AsyncGenerator<Run, void, undefined>;
+
+  /** Films, images and other files that runs take and make. */
+  readonly artifacts: ArtifactsClient;
 
   /** RunService as it is. */
   readonly runs: Client<typeof RunService>;
@@ -117,6 +122,7 @@ export function connectRetake(options: RetakeClientOptions): RetakeClient {
     attach,
     list: (filter = {}, callOptions = {}) =>
       listRuns(runs, filter, { ...callOptions, timeoutMs: settings.callTimeoutMs }),
+    artifacts: createArtifactsClient({ ...settings, artifacts: createClient(ArtifactService, transport) }),
     runs,
     client: (service) => createClient(service, transport),
     transport,

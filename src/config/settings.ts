@@ -1,6 +1,7 @@
 import type { Duration } from "@bufbuild/protobuf/wkt";
 import { durationMs } from "@bufbuild/protobuf/wkt";
 import type {
+  ArtifactConfig,
   GrpcConfig,
   GrpcLimits,
   ServerConfig,
@@ -26,6 +27,7 @@ export interface ResolvedConfig {
   readonly retention: ResolvedRetention;
   readonly drainTimeoutMs: number;
   readonly log: { readonly level: LogLevel };
+  readonly artifacts: ResolvedArtifacts;
 }
 
 export interface ResolvedGrpc {
@@ -93,6 +95,12 @@ export interface ResolvedRetention {
   readonly unsuccessfulMs: number;
 }
 
+export interface ResolvedArtifacts {
+  readonly maxBytes: number;
+  readonly gracePeriodMs: number;
+  readonly uploadTimeoutMs: number;
+}
+
 export type LogLevel = "trace" | "debug" | "info" | "warn" | "error" | "fatal" | "silent";
 
 /** The target of an endpoint that is a handler in this process. */
@@ -121,6 +129,13 @@ const defaults = {
   /** As long as orchestrators wait between SIGTERM and SIGKILL. */
   drainTimeoutMs: 30 * second,
   logLevel: "info",
+  artifacts: {
+    /** An hour of film; what no file should be fills no disk by one mistake. */
+    maxBytes: 4 * 1_024 * mebibyte,
+    /** Uploaded today, used by a run tomorrow. */
+    gracePeriodMs: day,
+    uploadTimeoutMs: day,
+  },
   grpc: {
     /** Room for a busy client of many runs, ten times what browsers and proxies get. */
     maxStreamsPerConnection: 1_000,
@@ -165,6 +180,16 @@ export function withDefaults(config: ServerConfig): ResolvedConfig {
     retention: resolveRetention(config.retention),
     drainTimeoutMs: msOr(config.drainTimeout, defaults.drainTimeoutMs),
     log: { level: (config.log?.level || defaults.logLevel) as LogLevel },
+    artifacts: resolveArtifacts(config.artifacts),
+  };
+}
+
+function resolveArtifacts(artifacts: ArtifactConfig | undefined): ResolvedArtifacts {
+  const own = defaults.artifacts;
+  return {
+    maxBytes: Number(artifacts?.maxBytes ?? own.maxBytes),
+    gracePeriodMs: msOr(artifacts?.gracePeriod, own.gracePeriodMs),
+    uploadTimeoutMs: msOr(artifacts?.uploadTimeout, own.uploadTimeoutMs),
   };
 }
 

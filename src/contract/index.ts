@@ -1,3 +1,4 @@
+export { artifactIdsIn, carriesArtifacts } from "./artifact-fields.ts";
 export { incompatibilities } from "./compatibility.ts";
 export { ContractError, type ContractProblem } from "./contract-error.ts";
 export { contractSet, contractSha256 } from "./contract-set.ts";

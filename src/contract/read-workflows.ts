@@ -18,6 +18,7 @@ import {
   workflow as workflowOption,
 } from "../../gen/retake/v1/options_pb.js";
 import { suggestion } from "../nearest-name.ts";
+import { carriesArtifacts } from "./artifact-fields.ts";
 import { fallbackProblems } from "./check-fallbacks.ts";
 import { declarationProblems, policyProblems } from "./check-policy.ts";
 import { requestProblems } from "./check-request.ts";
@@ -141,6 +142,8 @@ function createWorkflow(method: DescMethod, declared: WorkflowPolicy, updates: U
     contractSha256: contractSha256({ service: method.parent }),
     ...(keyField && { keyField }),
     updates,
+    inputArtifacts: carriesArtifacts(method.input),
+    outputArtifacts: carriesArtifacts(method.output),
   };
 }
 

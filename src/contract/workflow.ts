@@ -33,6 +33,9 @@ export interface Workflow {
   readonly keyField?: DescField;
   /** What the messages of its response are. */
   readonly updates: Updates;
+  /** Whether its input, or its updates and result, can refer to artifacts. */
+  readonly inputArtifacts: boolean;
+  readonly outputArtifacts: boolean;
 }
 
 /** The name of a method as a workflow: its gRPC path without the slash in front. */

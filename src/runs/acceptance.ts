@@ -1,15 +1,17 @@
 import { type Message, toBinary } from "@bufbuild/protobuf";
-import { Code, type ConnectError } from "@connectrpc/connect";
+import { Code, ConnectError } from "@connectrpc/connect";
 import type { Quality } from "../../gen/retake/v1/options_pb.js";
 import { type Accepted, type Payload, type RunMode, RunState } from "../../gen/retake/v1/run_pb.js";
 import type { Clock, RandomSource } from "../clock.ts";
-import type { Workflow } from "../contract/index.ts";
+import { artifactIdsIn, type Workflow } from "../contract/index.ts";
+import { artifactConnectError } from "./artifacts/connect-error.ts";
 import { equalBytes } from "./contract-check.ts";
 import { draining, journalUnavailable, keyTaken } from "./errors.ts";
 import { payloadOf } from "./events.ts";
 import { createError } from "./failure.ts";
 import type { LiveRun } from "./live-run.ts";
 import type { LiveRuns } from "./live-runs.ts";
+import type { Artifacts } from "./ports/artifacts.ts";
 import type { Journal, RunOwner } from "./ports/journal.ts";
 import { type Payloads, payloadDigest } from "./ports/payloads.ts";
 import { newRunId } from "./run-id.ts";
@@ -50,6 +52,7 @@ export interface AcceptanceOptions {
   readonly turns: Turns;
   readonly journal: Journal;
   readonly payloads: Payloads;
+  readonly artifacts: Pick<Artifacts, "keep" | "release">;
   readonly clock: Clock;
   readonly random: RandomSource;
   /** Bytes of one message. */
@@ -175,7 +178,9 @@ export class Acceptance {
     const run = live.accept({ case: "accepted", value: accepted }, nowMs);
     run.input = input;
     run.holders += 1;
-    if (stored.stored === undefined) {
+    if (order.workflow.inputArtifacts) {
+      void this.#advanceWithArtifacts(order, run, stored.stored);
+    } else if (stored.stored === undefined) {
       void turns.advance(run);
     } else {
       stored.stored.then(
@@ -187,6 +192,21 @@ export class Acceptance {
       );
     }
     return run;
+  }
+
+  /** A run keeps what its input refers to before it is one; if that is not there, it never becomes one. */
+  async #advanceWithArtifacts(order: RunOrder, run: LiveRun, stored: Promise<void> | undefined): Promise<void> {
+    const { artifacts, live, payloads, turns } = this.#options;
+    const ids = artifactIdsIn(order.workflow.input, order.message);
+    try {
+      await Promise.all([stored, ids.length === 0 ? undefined : artifacts.keep(run.id, ids)]);
+    } catch (error) {
+      run.discard(refusalOf(error));
+      live.drop(run);
+      await Promise.allSettled([payloads.deleteRuns([run.id]), artifacts.release([run.id])]);
+      return;
+    }
+    void turns.advance(run);
   }
 
   #encode(order: RunOrder): Uint8Array {
@@ -228,6 +248,11 @@ function takesOver(run: RunRecord, nowMs: number): boolean {
     default:
       return false;
   }
+}
+
+function refusalOf(error: unknown): ConnectError {
+  const problem = artifactConnectError(error);
+  return problem instanceof ConnectError ? problem : journalUnavailable(error);
 }
 
 function samePayload(payload: Payload | undefined, bytes: Uint8Array): boolean {

@@ -25,9 +25,11 @@ import {
 } from "../../gen/retake/v1/run_pb.js";
 import { type RunProgress, RunProgressSchema } from "../../gen/retake/v1/run_service_pb.js";
 import type { Clock, RandomSource } from "../clock.ts";
-import { type Workflow, workflowName } from "../contract/index.ts";
+import { artifactIdsIn, carriesArtifacts, type Workflow, workflowName } from "../contract/index.ts";
 import type { Acceptance } from "./acceptance.ts";
 import type { ActiveTurn } from "./active-turn.ts";
+import { artifactConnectError } from "./artifacts/connect-error.ts";
+import { createRunArtifacts, type RunArtifacts } from "./artifacts/run-artifacts.ts";
 import { backoffMs } from "./backoff.ts";
 import type { ContractCheck } from "./contract-check.ts";
 import { endError } from "./end-error.ts";
@@ -36,6 +38,7 @@ import { createError, failureFromConnectError } from "./failure.ts";
 import type { Attempt } from "./handler.ts";
 import type { LiveRun } from "./live-run.ts";
 import type { LiveRuns } from "./live-runs.ts";
+import type { Artifacts } from "./ports/artifacts.ts";
 import type { Feed } from "./ports/feed.ts";
 import { type Payloads, payloadDigest } from "./ports/payloads.ts";
 import { childRunId } from "./run-id.ts";
@@ -49,6 +52,7 @@ export interface AttemptWorkServices {
   readonly acceptance: Pick<Acceptance, "accept">;
   readonly contracts: ContractCheck;
   readonly payloads: Payloads;
+  readonly artifacts: Artifacts;
   readonly feed: Feed;
   readonly clock: Clock;
   readonly random: RandomSource;
@@ -153,6 +157,9 @@ export class AttemptWork {
     }
     this.turn.activity?.moved();
     const bytes = toBinary(this.workflow.output, message);
+    if (this.workflow.outputArtifacts) {
+      await this.#keepArtifacts(this.workflow.output, message);
+    }
     if (keep === "latest") {
       this.run.latestUpdate = bytes;
       this.#services.feed.publish(this.run.id, { kind: "update", attempt: this.attempt.number, message: bytes });
@@ -210,10 +217,14 @@ export class AttemptWork {
         known.result?.sha256 ?? new Uint8Array(),
       );
       if (bytes !== undefined && known.result?.typeName === schema.typeName) {
-        if (journaled === undefined) {
-          await this.#keep(known, bytes);
+        const message = fromBinary(schema, bytes);
+        if (journaled !== undefined) {
+          return message;
         }
-        return fromBinary(schema, bytes);
+        if (!carriesArtifacts(schema) || (await this.#canKeepArtifacts(schema, message))) {
+          await this.#keep(known, bytes);
+          return message;
+        }
       }
     }
     await this.run.durable;
@@ -225,6 +236,9 @@ export class AttemptWork {
       : await this.#tryStep(name, schema, execute, options);
     const executionMs = this.clock.monotonic() - startedMs;
     this.#assertCurrent();
+    if (carriesArtifacts(schema)) {
+      await this.#keepArtifacts(schema, message);
+    }
     const stored = this.#store(schema.typeName, toBinary(schema, message));
     const result = stored instanceof Promise ? await stored : stored;
     this.#assertCurrent();
@@ -315,7 +329,51 @@ export class AttemptWork {
         `the result (${this.workflow.output.typeName}) has ${bytes.length} bytes, more than the ${maxMessageBytes} that a message may have (max_message_bytes): return a reference to it instead`,
       );
     }
+    if (this.workflow.outputArtifacts) {
+      return this.#keepArtifacts(this.workflow.output, message).then(() =>
+        this.#store(this.workflow.output.typeName, bytes),
+      );
+    }
     return this.#store(this.workflow.output.typeName, bytes);
+  }
+
+  /** The artifacts that the attempt reads and makes. */
+  artifacts(): RunArtifacts {
+    const { artifacts, validate } = this.#services;
+    const { owner } = this.run.record.accepted;
+    return createRunArtifacts({
+      artifacts,
+      runId: this.run.id,
+      owner: { tenant: owner?.tenant ?? "", subject: owner?.subject ?? "" },
+      signal: this.turn.signal,
+      onActivity: () => this.turn.activity?.moved(),
+      validate,
+    });
+  }
+
+  /** Lets the run keep what a message refers to, before anything refers to that message. */
+  async #keepArtifacts(schema: DescMessage, message: Message): Promise<void> {
+    const ids = artifactIdsIn(schema, message);
+    if (ids.length > 0) {
+      try {
+        await this.#services.artifacts.keep(this.run.id, ids);
+      } catch (error) {
+        throw artifactConnectError(error);
+      }
+    }
+  }
+
+  /** Whether what a step of an earlier run refers to is still there; without it, the step is executed again. */
+  async #canKeepArtifacts(schema: DescMessage, message: Message): Promise<boolean> {
+    try {
+      await this.#keepArtifacts(schema, message);
+      return true;
+    } catch (error) {
+      if (error instanceof ConnectError && error.code === Code.NotFound) {
+        return false;
+      }
+      throw error;
+    }
   }
 
   async #childResult(name: string, child: LiveRun, output: DescMessage): Promise<Message> {

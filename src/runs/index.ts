@@ -1,4 +1,7 @@
 export { Acceptance, type AcceptedRun, type RunOrder } from "./acceptance.ts";
+export { ArtifactRetention, type ArtifactTimes } from "./artifact-retention.ts";
+export { artifactConnectError, artifactMessage, unknownArtifact } from "./artifacts/connect-error.ts";
+export type { ArtifactContent, ArtifactDraft, OpenArtifact, RunArtifacts } from "./artifacts/run-artifacts.ts";
 export {
   AttemptWork,
   type AttemptWorkServices,
@@ -34,6 +37,7 @@ export {
 export type { LiveRun } from "./live-run.ts";
 export { LiveRuns } from "./live-runs.ts";
 export { type Logger, silentLogger } from "./logger.ts";
+export { ArtifactError, type ArtifactFilter, type Artifacts, type StoredArtifact } from "./ports/artifacts.ts";
 export type { Feed, FeedHint } from "./ports/feed.ts";
 export type { Blocked, EndpointSlots, Gates, Limit, Permit, PermitRequest } from "./ports/gates.ts";
 export {

@@ -2,6 +2,7 @@ import { RunState } from "../../gen/retake/v1/run_pb.js";
 import type { Clock, Timer } from "../clock.ts";
 import type { Policy } from "../contract/index.ts";
 import type { Logger } from "./logger.ts";
+import type { Artifacts } from "./ports/artifacts.ts";
 import { type Journal, runStream } from "./ports/journal.ts";
 import type { Payloads } from "./ports/payloads.ts";
 import type { RunRecord } from "./run-record.ts";
@@ -9,6 +10,7 @@ import type { RunRecord } from "./run-record.ts";
 export interface RetentionOptions {
   readonly journal: Journal;
   readonly payloads: Payloads;
+  readonly artifacts: Pick<Artifacts, "release">;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -83,6 +85,7 @@ export class Retention {
       for (let start = 0; start < runIds.length; start += batchSize) {
         const batch = runIds.slice(start, start + batchSize);
         await this.#options.payloads.deleteRuns(batch);
+        await this.#options.artifacts.release(batch);
         await journal.deleteStreams(batch.map(runStream));
         deleted += batch.length;
       }

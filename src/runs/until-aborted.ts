@@ -2,6 +2,8 @@
 export function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
     if (signal.aborted) {
+      // Making the promise may be what has aborted the signal, and then fails like everything else.
+      promise.catch(() => undefined);
       reject(signal.reason);
       return;
     }

@@ -9,6 +9,7 @@ import type {
 import { type ContextValues, createContextValues, type HandlerContext } from "@connectrpc/connect";
 import type { Quality } from "../../gen/retake/v1/options_pb.js";
 import type { ProgressSchema } from "../../gen/retake/v1/run_pb.js";
+import type { RunArtifacts } from "./artifacts/run-artifacts.ts";
 import type { AttemptWork, StepOptions, StepTry } from "./attempt-work.ts";
 import type { RunOwner } from "./ports/journal.ts";
 
@@ -24,6 +25,8 @@ export interface WorkflowContext extends HandlerContext {
   progress(progress: MessageInitShape<typeof ProgressSchema>): void;
   /** Journals the back-end's handle of its job, 4 KiB at most. Resolves when it is durable. */
   checkpoint(handle: Uint8Array | string): Promise<void>;
+  /** Films, images and other files that are too large for messages. */
+  readonly artifacts: RunArtifacts;
 }
 
 export interface RunContext {
@@ -100,6 +103,7 @@ class AttemptContext implements WorkflowContext {
   readonly #work: AttemptWork;
   readonly #quality: Quality;
   #run: RunContext | undefined;
+  #artifacts: RunArtifacts | undefined;
   #requestHeader: Headers | undefined;
   #responseHeader: Headers | undefined;
   #responseTrailer: Headers | undefined;
@@ -157,6 +161,11 @@ class AttemptContext implements WorkflowContext {
 
   checkpoint(handle: Uint8Array | string): Promise<void> {
     return this.#work.checkpoint(typeof handle === "string" ? new TextEncoder().encode(handle) : handle);
+  }
+
+  get artifacts(): RunArtifacts {
+    this.#artifacts ??= this.#work.artifacts();
+    return this.#artifacts;
   }
 
   get requestHeader(): Headers {

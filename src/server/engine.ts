@@ -14,6 +14,8 @@ import type { RequestValidator } from "../interceptors/rpc/index.ts";
 import { deadline, gate, record, retry, timeout } from "../interceptors/run/index.ts";
 import {
   Acceptance,
+  ArtifactRetention,
+  type Artifacts,
   type AttemptWorkServices,
   ContractCheck,
   composeRun,
@@ -38,12 +40,13 @@ import { createGrpcTransport } from "../transport/index.ts";
 
 /** What an engine stands on. */
 export interface EngineOptions {
-  readonly config: Pick<ResolvedConfig, "backends" | "concurrencyLimit" | "retention">;
+  readonly config: Pick<ResolvedConfig, "artifacts" | "backends" | "concurrencyLimit" | "retention">;
   readonly contracts: ContractRegistry;
   readonly handlers: ReadonlyMap<string, WorkflowHandler>;
   readonly validator: RequestValidator;
   readonly journal: Journal;
   readonly payloads: Payloads;
+  readonly artifacts: Artifacts;
   readonly scheduler: Scheduler;
   readonly gates: Gates;
   readonly feed: Feed;
@@ -59,6 +62,7 @@ export class Engine {
   readonly validator: RequestValidator;
   readonly journal: Journal;
   readonly payloads: Payloads;
+  readonly artifacts: Artifacts;
   readonly gates: Gates;
   readonly clock: Clock;
   readonly random: RandomSource;
@@ -68,6 +72,9 @@ export class Engine {
   readonly acceptance: Acceptance;
   readonly watch: Watch;
   readonly retention: Retention;
+  readonly artifactRetention: ArtifactRetention;
+  /** Of one message, in bytes. */
+  readonly maxMessageBytes: number;
   /** Aborted when open calls are answered for the last time. */
   readonly closing = new AbortController();
   readonly #scheduler: Scheduler;
@@ -78,11 +85,13 @@ export class Engine {
   readonly #remotes = new Map<string, Backend>();
 
   constructor(options: EngineOptions) {
-    const { clock, random, log, journal, payloads, feed, gates, scheduler, contracts, config } = options;
+    const { clock, random, log, journal, payloads, artifacts, feed, gates, scheduler, contracts, config } = options;
     this.contracts = contracts;
     this.validator = options.validator;
     this.journal = journal;
     this.payloads = payloads;
+    this.artifacts = artifacts;
+    this.maxMessageBytes = options.maxMessageBytes;
     this.gates = gates;
     this.clock = clock;
     this.random = random;
@@ -107,6 +116,7 @@ export class Engine {
       acceptance: { accept: (order) => this.acceptance.accept(order) },
       contracts: this.#contractCheck,
       payloads,
+      artifacts,
       feed,
       clock,
       random,
@@ -150,12 +160,14 @@ export class Engine {
       turns: this.turns,
       journal,
       payloads,
+      artifacts,
       clock,
       random,
       maxMessageBytes: options.maxMessageBytes,
     });
     this.watch = new Watch({ journal, feed, live: this.live, clock });
-    this.retention = new Retention({ journal, payloads, clock, log });
+    this.retention = new Retention({ journal, payloads, artifacts, clock, log });
+    this.artifactRetention = new ArtifactRetention({ artifacts, journal, clock, log, times: config.artifacts });
   }
 
   /** Takes over what an earlier process left behind. Nothing is executed before `start`. */
@@ -180,6 +192,7 @@ export class Engine {
   start(): void {
     this.#scheduler.start((runId) => this.turns.take(runId));
     this.retention.start();
+    this.artifactRetention.start();
   }
 
   /**
@@ -194,7 +207,12 @@ export class Engine {
     await Promise.race([this.turns.idle(), time.promise]);
     timer.cancel();
     await this.#unlessJournalFails(() =>
-      Promise.all([this.turns.handBack(), this.#scheduler.stop(), this.retention.stop()]),
+      Promise.all([
+        this.turns.handBack(),
+        this.#scheduler.stop(),
+        this.retention.stop(),
+        this.artifactRetention.stop(),
+      ]),
     );
     for (const run of this.live.values()) {
       run.refuse(draining());

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { type DescMessage, type MessageShape, toBinary } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
 import { createError } from "../runs/index.ts";
 
@@ -6,6 +7,11 @@ import { createError } from "../runs/index.ts";
 interface PageToken {
   readonly after: string | number;
   readonly of: string;
+}
+
+/** What a token belongs to: a request without its page. */
+export function pageScope<Desc extends DescMessage>(schema: Desc, request: MessageShape<Desc>): string {
+  return Buffer.from(toBinary(schema, request)).toString("base64");
 }
 
 /** A token for the page behind a cursor. */
@@ -41,6 +47,14 @@ export function parsePageToken(text: string, request: string): string | number {
     );
   }
   return token.after as string | number;
+}
+
+/** @throws ConnectError INVALID_ARGUMENT */
+export function numericCursor(cursor: string | number): number {
+  if (typeof cursor !== "number") {
+    throw createError(Code.InvalidArgument, "INVALID_PAGE_TOKEN", "page_token belongs to another method");
+  }
+  return cursor;
 }
 
 function digest(request: string): string {

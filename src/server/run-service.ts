@@ -1,4 +1,4 @@
-import { create, fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
+import { create, fromBinary, type Message } from "@bufbuild/protobuf";
 import { Code, type HandlerContext, type ServiceImpl } from "@connectrpc/connect";
 import {
   type Payload,
@@ -35,7 +35,7 @@ import {
 import { principalKey } from "../security/index.ts";
 import { callKey, forwardedMetadata, traceparentOf } from "./call-metadata.ts";
 import type { Engine } from "./engine.ts";
-import { createPageToken, parsePageToken } from "./page-token.ts";
+import { createPageToken, numericCursor, pageScope, parsePageToken } from "./page-token.ts";
 import { inputFromAny, inputFromJson } from "./run-input.ts";
 
 const defaultRunsPage = 50;
@@ -75,9 +75,10 @@ export function createRunService(engine: Engine): ServiceImpl<typeof RunService>
 
     async listRuns(request) {
       const { pageSize, pageToken, workflow, states, owner, parentRunId, createdSince, createdBefore } = request;
-      const scope = Buffer.from(
-        toBinary(ListRunsRequestSchema, create(ListRunsRequestSchema, { ...request, pageSize: 0, pageToken: "" })),
-      ).toString("base64");
+      const scope = pageScope(
+        ListRunsRequestSchema,
+        create(ListRunsRequestSchema, { ...request, pageSize: 0, pageToken: "" }),
+      );
       const filter: RunFilter = {
         ...(workflow === "" ? {} : { workflow }),
         ...(states.length === 0 ? {} : { states }),
@@ -171,9 +172,7 @@ export function createRunService(engine: Engine): ServiceImpl<typeof RunService>
     },
 
     async listWorkflows(request) {
-      const scope = Buffer.from(toBinary(ListWorkflowsRequestSchema, create(ListWorkflowsRequestSchema, {}))).toString(
-        "base64",
-      );
+      const scope = pageScope(ListWorkflowsRequestSchema, create(ListWorkflowsRequestSchema, {}));
       const limit = request.pageSize || defaultWorkflowsPage;
       const after = request.pageToken === "" ? "" : String(parsePageToken(request.pageToken, scope));
       const rest = [...engine.contracts.workflows.values()].filter(({ name }) => name > after);
@@ -322,11 +321,4 @@ function sequenceOf(sequence: bigint): number {
     throw createError(Code.OutOfRange, "SEQUENCE_OUT_OF_RANGE", `no run has an event ${sequence}`);
   }
   return Number(sequence);
-}
-
-function numericCursor(cursor: string | number): number {
-  if (typeof cursor !== "number") {
-    throw createError(Code.InvalidArgument, "INVALID_PAGE_TOKEN", "page_token belongs to another method");
-  }
-  return cursor;
 }

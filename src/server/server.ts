@@ -1,10 +1,11 @@
 import type { DescMethod, DescService, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import { create } from "@bufbuild/protobuf";
-import { createServiceImplSpec, type Interceptor, type Transport } from "@connectrpc/connect";
+import { createClient, createServiceImplSpec, type Interceptor, type Transport } from "@connectrpc/connect";
 import { pino } from "pino";
 import { Health } from "../../gen/grpc/health/v1/health_pb.js";
 import { ServerReflection } from "../../gen/grpc/reflection/v1/reflection_pb.js";
 import { ServerReflection as ServerReflectionV1Alpha } from "../../gen/grpc/reflection/v1alpha/reflection_pb.js";
+import { ArtifactService } from "../../gen/retake/v1/artifact_pb.js";
 import { type ServerConfig, ServerConfigSchema } from "../../gen/retake/v1/config_pb.js";
 import { RunService } from "../../gen/retake/v1/run_service_pb.js";
 import type { WorkflowHandler } from "../backends/index.ts";
@@ -13,9 +14,10 @@ import { type ResolvedConfig, resolveConfig } from "../config/index.ts";
 import { type ContractRegistry, createContractRegistry, workflowName } from "../contract/index.ts";
 import { createRequestValidator, errors, validateRequests } from "../interceptors/rpc/index.ts";
 import { createEmbeddedFeed, createEmbeddedGates, createEmbeddedScheduler } from "../runs/embedded/index.ts";
-import type { Journal, Logger, Payloads, WorkflowContext } from "../runs/index.ts";
-import { openSqliteThread } from "../runs/sqlite/index.ts";
+import type { Artifacts, Journal, Logger, Payloads, WorkflowContext } from "../runs/index.ts";
 import { createInProcessTransport } from "../transport/index.ts";
+import { createArtifactService } from "./artifact-service.ts";
+import { openEmbeddedStorage } from "./embedded-storage.ts";
 import { Engine } from "./engine.ts";
 import { type GrpcFront, listenGrpcFront } from "./grpc-front.ts";
 import { createHealth, type HealthReporter, overallHealth, ServingStatus } from "./health.ts";
@@ -55,10 +57,11 @@ export interface ServerOptions {
   readonly openStorage?: (config: ResolvedConfig, clock: Clock, log: Logger) => Storage | Promise<Storage>;
 }
 
-/** Where runs and their payloads are kept. */
+/** Where runs, their payloads and artifacts are kept. */
 export interface Storage {
   readonly journal: Journal;
   readonly payloads: Payloads;
+  readonly artifacts: Artifacts;
   close(): Promise<void>;
 }
 
@@ -132,8 +135,7 @@ class Server implements RetakeServer {
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? systemRandom;
     this.#log = options.log ?? pino({ level: config.log.level });
-    this.#openStorage =
-      options.openStorage ?? (({ dataDirectory }, clock) => openSqliteThread({ directory: dataDirectory, clock }));
+    this.#openStorage = options.openStorage ?? ((config, clock) => openEmbeddedStorage(config, clock));
   }
 
   get grpc(): ServerAddress | undefined {
@@ -206,7 +208,12 @@ class Server implements RetakeServer {
     const reflectionOn = config.grpc?.reflection === true;
     const contracts = createContractRegistry({
       services,
-      ownServices: [RunService, Health, ...(reflectionOn ? [ServerReflection, ServerReflectionV1Alpha] : [])],
+      ownServices: [
+        RunService,
+        ArtifactService,
+        Health,
+        ...(reflectionOn ? [ServerReflection, ServerReflectionV1Alpha] : []),
+      ],
       overrides: config.overrides,
     });
     assertImplemented(contracts.workflows.keys(), this.#handlers, config);
@@ -223,6 +230,7 @@ class Server implements RetakeServer {
         validator,
         journal: storage.journal,
         payloads: storage.payloads,
+        artifacts: storage.artifacts,
         scheduler,
         gates: createEmbeddedGates({ scheduler }),
         feed: createEmbeddedFeed({
@@ -238,6 +246,7 @@ class Server implements RetakeServer {
       const health = createHealth();
       const routes: Route[] = [
         route(RunService, createRunService(engine)),
+        route(ArtifactService, createArtifactService(engine)),
         route(Health, health.service),
         ...services.map((service) => route(service, createWorkflowService(service, engine))),
       ];
@@ -345,6 +354,7 @@ class Running {
         interceptors,
         contracts,
         probes: this,
+        artifacts: createClient(ArtifactService, this.transport),
         clock,
         log: this.#log,
       });

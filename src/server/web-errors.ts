@@ -49,7 +49,7 @@ export function notFound(path: string, methods: ReadonlySet<string>): WebError {
   return webError(
     404,
     Code.Unimplemented,
-    `there is nothing at ${shown}. Here are /healthz, /readyz, and POST /SERVICE/METHOD for ${some}${more}`,
+    `there is nothing at ${shown}. Here are /healthz, /readyz, /artifacts/ID, and POST /SERVICE/METHOD for ${some}${more}`,
   );
 }
 

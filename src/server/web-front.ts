@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Interceptor } from "@connectrpc/connect";
+import type { Client, Interceptor } from "@connectrpc/connect";
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from "fastify";
+import type { ArtifactService } from "../../gen/retake/v1/artifact_pb.js";
 import type { Clock } from "../clock.ts";
 import type { ResolvedConfig } from "../config/index.ts";
 import type { ContractRegistry } from "../contract/index.ts";
@@ -8,6 +9,7 @@ import type { Logger } from "../runs/index.ts";
 import { listenOn } from "../transport/index.ts";
 import type { Route } from "./routes.ts";
 import type { TlsFiles } from "./tls.ts";
+import { artifactsPath, WebArtifacts } from "./web-artifacts.ts";
 import { WebCalls } from "./web-calls.ts";
 import { frameworkError, OpenResponses, refuseConnection, writeError } from "./web-errors.ts";
 import { allowOrigins } from "./web-origins.ts";
@@ -37,6 +39,8 @@ export interface WebFrontOptions {
   readonly interceptors: readonly Interceptor[];
   readonly contracts: Pick<ContractRegistry, "registry">;
   readonly probes: Probes;
+  /** Where `GET /artifacts/{id}` gets them from. */
+  readonly artifacts: Client<typeof ArtifactService>;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -69,8 +73,11 @@ export async function listenWebFront(options: WebFrontOptions): Promise<WebFront
     });
   });
   allowOrigins(server, config.allowedOrigins);
+  readNothing(server);
   addProbes(server, probes);
-  serveCalls(server, calls);
+  serveRaw(server, `${artifactsPath}*`, new WebArtifacts({ client: options.artifacts, log }));
+  // One route for everything that is nothing else, because Fastify takes no more once it listens.
+  serveRaw(server, "/*", calls);
   try {
     await server.ready();
     // Fastify's own `listen` would bind "localhost" twice, the second time without these limits.
@@ -136,12 +143,20 @@ function addProbes(server: FastifyInstance, probes: Probes): void {
   });
 }
 
-/** Everything that is nothing else. One route for all of it, because Fastify takes no more once it listens. */
-function serveCalls(server: FastifyInstance, calls: WebCalls): void {
+/** Reads no body, and tells errors as everything else here does. */
+function readNothing(server: FastifyInstance): void {
   server.removeAllContentTypeParsers();
   server.addContentTypeParser("*", (_request, _payload, done) => done(null));
   server.setErrorHandler((error: Error & { statusCode?: number }, _, reply) => answerError(error, reply));
-  server.all("/*", async (request, reply) => {
+}
+
+interface RawService {
+  serve(request: IncomingMessage, response: ServerResponse): Promise<void>;
+}
+
+/** Hands requests on as Node has them, with the headers that hooks have set. */
+function serveRaw(server: FastifyInstance, url: string, service: RawService): void {
+  server.all(url, async (request, reply) => {
     reply.hijack();
     const response = reply.raw;
     for (const [name, value] of Object.entries(reply.getHeaders())) {
@@ -149,7 +164,7 @@ function serveCalls(server: FastifyInstance, calls: WebCalls): void {
         response.setHeader(name, value);
       }
     }
-    await calls.serve(request.raw, response);
+    await service.serve(request.raw, response);
   });
 }
 

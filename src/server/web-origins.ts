@@ -1,12 +1,17 @@
 import { cors } from "@connectrpc/connect";
 import type { FastifyInstance } from "fastify";
 
-/** What calls answer besides the protocols' own. */
+/** What is answered besides the protocols' own. */
 const exposedHeaders = [
   ...cors.exposedHeaders,
   "retake-run-id",
   "grpc-retry-pushback-ms",
   "trailer-retake-run-id",
+  // Of artifacts.
+  "accept-ranges",
+  "content-disposition",
+  "content-range",
+  "etag",
 ].join(", ");
 
 const allowedMethods = cors.allowedMethods.join(", ");

@@ -40,6 +40,11 @@ export async function* requestBody(
   request: IncomingMessage,
   reading: RequestReading,
 ): AsyncGenerator<Uint8Array, void, undefined> {
+  if (reading.method.methodKind === "client_streaming" || reading.method.methodKind === "bidi_streaming") {
+    // Its messages are each within the limit, and all of them together as many as the method takes.
+    yield* streamedBody(request);
+    return;
+  }
   const body = await readBody(request, reading);
   const encoded = request.headers["content-encoding"] ?? "identity";
   if (encoded === "identity") {
@@ -73,6 +78,19 @@ export function checkQuery(url: URL, reading: RequestReading): void {
     case "proto":
       checkMessage(message, false, reading);
       break;
+  }
+}
+
+async function* streamedBody(request: IncomingMessage): AsyncGenerator<Uint8Array, void, undefined> {
+  try {
+    for await (const chunk of request.iterator({ destroyOnReturn: false })) {
+      yield chunk as Buffer;
+    }
+  } catch (error) {
+    throw new ConnectError("the caller is gone", Code.Canceled, undefined, undefined, error);
+  } finally {
+    // Many clients read no answer before they have sent everything.
+    request.resume();
   }
 }
 

@@ -12,7 +12,9 @@ import { bytesOf, contractsFrom, contractsWithoutReflection, withImports } from 
 const files = withImports(file_storycore_video_v1_video_service).map(bytesOf);
 const video = anyPack(
   AnimaticResponseSchema,
-  create(AnimaticResponseSchema, { update: { case: "video", value: { content: new Uint8Array([1, 2]), frames: 3 } } }),
+  create(AnimaticResponseSchema, {
+    update: { case: "video", value: { artifact: { sha256: new Uint8Array([1, 2]) }, frames: 3 } },
+  }),
 );
 const unknown = create(AnySchema, { typeUrl: "type.googleapis.com/a.B", value: new Uint8Array([8, 1]) });
 
@@ -29,7 +31,7 @@ describe("messageJson", () => {
         size: "4",
         value: {
           "@type": "type.googleapis.com/storycore.video.v1.AnimaticResponse",
-          video: { content: "AQI=", frames: 3 },
+          video: { artifact: { sha256: "AQI=" }, frames: 3 },
         },
       },
     });
@@ -43,7 +45,10 @@ describe("messageJson", () => {
       failure: {
         reason: "X",
         details: [
-          { "@type": "type.googleapis.com/storycore.video.v1.AnimaticResponse", video: { content: "AQI=", frames: 3 } },
+          {
+            "@type": "type.googleapis.com/storycore.video.v1.AnimaticResponse",
+            video: { artifact: { sha256: "AQI=" }, frames: 3 },
+          },
           shown,
           {
             "@type": "type.googleapis.com/google.protobuf.Any",

@@ -21,7 +21,10 @@ const { contracts } = contractsFrom(() => withImports(file_storycore_video_v1_vi
 const result = reflect(
   AnimaticResponseSchema,
   create(AnimaticResponseSchema, {
-    update: { case: "video", value: { content: new Uint8Array([1, 0, 255]), mediaType: "video/mp4", frames: 3 } },
+    update: {
+      case: "video",
+      value: { artifact: { sha256: new Uint8Array([1, 0, 255]) }, mediaType: "video/mp4", frames: 3 },
+    },
   }),
 );
 
@@ -33,29 +36,29 @@ async function save(field: string): Promise<Buffer> {
 
 describe("an output file", () => {
   it("gets the bytes or the text of a field, by either of its names", async () => {
-    expect(await save("video.content=")).toEqual(Buffer.from([1, 0, 255]));
+    expect(await save("video.artifact.sha256=")).toEqual(Buffer.from([1, 0, 255]));
     expect((await save("video.media_type=")).toString()).toBe("video/mp4");
     expect((await save("video.mediaType=")).toString()).toBe("video/mp4");
   });
 
   it("gets a message as JSON, the whole result without a field", async () => {
-    const video = { content: "AQD/", mediaType: "video/mp4", frames: 3 };
+    const video = { artifact: { sha256: "AQD/" }, mediaType: "video/mp4", frames: 3 };
     expect(JSON.parse((await save("")).toString())).toEqual({ video });
     expect(JSON.parse((await save("video=")).toString())).toEqual(video);
   });
 
   it("may have an equals sign in its name behind the field's, or in a path", async () => {
-    expect(await parseOutputs(["video.content=a=b.mp4", "./a=b.json"])).toEqual([
-      { path: ["video", "content"], file: "a=b.mp4" },
+    expect(await parseOutputs(["video.artifact.sha256=a=b.mp4", "./a=b.json"])).toEqual([
+      { path: ["video", "artifact", "sha256"], file: "a=b.mp4" },
       { path: [], file: "./a=b.json" },
     ]);
   });
 
   it.each([
-    ["video.contnt=", 'storycore.video.v1.Video has no field "contnt"'],
-    ["video.contnt=", 'Did you mean "content"?'],
+    ["video.artifact.sha25=", 'retake.v1.Artifact has no field "sha25"'],
+    ["video.artifact.sha25=", 'Did you mean "sha256"?'],
     ["video.frames=", "video.frames is no message: only bytes, texts and messages are saved"],
-    ["video.content.more=", "video.content is no message: it has no fields of its own"],
+    ["video.artifact.sha256.more=", "video.artifact.sha256 is no message: it has no fields of its own"],
     ["progress.stage=", "the result has no progress"],
   ])("is refused for %s", async (field, message) => {
     await expect(save(field)).rejects.toThrow(message);
@@ -73,6 +76,6 @@ describe("an output file", () => {
 
   it("replaces what was there", async () => {
     await writeFile(join(directory, "saved"), "something longer than three bytes");
-    expect(await save("video.content=")).toHaveLength(3);
+    expect(await save("video.artifact.sha256=")).toHaveLength(3);
   });
 });

@@ -39,7 +39,7 @@ export function journal(length: number, end: EventBody = succeeded()): RunEvent[
 }
 
 export const result: AnimaticResponse = create(AnimaticResponseSchema, {
-  update: { case: "video", value: { mediaType: "video/mp4", content: new Uint8Array([1, 2, 3]) } },
+  update: { case: "video", value: { mediaType: "video/mp4", artifact: { sha256: new Uint8Array([1, 2, 3]) } } },
 });
 
 export function resultPayload() {

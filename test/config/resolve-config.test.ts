@@ -56,6 +56,7 @@ describe("resolveConfig", () => {
       retention: { succeededMs: 604_800_000, unsuccessfulMs: 2_592_000_000 },
       drainTimeoutMs: 30_000,
       log: { level: "info" },
+      artifacts: { maxBytes: 4_294_967_296, gracePeriodMs: 86_400_000, uploadTimeoutMs: 86_400_000 },
     });
   });
 
@@ -67,6 +68,7 @@ describe("resolveConfig", () => {
       drainTimeout: {},
       retention: { succeeded: {} },
       log: { level: "silent" },
+      artifacts: { maxBytes: 1_024n, gracePeriod: { seconds: 60n }, uploadTimeout: { seconds: 61n } },
       workflows: { "a.B/C": { maxInterruptions: 3 } },
     });
     expect(config.dataDirectory).toBe("data");
@@ -79,6 +81,7 @@ describe("resolveConfig", () => {
     expect(config.grpc?.tls).not.toHaveProperty("clientCaFile");
     expect(config).not.toHaveProperty("web");
     expect(config.drainTimeoutMs).toBe(0);
+    expect(config.artifacts).toEqual({ maxBytes: 1_024, gracePeriodMs: 60_000, uploadTimeoutMs: 61_000 });
     expect(config.retention).toEqual({ succeededMs: 0, unsuccessfulMs: 2_592_000_000 });
     expect(config.log.level).toBe("silent");
     expect(config.overrides["a.B/C"]?.maxInterruptions).toBe(3);

@@ -259,6 +259,7 @@ describe("a server is used in its order", () => {
     const opening = deferred();
     const goOn = deferred();
     const { openSqliteStorage } = await import("../../src/runs/sqlite/index.ts");
+    const { createMemoryStorage } = await import("../../src/runs/memory/index.ts");
     const server = implemented(
       place,
       {},
@@ -266,7 +267,8 @@ describe("a server is used in its order", () => {
         openStorage: async ({ dataDirectory }, clock) => {
           opening.resolve();
           await goOn.promise;
-          return openSqliteStorage({ directory: dataDirectory, clock });
+          const { artifacts } = createMemoryStorage({ clock });
+          return { ...openSqliteStorage({ directory: dataDirectory, clock }), artifacts };
         },
       },
     );

@@ -10,7 +10,7 @@ import { Health, HealthCheckResponse_ServingStatus as ServingStatus } from "../.
 import { RunState } from "../../gen/retake/v1/run_pb.js";
 import { RunService } from "../../gen/retake/v1/run_service_pb.js";
 import { createMemoryStorage } from "../../src/runs/memory/index.ts";
-import { openSqliteStorage } from "../../src/runs/sqlite/index.ts";
+import { openSqliteStorage, type SqliteStorageOptions } from "../../src/runs/sqlite/index.ts";
 import type { ServerOptions, WorkflowImpl } from "../../src/server/index.ts";
 import { WorkflowsService } from "../gen/retake/test/v1/workflows_pb.js";
 import { deferred, rejection } from "./harness.ts";
@@ -32,11 +32,16 @@ const refuse = (disk: Disk): void => {
   if (disk.failing) throw Object.assign(new Error("ENOSPC: no space left on device"), { code: "ENOSPC" });
 };
 
+const openSqlite = (options: SqliteStorageOptions) => ({
+  ...openSqliteStorage(options),
+  artifacts: createMemoryStorage({ clock: options.clock }).artifacts,
+});
+
 const storages: readonly Storages[] = [
   [
     "SQLite, whose sync fails",
     (disk, directory) => (_, clock) =>
-      openSqliteStorage({
+      openSqlite({
         directory,
         clock,
         sync: async (file) => {
@@ -187,7 +192,7 @@ describe("a journal that proves damaged while the server runs", () => {
   /** Events of one page are not what they were, which a start does not meet. */
   async function damagedDirectory(): Promise<string> {
     const directory = scratchDirectory();
-    const before = await startListening({}, { openStorage: (_, clock) => openSqliteStorage({ directory, clock }) });
+    const before = await startListening({}, { openStorage: (_, clock) => openSqlite({ directory, clock }) });
     await Promise.all(Array.from({ length: 60 }, () => before.workflows.plain({ text: "x".repeat(100) })));
     await before.server.close();
     const path = join(directory, "retake.db");
@@ -202,7 +207,7 @@ describe("a journal that proves damaged while the server runs", () => {
 
   it("is told to callers and by the probes, as something that waiting does not mend", async () => {
     const directory = await damagedDirectory();
-    const server = await startListening({}, { openStorage: (_, clock) => openSqliteStorage({ directory, clock }) });
+    const server = await startListening({}, { openStorage: (_, clock) => openSqlite({ directory, clock }) });
     expect((await readyz(server)).status).toBe(200);
     const unreadable = await rejection(server.runs.listRuns({ pageSize: 100 }), Code.Unavailable);
     expect(reasonOf(unreadable)).toBe("JOURNAL");

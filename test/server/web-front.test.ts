@@ -156,7 +156,7 @@ describe("a request that is no call", () => {
     [
       "the root",
       "/",
-      /^there is nothing at \/\. Here are \/healthz, \/readyz, and POST .* retake\.test\.v1\.WorkflowsService/,
+      /^there is nothing at \/\. Here are \/healthz, \/readyz, \/artifacts\/ID, and POST .* retake\.test\.v1\.WorkflowsService/,
     ],
     [
       "an unknown method",

@@ -8,13 +8,15 @@ export interface Called {
   /** The storyboard's file, as the caller would write it. */
   readonly storyboard: string;
   readonly runId: string;
+  /** The film's. */
+  readonly artifactId: string;
 }
 
 const workflow = `${VideoService.typeName}/${VideoService.method.animatic.name}`;
 const json = "-H 'content-type: application/json'";
 
 /** How to do the same without this demo: command lines for any POSIX shell, each under a comment that says what it does. */
-export function callLines({ grpc, web, storyboard, runId }: Called): string[] {
+export function callLines({ grpc, web, storyboard, runId, artifactId }: Called): string[] {
   const runService = `http://${addressOf(web)}/retake.v1.RunService`;
   const ownWords = JSON.stringify({ prompt: "A paper boat, far from home." });
   return [
@@ -33,6 +35,10 @@ export function callLines({ grpc, web, storyboard, runId }: Called): string[] {
     `curl -s ${runService}/GetRun \\`,
     `  ${json} \\`,
     `  -d '{"runId": "${runId}"}'`,
+    "",
+    "# The film's file, or any part of it",
+    `curl -s http://${addressOf(web)}/artifacts/${artifactId} \\`,
+    "  -r 0-15 | od -c",
   ];
 }
 

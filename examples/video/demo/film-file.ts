@@ -41,7 +41,11 @@ export async function planFilmFile(out: string | undefined): Promise<FilmFile> {
 }
 
 /** Saves the film, whole or not at all, and returns where. @throws CliError when it cannot be written */
-export async function saveFilm({ path, format }: FilmFile, { content, mediaType }: Video): Promise<string> {
+export async function saveFilm(
+  { path, format }: FilmFile,
+  { mediaType }: Video,
+  content: AsyncIterable<Uint8Array>,
+): Promise<string> {
   const file = format === undefined ? `${path}.${mediaType === "video/mp4" ? "mp4" : "webp"}` : path;
   const part = `${file}.part`;
   try {

@@ -48,16 +48,19 @@ export async function runDemo({ out, storyboard, keep }: DemoOptions, io: CliIo)
   const events = await follow(run, io);
   log.release();
   const history = ["What happened, by the run's journal:", "", ...historyLines(events, widthOf(io)), ""];
+  let artifactId = "";
   try {
     const film = await filmOf(run, io.signal);
-    say(`saved    ${shownPath(await saveFilm(file, film))}`, `         ${describe(film)}`, "", ...history);
+    artifactId = film.artifact?.artifactId ?? "";
+    const content = await client.artifacts.get(artifactId, { signal: io.signal });
+    say(`saved    ${shownPath(await saveFilm(file, film, content))}`, `         ${describe(film)}`, "", ...history);
   } catch (error) {
     if (!(error instanceof RunError)) throw error;
     say(...history);
     throw new CliError(error.message, ExitCode.runFailed, { cause: error });
   }
   say(keep ? "How to call it yourself:" : "How to call it yourself, while --keep leaves the server up:", "");
-  say(...callLines({ grpc, web, storyboard: shownPath(storyboard), runId: run.id }));
+  say(...callLines({ grpc, web, storyboard: shownPath(storyboard), runId: run.id, artifactId }));
   if (keep && !io.signal.aborted) {
     say("", "The server stays up until Ctrl-C.");
     await once(io.signal, "abort");
@@ -107,10 +110,10 @@ async function filmOf(run: RunHandle<AnimaticResponse>, signal: AbortSignal): Pr
   return update.value;
 }
 
-function describe({ content, width, height, duration, mediaType }: Video): string {
+function describe({ artifact, width, height, duration, mediaType }: Video): string {
   const length = duration === undefined ? "" : `${showDuration(durationMs(duration))} of `;
   const kind = mediaType === "image/webp" ? ", animated for any browser" : "";
-  return `${length}${width} x ${height}, ${Math.ceil(content.length / 1024)} KiB${kind}`;
+  return `${length}${width} x ${height}, ${Math.ceil(Number(artifact?.size ?? 0n) / 1024)} KiB${kind}`;
 }
 
 function widthOf({ isTTY, columns }: CliIo): number {

@@ -85,6 +85,13 @@ export declare type ServerConfig = Message<"retake.v1.ServerConfig"> & {
    * @generated from field: retake.v1.LogConfig log = 9;
    */
   log?: LogConfig | undefined;
+
+  /**
+   * The files that runs take and make.
+   *
+   * @generated from field: retake.v1.ArtifactConfig artifacts = 10;
+   */
+  artifacts?: ArtifactConfig | undefined;
 };
 
 /**
@@ -415,6 +422,41 @@ export declare type EndpointConfig = Message<"retake.v1.EndpointConfig"> & {
  * Use `create(EndpointConfigSchema)` to create a new message.
  */
 export declare const EndpointConfigSchema: GenMessage<EndpointConfig>;
+
+/**
+ * The files that runs take and make.
+ *
+ * @generated from message retake.v1.ArtifactConfig
+ */
+export declare type ArtifactConfig = Message<"retake.v1.ArtifactConfig"> & {
+  /**
+   * Bytes of one file; a longer one is refused as soon as that shows. Default: 4 GiB. Limits: 1 KiB to 1 TiB.
+   *
+   * @generated from field: optional int64 max_bytes = 1;
+   */
+  maxBytes?: bigint | undefined;
+
+  /**
+   * How long a file stays that no run keeps: from when it was stored last, or the last run that kept it was removed.
+   * Default: 1 day. Limits: 1 minute to 365 days.
+   *
+   * @generated from field: google.protobuf.Duration grace_period = 2;
+   */
+  gracePeriod?: Duration | undefined;
+
+  /**
+   * How long an upload that has broken off can be continued. Default: 1 day. Limits: 1 minute to 365 days.
+   *
+   * @generated from field: google.protobuf.Duration upload_timeout = 3;
+   */
+  uploadTimeout?: Duration | undefined;
+};
+
+/**
+ * Describes the message retake.v1.ArtifactConfig.
+ * Use `create(ArtifactConfigSchema)` to create a new message.
+ */
+export declare const ArtifactConfigSchema: GenMessage<ArtifactConfig>;
 
 /**
  * What is logged, and how.

@@ -9,6 +9,15 @@ export const commands: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
   ["runs get", { summary: "Show a run and its history", load: async () => (await import("./runs-get.ts")).runsGet }],
   ["runs cancel", { summary: "Ask a run to stop", load: async () => (await import("./runs-cancel.ts")).runsCancel }],
   ["runs rerun", { summary: "Run an ended run again", load: async () => (await import("./runs-rerun.ts")).runsRerun }],
+  ["artifacts put", { summary: "Upload a file", load: async () => (await import("./artifacts-put.ts")).artifactsPut }],
+  [
+    "artifacts get",
+    { summary: "Download a file", load: async () => (await import("./artifacts-get.ts")).artifactsGet },
+  ],
+  [
+    "artifacts list",
+    { summary: "List files, newest first", load: async () => (await import("./artifacts-list.ts")).artifactsList },
+  ],
   [
     "workflows",
     { summary: "List what the server executes", load: async () => (await import("./workflows.ts")).workflows },

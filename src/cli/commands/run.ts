@@ -48,7 +48,7 @@ export const run: Command = {
       "retake run storycore.video.v1.VideoService/Animatic -i @storyboard.json --watch",
       "Make a film and see how it goes",
     ],
-    ["retake run Animatic -i @storyboard.json -w -o video.content=film.mp4", "The same, and save the film"],
+    ["retake run Animatic -i @storyboard.json -w -o film.json", "The same, and save what the film is"],
     [
       `ID=$(retake run Animatic -i '{"prompt": "a sunset"}' --key sunset-1)`,
       "Start a run, at most once, and keep its id",

@@ -16,6 +16,7 @@ import { ExitCode } from "../exit-code.ts";
 import { findWorkflow } from "../find-workflow.ts";
 import { type CliIo, writeLines } from "../io.ts";
 import { messageJson } from "../message-json.ts";
+import { parseLimit } from "../parse-limit.ts";
 import { parseTime } from "../parse-time.ts";
 import { parseRunId } from "../run-id.ts";
 
@@ -44,7 +45,7 @@ export const runsList: Command = {
     ["retake runs list --state failed --since 1d --limit all --json", "All failures of the last day, for a script"],
   ],
   async run(given, io) {
-    const limit = parseLimit(given.value("limit") ?? String(defaultLimit));
+    const limit = parseLimit(given.value("limit") ?? String(defaultLimit), "runs");
     const states = given.values("state").flatMap(parseStates);
     const filter = { ...filterOf(given, io), ...(states.length === 0 ? {} : { states: [...new Set(states)] }) };
     using connection = await connect(given, io);
@@ -171,11 +172,4 @@ function parseStates(text: string): readonly RunState[] {
   if (states !== undefined) return states;
   const known = [...stateNames.keys()];
   throw new UsageError(`--state: there is no "${text}", only ${known.join(", ")}.${suggestion(text, known)}`);
-}
-
-function parseLimit(text: string): number {
-  if (text === "all") return Number.POSITIVE_INFINITY;
-  if (!/^[1-9]\d{0,8}$/.test(text))
-    throw new UsageError(`--limit: "${text}" is no number of runs; give one from 1 on, or all`);
-  return Number(text);
 }

@@ -19,7 +19,7 @@ export const watch: Command = {
   examples: [
     ["retake watch 01936b2c-8a4e-7f31-9d05-6c1e2b7a4f88", "Follow a run"],
     [
-      "retake watch 01936b2c-8a4e-7f31-9d05-6c1e2b7a4f88 -o video.content=film.mp4",
+      "retake watch 01936b2c-8a4e-7f31-9d05-6c1e2b7a4f88 -o poster.svg=poster.svg",
       "Wait for a run, and save a field of its result",
     ],
   ],

@@ -1,7 +1,9 @@
 import type { Clock } from "../../clock.ts";
+import type { Artifacts } from "../ports/artifacts.ts";
 import type { Journal } from "../ports/journal.ts";
 import type { Payloads } from "../ports/payloads.ts";
 import { StorageHealth } from "../storage/storage-health.ts";
+import { MemoryArtifacts } from "./memory-artifacts.ts";
 import { MemoryJournal } from "./memory-journal.ts";
 import { MemoryPayloads } from "./memory-payloads.ts";
 import { MemoryQueue } from "./memory-queue.ts";
@@ -13,20 +15,36 @@ export interface MemoryStorageOptions {
    * storage fails and tries again. Default: resolves at once.
    */
   readonly durable?: () => Promise<void>;
+  /** Bytes of one artifact. Default: 4 GiB. */
+  readonly maxArtifactBytes?: number;
 }
 
 export interface MemoryStorage {
   readonly journal: Journal;
   readonly payloads: Payloads;
+  readonly artifacts: Artifacts;
   /** Finishes what can be finished, and rejects the rest. The same as `journal.close`. */
   close(): Promise<void>;
 }
 
-/** Journal and payloads in memory, by the same rules as the durable ones: for tests and simulations. */
+/** Journal, payloads and artifacts in memory, by the same rules as the durable ones: for tests and simulations. */
 export function createMemoryStorage(options: MemoryStorageOptions): MemoryStorage {
   const { clock, durable = async () => undefined } = options;
   const health = new StorageHealth();
   const queue = new MemoryQueue({ clock, health, durable });
-  const close = (): Promise<void> => queue.close();
-  return { journal: new MemoryJournal({ queue, health, close }), payloads: new MemoryPayloads(queue), close };
+  const { maxArtifactBytes } = options;
+  const artifacts = new MemoryArtifacts({
+    clock,
+    ...(maxArtifactBytes === undefined ? {} : { maxBytes: maxArtifactBytes }),
+  });
+  const close = async (): Promise<void> => {
+    await artifacts.close();
+    await queue.close();
+  };
+  return {
+    journal: new MemoryJournal({ queue, health, close }),
+    payloads: new MemoryPayloads(queue),
+    artifacts,
+    close,
+  };
 }

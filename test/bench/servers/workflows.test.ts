@@ -6,6 +6,7 @@ import { createClient } from "@connectrpc/connect";
 import { afterEach, describe, expect, it } from "vitest";
 import { requestOf } from "../../../bench/requests.ts";
 import { startWorkflows, type WorkflowsOptions } from "../../../bench/servers/workflows.ts";
+import { slowSyncDelayMs } from "../../../bench/subjects.ts";
 import { RunService, StartRunRequestSchema } from "../../../gen/retake/v1/run_service_pb.js";
 import { createGrpcTransport } from "../../../src/transport/index.ts";
 import { WorkflowsService } from "../../gen/retake/test/v1/workflows_pb.js";
@@ -40,10 +41,10 @@ describe("the workflow server", () => {
   });
 
   it("delays each of the two syncs of a call", async () => {
-    const { callPlain } = await start({ steps: 0, syncDelayMs: 30 });
+    const { callPlain } = await start({ steps: 0, slowSync: true });
     const startMs = performance.now();
     await callPlain();
-    expect(performance.now() - startMs).toBeGreaterThan(58);
+    expect(performance.now() - startMs).toBeGreaterThan(2 * slowSyncDelayMs - 2);
   });
 });
 

@@ -16,6 +16,8 @@ const validator = createValidator({ registry: createRegistry(file_storycore_vide
 const schemas = [TextToVideoRequestSchema, ImageToVideoRequestSchema, UpscaleRequestSchema, AnimaticRequestSchema];
 const png = Buffer.from("89504e470d0a1a0a0000000d", "hex").toString("base64");
 
+const artifactId = "0123456789abcdef0123456789abcdef";
+
 /** As in "width: must be a multiple of 16", for a whole message without the path. */
 function violationsOf(name: string, json: JsonValue): string[] {
   const schema = schemas.find((candidate) => candidate.name === name);
@@ -45,6 +47,10 @@ describe("the video contract", () => {
     ["TextToVideoRequest", { prompt: "a sunset over the ocean" }],
     ["TextToVideoRequest", { prompt: "x", seed: "-1", width: 1920, height: 1088, frames: 257, fps: 60, guidance: 0 }],
     ["ImageToVideoRequest", { prompt: "x", image: png, sampler: "uni_pc", scheduler: "karras" }],
+    ["ImageToVideoRequest", { prompt: "x", imageArtifact: { artifactId } }],
+    ["UpscaleRequest", { videoArtifact: { artifactId } }],
+    ["AnimaticRequest", { imageArtifact: { artifactId } }],
+    ["AnimaticRequest", { scenes: [{ imageArtifact: { artifactId } }] }],
     ["UpscaleRequest", { video: png, factor: 1.5, model: "RealESRGAN_x4plus.safetensors", noiseAugmentation: 0 }],
     ["AnimaticRequest", { prompt: "x" }],
     ["AnimaticRequest", { image: png, frames: 1 }],
@@ -62,8 +68,7 @@ describe("the video contract", () => {
     ["TextToVideoRequest", { prompt: "x", guidance: "NaN" }, /guidance/],
     ["TextToVideoRequest", { prompt: "x", sampler: "Euler A" }, /sampler/],
     ["TextToVideoRequest", { prompt: "x", requestId: "k".repeat(256) }, /request_id/],
-    ["ImageToVideoRequest", { prompt: "x" }, /image/],
-    ["UpscaleRequest", {}, /video/],
+    ["ImageToVideoRequest", { prompt: "x", imageArtifact: {} }, /image_artifact\.artifact_id/],
     ["UpscaleRequest", { video: png, factor: 1 }, /factor/],
     ["UpscaleRequest", { video: png, model: "../../etc/passwd" }, /model/],
     ["UpscaleRequest", { video: png, method: 9 }, /method/],
@@ -79,6 +84,12 @@ describe("the video contract", () => {
 
   it.each([
     ["TextToVideoRequest", { prompt: "x", width: 1920, height: 1920 }, "width times height must not exceed"],
+    ["ImageToVideoRequest", { prompt: "x" }, "give the image once: as image, or as image_artifact"],
+    ["ImageToVideoRequest", { prompt: "x", image: png, imageArtifact: { artifactId } }, "give the image once"],
+    ["UpscaleRequest", {}, "give the film once: as video, or as video_artifact"],
+    ["UpscaleRequest", { video: png, videoArtifact: { artifactId } }, "give the film once"],
+    ["AnimaticRequest", { image: png, imageArtifact: { artifactId } }, "give the image once"],
+    ["AnimaticRequest", { scenes: [{}], imageArtifact: { artifactId } }, "are for a film of one scene"],
     ["AnimaticRequest", {}, "give scenes, or a prompt or an image for a film of one scene"],
     ["AnimaticRequest", { scenes: [{}], prompt: "x" }, "prompt, image and frames are for a film of one scene"],
   ])("refuses %s %j as a whole", (name, json, message) => {

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { fromBinary, type MessageInitShape, type MessageShape, toBinary } from "@bufbuild/protobuf";
+import { fromBinary, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { type RetakeClient, RunFailedError, type RunHandle } from "retake/client";
@@ -13,7 +13,7 @@ import { renderScene } from "../../../examples/video/animatic/scene.ts";
 import { writeAnimation } from "../../../examples/video/animatic/webp-animation.ts";
 import {
   type AnimaticRequestSchema,
-  AnimaticResponseSchema,
+  type AnimaticResponseSchema,
   RenderedSceneSchema,
   type Video,
   VideoFormat,
@@ -75,6 +75,13 @@ async function videoOf(run: RunHandle<MessageShape<typeof AnimaticResponseSchema
   return update.value;
 }
 
+/** The file of a film, as the server gives it. */
+async function fileOf(client: RetakeClient, { artifact }: Video): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of await client.artifacts.get(artifact?.artifactId ?? "")) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
 /** Calls Animatic directly, as any client of gRPC does, and reads its stream to the end. */
 async function call(client: RetakeClient, request: AnimaticInit) {
   const updates: MessageShape<typeof AnimaticResponseSchema>["update"][] = [];
@@ -97,13 +104,18 @@ async function failureOf(run: RunHandle<unknown>) {
 }
 
 describe("Animatic", () => {
-  it("delivers the film, one durable step a scene, within a message", async () => {
+  it("delivers the film as an artifact, one durable step a scene", async () => {
     const { client } = await startVideoServer(await dataDirectory());
     const run = await client.start(animatic, film(3));
     const video = await videoOf(run);
     expect(video).toMatchObject({ mediaType: "image/webp", width: 64, height: 64, frames: 9, fps: 10 });
     expect(video.duration).toMatchObject({ seconds: 0n, nanos: 900_000_000 });
-    expect(await sharp(video.content).metadata()).toMatchObject({ format: "webp", width: 64, height: 64, pages: 9 });
+    expect(video.artifact).toMatchObject({ name: "animatic.webp", mediaType: "image/webp" });
+    const pages = await sharp(await fileOf(client, video)).metadata();
+    expect(pages).toMatchObject({ format: "webp", width: 64, height: 64, pages: 9 });
+    const kept = [];
+    for await (const { artifactId } of client.artifacts.list({ runId: run.id })) kept.push(artifactId);
+    expect(kept).toEqual([video.artifact?.artifactId]);
 
     const events = await eventsOf(run);
     const steps = told(events, "stepCompleted");
@@ -164,7 +176,7 @@ describe("Animatic", () => {
 
     // The film is the one that an undisturbed run gives.
     const undisturbed = await videoOf(await after.client.start(animatic, film(4)));
-    expect(Buffer.from(video.content).equals(undisturbed.content)).toBe(true);
+    expect(video.artifact?.artifactId).toBe(undisturbed.artifact?.artifactId);
   });
 
   it("takes two calls with one request_id for one", async () => {
@@ -212,6 +224,30 @@ describe("Animatic", () => {
     expect(direct.code).toBe(Code.InvalidArgument);
     expect(direct.rawMessage).toMatch(message);
     expect(direct.findDetails(ErrorInfoSchema)).toMatchObject([{ reason: "STORYBOARD" }]);
+  });
+
+  it("draws from images that are artifacts just as from those in the request", async () => {
+    const { client } = await startVideoServer(await dataDirectory());
+    const image = await sharp({ create: { width: 80, height: 60, channels: 3, background: "#336699" } })
+      .png()
+      .toBuffer();
+    const imageArtifact = await client.artifacts.put(image, { name: "sea.png", mediaType: "image/png" });
+    const duration = durationFromMs(300);
+    const [inline, referred] = [
+      await client.start(animatic, film(0, { scenes: [{ duration }, { duration, image }] })),
+      await client.start(animatic, film(0, { scenes: [{ duration }, { duration, imageArtifact }] })),
+    ];
+    const [one, two] = [await videoOf(inline), await videoOf(referred)];
+    expect(two.artifact?.artifactId).toBe(one.artifact?.artifactId);
+    const alone = await client.start(animatic, film(0, { imageArtifact, frames: 3 }));
+    expect((await videoOf(alone)).frames).toBe(3);
+
+    const wrong = await client.artifacts.put(Buffer.from("no picture"), { mediaType: "image/png" });
+    const failure = await failureOf(
+      await client.start(animatic, film(0, { scenes: [{ duration, title: "Harbour", imageArtifact: wrong }] })),
+    );
+    expect(failure).toMatchObject({ code: Code.InvalidArgument, reason: "STORYBOARD" });
+    expect(failure.message).toMatch(/The image of scene 1 \("Harbour"\) is not a PNG/);
   });
 
   it("refuses more frames than it draws, saying how many", async () => {
@@ -262,11 +298,12 @@ describe("Animatic", () => {
     expect(video.mediaType).toBe("image/webp");
   });
 
-  it("lowers the quality of a film until it fits into one message, which then arrives", {
+  it("lowers the quality of a film until it is as small as the server wants films to be", {
     timeout: 60_000,
   }, async () => {
-    const { client } = await startVideoServer(await dataDirectory());
-    // Noise, which no encoder makes small: each scene fits into a step, both together do not fit into a message.
+    const maxFilmBytes = 4_128_768;
+    const { client } = await startVideoServer(await dataDirectory(), { maxFilmBytes });
+    // Noise, which no encoder makes small: each scene fits into a step, both together are larger than a film may be.
     const size = { width: 448, height: 384 };
     const still = await noise(size.width, size.height);
     vi.mocked(renderScene).mockImplementation(async ({ frames }, { fps }) =>
@@ -278,10 +315,9 @@ describe("Animatic", () => {
     const steps = told(await eventsOf(run), "stepCompleted").map(({ result }) => Number(result?.size));
     expect(Math.min(...steps)).toBeGreaterThan(2_100_000);
     expect(video.frames).toBe(40);
-    expect(video.content.length).toBeGreaterThan(1_000_000);
-    const message = toBinary(AnimaticResponseSchema, await run.result());
-    expect(message.length).toBeLessThanOrEqual(4 * 1024 * 1024);
-    expect(fromBinary(AnimaticResponseSchema, message).update.case).toBe("video");
+    const { length } = await fileOf(client, video);
+    expect(length).toBeGreaterThan(1_000_000);
+    expect(length).toBeLessThanOrEqual(maxFilmBytes);
   });
 });
 
@@ -290,7 +326,7 @@ describeWithTool("ffmpeg", "Animatic with ffmpeg", () => {
     const { client } = await startVideoServer(await dataDirectory());
     const video = await videoOf(await client.start(animatic, film(2, { format: VideoFormat.AUTO })));
     expect(video).toMatchObject({ mediaType: "video/mp4", frames: 6 });
-    expect(Buffer.from(video.content).toString("latin1", 4, 8)).toBe("ftyp");
+    expect((await fileOf(client, video)).toString("latin1", 4, 8)).toBe("ftyp");
   });
 });
 

@@ -6,6 +6,7 @@ const called = {
   web: { host: "127.0.0.1", port: 8080 },
   storyboard: "examples/video/storyboard.json",
   runId: "0193",
+  artifactId: "0123456789abcdef0123456789abcdef",
 };
 
 it("names the server's real addresses, on lines that fit a terminal", () => {
@@ -13,6 +14,7 @@ it("names the server's real addresses, on lines that fit a terminal", () => {
   expect(lines).toContain("grpcurl -plaintext -d @ 127.0.0.1:50051 \\");
   expect(lines.filter((line) => line.includes("http://127.0.0.1:8080/retake.v1.RunService/"))).toHaveLength(2);
   expect(lines).toContain(`  -d '{"runId": "0193"}'`);
+  expect(lines).toContain("curl -s http://127.0.0.1:8080/artifacts/0123456789abcdef0123456789abcdef \\");
   for (const line of lines) expect(line.length).toBeLessThanOrEqual(79);
 });
 

@@ -14,8 +14,12 @@ beforeEach(async () => {
 
 afterEach(() => rm(directory, { recursive: true, force: true }));
 
-const mp4 = create(VideoSchema, { content: Buffer.from("film"), mediaType: "video/mp4" });
-const webp = create(VideoSchema, { content: Buffer.from("pictures"), mediaType: "image/webp" });
+const mp4 = create(VideoSchema, { mediaType: "video/mp4" });
+const webp = create(VideoSchema, { mediaType: "image/webp" });
+
+async function* content(text: string): AsyncGenerator<Uint8Array> {
+  yield Buffer.from(text);
+}
 
 describe("planFilmFile", () => {
   it("asks for what the file's name promises", async () => {
@@ -46,9 +50,11 @@ describe("saveFilm", () => {
   it("gives the file its extension, and overwrites what was there", async () => {
     const file = join(directory, "film");
     await writeFile(`${file}.mp4`, "an older and much longer film");
-    expect(await saveFilm({ path: file }, mp4)).toBe(`${file}.mp4`);
-    expect(await saveFilm({ path: file }, webp)).toBe(`${file}.webp`);
-    expect(await saveFilm({ path: `${file}.webp`, format: VideoFormat.WEBP }, webp)).toBe(`${file}.webp`);
+    expect(await saveFilm({ path: file }, mp4, content("film"))).toBe(`${file}.mp4`);
+    expect(await saveFilm({ path: file }, webp, content("pictures"))).toBe(`${file}.webp`);
+    expect(await saveFilm({ path: `${file}.webp`, format: VideoFormat.WEBP }, webp, content("pictures"))).toBe(
+      `${file}.webp`,
+    );
     expect(await readFile(`${file}.mp4`, "utf8")).toBe("film");
     expect(await readFile(`${file}.webp`, "utf8")).toBe("pictures");
     expect((await readdir(directory)).sort()).toEqual(["film.mp4", "film.webp"]);
@@ -56,7 +62,9 @@ describe("saveFilm", () => {
 
   it("says so when it cannot, and leaves no half a film", async () => {
     await mkdir(join(directory, "film.mp4"));
-    await expect(saveFilm({ path: join(directory, "film") }, mp4)).rejects.toThrow(/^the film cannot be saved: EISDIR/);
+    await expect(saveFilm({ path: join(directory, "film") }, mp4, content("film"))).rejects.toThrow(
+      /^the film cannot be saved: EISDIR/,
+    );
     expect(await readdir(directory)).toEqual(["film.mp4"]);
   });
 });

@@ -7,6 +7,7 @@
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { Progress } from "retake/gen/retake/v1/run_pb.js";
+import type { Artifact } from "retake/gen/retake/v1/artifact_pb.js";
 import type { Duration } from "@bufbuild/protobuf/wkt";
 
 /**
@@ -183,11 +184,19 @@ export declare type ImageToVideoRequest = Message<"storycore.video.v1.ImageToVid
   negativePrompt: string;
 
   /**
-   * The conditioning image, with which the film begins: a PNG, JPEG or WebP of 3 MiB at most.
+   * The conditioning image, with which the film begins: a PNG, JPEG or WebP of 3 MiB at most. A larger one, or one that
+   * many films begin with, is better given as `image_artifact`.
    *
    * @generated from field: bytes image = 4;
    */
   image: Uint8Array;
+
+  /**
+   * The conditioning image as an artifact, in place of `image`: 64 MiB at most.
+   *
+   * @generated from field: retake.v1.Artifact image_artifact = 100;
+   */
+  imageArtifact?: Artifact | undefined;
 
   /**
    * The same seed and request give the same film on the same engine; the film tells it. Default, and -1: drawn by lot.
@@ -310,11 +319,18 @@ export declare type UpscaleRequest = Message<"storycore.video.v1.UpscaleRequest"
   requestId: string;
 
   /**
-   * The film: an MP4, WebM or animated WebP of 3 MiB at most.
+   * The film: an MP4, WebM or animated WebP of 3 MiB at most. A larger one is given as `video_artifact`.
    *
    * @generated from field: bytes video = 2;
    */
   video: Uint8Array;
+
+  /**
+   * The film as an artifact, in place of `video`: what another workflow has made.
+   *
+   * @generated from field: retake.v1.Artifact video_artifact = 100;
+   */
+  videoArtifact?: Artifact | undefined;
 
   /**
    * How it is made larger. Default: LATENT.
@@ -444,6 +460,13 @@ export declare type AnimaticRequest = Message<"storycore.video.v1.AnimaticReques
   image: Uint8Array;
 
   /**
+   * Without scenes: the image of the only one as an artifact, in place of `image`: 64 MiB at most.
+   *
+   * @generated from field: retake.v1.Artifact image_artifact = 100;
+   */
+  imageArtifact?: Artifact | undefined;
+
+  /**
    * Without scenes: how long the only one is, in frames. Default: three seconds.
    *
    * @generated from field: optional int32 frames = 5;
@@ -534,6 +557,13 @@ export declare type Scene = Message<"storycore.video.v1.Scene"> & {
   image: Uint8Array;
 
   /**
+   * The same as an artifact, in place of `image`: 64 MiB at most.
+   *
+   * @generated from field: retake.v1.Artifact image_artifact = 7;
+   */
+  imageArtifact?: Artifact | undefined;
+
+  /**
    * The landscape that is drawn where there is no image. Default: each scene another.
    *
    * @generated from field: storycore.video.v1.Backdrop backdrop = 5;
@@ -597,11 +627,11 @@ export declare const AnimaticResponseSchema: GenMessage<AnimaticResponse>;
  */
 export declare type Video = Message<"storycore.video.v1.Video"> & {
   /**
-   * The file: with the message around it, within the limit of 4 MiB a message.
+   * The file: DownloadArtifact gives it, and `GET /artifacts/{artifact_id}` on the web port.
    *
-   * @generated from field: bytes content = 1;
+   * @generated from field: retake.v1.Artifact artifact = 9;
    */
-  content: Uint8Array;
+  artifact?: Artifact | undefined;
 
   /**
    * What kind of file it is: "video/mp4", "image/webp".
