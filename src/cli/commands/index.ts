@@ -15,4 +15,11 @@ export const commands: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
     "workflows",
     { summary: "List what the server executes", load: async () => (await import("./workflows.ts")).workflows },
   ],
+  [
+    "service-config",
+    {
+      summary: "Print the retry configuration of gRPC clients",
+      load: async () => (await import("./service-config.ts")).serviceConfig,
+    },
+  ],
 ]);
