@@ -3,6 +3,7 @@ import type { CommandEntry } from "../command.ts";
 /** All commands by name, as help lists them. */
 export const commands: ReadonlyMap<string, CommandEntry> = new Map<string, CommandEntry>([
   ["init", { summary: "Begin a project", load: async () => (await import("./init.ts")).init }],
+  ["dev", { summary: "Serve a project while it is written", load: async () => (await import("./dev.ts")).dev }],
   ["lint", { summary: "Tell what in a contract will hurt", load: async () => (await import("./lint.ts")).lint }],
   ["protos", { summary: "Write what a contract may import", load: async () => (await import("./protos.ts")).protos }],
   ["serve", { summary: "Serve workflows", load: async () => (await import("./serve.ts")).serve }],
