@@ -383,11 +383,7 @@ export class AttemptWork {
     }
   }
 
-  async #timed<T>(
-    name: string,
-    timeoutMs: number,
-    execute: (signal: AbortSignal) => Promise<T> | T,
-  ): Promise<T> {
+  async #timed<T>(name: string, timeoutMs: number, execute: (signal: AbortSignal) => Promise<T> | T): Promise<T> {
     const controller = new AbortController();
     const onAbort = (): void => controller.abort(this.turn.signal.reason);
     this.turn.signal.addEventListener("abort", onAbort, { once: true });

@@ -32,13 +32,7 @@ export function encodeEvent(body: RunEventBody, sequence: number, timeMs: number
   }
 }
 
-function encode<T>(
-  sequence: number,
-  timeMs: number,
-  number: number,
-  write: (value: T) => void,
-  value: T,
-): Uint8Array {
+function encode<T>(sequence: number, timeMs: number, number: number, write: (value: T) => void, value: T): Uint8Array {
   at = 0;
   writeUint(1, sequence);
   writeMessage(2, writeMs, timeMs);

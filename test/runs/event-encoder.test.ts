@@ -96,7 +96,9 @@ describe("encodeEvent", () => {
       fc.property(sequences, times, events, (sequence, timeMs, event) => {
         const message = create(RunEventSchema, { sequence: BigInt(sequence), time: timestampFromMs(timeMs), event });
         const body = message.event as RunEventBody;
-        expect(Buffer.from(encodeEvent(body, sequence, timeMs))).toEqual(Buffer.from(toBinary(RunEventSchema, message)));
+        expect(Buffer.from(encodeEvent(body, sequence, timeMs))).toEqual(
+          Buffer.from(toBinary(RunEventSchema, message)),
+        );
       }),
       { numRuns: 500 },
     );

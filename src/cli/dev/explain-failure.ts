@@ -1,5 +1,5 @@
 import { readFile } from "node:fs/promises";
-import { dirname, relative, resolve, sep } from "node:path";
+import { dirname, join, relative, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { DescService } from "@bufbuild/protobuf";
 import type { ContractRegistry, Workflow } from "../../contract/index.ts";
@@ -17,6 +17,7 @@ export async function explainFailure(
   contracts: ContractRegistry,
 ): Promise<Finding> {
   const source = await readFile(project.handlers, "utf8").catch(() => "");
+  const manifest = await readFile(join(project.directory, "package.json"), "utf8").catch(() => "");
   const place = placeIn(failure.stack, project.directory) ?? placeOfImplement(failure.message, source, project);
   const [first = ""] = failure.message.replace(/^--handlers: /, "").split("\n    at ");
   return {
@@ -26,7 +27,7 @@ export async function explainFailure(
     line: place.line,
     column: place.column,
     message: failure.name === "Error" || failure.name.endsWith("CliError") ? first : `${failure.name}: ${first}`,
-    fixes: fixesFor(failure.message, project, contracts),
+    fixes: fixesFor(failure.message, project, contracts, manifest),
   };
 }
 
@@ -82,7 +83,7 @@ function placeOfImplement(message: string, source: string, { handlers }: Project
   };
 }
 
-function fixesFor(message: string, project: Project, contracts: ContractRegistry): Fix[] {
+function fixesFor(message: string, project: Project, contracts: ContractRegistry, manifest: string): Fix[] {
   const workflows = [...contracts.workflows.values()];
   if (message.startsWith("nothing carries out")) {
     const missing = workflows.filter(({ name }) => mentions(message, name));
@@ -103,7 +104,9 @@ function fixesFor(message: string, project: Project, contracts: ContractRegistry
   }
   const missingPackage = /^Cannot find package '([^']+)'/.exec(message)?.[1];
   if (missingPackage !== undefined) {
-    return [{ where: "on the command line", lines: [`npm install ${missingPackage}`] }];
+    // What package.json names already has not been installed yet.
+    const lines = [manifest.includes(`"${missingPackage}":`) ? "npm install" : `npm install ${missingPackage}`];
+    return [{ where: "on the command line", lines }];
   }
   if (/_pb\.js/.test(message) && /Cannot find module|does not provide an export/.test(message)) {
     return [

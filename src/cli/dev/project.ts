@@ -47,7 +47,9 @@ async function findHandlers(directory: string, given: string | undefined): Promi
 }
 
 /** The project's configuration; the defaults without one. What is wrong with it comes as findings. */
-export async function readProjectConfig({ configFile }: Project): Promise<ServerConfig | readonly Finding[]> {
+export async function readProjectConfig({
+  configFile,
+}: Pick<Project, "configFile">): Promise<ServerConfig | readonly Finding[]> {
   if (!(await exists(configFile))) return create(ServerConfigSchema);
   try {
     return await loadConfig(configFile);

@@ -96,7 +96,9 @@ export function jsonReporter(io: CliIo): DevReporter {
   return {
     working: () => undefined,
     broken: (findings, serving) => say({ kind: "broken", serving, findings }),
-    warned: (findings) => say({ kind: "warned", findings }),
+    warned(findings) {
+      if (findings.length > 0) say({ kind: "warned", findings });
+    },
     serving: (place, calls) => say({ kind: "serving", ...place, workflows: calls }),
     run(run, update, retake) {
       const message = create(WatchRunResponseSchema, {

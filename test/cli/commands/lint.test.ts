@@ -247,6 +247,17 @@ message Drawing { string svg = 1; bytes png = 2; }`),
     expect(findings.flatMap(linesOf)).toContain('import "buf/validate/validate.proto";');
   });
 
+  it("counts what a retake.yaml beside the contracts says, and tells what is wrong with that", async () => {
+    const { directory } = await lint(unary("", key));
+    const config = (text: string) => writeFile(join(directory, "retake.yaml"), text);
+    await config("workflows: { studio.v1.StudioService/Draw: { timeout: 10s } }");
+    expect(await lintDirectory(directory)).toEqual({ exitCode: 0, findings: [] });
+    await config("workflow: {}");
+    const { exitCode, findings } = await lintDirectory(directory);
+    expect(exitCode).toBe(2);
+    expect(findings).toMatchObject([{ rule: "config", file: join(directory, "retake.yaml"), line: 1 }]);
+  });
+
   it("is silenced by a comment, for the rule that it names only", async () => {
     const source = unary("", "  // retake:ignore missing-rules\n  string a = 2;");
     const { findings } = await lint(source.replace("  rpc Draw", "  // retake:ignore long-unary\n  rpc Draw"));

@@ -1,3 +1,4 @@
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { describe, expect, it } from "vitest";
@@ -70,6 +71,13 @@ describe("explainFailure", () => {
   ])("says what to write about: %s", async (message, line) => {
     const { fixes } = await explainFailure(failure(message), await project(), contracts);
     expect(fixes.flatMap(({ lines }) => lines)).toContain(line);
+  });
+
+  it("asks for what package.json names to be installed", async () => {
+    const own = await project();
+    await writeFile(join(own.directory, "package.json"), '{ "dependencies": { "retake": "^1.0.0" } }');
+    const { fixes } = await explainFailure(failure("Cannot find package 'retake' imported from /x"), own, contracts);
+    expect(fixes.flatMap(({ lines }) => lines)).toEqual(["npm install"]);
   });
 
   it("gives a whole module where there is none", async () => {
