@@ -15,7 +15,7 @@ export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode];
 /** For `--help`. */
 export const exitCodeMeanings: readonly (readonly [ExitCode, string])[] = [
   [ExitCode.ok, "done"],
-  [ExitCode.runFailed, "the run failed"],
+  [ExitCode.runFailed, "the run failed; or `retake lint` has found what will hurt"],
   [ExitCode.usage, "the command line, or the input that it gives, is wrong"],
   [ExitCode.unreachable, "no server could be reached, or it takes no work now"],
   [ExitCode.notFound, "there is no such run or workflow"],

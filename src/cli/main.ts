@@ -2,10 +2,17 @@
 // The binary: gives a command line the process, and nothing else.
 import process from "node:process";
 import { systemClock, systemRandom } from "../clock.ts";
+import { ExitCode } from "./exit-code.ts";
 import type { CliIo } from "./io.ts";
+import { nodeProblem } from "./node-version.ts";
 import { runCli } from "./run-cli.ts";
 
 const { stdout, stderr, stdin } = process;
+const tooOld = nodeProblem(process.versions.node, process.argv[2]);
+if (tooOld !== undefined) {
+  stderr.write(`${tooOld}\n`);
+  process.exit(ExitCode.refused);
+}
 const isTTY = stdout.isTTY && process.env["TERM"] !== "dumb";
 const interrupt = new AbortController();
 

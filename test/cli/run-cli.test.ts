@@ -3,6 +3,9 @@ import { commands } from "../../src/cli/commands/index.ts";
 import { runCli } from "../../src/cli/run-cli.ts";
 import { createIo, retake } from "./harness.ts";
 
+/** They talk to no server. */
+const local = new Set(["init", "dev", "lint", "protos", "serve"]);
+
 describe("retake", () => {
   it("without a command shows help as an error", async () => {
     const { exitCode, stdout, stderr } = await retake([]);
@@ -32,7 +35,7 @@ describe("retake", () => {
       expect(stdout).toContain(`Usage: retake ${name}`);
       expect(stdout).toContain("Examples:\n");
       expect(stdout).toContain("--json");
-      expect(stdout.includes("--target")).toBe(name !== "serve");
+      expect(stdout.includes("--target HOST:PORT")).toBe(!local.has(name));
       expect(stdout).toContain("Exit codes:");
       expect(longestLine(stdout)).toBeLessThanOrEqual(100);
     }

@@ -2,6 +2,10 @@ import type { CommandEntry } from "../command.ts";
 
 /** All commands by name, as help lists them. */
 export const commands: ReadonlyMap<string, CommandEntry> = new Map<string, CommandEntry>([
+  ["init", { summary: "Begin a project", load: async () => (await import("./init.ts")).init }],
+  ["dev", { summary: "Serve a project while it is written", load: async () => (await import("./dev.ts")).dev }],
+  ["lint", { summary: "Tell what in a contract will hurt", load: async () => (await import("./lint.ts")).lint }],
+  ["protos", { summary: "Write what a contract may import", load: async () => (await import("./protos.ts")).protos }],
   ["serve", { summary: "Serve workflows", load: async () => (await import("./serve.ts")).serve }],
   ["run", { summary: "Start a run of a workflow", load: async () => (await import("./run.ts")).run }],
   ["watch", { summary: "Follow a run to its end", load: async () => (await import("./watch.ts")).watch }],
@@ -21,5 +25,12 @@ export const commands: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
   [
     "workflows",
     { summary: "List what the server executes", load: async () => (await import("./workflows.ts")).workflows },
+  ],
+  [
+    "service-config",
+    {
+      summary: "Print the retry configuration of gRPC clients",
+      load: async () => (await import("./service-config.ts")).serviceConfig,
+    },
   ],
 ]);

@@ -15,6 +15,7 @@ import type { Command } from "../command.ts";
 import { ExitCode } from "../exit-code.ts";
 import { registerHandlers } from "../handler-modules.ts";
 import { type CliIo, writeLines } from "../io.ts";
+import { parsePortFlag } from "../port-flag.ts";
 
 const defaultConfig = "retake.yaml";
 
@@ -89,12 +90,9 @@ async function readConfig(file: string | undefined): Promise<ServerConfig> {
 }
 
 function parsePort(flag: string, text: string | undefined): { port: number } | { disabled: true } | undefined {
-  if (text === undefined) return undefined;
-  if (text === "off") return { disabled: true };
-  if (!/^\d{1,5}$/.test(text) || Number(text) > 65_535) {
-    throw new UsageError(`${flag}: "${text}" is no port; give one from 1 to 65535, 0 for a free one, or off`);
-  }
-  return { port: Number(text) };
+  const port = parsePortFlag(flag, text);
+  if (port === undefined) return undefined;
+  return port === "off" ? { disabled: true } : { port };
 }
 
 async function open(config: ServerConfig, modules: readonly string[]): Promise<RetakeServer> {
