@@ -51,7 +51,8 @@ export class ActiveTurn implements Turn {
   }
 
   commit(events: readonly RunEventBody[]): Promise<void> {
-    return this.#run.commit(events);
+    this.#run.commit(events);
+    return this.#run.durable;
   }
 
   input(): Uint8Array | Promise<Uint8Array> {

@@ -136,14 +136,12 @@ export class AttemptWork {
     const nowMs = clock.monotonic();
     if (nowMs - this.#sampledMs >= sampleIntervalMs) {
       this.#sampledMs = nowMs;
-      this.run
-        .commit([
-          {
-            case: "progressSampled",
-            value: create(ProgressSampledSchema, { attempt: this.attempt.number, progress }),
-          },
-        ])
-        .catch(() => undefined);
+      this.run.commit([
+        {
+          case: "progressSampled",
+          value: create(ProgressSampledSchema, { attempt: this.attempt.number, progress }),
+        },
+      ]);
     }
     if (feed.listeners(this.run.id) > 0) {
       feed.publish(this.run.id, { kind: "progress", progress: snapshot });
@@ -167,9 +165,10 @@ export class AttemptWork {
     }
     const update = await this.#store(this.workflow.output.typeName, bytes);
     if (this.#current) {
-      await this.run.commit([
+      this.run.commit([
         { case: "updateRecorded", value: create(UpdateRecordedSchema, { attempt: this.attempt.number, update }) },
       ]);
+      await this.run.durable;
     }
   }
 
@@ -184,12 +183,13 @@ export class AttemptWork {
     }
     this.#assertCurrent();
     this.turn.activity?.moved();
-    await this.run.commit([
+    this.run.commit([
       {
         case: "attemptCheckpoint",
         value: create(AttemptCheckpointSchema, { attempt: this.attempt.number, handle }),
       },
     ]);
+    await this.run.durable;
   }
 
   /**
@@ -243,22 +243,20 @@ export class AttemptWork {
     const result = stored instanceof Promise ? await stored : stored;
     this.#assertCurrent();
     this.turn.activity?.moved();
-    this.run
-      .commit([
-        {
-          case: "stepCompleted",
-          value: {
-            $typeName: "retake.v1.StepCompleted",
-            name,
-            inputSha256: digest,
-            result,
-            executionTime: durationFromMs(executionMs),
-            tries,
-            keptFrom: "",
-          },
+    this.run.commit([
+      {
+        case: "stepCompleted",
+        value: {
+          $typeName: "retake.v1.StepCompleted",
+          name,
+          inputSha256: digest,
+          result,
+          executionTime: durationFromMs(executionMs),
+          tries,
+          keptFrom: "",
         },
-      ])
-      .catch(() => undefined);
+      },
+    ]);
     return message;
   }
 
@@ -284,14 +282,12 @@ export class AttemptWork {
     const digest = payloadDigest(toBinary(method.input, message));
     const runId = childRunId(this.run.id, name, digest);
     if (record.children.get(name)?.childRunId !== runId) {
-      this.run
-        .commit([
-          {
-            case: "childStarted",
-            value: create(ChildStartedSchema, { name, childRunId: runId, workflow: workflow.name }),
-          },
-        ])
-        .catch(() => undefined);
+      this.run.commit([
+        {
+          case: "childStarted",
+          value: create(ChildStartedSchema, { name, childRunId: runId, workflow: workflow.name }),
+        },
+      ]);
     }
     const { run: child } = await acceptance.accept({
       workflow,
@@ -379,20 +375,16 @@ export class AttemptWork {
   async #childResult(name: string, child: LiveRun, output: DescMessage): Promise<Message> {
     const { record } = child;
     if (this.run.record.children.get(name)?.endState === undefined) {
-      this.run
-        .commit([
-          {
-            case: "childEnded",
-            value: create(ChildEndedSchema, {
-              name,
-              state: record.state,
-              ...(record.failure === undefined || record.state === RunState.SUCCEEDED
-                ? {}
-                : { failure: record.failure }),
-            }),
-          },
-        ])
-        .catch(() => undefined);
+      this.run.commit([
+        {
+          case: "childEnded",
+          value: create(ChildEndedSchema, {
+            name,
+            state: record.state,
+            ...(record.failure === undefined || record.state === RunState.SUCCEEDED ? {} : { failure: record.failure }),
+          }),
+        },
+      ]);
       this.turn.activity?.moved();
     }
     if (record.state !== RunState.SUCCEEDED) {
@@ -468,18 +460,16 @@ export class AttemptWork {
     const result = await this.#store(known.result?.typeName ?? "", bytes);
     this.#assertCurrent();
     this.turn.activity?.moved();
-    this.run
-      .commit([
-        {
-          case: "stepCompleted",
-          value: create(StepCompletedSchema, {
-            ...known,
-            result,
-            keptFrom: known.keptFrom || this.run.record.accepted.rerunOf,
-          }),
-        },
-      ])
-      .catch(() => undefined);
+    this.run.commit([
+      {
+        case: "stepCompleted",
+        value: create(StepCompletedSchema, {
+          ...known,
+          result,
+          keptFrom: known.keptFrom || this.run.record.accepted.rerunOf,
+        }),
+      },
+    ]);
   }
 
   #keptSteps(): Promise<ReadonlyMap<string, StepCompleted>> {

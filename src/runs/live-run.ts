@@ -55,7 +55,10 @@ export class LiveRun {
   #create: RunIndexEntry | undefined;
   #prepared: Uint8Array[] = [];
   #written: number;
-  #durable: Promise<void> = Promise.resolve();
+  /** Those who wait for what was written up to a number to be durable, in order. */
+  #waiting: { readonly sequence: number; readonly deferred: PromiseWithResolvers<void> }[] = [];
+  /** Why an append has failed. */
+  #failure: unknown;
   #endDurable = false;
   #accepted: Deferred | undefined;
   #ended: Deferred | undefined;
@@ -99,9 +102,17 @@ export class LiveRun {
     return isTerminal(this.record.state);
   }
 
-  /** Resolves when everything that has happened up to now is durable. */
+  /** Resolves when everything that has happened up to now is durable; rejects when that cannot be. */
   get durable(): Promise<void> {
-    return this.#durable;
+    if (this.#appending === 0) {
+      return this.#failure === undefined ? Promise.resolve() : Promise.reject(this.#failure);
+    }
+    let last = this.#waiting.at(-1);
+    if (last?.sequence !== this.#written) {
+      last = { sequence: this.#written, deferred: Promise.withResolvers() };
+      this.#waiting.push(last);
+    }
+    return last.deferred.promise;
   }
 
   /** Resolves when the acceptance is durable, or the run is refused. */
@@ -163,14 +174,14 @@ export class LiveRun {
     }
   }
 
-  /** Appends what was prepared, then these events, at once and in order. Resolves when they are durable. */
-  commit(bodies: readonly RunEventBody[] = []): Promise<void> {
+  /** Appends what was prepared, then these events, at once and in order. `durable` tells when that is done. */
+  commit(bodies: readonly RunEventBody[] = []): void {
     if (this.lost) {
-      return this.#durable;
+      return;
     }
     this.prepare(bodies);
     if (this.#prepared.length === 0) {
-      return this.#durable;
+      return;
     }
     const records = this.#prepared;
     this.#prepared = [];
@@ -189,20 +200,21 @@ export class LiveRun {
     this.#written += records.length;
     this.#appending++;
     const lastSequence = this.#written;
-    this.#durable = this.#ports.journal.append([append], impatient ? { impatient } : undefined).then(
-      () => this.#onDurable(lastSequence, terminal),
-      (error: unknown) => {
-        this.#lose(error);
-        throw error;
+    this.#ports.journal.order(
+      [append],
+      (failure) => {
+        this.#appending--;
+        if (failure === undefined) {
+          this.#onDurable(lastSequence, terminal);
+        } else {
+          this.#lose(failure);
+        }
       },
+      impatient ? { impatient } : undefined,
     );
-    // Whoever needs the promise awaits it; an append that nobody waits for is reported by onLost.
-    this.#durable.catch(() => undefined);
-    return this.#durable;
   }
 
   #onDurable(lastSequence: number, terminal: boolean): void {
-    this.#appending--;
     if (!this.acceptanceDurable) {
       this.acceptanceDurable = true;
       this.#accepted?.resolve();
@@ -219,6 +231,9 @@ export class LiveRun {
       this.#endDurable = true;
       this.#tellEnded();
     }
+    while (this.#waiting[0] !== undefined && this.#waiting[0].sequence <= lastSequence) {
+      this.#waiting.shift()?.deferred.resolve();
+    }
   }
 
   #tellEnded(): void {
@@ -228,7 +243,10 @@ export class LiveRun {
   }
 
   #lose(error: unknown): void {
-    this.#appending--;
+    this.#failure ??= error;
+    for (const { deferred } of this.#waiting.splice(0)) {
+      deferred.reject(error);
+    }
     if (!this.lost) {
       this.lost = true;
       this.refuse(journalUnavailable(error));

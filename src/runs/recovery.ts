@@ -99,17 +99,20 @@ async function recoverRun(run: LiveRun, options: RecoveryOptions): Promise<void>
 
   if (record.state === RunState.CANCELLING) {
     await options.cancelJob(record);
-    await run.commit([...close, cancelled(record.cancelRequest?.reason ?? "", false, statistics)]);
+    run.commit([...close, cancelled(record.cancelRequest?.reason ?? "", false, statistics)]);
+    await run.durable;
     return;
   }
   if (record.deadlineMs <= nowMs) {
     await options.cancelJob(record);
-    await run.commit([...close, expired(statistics)]);
+    run.commit([...close, expired(statistics)]);
+    await run.durable;
     return;
   }
   if (record.accepted.mode === RunMode.ATTACHED) {
     await options.cancelJob(record);
-    await run.commit([cancelRequested("server", callerLost), ...close, cancelled(callerLost, false, statistics)]);
+    run.commit([cancelRequested("server", callerLost), ...close, cancelled(callerLost, false, statistics)]);
+    await run.durable;
     return;
   }
   const events = turns.interruption(run, failure, workflow?.policy, attemptMs);
@@ -117,7 +120,8 @@ async function recoverRun(run: LiveRun, options: RecoveryOptions): Promise<void>
   if (record.accepted.mode === RunMode.ATTACHED_KEYED && record.orphanedUntilMs === undefined && !run.terminal) {
     run.prepare([orphaned(nowMs + (workflow?.policy.callerGraceMs ?? 0))]);
   }
-  await run.commit();
+  run.commit();
+  await run.durable;
   if (!run.terminal) {
     const dueMs =
       record.state === RunState.BACKING_OFF || record.state === RunState.PARKED ? (record.wakeAtMs ?? nowMs) : nowMs;

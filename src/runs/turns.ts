@@ -136,13 +136,14 @@ export class Turns {
       run.prepare([cancelRequested(requestedBy, reason)]);
       return this.#endCancelled(run);
     }
-    const done = run.commit([cancelRequested(requestedBy, reason)]);
+    run.commit([cancelRequested(requestedBy, reason)]);
     // The turn may have decided already, and be waiting for that to become durable.
     run.turnAgain = true;
     const { clock } = this.#options;
     const graceMs = this.#policyOf(record)?.cancelGraceMs ?? 0;
     const timer = clock.setTimeout(() => turn.conclude({ kind: "unacknowledged" }), graceMs);
     turn.onConclude = () => timer.cancel();
+    const done = run.durable;
     turn.abort(new ConnectError(`the run is being cancelled: ${reason}`, Code.Canceled));
     return done;
   }
@@ -151,7 +152,7 @@ export class Turns {
   join(run: LiveRun): void {
     run.callers += 1;
     if (run.record.orphanedUntilMs !== undefined && !run.terminal) {
-      run.commit([rejoined()]).catch(() => undefined);
+      run.commit([rejoined()]);
     }
   }
 
@@ -173,7 +174,7 @@ export class Turns {
   orphan(run: LiveRun): void {
     const { clock, scheduler } = this.#options;
     const graceUntilMs = clock.now() + (this.#policyOf(run.record)?.callerGraceMs ?? 0);
-    run.commit([orphaned(graceUntilMs)]).catch(() => undefined);
+    run.commit([orphaned(graceUntilMs)]);
     scheduler.wake(run.id, graceUntilMs, run.record.accepted.priority);
   }
 
@@ -235,7 +236,8 @@ export class Turns {
             { runId: run.id, workflow, problem: contract.problem },
             "a run is parked: its contract has changed",
           );
-          await run.commit([parked("contract", `CONTRACT_CHANGED: ${contract.problem}`)]);
+          run.commit([parked("contract", `CONTRACT_CHANGED: ${contract.problem}`)]);
+          await run.durable;
           this.#wish(run);
         }
         return;
@@ -273,7 +275,7 @@ export class Turns {
       if (record.deadlineMs <= nowMs) {
         this.#options.gates.withdraw(run.id);
         this.#cancelChildren(record, run.id);
-        run.commit([expired(this.#statistics(run))]).catch(() => undefined);
+        run.commit([expired(this.#statistics(run))]);
         return undefined;
       }
     }
@@ -320,14 +322,14 @@ export class Turns {
     if (outcome.kind === "succeeded" && record.state === RunState.RUNNING) {
       run.resultMessage = outcome.message;
     }
-    const done = run.commit(bodies);
+    run.commit(bodies);
     if (run.terminal) {
       this.#options.scheduler.forget(run.id);
       this.#cancelChildren(record, run.id);
     } else {
       this.#wish(run, outcome.kind === "blocked" ? outcome.notBeforeMs : undefined);
     }
-    return done;
+    return run.durable;
   }
 
   #bodies(run: LiveRun, turn: ActiveTurn, outcome: Outcome, policy: Policy): RunEventBody[] {
@@ -375,9 +377,9 @@ export class Turns {
   /** Ends a run that is being cancelled and has nothing to wait for. */
   #endCancelled(run: LiveRun): Promise<void> {
     const reason = run.record.cancelRequest?.reason ?? "";
-    const done = run.commit([cancelled(reason, true, this.#statistics(run))]);
+    run.commit([cancelled(reason, true, this.#statistics(run))]);
     this.#options.scheduler.forget(run.id);
-    return done;
+    return run.durable;
   }
 
   /** What follows when an attempt has ended with its process. */

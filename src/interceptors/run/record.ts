@@ -48,7 +48,8 @@ export function record(options: { readonly clock: Clock; readonly random: Random
       return stopped();
     }
     turn.startAttemptClock();
-    return next({
+    // Awaited here: a promise that is returned from here takes two more turns.
+    return await next({
       ...request,
       message,
       attempt: { number, token, endpoint, inputSha256: run.accepted.input?.sha256 ?? noDigest },

@@ -11,8 +11,10 @@ import {
   type RunIndexRow,
   type RunOwner,
   type RunPage,
+  type Settled,
   type StreamAppend,
 } from "../ports/journal.ts";
+import { appendPromise } from "../storage/append-promise.ts";
 import { checkAppends } from "../storage/check-appends.ts";
 import { Positions } from "../storage/positions.ts";
 import type { StorageHealth } from "../storage/storage-health.ts";
@@ -58,14 +60,16 @@ export class MemoryJournal implements Journal {
   }
 
   append(appends: readonly StreamAppend[], options?: AppendOptions): Promise<void> {
-    return new Promise((resolve, reject) => {
-      checkAppends(appends);
-      this.#options.queue.enqueue({
-        impatient: options?.impatient === true,
-        appends,
-        apply: () => this.#append(appends),
-        settle: (failure) => (failure === undefined ? resolve() : reject(failure)),
-      });
+    return appendPromise(this, appends, options);
+  }
+
+  order(appends: readonly StreamAppend[], settled: Settled, options?: AppendOptions): void {
+    checkAppends(appends);
+    this.#options.queue.enqueue({
+      impatient: options?.impatient === true,
+      appends,
+      apply: () => this.#append(appends),
+      settle: settled,
     });
   }
 

@@ -19,6 +19,14 @@ export interface Journal {
    */
   append(appends: readonly StreamAppend[], options?: AppendOptions): Promise<void>;
 
+  /**
+   * The same for a writer that appends all the time: tells it, at the moment at which the promise would be settled. A
+   * promise for each append, and those that follow from it, cost more than the append.
+   *
+   * @param settled must not throw
+   */
+  order(appends: readonly StreamAppend[], settled: Settled, options?: AppendOptions): void;
+
   /** The durable records after a sequence number, oldest first; none for an unknown stream. */
   read(stream: string, afterSequence: number, limit: number): Promise<readonly JournalRecord[]>;
 
@@ -62,6 +70,9 @@ export type JournalStatus =
       /** Waiting will not mend it: the storage is damaged, or has lost what was not acknowledged yet. */
       readonly needsRestart?: true;
     };
+
+/** Told that an append is durable, or why it is not. */
+export type Settled = (failure: Error | undefined) => void;
 
 export interface AppendOptions {
   /** Rather be rejected than wait for a storage that fails. Default: wait. */

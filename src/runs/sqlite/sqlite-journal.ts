@@ -8,8 +8,10 @@ import type {
   RunIndexRow,
   RunOwner,
   RunPage,
+  Settled,
   StreamAppend,
 } from "../ports/journal.ts";
+import { appendPromise } from "../storage/append-promise.ts";
 import { checkAppends } from "../storage/check-appends.ts";
 import type { StorageHealth } from "../storage/storage-health.ts";
 import type { GroupCommit, SizedOperation } from "./group-commit.ts";
@@ -45,11 +47,13 @@ export class SqliteJournal implements Journal {
   }
 
   append(appends: readonly StreamAppend[], options?: AppendOptions): Promise<void> {
+    return appendPromise(this, appends, options);
+  }
+
+  order(appends: readonly StreamAppend[], settled: Settled, options?: AppendOptions): void {
     const { commit, streams } = this.#options;
-    return new Promise((resolve, reject) => {
-      checkAppends(appends);
-      commit.enqueue(new Append(streams, appends, options?.impatient === true, resolve, reject));
-    });
+    checkAppends(appends);
+    commit.enqueue(new Append(streams, appends, options?.impatient === true, settled));
   }
 
   read(stream: string, afterSequence: number, limit: number): Promise<readonly JournalRecord[]> {
@@ -122,22 +126,14 @@ class Append implements SizedOperation {
   readonly appends: readonly StreamAppend[];
   readonly impatient: boolean;
   readonly bytes: number;
+  readonly settle: Settled;
   readonly #streams: StreamTable;
-  readonly #resolve: () => void;
-  readonly #reject: (error: Error) => void;
 
-  constructor(
-    streams: StreamTable,
-    appends: readonly StreamAppend[],
-    impatient: boolean,
-    resolve: () => void,
-    reject: (error: Error) => void,
-  ) {
+  constructor(streams: StreamTable, appends: readonly StreamAppend[], impatient: boolean, settled: Settled) {
     this.#streams = streams;
     this.appends = appends;
     this.impatient = impatient;
-    this.#resolve = resolve;
-    this.#reject = reject;
+    this.settle = settled;
     let bytes = 0;
     for (const { records } of appends) {
       for (const record of records) {
@@ -149,13 +145,5 @@ class Append implements SizedOperation {
 
   apply(): void {
     this.#streams.append(this.appends);
-  }
-
-  settle(failure: Error | undefined): void {
-    if (failure === undefined) {
-      this.#resolve();
-    } else {
-      this.#reject(failure);
-    }
   }
 }

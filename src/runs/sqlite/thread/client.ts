@@ -9,9 +9,11 @@ import {
   type RunIndexRow,
   type RunOwner,
   type RunPage,
+  type Settled,
   type StreamAppend,
 } from "../../ports/journal.ts";
 import { type Payloads, type PutOptions, payloadDigest, type StoredPayload } from "../../ports/payloads.ts";
+import { appendPromise } from "../../storage/append-promise.ts";
 import { checkAppends } from "../../storage/check-appends.ts";
 import { StorageHealth } from "../../storage/storage-health.ts";
 import { mostBytesInTable } from "../payload-limits.ts";
@@ -50,10 +52,10 @@ export class StorageClient {
   readonly #orders = new OrderWriter();
   #flushIsDue = false;
   /** Appends that are not durable, oldest first; `undefined` for those that have failed. */
-  #waiting: (Waiting | undefined)[] = [];
+  #waiting: (Settled | undefined)[] = [];
   /** The number of the first of them, counted from 0. */
   #firstWaiting = 0;
-  readonly #requests = new Map<number, Waiting<unknown>>();
+  readonly #requests = new Map<number, Waiting>();
   #lastRequest = 0;
   #busy = false;
   #closing: Promise<boolean> | undefined;
@@ -68,16 +70,15 @@ export class StorageClient {
     channel.onMessage((reply) => this.#receive(reply));
   }
 
-  append(appends: readonly StreamAppend[], impatient: boolean): Promise<void> {
-    return new Promise((resolve, reject) => {
-      checkAppends(appends);
-      if (this.#ended !== undefined) {
-        throw this.#ended;
-      }
-      this.#orders.append(appends, impatient);
-      this.#waiting.push({ resolve, reject });
-      this.#flushSoon();
-    });
+  order(appends: readonly StreamAppend[], settled: Settled, impatient: boolean): void {
+    checkAppends(appends);
+    if (this.#ended !== undefined) {
+      settled(this.#ended);
+      return;
+    }
+    this.#orders.append(appends, impatient);
+    this.#waiting.push(settled);
+    this.#flushSoon();
   }
 
   put(runId: string, bytes: Uint8Array): void {
@@ -102,6 +103,11 @@ export class StorageClient {
     this.#channel.post({ kind: "request", id, method, args }, transfer);
     this.#tellBusy();
     return promise as Promise<Answer>;
+  }
+
+  /** Whether every append is durable or has failed. */
+  get quiet(): boolean {
+    return this.#waiting.length === 0 && this.#ended === undefined;
   }
 
   /** Finishes what can be finished. Resolves whether the storage must stay as it is until the process ends. */
@@ -133,11 +139,13 @@ export class StorageClient {
 
   #end(error: JournalUnavailableError): void {
     this.#ended ??= error;
-    const waiting = [...this.#waiting, ...this.#requests.values()];
-    this.#waiting = [];
+    const requests = [...this.#requests.values()];
     this.#requests.clear();
-    for (const one of waiting) {
-      one?.reject(error);
+    for (const settled of this.#waiting.splice(0)) {
+      settled?.(error);
+    }
+    for (const request of requests) {
+      request.reject(error);
     }
     this.#tellBusy();
   }
@@ -198,19 +206,15 @@ export class StorageClient {
     const first = this.#firstWaiting;
     this.#firstWaiting += count;
     // In order, those that have failed too.
-    this.#waiting.splice(0, count).forEach((waiting, place) => {
+    this.#waiting.splice(0, count).forEach((settled, place) => {
       const failure = failures?.get(first + place);
-      if (failure === undefined) {
-        waiting?.resolve();
-      } else {
-        waiting?.reject(fromFailure(failure));
-      }
+      settled?.(failure === undefined ? undefined : fromFailure(failure));
     });
     // Given up out of order: others before them are still waited for.
     failures?.forEach((failure, number) => {
       const place = number - this.#firstWaiting;
       if (place >= 0) {
-        this.#waiting[place]?.reject(fromFailure(failure));
+        this.#waiting[place]?.(fromFailure(failure));
         this.#waiting[place] = undefined;
       }
     });
@@ -225,8 +229,8 @@ export class StorageClient {
   }
 }
 
-interface Waiting<Value = void> {
-  readonly resolve: (value: Value) => void;
+interface Waiting {
+  readonly resolve: (value: unknown) => void;
   readonly reject: (error: Error) => void;
 }
 
@@ -250,7 +254,11 @@ class ClientJournal implements Journal {
   }
 
   append(appends: readonly StreamAppend[], options?: AppendOptions): Promise<void> {
-    return this.#client.append(appends, options?.impatient === true);
+    return appendPromise(this, appends, options);
+  }
+
+  order(appends: readonly StreamAppend[], settled: Settled, options?: AppendOptions): void {
+    this.#client.order(appends, settled, options?.impatient === true);
   }
 
   read(stream: string, afterSequence: number, limit: number): Promise<readonly JournalRecord[]> {
@@ -278,7 +286,8 @@ class ClientJournal implements Journal {
   }
 
   flush(): Promise<void> {
-    return this.#client.request("flush", []);
+    // An append of nothing is settled in its turn.
+    return this.#client.quiet ? Promise.resolve() : this.append([]);
   }
 }
 

@@ -60,7 +60,6 @@ function createMethods(storage: HostedStorage): Record<RequestMethod, Method> {
     findRunByKey: (args) => journal.findRunByKey(...(args as Parameters<Journal["findRunByKey"]>)),
     listRetired: (args) => journal.listRetired(...(args as Parameters<Journal["listRetired"]>)),
     deleteStreams: (args) => journal.deleteStreams(...(args as Parameters<Journal["deleteStreams"]>)),
-    flush: () => journal.flush(),
     putLarge: async (args) => payloads.put(...(args as Parameters<Payloads["put"]>)).stored,
     getPayload: (args) => payloads.get(...(args as Parameters<Payloads["get"]>)),
     deletePayloads: (args) => payloads.deleteRuns(...(args as Parameters<Payloads["deleteRuns"]>)),
@@ -91,15 +90,17 @@ class Orders {
     readOrders(block, count, {
       append: (appends, impatient) => {
         const number = this.#taken++;
-        journal.append(appends, { impatient }).then(
-          () => {
-            this.#before = number + 1;
+        journal.order(
+          appends,
+          (failure) => {
+            if (failure === undefined) {
+              this.#before = number + 1;
+            } else {
+              this.#failed.push([number, toFailure(failure)]);
+            }
             this.#tellSoon();
           },
-          (error: unknown) => {
-            this.#failed.push([number, toFailure(error)]);
-            this.#tellSoon();
-          },
+          { impatient },
         );
       },
       // Durable with the append that refers to it, or without any effect.

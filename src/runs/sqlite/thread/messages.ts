@@ -8,7 +8,6 @@ export type RequestMethod =
   | "findRunByKey"
   | "listRetired"
   | "deleteStreams"
-  | "flush"
   | "putLarge"
   | "getPayload"
   | "deletePayloads"
