@@ -41,7 +41,9 @@ export {
   type RunFilter,
   type RunOwner,
   runStream,
+  type StreamAppend,
 } from "./ports/journal.ts";
+export type { Outbox } from "./ports/outbox.ts";
 export type { PayloadCodec, Payloads } from "./ports/payloads.ts";
 export type { Scheduler } from "./ports/scheduler.ts";
 export { recover } from "./recovery.ts";

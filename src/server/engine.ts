@@ -35,13 +35,16 @@ import {
   Watch,
 } from "../runs/index.ts";
 import { createGrpcTransport } from "../transport/index.ts";
+import { WebhookOutbox, type WebhookSecrets } from "../webhooks/index.ts";
 
 /** What an engine stands on. */
 export interface EngineOptions {
-  readonly config: Pick<ResolvedConfig, "backends" | "concurrencyLimit" | "retention">;
+  readonly config: Pick<ResolvedConfig, "backends" | "concurrencyLimit" | "retention" | "webhooks">;
   readonly contracts: ContractRegistry;
   readonly handlers: ReadonlyMap<string, WorkflowHandler>;
   readonly validator: RequestValidator;
+  /** What signs webhooks. */
+  readonly secrets: WebhookSecrets;
   readonly journal: Journal;
   readonly payloads: Payloads;
   readonly scheduler: Scheduler;
@@ -68,6 +71,9 @@ export class Engine {
   readonly acceptance: Acceptance;
   readonly watch: Watch;
   readonly retention: Retention;
+  readonly outbox: WebhookOutbox;
+  /** Where callers may have the ends of their runs posted to. */
+  readonly allowedUrls: readonly string[];
   /** Aborted when open calls are answered for the last time. */
   readonly closing = new AbortController();
   readonly #scheduler: Scheduler;
@@ -91,10 +97,23 @@ export class Engine {
     this.#config = config;
     this.#inProcess = createInProcessBackend(options.handlers);
     this.#contractCheck = new ContractCheck(contracts, journal);
+    this.allowedUrls = config.webhooks.allowedUrls;
+    this.outbox = new WebhookOutbox({
+      config: config.webhooks,
+      secrets: options.secrets,
+      contracts,
+      journal,
+      payloads,
+      gates,
+      clock,
+      random,
+      log,
+    });
     this.live = new LiveRuns({
       journal,
       feed,
       clock,
+      outbox: this.outbox,
       retireAtMs: (run) => retireAtMs(run, contracts.workflows.get(run.accepted.workflow)?.policy, config.retention),
       onLost: (run, error) => {
         this.live.drop(run);
@@ -180,6 +199,7 @@ export class Engine {
   start(): void {
     this.#scheduler.start((runId) => this.turns.take(runId));
     this.retention.start();
+    this.outbox.start();
   }
 
   /**
@@ -191,10 +211,11 @@ export class Engine {
     this.acceptance.drain();
     const time = Promise.withResolvers<void>();
     const timer: Timer = this.clock.setTimeout(time.resolve, timeoutMs);
-    await Promise.race([this.turns.idle(), time.promise]);
+    // Ends that attempts come to meanwhile are told still.
+    await Promise.race([this.turns.idle().then(() => this.outbox.settle()), time.promise]);
     timer.cancel();
     await this.#unlessJournalFails(() =>
-      Promise.all([this.turns.handBack(), this.#scheduler.stop(), this.retention.stop()]),
+      Promise.all([this.turns.handBack(), this.#scheduler.stop(), this.retention.stop(), this.outbox.stop()]),
     );
     for (const run of this.live.values()) {
       run.refuse(draining());

@@ -33,6 +33,7 @@ import {
   withValue,
 } from "../runs/index.ts";
 import { principalKey } from "../security/index.ts";
+import { isAllowedUrl } from "../webhooks/index.ts";
 import { callKey, forwardedMetadata, traceparentOf } from "./call-metadata.ts";
 import type { Engine } from "./engine.ts";
 import { createPageToken, parsePageToken } from "./page-token.ts";
@@ -59,6 +60,7 @@ export function createRunService(engine: Engine): ServiceImpl<typeof RunService>
         traceparent: traceparentOf(context.requestHeader),
         metadata: forwardedMetadata(workflow, context.requestHeader),
         ...(request.timeout === undefined ? {} : { timeoutMs: msFromDuration(request.timeout) }),
+        ...(request.notifyUrl === "" ? {} : { notifyUrl: allowedUrl(request.notifyUrl, engine) }),
       });
       return released(engine, run, async () => {
         await run.accepted;
@@ -159,6 +161,7 @@ export function createRunService(engine: Engine): ServiceImpl<typeof RunService>
           metadata: record.accepted.metadata,
           rerunOf: runId,
           discardSteps,
+          notifyUrl: record.accepted.notifyUrl,
         });
         return released(engine, run, async () => {
           await run.accepted;
@@ -217,6 +220,26 @@ function inputOf(workflow: Workflow, input: StartInput, engine: Engine): Message
     case undefined:
       return create(workflow.input);
   }
+}
+
+/** @throws ConnectError PERMISSION_DENIED with the lines that would allow it */
+function allowedUrl(url: string, { allowedUrls }: Engine): string {
+  if (isAllowedUrl(url, allowedUrls)) {
+    return url;
+  }
+  const origin = URL.parse(url)?.origin;
+  if (origin === undefined) {
+    throw createError(
+      Code.InvalidArgument,
+      "INVALID_NOTIFY_URL",
+      `notify_url: ${JSON.stringify(url)} is no URL; one looks like https://hooks.example/retake`,
+    );
+  }
+  throw createError(
+    Code.PermissionDenied,
+    "NOTIFY_URL_NOT_ALLOWED",
+    `notify_url: this server does not post to ${origin} for its callers; its operator can allow it in the configuration, webhooks: { allowed_urls: ["${origin}/"] }`,
+  );
 }
 
 type StartInput = Parameters<ServiceImpl<typeof RunService>["startRun"]>[0]["input"];

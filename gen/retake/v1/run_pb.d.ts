@@ -786,6 +786,13 @@ export declare type Accepted = Message<"retake.v1.Accepted"> & {
    * @generated from field: bool discard_steps = 16;
    */
   discardSteps: boolean;
+
+  /**
+   * Where its caller has the end posted to; empty for where the workflow's policy says.
+   *
+   * @generated from field: string notify_url = 17;
+   */
+  notifyUrl: string;
 };
 
 /**

@@ -78,6 +78,14 @@ export declare type StartRunRequest = Message<"retake.v1.StartRunRequest"> & {
    * @generated from field: google.protobuf.Duration timeout = 7;
    */
   timeout?: Duration | undefined;
+
+  /**
+   * Where the run's end is posted to, instead of where the workflow's policy says. The operator allows URLs
+   * (`webhooks.allowed_urls`). A call that joins a run changes nothing about that. Limit: 2,048 characters.
+   *
+   * @generated from field: string notify_url = 8;
+   */
+  notifyUrl: string;
 };
 
 /**
