@@ -32,7 +32,7 @@ describe("retake", () => {
       expect(stdout).toContain(`Usage: retake ${name}`);
       expect(stdout).toContain("Examples:\n");
       expect(stdout).toContain("--json");
-      expect(stdout.includes("--target")).toBe(name !== "serve");
+      expect(stdout.includes("--target")).toBe(!["serve", "webhook test", "webhook secret"].includes(name));
       expect(stdout).toContain("Exit codes:");
       expect(longestLine(stdout)).toBeLessThanOrEqual(100);
     }

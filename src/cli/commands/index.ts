@@ -13,4 +13,12 @@ export const commands: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
     "workflows",
     { summary: "List what the server executes", load: async () => (await import("./workflows.ts")).workflows },
   ],
+  [
+    "webhook test",
+    { summary: "Post a signed test message", load: async () => (await import("./webhook-test.ts")).webhookTest },
+  ],
+  [
+    "webhook secret",
+    { summary: "Make a secret that signs", load: async () => (await import("./webhook-secret.ts")).webhookSecret },
+  ],
 ]);
