@@ -7,6 +7,7 @@ export {
   type StepTry,
 } from "./attempt-work.ts";
 export { backoffMs } from "./backoff.ts";
+export { parked } from "./bodies.ts";
 export { ContractCheck } from "./contract-check.ts";
 export { endError } from "./end-error.ts";
 export { draining, journalUnavailable, unknownRun } from "./errors.ts";
@@ -32,6 +33,7 @@ export {
 export type { LiveRun } from "./live-run.ts";
 export { LiveRuns } from "./live-runs.ts";
 export { type Logger, silentLogger } from "./logger.ts";
+export { type Pause, Pauses, pauseReason } from "./pauses.ts";
 export type { Feed, FeedHint } from "./ports/feed.ts";
 export type { Blocked, EndpointSlots, Gates, Limit, Permit, PermitRequest } from "./ports/gates.ts";
 export {
@@ -39,6 +41,7 @@ export {
   JournalOpenError,
   JournalUnavailableError,
   type RunFilter,
+  type RunIndexRow,
   type RunOwner,
   runStream,
   type StreamAppend,

@@ -25,6 +25,7 @@ import {
   type Journal,
   LiveRuns,
   type Logger,
+  Pauses,
   type Payloads,
   Retention,
   type RunRecord,
@@ -72,6 +73,7 @@ export class Engine {
   readonly watch: Watch;
   readonly retention: Retention;
   readonly outbox: WebhookOutbox;
+  readonly pauses: Pauses;
   /** Where callers may have the ends of their runs posted to. */
   readonly allowedUrls: readonly string[];
   /** Aborted when open calls are answered for the last time. */
@@ -97,6 +99,7 @@ export class Engine {
     this.#config = config;
     this.#inProcess = createInProcessBackend(options.handlers);
     this.#contractCheck = new ContractCheck(contracts, journal);
+    this.pauses = new Pauses({ journal, scheduler, clock });
     this.allowedUrls = config.webhooks.allowedUrls;
     this.outbox = new WebhookOutbox({
       config: config.webhooks,
@@ -105,6 +108,7 @@ export class Engine {
       journal,
       payloads,
       gates,
+      pauses: this.pauses,
       clock,
       random,
       log,
@@ -138,6 +142,7 @@ export class Engine {
         retry({ clock, random }),
         gate({
           gates,
+          pauses: this.pauses,
           concurrencyLimit: config.concurrencyLimit,
           endpoints: (workflow) => this.endpoints(workflow),
         }),
@@ -159,6 +164,7 @@ export class Engine {
       gates,
       payloads,
       contracts: this.#contractCheck,
+      pauses: this.pauses,
       chain,
       clock,
       random,
@@ -180,6 +186,7 @@ export class Engine {
   /** Takes over what an earlier process left behind. Nothing is executed before `start`. */
   async open(): Promise<void> {
     await this.#contractCheck.store();
+    await this.pauses.open();
     const recovered = await recover({
       live: this.live,
       turns: this.turns,

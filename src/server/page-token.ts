@@ -43,6 +43,15 @@ export function parsePageToken(text: string, request: string): string | number {
   return token.after as string | number;
 }
 
+/** The cursor of a token for a list of runs. @throws ConnectError INVALID_ARGUMENT */
+export function parsePosition(text: string, request: string): number {
+  const cursor = parsePageToken(text, request);
+  if (typeof cursor !== "number") {
+    throw createError(Code.InvalidArgument, "INVALID_PAGE_TOKEN", "page_token belongs to another method");
+  }
+  return cursor;
+}
+
 function digest(request: string): string {
   return createHash("sha256").update(request).digest("base64url").slice(0, 16);
 }

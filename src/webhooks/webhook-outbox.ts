@@ -13,6 +13,7 @@ import {
   type Logger,
   msFromTimestamp,
   type Outbox,
+  type Pauses,
   type Payloads,
   type RunRecord,
   type StreamAppend,
@@ -34,6 +35,7 @@ export interface WebhookOutboxOptions {
   readonly journal: Journal;
   readonly payloads: Payloads;
   readonly gates: Gates;
+  readonly pauses: Pauses;
   readonly clock: Clock;
   readonly random: RandomSource;
   readonly log: Logger;
@@ -100,11 +102,11 @@ export class WebhookOutbox implements Outbox {
     if (parentRunId !== "") {
       return undefined;
     }
-    const { clock, gates } = this.#options;
+    const { clock, gates, pauses } = this.#options;
     const nowMs = clock.now();
     const record = eventBytes(nowMs, {
       case: "stored",
-      value: { $typeName: "retake.v1.RunEndStored", url: notifyUrl, run: viewRun(run, { nowMs, gates }) },
+      value: { $typeName: "retake.v1.RunEndStored", url: notifyUrl, run: viewRun(run, { nowMs, gates, pauses }) },
     });
     return { stream: streamOf(runId), expectedSequence: 0, records: [record] };
   }

@@ -317,6 +317,27 @@ export declare type RunWait = Message<"retake.v1.RunWait"> & {
    * @generated from field: google.protobuf.Timestamp not_before = 3;
    */
   notBefore?: Timestamp | undefined;
+
+  /**
+   * Its place in the line at that gate: 1 is next. 0 where there is no line.
+   *
+   * @generated from field: int32 position = 4;
+   */
+  position: number;
+
+  /**
+   * Since when it has been waiting.
+   *
+   * @generated from field: google.protobuf.Timestamp since = 5;
+   */
+  since?: Timestamp | undefined;
+
+  /**
+   * Runs that hold what it waits for, by id; 10 at most, where the gate knows them. In a full view of GetRun only.
+   *
+   * @generated from field: repeated string holders = 6;
+   */
+  holders: string[];
 };
 
 /**

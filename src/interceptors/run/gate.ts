@@ -1,9 +1,10 @@
 import type { Workflow } from "../../contract/index.ts";
 import type { EndpointSlots, Gates, Limit, Outcome, Pausable, Permit, PermitRequest, Turn } from "../../runs/index.ts";
-import { type RunInterceptor, workflowLimitKey } from "../../runs/index.ts";
+import { type Pauses, parked, pauseReason, type RunInterceptor, workflowLimitKey } from "../../runs/index.ts";
 
 export interface GateOptions {
   readonly gates: Gates;
+  readonly pauses: Pick<Pauses, "of">;
   /** Attempts at once, over all workflows. */
   readonly concurrencyLimit: number;
   /** Where the attempts of a workflow can be made. */
@@ -12,10 +13,10 @@ export interface GateOptions {
 
 /**
  * Lets an attempt through when the server, its workflow and an endpoint have room, all three together. The permit is kept
- * until the back-end has really stopped, or its attempt's time is over.
+ * until the back-end has really stopped, or its attempt's time is over. While its workflow is paused, a run is parked.
  */
 export function gate(options: GateOptions): RunInterceptor {
-  const { gates } = options;
+  const { gates, pauses } = options;
   const limits = new WeakMap<Workflow, readonly Limit[]>();
   const limitsOf = (workflow: Workflow): readonly Limit[] => {
     let known = limits.get(workflow);
@@ -30,6 +31,11 @@ export function gate(options: GateOptions): RunInterceptor {
   };
   return (next) => async (request) => {
     const { run, workflow, turn } = request;
+    const pause = pauses.of(workflow.name);
+    if (pause !== undefined) {
+      gates.withdraw(run.accepted.runId);
+      return { kind: "waiting", wakeAtMs: undefined, events: [parked("pause", pauseReason(pause))] };
+    }
     const wish: PermitRequest = {
       runId: run.accepted.runId,
       priority: run.accepted.priority,
