@@ -82,6 +82,9 @@ export class WebhookOutbox implements Outbox {
   #deleting = false;
   #timer: Timer | undefined;
   #started = false;
+  /** Whether any workflow's ends are told, by the contracts of that revision. */
+  #anyTells = false;
+  #tellingAsOf = 0;
 
   constructor(options: WebhookOutboxOptions) {
     this.#options = options;
@@ -96,7 +99,7 @@ export class WebhookOutbox implements Outbox {
 
   endOf(run: RunRecord): StreamAppend | undefined {
     const { runId, workflow, notifyUrl, parentRunId } = run.accepted;
-    if (notifyUrl === "" && this.#options.contracts.workflows.get(workflow)?.policy.notify === undefined) {
+    if (notifyUrl === "" && !this.#workflowTells(workflow)) {
       return undefined;
     }
     if (parentRunId !== "") {
@@ -164,6 +167,16 @@ export class WebhookOutbox implements Outbox {
       this.#due.remove(first);
       this.#lanes.add(hostOf(this.#urlOf(first)), first);
     }
+  }
+
+  /** Most servers tell of no workflow: theirs need not be looked up for each run. */
+  #workflowTells(name: string): boolean {
+    const { revision, workflows } = this.#options.contracts;
+    if (revision !== this.#tellingAsOf) {
+      this.#tellingAsOf = revision;
+      this.#anyTells = [...workflows.values()].some(({ policy }) => policy.notify !== undefined);
+    }
+    return this.#anyTells && workflows.get(name)?.policy.notify !== undefined;
   }
 
   #urlOf({ url, workflow }: Pending): string {
