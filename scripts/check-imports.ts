@@ -14,7 +14,7 @@ const layers: readonly (readonly string[])[] = [
   ["security"],
   ["runs"],
   ["interceptors/rpc", "interceptors/run"],
-  ["backends"],
+  ["backends", "webhooks"],
   ["monitoring"],
   ["server"],
   ["client"],

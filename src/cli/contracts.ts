@@ -23,7 +23,7 @@ import { CliError } from "./cli-error.ts";
 import { ExitCode } from "./exit-code.ts";
 
 /** What every command knows without asking. */
-const ownTypes = createRegistry(
+export const ownTypes = createRegistry(
   file_retake_v1_run_service,
   file_retake_v1_run,
   file_retake_v1_options,

@@ -80,6 +80,9 @@ function findCommand(argv: readonly string[]): { readonly name: string; readonly
   const [first, second, ...others] = argv.slice(index);
   if (first === undefined) return { name: "", rest: before };
   if (first === "help") return findCommand([...argv.slice(index + 1), "--help"]);
+  if (second !== undefined && commands.has(`${first} ${second}`)) {
+    return { name: `${first} ${second}`, rest: [...before, ...others] };
+  }
   if (commands.has(first)) return { name: first, rest: [...before, ...argv.slice(index + 1)] };
   const members = membersOf(first);
   if (members.length === 0) {

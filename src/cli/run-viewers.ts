@@ -9,6 +9,7 @@ import { renderProgressLine } from "./display/progress-line.ts";
 import { RunPicture } from "./display/run-picture.ts";
 import { StatusLine } from "./display/status-line.ts";
 import { showDuration, showTime, timestampMs } from "./display/times.ts";
+import { showsUnicode } from "./display/unicode.ts";
 import { type CliIo, writeLines } from "./io.ts";
 import { messageJson } from "./message-json.ts";
 
@@ -58,9 +59,9 @@ export function lineViewer(io: CliIo): RunViewer {
 
 /** A progress bar on a terminal; what is worth keeping stays above it. */
 export function barViewer(run: Run, io: CliIo): RunViewer {
-  const { clock, env } = io;
+  const { clock } = io;
   const picture = new RunPicture(run, clock.now());
-  const unicode = /utf-?8/i.test(env["LC_ALL"] || env["LC_CTYPE"] || env["LANG"] || "");
+  const unicode = showsUnicode(io.env);
   let notice = "";
   const status = new StatusLine(io, (width) => renderProgressLine(picture.at(clock.now(), notice), width, unicode));
   return {

@@ -24,6 +24,8 @@ export interface StartOptions extends CallOptions {
   readonly minQuality?: Quality;
   /** The run expires this many ms after its acceptance, where its policy does not let it expire before. */
   readonly timeoutMs?: number;
+  /** Where the run's end is posted to, signed; the server's operator allows URLs. Default: where its policy says. */
+  readonly notifyUrl?: string;
 }
 
 /** @throws ConnectError when the input cannot be encoded, or the server refuses it */
@@ -33,7 +35,7 @@ export async function startRun<I extends DescMessage, O extends DescMessage>(
   input: MessageInitShape<I>,
   options: StartOptions,
 ): Promise<RunHandle<MessageShape<O>>> {
-  const { signal, timeoutMs, priority, minQuality } = options;
+  const { signal, timeoutMs, priority, minQuality, notifyUrl } = options;
   const workflow = `${method.parent.typeName}/${method.name}`;
   const message = encode(workflow, method.input, input);
   const givenKey = options.idempotencyKey ?? (keyInField(method.input, input) || undefined);
@@ -45,6 +47,7 @@ export async function startRun<I extends DescMessage, O extends DescMessage>(
       ...(priority === undefined ? {} : { priority }),
       ...(minQuality === undefined ? {} : { minQuality }),
       ...(timeoutMs === undefined ? {} : runTimeout(timeoutMs)),
+      ...(notifyUrl === undefined ? {} : { notifyUrl }),
     },
     { timeoutMs: settings.callTimeoutMs, ...(signal === undefined ? {} : { signal }) },
   );

@@ -23,6 +23,7 @@ export function configProblems(config: ServerConfig): ConfigProblem[] {
     ...portProblems(config, resolved),
     ...memoryProblems(resolved),
     ...backendProblems(config),
+    ...webhookProblems(resolved),
   ];
 }
 
@@ -103,4 +104,23 @@ function targetProblem(target: string): string | undefined {
   if (target === inProcessTarget) return undefined;
   if (/^in[\s_-]?process$/i.test(target)) return `write "${inProcessTarget}" for a handler in this process`;
   return /\s/.test(target) ? `"${target}" is no gRPC target; one looks like "dns:///gpu-pool:50061"` : undefined;
+}
+
+function webhookProblems({ webhooks }: ResolvedConfig): ConfigProblem[] {
+  const { secrets, allowedUrls, initialBackoffMs, maxBackoffMs } = webhooks;
+  const problems: ConfigProblem[] = [];
+  if (allowedUrls.length > 0 && secrets.length === 0) {
+    const message =
+      "callers may be told of the ends of their runs, and nothing signs that; name a secret, like [{ environment: RETAKE_WEBHOOK_SECRET }]";
+    problems.push({ field: "webhooks.secrets", message });
+  }
+  for (const [index, url] of allowedUrls.entries()) {
+    if (URL.canParse(url)) continue;
+    problems.push({ field: `webhooks.allowed_urls[${index}]`, message: `"${url}" is no URL` });
+  }
+  if (initialBackoffMs > maxBackoffMs) {
+    const message = `${initialBackoffMs} ms is longer than max_backoff, ${maxBackoffMs} ms; lower it, or raise that`;
+    problems.push({ field: "webhooks.initial_backoff", message });
+  }
+  return problems;
 }

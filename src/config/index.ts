@@ -7,5 +7,7 @@ export {
   type LogLevel,
   type ResolvedConfig,
   type ResolvedEndpoint,
+  type ResolvedSecretSource,
   type ResolvedTls,
+  type ResolvedWebhooks,
 } from "./settings.ts";

@@ -4,9 +4,11 @@ import type {
   ArtifactConfig,
   GrpcConfig,
   GrpcLimits,
+  SecretSource,
   ServerConfig,
   TlsConfig,
   WebConfig,
+  WebhooksConfig,
   WebLimits,
 } from "../../gen/retake/v1/config_pb.js";
 import type { RetentionPolicy, WorkflowPolicy } from "../../gen/retake/v1/options_pb.js";
@@ -28,6 +30,7 @@ export interface ResolvedConfig {
   readonly drainTimeoutMs: number;
   readonly log: { readonly level: LogLevel };
   readonly artifacts: ResolvedArtifacts;
+  readonly webhooks: ResolvedWebhooks;
 }
 
 export interface ResolvedGrpc {
@@ -101,6 +104,23 @@ export interface ResolvedArtifacts {
   readonly uploadTimeoutMs: number;
 }
 
+export interface ResolvedWebhooks {
+  readonly secrets: readonly ResolvedSecretSource[];
+  /** Where callers may have the ends of their runs posted to. */
+  readonly allowedUrls: readonly string[];
+  readonly timeoutMs: number;
+  readonly concurrency: number;
+  readonly concurrencyPerHost: number;
+  readonly initialBackoffMs: number;
+  readonly maxBackoffMs: number;
+  readonly giveUpAfterMs: number;
+  readonly maxInlineResultBytes: number;
+}
+
+export type ResolvedSecretSource =
+  | { readonly kind: "file"; readonly path: string }
+  | { readonly kind: "environment"; readonly name: string };
+
 export type LogLevel = "trace" | "debug" | "info" | "warn" | "error" | "fatal" | "silent";
 
 /** The target of an endpoint that is a handler in this process. */
@@ -166,6 +186,20 @@ const defaults = {
     /** Above the 60 s of common load balancers, so that they close an idle connection first. */
     keepaliveTimeoutMs: 75 * second,
   },
+  webhooks: {
+    /** A receiver takes the message and works later; one that needs longer is about to fail. */
+    timeoutMs: 10 * second,
+    /** Enough for 160 a second at 100 ms each, and little beside the work. */
+    concurrency: 16,
+    concurrencyPerHost: 4,
+    /** A receiver that restarts is back by the second or third time. */
+    initialBackoffMs: 5 * second,
+    maxBackoffMs: hour,
+    /** A weekend. */
+    giveUpAfterMs: 3 * day,
+    /** Well below what common receivers take in one body. */
+    maxInlineResultBytes: 16 * kibibyte,
+  },
 } as const;
 
 /** Fills in the defaults of config.proto. The configuration must have passed its rules. */
@@ -181,6 +215,7 @@ export function withDefaults(config: ServerConfig): ResolvedConfig {
     drainTimeoutMs: msOr(config.drainTimeout, defaults.drainTimeoutMs),
     log: { level: (config.log?.level || defaults.logLevel) as LogLevel },
     artifacts: resolveArtifacts(config.artifacts),
+    webhooks: resolveWebhooks(config.webhooks),
   };
 }
 
@@ -265,6 +300,27 @@ function resolveRetention(retention: RetentionPolicy | undefined): ResolvedReten
     succeededMs: msOr(retention?.succeeded, defaults.retention.succeededMs),
     unsuccessfulMs: msOr(retention?.unsuccessful, defaults.retention.unsuccessfulMs),
   };
+}
+
+function resolveWebhooks(webhooks: WebhooksConfig | undefined): ResolvedWebhooks {
+  const own = defaults.webhooks;
+  return {
+    secrets: (webhooks?.secrets ?? []).map(resolveSecretSource),
+    allowedUrls: [...(webhooks?.allowedUrls ?? [])],
+    timeoutMs: msOr(webhooks?.timeout, own.timeoutMs),
+    concurrency: webhooks?.concurrency ?? own.concurrency,
+    concurrencyPerHost: webhooks?.concurrencyPerHost ?? own.concurrencyPerHost,
+    initialBackoffMs: msOr(webhooks?.initialBackoff, own.initialBackoffMs),
+    maxBackoffMs: msOr(webhooks?.maxBackoff, own.maxBackoffMs),
+    giveUpAfterMs: msOr(webhooks?.giveUpAfter, own.giveUpAfterMs),
+    maxInlineResultBytes: webhooks?.maxInlineResultBytes ?? own.maxInlineResultBytes,
+  };
+}
+
+function resolveSecretSource({ source }: SecretSource): ResolvedSecretSource {
+  return source.case === "file"
+    ? { kind: "file", path: source.value }
+    : { kind: "environment", name: source.value ?? "" };
 }
 
 function msOr(duration: Duration | undefined, fallbackMs: number): number {

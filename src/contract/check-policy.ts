@@ -21,9 +21,17 @@ export function declarationProblems(method: DescMethod, override: WorkflowPolicy
 }
 
 /** What does not fit together in a policy whose values are each in range. */
-export function policyProblems(where: string, { retry }: Policy): ContractProblem[] {
-  if (retry === undefined || retry.initialBackoffMs <= retry.maxBackoffMs) return [];
+export function policyProblems(where: string, { retry, notify }: Policy): ContractProblem[] {
+  const problems: ContractProblem[] = [];
+  if (notify !== undefined && !URL.canParse(notify.url)) {
+    problems.push({
+      where,
+      message: `notify.url: "${notify.url}" is no URL; one looks like https://hooks.example/retake`,
+    });
+  }
+  if (retry === undefined || retry.initialBackoffMs <= retry.maxBackoffMs) return problems;
   return [
+    ...problems,
     {
       where,
       message:

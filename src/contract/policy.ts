@@ -45,6 +45,8 @@ export interface Policy {
   readonly retention: ResolvedWorkflowRetention;
   /** Names of request metadata, in lower case. */
   readonly forwardMetadata: readonly string[];
+  /** Where the ends of runs are posted to; absent where nobody is told. */
+  readonly notify?: { readonly url: string };
 }
 
 export interface ResolvedAccess {
@@ -163,6 +165,7 @@ export function resolvePolicy(policy: WorkflowPolicy): Policy {
     cancelGraceMs: msOr(policy.cancelGrace, defaults.cancelGraceMs),
     retention: resolveRetention(policy.retention),
     forwardMetadata: [...policy.forwardMetadata],
+    ...(policy.notify?.url && { notify: { url: policy.notify.url } }),
   };
 }
 

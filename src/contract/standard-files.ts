@@ -16,9 +16,11 @@ import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/vali
 import { file_google_rpc_code } from "../../gen/google/rpc/code_pb.js";
 import { file_google_rpc_error_details } from "../../gen/google/rpc/error_details_pb.js";
 import { file_google_rpc_status } from "../../gen/google/rpc/status_pb.js";
+import { file_retake_v1_artifact } from "../../gen/retake/v1/artifact_pb.js";
 import { file_retake_v1_options } from "../../gen/retake/v1/options_pb.js";
 import { file_retake_v1_run } from "../../gen/retake/v1/run_pb.js";
 import { file_retake_v1_run_service } from "../../gen/retake/v1/run_service_pb.js";
+import { file_retake_v1_webhook } from "../../gen/retake/v1/webhook_pb.js";
 
 /**
  * What every contract may rest on, by file name, imports first. A contract brings its own copies of them, of whatever
@@ -44,5 +46,7 @@ export const standardFiles: ReadonlyMap<string, DescFile> = new Map(
     file_retake_v1_options,
     file_retake_v1_run,
     file_retake_v1_run_service,
+    file_retake_v1_artifact,
+    file_retake_v1_webhook,
   ].map((file) => [file.proto.name, file]),
 );

@@ -36,6 +36,8 @@ export interface RunOrder {
   readonly rerunOf?: string;
   /** For a rerun: execute every step again. */
   readonly discardSteps?: boolean;
+  /** Where its end is posted to, instead of where the policy says. */
+  readonly notifyUrl?: string;
   /** For children: the id that derives from parent, name and input. */
   readonly child?: { readonly runId: string; readonly parentRunId: string; readonly name: string };
 }
@@ -174,6 +176,7 @@ export class Acceptance {
       traceparent: order.traceparent ?? "",
       metadata: order.metadata ?? {},
       discardSteps: order.discardSteps ?? false,
+      notifyUrl: order.notifyUrl ?? "",
     };
     const run = live.accept({ case: "accepted", value: accepted }, nowMs);
     run.input = input;

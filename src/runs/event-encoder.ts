@@ -62,6 +62,7 @@ function writeAccepted(accepted: Accepted): void {
     writeMessage(15, writeEntry, [name, accepted.metadata[name] ?? ""]);
   }
   writeUint(16, accepted.discardSteps ? 1 : 0);
+  writeString(17, accepted.notifyUrl);
 }
 
 function writeAttemptStarted(started: AttemptStarted): void {

@@ -10,6 +10,7 @@ export {
   type StepTry,
 } from "./attempt-work.ts";
 export { backoffMs } from "./backoff.ts";
+export { parked } from "./bodies.ts";
 export { ContractCheck } from "./contract-check.ts";
 export { endError } from "./end-error.ts";
 export { draining, journalUnavailable, unknownRun } from "./errors.ts";
@@ -37,6 +38,7 @@ export {
 export type { LiveRun } from "./live-run.ts";
 export { LiveRuns } from "./live-runs.ts";
 export { type Logger, silentLogger } from "./logger.ts";
+export { type Pause, Pauses, pauseReason } from "./pauses.ts";
 export { ArtifactError, type ArtifactFilter, type Artifacts, type StoredArtifact } from "./ports/artifacts.ts";
 export type { Feed, FeedHint } from "./ports/feed.ts";
 export type { Blocked, EndpointSlots, Gates, Limit, Permit, PermitRequest } from "./ports/gates.ts";
@@ -45,9 +47,12 @@ export {
   JournalOpenError,
   JournalUnavailableError,
   type RunFilter,
+  type RunIndexRow,
   type RunOwner,
   runStream,
+  type StreamAppend,
 } from "./ports/journal.ts";
+export type { Outbox } from "./ports/outbox.ts";
 export type { PayloadCodec, Payloads } from "./ports/payloads.ts";
 export type { Scheduler } from "./ports/scheduler.ts";
 export { recover } from "./recovery.ts";

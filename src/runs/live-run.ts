@@ -7,6 +7,7 @@ import { journalUnavailable } from "./errors.ts";
 import { encodeEvent } from "./event-encoder.ts";
 import type { Feed } from "./ports/feed.ts";
 import { type Journal, type RunIndexEntry, runStream, type StreamAppend } from "./ports/journal.ts";
+import type { Outbox } from "./ports/outbox.ts";
 import { acceptedRun, applyNext, isTerminal, type RunEventBody, type RunRecord } from "./run-record.ts";
 import { eventTimeMs } from "./time.ts";
 
@@ -15,6 +16,7 @@ export interface LiveRunPorts {
   readonly journal: Journal;
   readonly feed: Feed;
   readonly clock: Clock;
+  readonly outbox: Outbox;
   /** When retention may delete a run that has just ended. */
   retireAtMs(run: RunRecord): number | undefined;
   /** Told when an append has failed: what is in memory is no longer what the journal says. */
@@ -195,19 +197,23 @@ export class LiveRun {
       ...(this.#create === undefined ? {} : { create: this.#create }),
       ...(retireAtMs === undefined ? {} : { retireAtMs }),
     };
+    const told = terminal ? this.#ports.outbox.endOf(this.record) : undefined;
     const impatient = this.#create !== undefined;
     this.#create = undefined;
     this.#written += records.length;
     this.#appending++;
     const lastSequence = this.#written;
     this.#ports.journal.order(
-      [append],
+      told === undefined ? [append] : [append, told],
       (failure) => {
         this.#appending--;
-        if (failure === undefined) {
-          this.#onDurable(lastSequence, terminal);
-        } else {
+        if (failure !== undefined) {
           this.#lose(failure);
+          return;
+        }
+        this.#onDurable(lastSequence, terminal);
+        if (told !== undefined) {
+          this.#ports.outbox.stored(this.record);
         }
       },
       impatient ? { impatient } : undefined,

@@ -6,10 +6,12 @@ import {
   type Run,
   RunSchema,
   RunState,
+  type RunWait,
   RunWaitSchema,
 } from "../../gen/retake/v1/run_pb.js";
 import type { RunProgress } from "../../gen/retake/v1/run_service_pb.js";
 import { runStatistics } from "./events.ts";
+import { type Pauses, pauseReason } from "./pauses.ts";
 import type { Gates } from "./ports/gates.ts";
 import type { Payloads } from "./ports/payloads.ts";
 import type { RunRecord } from "./run-record.ts";
@@ -18,12 +20,14 @@ import { timestampFromMs } from "./time.ts";
 export interface RunViewOptions {
   readonly nowMs: number;
   readonly gates: Gates;
+  readonly pauses: Pick<Pauses, "of">;
   /** What its back-end said last, where it is at hand. */
   readonly latestProgress?: RunProgress | undefined;
 }
 
 /** A run as callers see it: a view of its record, without the messages. */
-export function viewRun(record: RunRecord, { nowMs, gates, latestProgress }: RunViewOptions): Run {
+export function viewRun(record: RunRecord, options: RunViewOptions): Run {
+  const { nowMs, latestProgress } = options;
   const { accepted } = record;
   const run = create(RunSchema, {
     runId: accepted.runId,
@@ -71,7 +75,7 @@ export function viewRun(record: RunRecord, { nowMs, gates, latestProgress }: Run
       run.progress = progress;
     }
   }
-  const wait = waitOf(record, gates);
+  const wait = waitOf(record, options);
   if (wait !== undefined) {
     run.wait = wait;
   }
@@ -99,25 +103,29 @@ function withoutValue({ typeName, sha256, size }: Payload): Payload {
   return create(PayloadSchema, { typeName, sha256, size });
 }
 
-function waitOf(record: RunRecord, gates: Gates) {
+function waitOf(record: RunRecord, { gates, pauses }: RunViewOptions): RunWait | undefined {
+  const since = timestampFromMs(record.stateSinceMs);
   switch (record.state) {
     case RunState.QUEUED: {
       const place = gates.place(record.accepted.runId);
-      return place === undefined
-        ? undefined
-        : create(RunWaitSchema, {
-            gate: place.gate,
-            reason:
-              place.position === 1
-                ? `${place.reason}: it is next`
-                : `${place.reason}: number ${place.position} in line`,
-          });
+      const pause = pauses.of(record.accepted.workflow);
+      if (pause !== undefined) {
+        const reason = `${pauseReason(pause)}; it is parked when its turn comes`;
+        return create(RunWaitSchema, { gate: "pause", reason, since });
+      }
+      if (place === undefined) {
+        return undefined;
+      }
+      const { gate, position } = place;
+      const reason = `${place.reason}: ${position === 1 ? "it is next" : `number ${position} in line`}`;
+      return create(RunWaitSchema, { gate, reason, position, since });
     }
     case RunState.BACKING_OFF:
     case RunState.PARKED:
       return create(RunWaitSchema, {
         gate: record.wait?.gate ?? "",
         reason: record.wait?.reason ?? "",
+        since,
         ...(record.wakeAtMs === undefined ? {} : { notBefore: timestampFromMs(record.wakeAtMs) }),
       });
     default:

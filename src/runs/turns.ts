@@ -23,6 +23,7 @@ import type { Outcome, RunHandler } from "./handler.ts";
 import type { LiveRun } from "./live-run.ts";
 import type { LiveRuns } from "./live-runs.ts";
 import type { Logger } from "./logger.ts";
+import type { Pauses } from "./pauses.ts";
 import type { Gates } from "./ports/gates.ts";
 import type { Payloads } from "./ports/payloads.ts";
 import type { Scheduler } from "./ports/scheduler.ts";
@@ -34,6 +35,7 @@ export interface TurnsOptions {
   readonly gates: Gates;
   readonly payloads: Payloads;
   readonly contracts: ContractCheck;
+  readonly pauses: Pick<Pauses, "of">;
   /** The stages, composed, with the back-ends innermost. */
   readonly chain: RunHandler;
   readonly clock: Clock;
@@ -214,14 +216,17 @@ export class Turns {
     if (entry === undefined) {
       return;
     }
-    const { clock, contracts, chain } = this.#options;
+    const { clock, contracts, pauses, chain } = this.#options;
     const turn = new ActiveTurn(run, clock, (of) => this.#readInput(of));
     run.turn = turn;
     this.#active++;
     try {
       const check = contracts.check(run.record.accepted);
       const contract = check instanceof Promise ? await check : check;
-      if (contract.kind === "changed" && entry.parkedByContract) {
+      const staysParked =
+        (entry.parkedBy === "contract" && contract.kind === "changed") ||
+        (entry.parkedBy === "pause" && pauses.of(run.record.accepted.workflow) !== undefined);
+      if (staysParked) {
         this.#wish(run);
         return;
       }
@@ -284,7 +289,7 @@ export class Turns {
         this.#endCancelled(run).catch(() => undefined);
         return undefined;
       case RunState.QUEUED:
-        return { wake: undefined, parkedByContract: false };
+        return queuedEntry;
       case RunState.BACKING_OFF:
       case RunState.PARKED: {
         if (record.wakeAtMs !== undefined && record.wakeAtMs > nowMs) {
@@ -294,7 +299,7 @@ export class Turns {
         const backingOff = record.state === RunState.BACKING_OFF;
         return {
           wake: backingOff ? WakeCause.TIMER : WakeCause.GATE,
-          parkedByContract: !backingOff && record.wait?.gate === "contract",
+          parkedBy: backingOff ? undefined : record.wait?.gate,
         };
       }
       default:
@@ -328,6 +333,9 @@ export class Turns {
       this.#cancelChildren(record, run.id);
     } else {
       this.#wish(run, outcome.kind === "blocked" ? outcome.notBeforeMs : undefined);
+      if (record.state === RunState.PARKED && record.wait?.gate === "pause") {
+        this.#wakeIfResumed(run);
+      }
     }
     return run.durable;
   }
@@ -429,6 +437,13 @@ export class Turns {
     }
   }
 
+  /** Whoever has resumed the workflow while this turn was deciding has not seen that the run is parked. */
+  #wakeIfResumed({ id, record }: LiveRun): void {
+    if (this.#options.pauses.of(record.accepted.workflow) === undefined) {
+      this.#options.scheduler.wake(id, 0, record.accepted.priority);
+    }
+  }
+
   #refusalOf(run: LiveRun, policy: Policy): ConnectError | undefined {
     if (this.#stopped) {
       return draining();
@@ -494,8 +509,11 @@ export class Turns {
 interface Entry {
   /** What ends the run's wait, if it waits. */
   readonly wake: WakeCause | undefined;
-  readonly parkedByContract: boolean;
+  /** The gate that has parked it. */
+  readonly parkedBy: string | undefined;
 }
+
+const queuedEntry: Entry = { wake: undefined, parkedBy: undefined };
 
 /** The turn ends without having entered its chain. */
 const notStarted: Outcome = { kind: "blocked", gate: "", reason: "" };

@@ -20,7 +20,7 @@ import {
 } from "../runs/index.ts";
 import { principalKey } from "../security/index.ts";
 import type { Engine } from "./engine.ts";
-import { createPageToken, numericCursor, pageScope, parsePageToken } from "./page-token.ts";
+import { createPageToken, pageScope, parsePosition } from "./page-token.ts";
 
 const defaultPage = 50;
 
@@ -117,7 +117,7 @@ export function createArtifactService(engine: Engine): ServiceImpl<typeof Artifa
       const rows = await translated(() =>
         artifacts.list(filter, {
           limit: limit + 1,
-          ...(pageToken === "" ? {} : { beforePosition: numericCursor(parsePageToken(pageToken, scope)) }),
+          ...(pageToken === "" ? {} : { beforePosition: parsePosition(pageToken, scope) }),
         }),
       );
       const page = rows.slice(0, limit);

@@ -27,6 +27,7 @@ import {
   type Journal,
   LiveRuns,
   type Logger,
+  Pauses,
   type Payloads,
   Retention,
   type RunRecord,
@@ -37,13 +38,16 @@ import {
   Watch,
 } from "../runs/index.ts";
 import { createGrpcTransport } from "../transport/index.ts";
+import { WebhookOutbox, type WebhookSecrets } from "../webhooks/index.ts";
 
 /** What an engine stands on. */
 export interface EngineOptions {
-  readonly config: Pick<ResolvedConfig, "artifacts" | "backends" | "concurrencyLimit" | "retention">;
+  readonly config: Pick<ResolvedConfig, "artifacts" | "backends" | "concurrencyLimit" | "retention" | "webhooks">;
   readonly contracts: ContractRegistry;
   readonly handlers: ReadonlyMap<string, WorkflowHandler>;
   readonly validator: RequestValidator;
+  /** What signs webhooks. */
+  readonly secrets: WebhookSecrets;
   readonly journal: Journal;
   readonly payloads: Payloads;
   readonly artifacts: Artifacts;
@@ -75,6 +79,10 @@ export class Engine {
   readonly artifactRetention: ArtifactRetention;
   /** Of one message, in bytes. */
   readonly maxMessageBytes: number;
+  readonly outbox: WebhookOutbox;
+  readonly pauses: Pauses;
+  /** Where callers may have the ends of their runs posted to. */
+  readonly allowedUrls: readonly string[];
   /** Aborted when open calls are answered for the last time. */
   readonly closing = new AbortController();
   readonly #scheduler: Scheduler;
@@ -100,10 +108,25 @@ export class Engine {
     this.#config = config;
     this.#inProcess = createInProcessBackend(options.handlers);
     this.#contractCheck = new ContractCheck(contracts, journal);
+    this.pauses = new Pauses({ journal, scheduler, clock });
+    this.allowedUrls = config.webhooks.allowedUrls;
+    this.outbox = new WebhookOutbox({
+      config: config.webhooks,
+      secrets: options.secrets,
+      contracts,
+      journal,
+      payloads,
+      gates,
+      pauses: this.pauses,
+      clock,
+      random,
+      log,
+    });
     this.live = new LiveRuns({
       journal,
       feed,
       clock,
+      outbox: this.outbox,
       retireAtMs: (run) => retireAtMs(run, contracts.workflows.get(run.accepted.workflow)?.policy, config.retention),
       onLost: (run, error) => {
         this.live.drop(run);
@@ -129,6 +152,7 @@ export class Engine {
         retry({ clock, random }),
         gate({
           gates,
+          pauses: this.pauses,
           concurrencyLimit: config.concurrencyLimit,
           endpoints: (workflow) => this.endpoints(workflow),
         }),
@@ -150,6 +174,7 @@ export class Engine {
       gates,
       payloads,
       contracts: this.#contractCheck,
+      pauses: this.pauses,
       chain,
       clock,
       random,
@@ -173,6 +198,7 @@ export class Engine {
   /** Takes over what an earlier process left behind. Nothing is executed before `start`. */
   async open(): Promise<void> {
     await this.#contractCheck.store();
+    await this.pauses.open();
     const recovered = await recover({
       live: this.live,
       turns: this.turns,
@@ -193,6 +219,7 @@ export class Engine {
     this.#scheduler.start((runId) => this.turns.take(runId));
     this.retention.start();
     this.artifactRetention.start();
+    this.outbox.start();
   }
 
   /**
@@ -204,7 +231,8 @@ export class Engine {
     this.acceptance.drain();
     const time = Promise.withResolvers<void>();
     const timer: Timer = this.clock.setTimeout(time.resolve, timeoutMs);
-    await Promise.race([this.turns.idle(), time.promise]);
+    // Ends that attempts come to meanwhile are told still.
+    await Promise.race([this.turns.idle().then(() => this.outbox.settle()), time.promise]);
     timer.cancel();
     await this.#unlessJournalFails(() =>
       Promise.all([
@@ -212,6 +240,7 @@ export class Engine {
         this.#scheduler.stop(),
         this.retention.stop(),
         this.artifactRetention.stop(),
+        this.outbox.stop(),
       ]),
     );
     for (const run of this.live.values()) {

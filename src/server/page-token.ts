@@ -49,8 +49,9 @@ export function parsePageToken(text: string, request: string): string | number {
   return token.after as string | number;
 }
 
-/** @throws ConnectError INVALID_ARGUMENT */
-export function numericCursor(cursor: string | number): number {
+/** The cursor of a token for a list in the order of positions. @throws ConnectError INVALID_ARGUMENT */
+export function parsePosition(text: string, request: string): number {
+  const cursor = parsePageToken(text, request);
   if (typeof cursor !== "number") {
     throw createError(Code.InvalidArgument, "INVALID_PAGE_TOKEN", "page_token belongs to another method");
   }

@@ -1,13 +1,6 @@
-import { create, fromBinary, type Message } from "@bufbuild/protobuf";
+import { create, type Message } from "@bufbuild/protobuf";
 import { Code, type HandlerContext, type ServiceImpl } from "@connectrpc/connect";
-import {
-  type Payload,
-  type Run,
-  type RunEvent,
-  RunEventSchema,
-  RunMode,
-  RunState,
-} from "../../gen/retake/v1/run_pb.js";
+import { type Payload, type Run, type RunEvent, RunEventSchema, RunMode } from "../../gen/retake/v1/run_pb.js";
 import {
   ListRunsRequestSchema,
   ListWorkflowsRequestSchema,
@@ -15,28 +8,37 @@ import {
   RunView,
   type WatchRunResponse,
   WatchRunResponseSchema,
+  type WorkflowPause,
+  WorkflowPauseSchema,
   WorkflowSchema,
 } from "../../gen/retake/v1/run_service_pb.js";
 import { inputKey, type Workflow } from "../contract/index.ts";
-import { suggestion } from "../nearest-name.ts";
 import {
   createError,
   draining,
-  isTerminal,
+  JournalUnavailableError,
   journalUnavailable,
   type LiveRun,
   msFromDuration,
   msFromTimestamp,
   type RunFilter,
+  type RunIndexRow,
+  type RunOwner,
+  timestampFromMs,
   unknownRun,
-  viewRun,
   withValue,
 } from "../runs/index.ts";
 import { principalKey } from "../security/index.ts";
+import { isAllowedUrl } from "../webhooks/index.ts";
+import { cancelRuns, rerunRuns } from "./bulk-runs.ts";
 import { callKey, forwardedMetadata, traceparentOf } from "./call-metadata.ts";
 import type { Engine } from "./engine.ts";
-import { createPageToken, numericCursor, pageScope, parsePageToken } from "./page-token.ts";
+import { ownerOf } from "./owner-of.ts";
+import { createPageToken, pageScope, parsePageToken, parsePosition } from "./page-token.ts";
+import { rerun } from "./rerun.ts";
 import { inputFromAny, inputFromJson } from "./run-input.ts";
+import { durableView, released } from "./shown-run.ts";
+import { workflowNamed } from "./workflow-named.ts";
 
 const defaultRunsPage = 50;
 const defaultWorkflowsPage = 100;
@@ -59,6 +61,7 @@ export function createRunService(engine: Engine): ServiceImpl<typeof RunService>
         traceparent: traceparentOf(context.requestHeader),
         metadata: forwardedMetadata(workflow, context.requestHeader),
         ...(request.timeout === undefined ? {} : { timeoutMs: msFromDuration(request.timeout) }),
+        ...(request.notifyUrl === "" ? {} : { notifyUrl: allowedUrl(request.notifyUrl, engine) }),
       });
       return released(engine, run, async () => {
         await run.accepted;
@@ -73,8 +76,9 @@ export function createRunService(engine: Engine): ServiceImpl<typeof RunService>
       return withRun(engine, runId, async (run) => ({ run: await durableView(engine, run, view) }));
     },
 
-    async listRuns(request) {
-      const { pageSize, pageToken, workflow, states, owner, parentRunId, createdSince, createdBefore } = request;
+    async listRuns(request, context) {
+      const { pageSize, pageToken, workflow, states, owner, parentRunId, createdSince, createdBefore, idempotencyKey } =
+        request;
       const scope = pageScope(
         ListRunsRequestSchema,
         create(ListRunsRequestSchema, { ...request, pageSize: 0, pageToken: "" }),
@@ -88,10 +92,14 @@ export function createRunService(engine: Engine): ServiceImpl<typeof RunService>
         ...(createdBefore === undefined ? {} : { createdBeforeMs: msFromTimestamp(createdBefore) }),
       };
       const limit = pageSize || defaultRunsPage;
-      const rows = await engine.journal.listRuns(filter, {
-        limit: limit + 1,
-        ...(pageToken === "" ? {} : { beforePosition: numericCursor(parsePageToken(pageToken, scope)) }),
-      });
+      const before = pageToken === "" ? undefined : parsePosition(pageToken, scope);
+      const rows =
+        idempotencyKey === ""
+          ? await engine.journal.listRuns(filter, {
+              limit: limit + 1,
+              ...(before === undefined ? {} : { beforePosition: before }),
+            })
+          : await rowsByKey(engine, filter, filter.owner ?? ownerOf(context), idempotencyKey);
       const page = rows.slice(0, limit);
       const runs: Run[] = [];
       for (const row of page) {
@@ -136,40 +144,19 @@ export function createRunService(engine: Engine): ServiceImpl<typeof RunService>
 
     async rerunRun({ runId, idempotencyKey, discardSteps }, context) {
       return withRun(engine, runId, async (before) => {
-        const { record } = before;
-        if (!isTerminal(record.state)) {
-          throw createError(
-            Code.FailedPrecondition,
-            "RUN_OPEN",
-            `run ${runId} is ${RunState[record.state]}: only a run that has ended can be rerun; cancel it first, or wait`,
-          );
-        }
-        await before.durable;
-        const workflow = workflowNamed(engine, record.accepted.workflow);
-        await engine.assertReadable(record);
-        const message = await inputAgain(engine, before, workflow);
-        const { run } = await engine.acceptance.accept({
-          workflow,
-          message,
+        const run = await rerun(engine, before, {
           owner: ownerOf(context),
           key: idempotencyKey,
-          mode: RunMode.DETACHED,
-          priority: record.accepted.priority,
-          minQuality: record.accepted.minQuality,
-          traceparent: traceparentOf(context.requestHeader),
-          metadata: record.accepted.metadata,
-          rerunOf: runId,
           discardSteps,
+          ...traceOf(context),
         });
-        return released(engine, run, async () => {
-          await run.accepted;
-          if (run.refusal !== undefined) {
-            throw run.refusal;
-          }
-          return { run: await durableView(engine, run) };
-        });
+        return released(engine, run, async () => ({ run: await durableView(engine, run) }));
       });
     },
+
+    cancelRuns: (request, context) => cancelRuns(engine, request, context.values.get(principalKey).subject),
+
+    rerunRuns: (request, context) => rerunRuns(engine, request, { owner: ownerOf(context), ...traceOf(context) }),
 
     async listWorkflows(request) {
       const scope = pageScope(ListWorkflowsRequestSchema, create(ListWorkflowsRequestSchema, {}));
@@ -187,24 +174,62 @@ export function createRunService(engine: Engine): ServiceImpl<typeof RunService>
             streaming: workflow.streaming,
             policy: workflow.declared,
             endpoints: engine.endpoints(workflow).map(({ endpoint }) => endpoint),
+            ...pauseOf(workflow.name, engine),
           }),
         ),
         nextPageToken: rest.length > limit && last !== undefined ? createPageToken(last.name, scope) : "",
       };
     },
+
+    async pauseWorkflow({ workflow, reason }, context) {
+      const { name } = workflowNamed(engine, workflow);
+      await ifStored(engine.pauses.pause(name, ownerOf(context).subject, reason));
+      return pauseOf(name, engine);
+    },
+
+    async resumeWorkflow({ workflow }, context) {
+      if (engine.pauses.of(workflow) === undefined) {
+        workflowNamed(engine, workflow);
+      }
+      return { resumed: await ifStored(engine.pauses.resume(workflow, ownerOf(context).subject)) };
+    },
   };
 }
 
-function workflowNamed(engine: Engine, name: string): Workflow {
-  const workflow = engine.contracts.workflows.get(name);
-  if (workflow === undefined) {
-    throw createError(
-      Code.NotFound,
-      "UNKNOWN_WORKFLOW",
-      `there is no workflow ${JSON.stringify(name)}${suggestion(name, engine.contracts.workflows.keys())}; ListWorkflows tells which there are`,
-    );
+/** The newest run with a key, if it matches the rest of the filter as well. */
+async function rowsByKey(
+  { journal }: Engine,
+  filter: RunFilter,
+  owner: RunOwner,
+  key: string,
+): Promise<readonly RunIndexRow[]> {
+  const found = await journal.findRunByKey(owner, filter.workflow ?? "", key);
+  if (found === undefined) {
+    return [];
   }
-  return workflow;
+  const rows = await journal.listRuns({ ...filter, owner }, { limit: 1, beforePosition: found.position + 1 });
+  return rows.filter(({ runId }) => runId === found.runId);
+}
+
+function traceOf({ requestHeader }: HandlerContext): { traceparent: string } {
+  return { traceparent: traceparentOf(requestHeader) };
+}
+
+function pauseOf(name: string, { pauses }: Engine): { pause?: WorkflowPause } {
+  const pause = pauses.of(name);
+  if (pause === undefined) {
+    return {};
+  }
+  const { workflow, pausedBy, reason, sinceMs } = pause;
+  return { pause: create(WorkflowPauseSchema, { workflow, pausedBy, reason, pauseTime: timestampFromMs(sinceMs) }) };
+}
+
+async function ifStored<T>(change: Promise<T>): Promise<T> {
+  try {
+    return await change;
+  } catch (error) {
+    throw error instanceof JournalUnavailableError ? journalUnavailable(error) : error;
+  }
 }
 
 function inputOf(workflow: Workflow, input: StartInput, engine: Engine): Message {
@@ -218,27 +243,27 @@ function inputOf(workflow: Workflow, input: StartInput, engine: Engine): Message
   }
 }
 
-type StartInput = Parameters<ServiceImpl<typeof RunService>["startRun"]>[0]["input"];
-
-async function inputAgain(engine: Engine, run: LiveRun, workflow: Workflow): Promise<Message> {
-  const { input } = run.record.accepted;
-  const bytes = await engine.payloads.get(run.id, input?.sha256 ?? new Uint8Array());
-  if (bytes === undefined) {
+/** @throws ConnectError PERMISSION_DENIED with the lines that would allow it */
+function allowedUrl(url: string, { allowedUrls }: Engine): string {
+  if (isAllowedUrl(url, allowedUrls)) {
+    return url;
+  }
+  const origin = URL.parse(url)?.origin;
+  if (origin === undefined) {
     throw createError(
-      Code.FailedPrecondition,
-      "PAYLOAD_LOST",
-      `the input of run ${run.id} has been deleted, so it cannot be rerun: start a new run`,
+      Code.InvalidArgument,
+      "INVALID_NOTIFY_URL",
+      `notify_url: ${JSON.stringify(url)} is no URL; one looks like https://hooks.example/retake`,
     );
   }
-  const message = fromBinary(workflow.input, bytes);
-  engine.validator.validate(workflow.input, message);
-  return message;
+  throw createError(
+    Code.PermissionDenied,
+    "NOTIFY_URL_NOT_ALLOWED",
+    `notify_url: this server does not post to ${origin} for its callers; its operator can allow it in the configuration, webhooks: { allowed_urls: ["${origin}/"] }`,
+  );
 }
 
-function ownerOf(context: HandlerContext) {
-  const { tenant, subject } = context.values.get(principalKey);
-  return { tenant, subject };
-}
+type StartInput = Parameters<ServiceImpl<typeof RunService>["startRun"]>[0]["input"];
 
 async function withRun<T>(engine: Engine, runId: string, use: (run: LiveRun) => Promise<T>): Promise<T> {
   const id = runId.toLowerCase();
@@ -247,34 +272,6 @@ async function withRun<T>(engine: Engine, runId: string, use: (run: LiveRun) => 
     throw unknownRun(id);
   }
   return released(engine, run, () => use(run));
-}
-
-async function released<T>(engine: Engine, run: LiveRun, use: () => Promise<T>): Promise<T> {
-  try {
-    return await use();
-  } finally {
-    engine.live.release(run);
-  }
-}
-
-/** A run as it stands, told only when the journal says the same for good. */
-async function durableView(engine: Engine, run: LiveRun, view = RunView.BASIC): Promise<Run> {
-  const shown = viewRun(run.record, {
-    nowMs: engine.clock.now(),
-    gates: engine.gates,
-    latestProgress: run.latestProgress,
-  });
-  try {
-    await run.durable;
-  } catch (error) {
-    throw journalUnavailable(error);
-  }
-  if (view === RunView.FULL) {
-    const input = await withValue(shown.input, run.id, engine.payloads);
-    const result = await withValue(shown.result, run.id, engine.payloads);
-    Object.assign(shown, { ...(input === undefined ? {} : { input }), ...(result === undefined ? {} : { result }) });
-  }
-  return shown;
 }
 
 function watched(event: RunEvent): WatchRunResponse {

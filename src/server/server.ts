@@ -16,6 +16,7 @@ import { createRequestValidator, errors, validateRequests } from "../interceptor
 import { createEmbeddedFeed, createEmbeddedGates, createEmbeddedScheduler } from "../runs/embedded/index.ts";
 import type { Artifacts, Journal, Logger, Payloads, WorkflowContext } from "../runs/index.ts";
 import { createInProcessTransport } from "../transport/index.ts";
+import { type Environment, WebhookSecrets } from "../webhooks/index.ts";
 import { createArtifactService } from "./artifact-service.ts";
 import { openEmbeddedStorage } from "./embedded-storage.ts";
 import { Engine } from "./engine.ts";
@@ -55,6 +56,8 @@ export interface ServerOptions {
   readonly log?: Logger;
   /** Default: SQLite in the data directory. */
   readonly openStorage?: (config: ResolvedConfig, clock: Clock, log: Logger) => Storage | Promise<Storage>;
+  /** Where secrets are that the configuration names. Default: the environment of this process. */
+  readonly env?: Environment;
 }
 
 /** Where runs, their payloads and artifacts are kept. */
@@ -124,6 +127,7 @@ class Server implements RetakeServer {
   readonly #random: RandomSource;
   readonly #log: Logger;
   readonly #openStorage: NonNullable<ServerOptions["openStorage"]>;
+  readonly #env: Environment;
   readonly #services = new Map<string, DescService>();
   readonly #handlers = new Map<string, WorkflowHandler>();
   #running: Running | undefined;
@@ -134,6 +138,7 @@ class Server implements RetakeServer {
     this.#config = config;
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? systemRandom;
+    this.#env = options.env ?? process.env;
     this.#log = options.log ?? pino({ level: config.log.level });
     this.#openStorage = options.openStorage ?? ((config, clock) => openEmbeddedStorage(config, clock));
   }
@@ -217,6 +222,8 @@ class Server implements RetakeServer {
       overrides: config.overrides,
     });
     assertImplemented(contracts.workflows.keys(), this.#handlers, config);
+    const secrets = new WebhookSecrets(config.webhooks.secrets, this.#env, this.#clock, this.#log);
+    assertSigned(contracts, config);
     const tls = readTls(config);
     const storage = await this.#openStorage(config, this.#clock, this.#log);
     const closers: (() => Promise<unknown>)[] = [() => storage.close()];
@@ -228,6 +235,7 @@ class Server implements RetakeServer {
         contracts,
         handlers: this.#handlers,
         validator,
+        secrets,
         journal: storage.journal,
         payloads: storage.payloads,
         artifacts: storage.artifacts,
@@ -418,6 +426,17 @@ function assertImplemented(
   if (missing.length > 0) {
     throw new TypeError(
       `nothing carries out ${missing.join(", ")}: implement it, or name a back-end for its service in the configuration (backends)`,
+    );
+  }
+}
+
+/** Nobody can trust what nobody signs. @throws TypeError naming the workflows whose ends are told */
+function assertSigned({ workflows }: ContractRegistry, { webhooks }: ResolvedConfig): void {
+  const telling = [...workflows.values()].filter(({ policy }) => policy.notify !== undefined).map(({ name }) => name);
+  if (telling.length > 0 && webhooks.secrets.length === 0) {
+    throw new TypeError(
+      `the ends of ${telling.join(", ")} are told to others (notify), and nothing signs that: make a secret with ` +
+        `"retake webhook secret", and name where it is in the configuration, webhooks: { secrets: [{ environment: RETAKE_WEBHOOK_SECRET }] }`,
     );
   }
 }

@@ -4,7 +4,7 @@ import { runCli } from "../../src/cli/run-cli.ts";
 import { createIo, retake } from "./harness.ts";
 
 /** They talk to no server. */
-const local = new Set(["init", "dev", "lint", "protos", "serve"]);
+const local = new Set(["init", "dev", "lint", "protos", "serve", "webhook test", "webhook secret"]);
 
 describe("retake", () => {
   it("without a command shows help as an error", async () => {

@@ -90,11 +90,13 @@ describe("start", () => {
         return runInState(RunState.QUEUED);
       },
     });
-    const options = { idempotencyKey: "k", priority: -5, minQuality: Quality.HIGH, timeoutMs: 1_500.5 };
+    const notifyUrl = "https://hooks.example/";
+    const options = { idempotencyKey: "k", priority: -5, minQuality: Quality.HIGH, timeoutMs: 1_500.5, notifyUrl };
     await retake.start(animatic, {}, options);
     expect(request).toMatchObject({
       idempotencyKey: "k",
       priority: -5,
+      notifyUrl,
       minQuality: Quality.HIGH,
       timeout: { seconds: 1n, nanos: 500_500_000 },
     });

@@ -57,7 +57,52 @@ describe("resolveConfig", () => {
       drainTimeoutMs: 30_000,
       log: { level: "info" },
       artifacts: { maxBytes: 4_294_967_296, gracePeriodMs: 86_400_000, uploadTimeoutMs: 86_400_000 },
+      webhooks: {
+        secrets: [],
+        allowedUrls: [],
+        timeoutMs: 10_000,
+        concurrency: 16,
+        concurrencyPerHost: 4,
+        initialBackoffMs: 5_000,
+        maxBackoffMs: 3_600_000,
+        giveUpAfterMs: 259_200_000,
+        maxInlineResultBytes: 16_384,
+      },
     });
+  });
+
+  it("reads where secrets are", () => {
+    const secrets = [
+      { source: { case: "file" as const, value: "/run/secret" } },
+      { source: { case: "environment" as const, value: "SECRET" } },
+    ];
+    expect(resolve({ webhooks: { secrets, maxInlineResultBytes: 0 } }).webhooks).toMatchObject({
+      secrets: [
+        { kind: "file", path: "/run/secret" },
+        { kind: "environment", name: "SECRET" },
+      ],
+      maxInlineResultBytes: 0,
+    });
+  });
+
+  it("refuses webhooks that cannot work", () => {
+    expect(problemsOf({ webhooks: { allowedUrls: ["https://hooks.example/"] } })).toEqual([
+      expect.stringMatching(/^webhooks\.secrets: .*name a secret/),
+    ]);
+    const secrets = [{ source: { case: "environment" as const, value: "SECRET" } }];
+    expect(
+      problemsOf({
+        webhooks: { secrets, allowedUrls: ["http://[/"], initialBackoff: { seconds: 9n }, maxBackoff: { seconds: 8n } },
+      }),
+    ).toEqual([
+      'webhooks.allowed_urls[0]: "http://[/" is no URL',
+      "webhooks.initial_backoff: 9000 ms is longer than max_backoff, 8000 ms; lower it, or raise that",
+    ]);
+    for (const url of ["hooks.example", "https://hooks.example/?a", "https://user@hooks.example/"]) {
+      expect(problemsOf({ webhooks: { secrets, allowedUrls: [url] } })).toEqual([
+        expect.stringMatching(/^webhooks\.allowed_urls\[0\]/),
+      ]);
+    }
   });
 
   it("keeps what is given, zero and false included", () => {

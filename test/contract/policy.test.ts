@@ -32,6 +32,13 @@ describe("resolvePolicy", () => {
     });
   });
 
+  it("tells nobody of the ends of runs where the operator's empty URL switches that off", () => {
+    const contract = policy({ notify: { url: "https://hooks.example/retake" } });
+    expect(resolvePolicy(contract).notify).toEqual({ url: "https://hooks.example/retake" });
+    expect(resolvePolicy(mergePolicy(contract, policy({ notify: { url: "" } }))).notify).toBeUndefined();
+    expect(resolvePolicy(mergePolicy(contract, policy({ notify: {} }))).notify).toBeDefined();
+  });
+
   it("fills in the defaults of each stage that is declared empty", () => {
     const resolved = resolvePolicy(
       policy({

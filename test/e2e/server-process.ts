@@ -12,6 +12,10 @@ export interface ServerSiteOptions {
   readonly drainTimeoutMs?: number;
   /** How long a piece of work of the handlers takes at most. Default: 10. */
   readonly longestWorkMs?: number;
+  /** More of its configuration, as JSON. */
+  readonly config?: object;
+  /** More of its environment. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 export interface LaunchOptions {
@@ -73,7 +77,7 @@ process.on("exit", () => {
 
 /** Prepares a site with ports of its own and an empty data directory. Nothing runs there yet. */
 export async function createServerSite(options: ServerSiteOptions = {}): Promise<ServerSite> {
-  const { drainTimeoutMs, longestWorkMs = 10 } = options;
+  const { drainTimeoutMs, longestWorkMs = 10, config } = options;
   const root = await mkdtemp(join(tmpdir(), "retake-e2e-"));
   roots.add(root);
   const [grpcPort, webPort] = [await freePort(), await freePort()];
@@ -87,6 +91,7 @@ export async function createServerSite(options: ServerSiteOptions = {}): Promise
       grpc: { port: grpcPort },
       web: { port: webPort },
       ...(drainTimeoutMs === undefined ? {} : { drainTimeout: `${drainTimeoutMs / 1000}s` }),
+      ...config,
     }),
   );
   const command = [
@@ -98,7 +103,7 @@ export async function createServerSite(options: ServerSiteOptions = {}): Promise
     `--config=${configuration}`,
     `--handlers=${join(import.meta.dirname, "fixtures/workload-handlers.ts")}`,
   ];
-  const env = environment.write({ marksPath, longestWorkMs });
+  const env = { ...environment.write({ marksPath, longestWorkMs }), ...options.env };
   const processes: ServerProcess[] = [];
   return {
     grpcPort,

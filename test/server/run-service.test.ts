@@ -1,10 +1,10 @@
 import { create } from "@bufbuild/protobuf";
 import { anyPack } from "@bufbuild/protobuf/wkt";
-import { Code, type ConnectError } from "@connectrpc/connect";
+import { Code, ConnectError } from "@connectrpc/connect";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { BadRequestSchema, ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
 import { type Run, RunState } from "../../gen/retake/v1/run_pb.js";
-import { timestampFromMs } from "../../src/runs/time.ts";
+import { msFromTimestamp, timestampFromMs } from "../../src/runs/time.ts";
 import {
   KeyedRequestSchema,
   PlainRequestSchema,
@@ -154,6 +154,42 @@ describe("GetRun, CancelRun and RerunRun", () => {
   });
 });
 
+describe("the wait of a run", () => {
+  it("tells its gate, its place in line, since when, and in a full view who holds what it waits for", async () => {
+    const harness = await start({ limited: () => new Promise(() => {}) });
+    const { runs, clock } = harness;
+    const started: string[] = [];
+    for (let count = 0; count < 3; count++) {
+      started.push((await runs.startRun({ workflow: workflow("Limited") })).run?.runId ?? "");
+      await clock.advance(1000);
+    }
+    const [holder, next = "", last = ""] = started;
+    const { run } = await runs.getRun({ runId: last, view: 2 });
+    expect(run?.wait).toMatchObject({ gate: "workflow", position: 2, holders: [holder] });
+    expect(run?.wait?.reason).toMatch(/is at its limit of 1: number 2 in line$/);
+    expect(run?.wait?.since).toEqual(run?.createTime);
+    expect((await runs.getRun({ runId: next, view: 2 })).run?.wait).toMatchObject({ position: 1, holders: [holder] });
+    expect((await runs.getRun({ runId: next })).run?.wait).toMatchObject({ position: 1, holders: [] });
+    expect((await runs.listRuns({ states: [RunState.RUNNING] })).runs[0]?.wait).toBeUndefined();
+  });
+
+  it("tells since when and until when it backs off", async () => {
+    const harness = await start({
+      flaky: () => {
+        throw new ConnectError("away", Code.Unavailable);
+      },
+    });
+    const { run } = await harness.runs.startRun({ workflow: workflow("Flaky") });
+    await harness.clock.advance(0);
+    const shown = (await harness.runs.getRun({ runId: run?.runId ?? "", view: 2 })).run;
+    expect(shown?.wait).toMatchObject({ gate: "backoff", position: 0, holders: [] });
+    expect(shown?.wait?.since).toEqual(run?.createTime);
+    const waitMs = msFromTimestamp(shown?.wait?.notBefore) - msFromTimestamp(shown?.wait?.since);
+    expect(waitMs).toBeGreaterThanOrEqual(800);
+    expect(waitMs).toBeLessThanOrEqual(1200);
+  });
+});
+
 describe("ListRuns", () => {
   /** Twelve runs of two workflows, a second apart, every third one failed. */
   async function twelve(): Promise<Harness> {
@@ -192,6 +228,28 @@ describe("ListRuns", () => {
       } while (pageToken !== "");
       expect(seen).toEqual(ids(all.runs));
     }
+  });
+
+  it("finds the newest run of a key, if it matches the other filters too", async () => {
+    const { runs, clock } = await start();
+    const startKeyed = async () => {
+      const { run } = await runs.startRun({ workflow: workflow("Plain"), idempotencyKey: "k" });
+      await clock.advance(1000);
+      return run?.runId ?? "";
+    };
+    const runId = await startKeyed();
+    await runs.startRun({ workflow: workflow("Limited"), idempotencyKey: "k" });
+    await clock.advance(1000);
+    const found = async (more: object) =>
+      ids((await runs.listRuns({ workflow: workflow("Plain"), idempotencyKey: "k", ...more })).runs);
+    expect(await found({})).toEqual([runId]);
+    expect(await found({ states: [RunState.SUCCEEDED], owner: { subject: "anonymous" } })).toEqual([runId]);
+    expect(await found({ states: [RunState.FAILED] })).toEqual([]);
+    expect(await found({ owner: { subject: "somebody" } })).toEqual([]);
+    expect(await found({ createdSince: timestampFromMs(clock.now()) })).toEqual([]);
+    expect(await found({ idempotencyKey: "other" })).toEqual([]);
+    const error = await rejection(runs.listRuns({ idempotencyKey: "k" }), Code.InvalidArgument);
+    expect(error.rawMessage).toContain("idempotency_key belongs to a workflow");
   });
 
   it("filters by workflow, state, owner, parent and time, alone and together", async () => {

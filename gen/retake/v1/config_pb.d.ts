@@ -92,6 +92,13 @@ export declare type ServerConfig = Message<"retake.v1.ServerConfig"> & {
    * @generated from field: retake.v1.ArtifactConfig artifacts = 10;
    */
   artifacts?: ArtifactConfig | undefined;
+
+  /**
+   * How the ends of runs are told to those who asked for it (`notify`). Needed wherever anybody did: its secrets sign.
+   *
+   * @generated from field: retake.v1.WebhooksConfig webhooks = 15;
+   */
+  webhooks?: WebhooksConfig | undefined;
 };
 
 /**
@@ -477,4 +484,122 @@ export declare type LogConfig = Message<"retake.v1.LogConfig"> & {
  * Use `create(LogConfigSchema)` to create a new message.
  */
 export declare const LogConfigSchema: GenMessage<LogConfig>;
+
+/**
+ * How the ends of runs are posted, signed as https://www.standardwebhooks.com says.
+ *
+ * @generated from message retake.v1.WebhooksConfig
+ */
+export declare type WebhooksConfig = Message<"retake.v1.WebhooksConfig"> & {
+  /**
+   * What signs. All of them sign, so that receivers can go from an old secret to a new one. Required where anybody is
+   * told. Limit: 10.
+   *
+   * @generated from field: repeated retake.v1.SecretSource secrets = 1;
+   */
+  secrets: SecretSource[];
+
+  /**
+   * Where callers may have the ends of their runs posted to (`notify_url` of StartRun): URLs on the same origin whose
+   * path begins with this one, as in "https://hooks.example/retake/". Workflows that declare a URL need none.
+   * Default: nowhere, so that nobody makes this server call machines that only it can reach. Limit: 100.
+   *
+   * @generated from field: repeated string allowed_urls = 2;
+   */
+  allowedUrls: string[];
+
+  /**
+   * How long one POST may take, until the last byte of its answer. Default: 10 s. Limits: 100 ms to 5 minutes.
+   *
+   * @generated from field: google.protobuf.Duration timeout = 3;
+   */
+  timeout?: Duration | undefined;
+
+  /**
+   * POSTs at once, over all receivers. Default: 16. Limits: 1 to 1,000.
+   *
+   * @generated from field: optional int32 concurrency = 4;
+   */
+  concurrency?: number | undefined;
+
+  /**
+   * POSTs at once to one host, so that a slow one does not hold up the others. Default: 4. Limits: 1 to 1,000.
+   *
+   * @generated from field: optional int32 concurrency_per_host = 5;
+   */
+  concurrencyPerHost?: number | undefined;
+
+  /**
+   * The wait before a POST that failed is repeated; each wait is twice the one before it, with a jitter of 20 % either
+   * way. A longer Retry-After of the receiver is honoured. Default: 5 s. Limits: 100 ms to 1 hour.
+   *
+   * @generated from field: google.protobuf.Duration initial_backoff = 6;
+   */
+  initialBackoff?: Duration | undefined;
+
+  /**
+   * The longest of these waits, jitter and Retry-After aside. Default: 1 hour. Limits: 1 s to 1 day.
+   *
+   * @generated from field: google.protobuf.Duration max_backoff = 7;
+   */
+  maxBackoff?: Duration | undefined;
+
+  /**
+   * How long after a run's end its POST is repeated; then it is given up, with a line in the log. A receiver that answers
+   * 410 (Gone) is given up at once. Default: 3 days. Limits: 1 minute to 30 days.
+   *
+   * @generated from field: google.protobuf.Duration give_up_after = 8;
+   */
+  giveUpAfter?: Duration | undefined;
+
+  /**
+   * Results up to this size, serialised, are in the POST; of larger ones only type, size and digest are, and GetRun has
+   * the rest. Default: 16 KiB. Limits: 0 (never) to 1 MiB.
+   *
+   * @generated from field: optional int32 max_inline_result_bytes = 9;
+   */
+  maxInlineResultBytes?: number | undefined;
+};
+
+/**
+ * Describes the message retake.v1.WebhooksConfig.
+ * Use `create(WebhooksConfigSchema)` to create a new message.
+ */
+export declare const WebhooksConfigSchema: GenMessage<WebhooksConfig>;
+
+/**
+ * Where secrets are read from. Each is "whsec_" and 24 to 64 bytes in base64; `retake webhook secret` makes one.
+ *
+ * @generated from message retake.v1.SecretSource
+ */
+export declare type SecretSource = Message<"retake.v1.SecretSource"> & {
+  /**
+   * Exactly one.
+   *
+   * @generated from oneof retake.v1.SecretSource.source
+   */
+  source: {
+    /**
+     * A file with one secret a line; empty lines, and those that begin with #, do not count. Read again every minute.
+     *
+     * @generated from field: string file = 1;
+     */
+    value: string;
+    case: "file";
+  } | {
+    /**
+     * An environment variable, by its name.
+     *
+     * @generated from field: string environment = 2;
+     */
+    value: string;
+    case: "environment";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message retake.v1.SecretSource.
+ * Use `create(SecretSourceSchema)` to create a new message.
+ */
+export declare const SecretSourceSchema: GenMessage<SecretSource>;
 

@@ -138,6 +138,13 @@ export declare type WorkflowPolicy = Message<"retake.v1.WorkflowPolicy"> & {
    * @generated from field: repeated string forward_metadata = 16;
    */
   forwardMetadata: string[];
+
+  /**
+   * Who is told when a run ends. Default: nobody.
+   *
+   * @generated from field: retake.v1.NotifyPolicy notify = 17;
+   */
+  notify?: NotifyPolicy | undefined;
 };
 
 /**
@@ -145,6 +152,28 @@ export declare type WorkflowPolicy = Message<"retake.v1.WorkflowPolicy"> & {
  * Use `create(WorkflowPolicySchema)` to create a new message.
  */
 export declare const WorkflowPolicySchema: GenMessage<WorkflowPolicy>;
+
+/**
+ * Who is told when a run ends: one signed POST (standard-webhooks), repeated until it is answered with a 2xx status.
+ * Children of other runs tell nobody: their parent's end is told.
+ *
+ * @generated from message retake.v1.NotifyPolicy
+ */
+export declare type NotifyPolicy = Message<"retake.v1.NotifyPolicy"> & {
+  /**
+   * Where the end of a run is posted to: "https://hooks.example/retake". Http or https, without a user name, password or
+   * fragment. Empty for nobody, which lets an operator switch off what a contract declares. Limit: 2,048 characters.
+   *
+   * @generated from field: optional string url = 1;
+   */
+  url?: string | undefined;
+};
+
+/**
+ * Describes the message retake.v1.NotifyPolicy.
+ * Use `create(NotifyPolicySchema)` to create a new message.
+ */
+export declare const NotifyPolicySchema: GenMessage<NotifyPolicy>;
 
 /**
  * Who may call a workflow.

@@ -317,6 +317,27 @@ export declare type RunWait = Message<"retake.v1.RunWait"> & {
    * @generated from field: google.protobuf.Timestamp not_before = 3;
    */
   notBefore?: Timestamp | undefined;
+
+  /**
+   * Its place in the line at that gate: 1 is next. 0 where there is no line.
+   *
+   * @generated from field: int32 position = 4;
+   */
+  position: number;
+
+  /**
+   * Since when it has been waiting.
+   *
+   * @generated from field: google.protobuf.Timestamp since = 5;
+   */
+  since?: Timestamp | undefined;
+
+  /**
+   * Runs that hold what it waits for, by id; 10 at most, where the gate knows them. In a full view of GetRun only.
+   *
+   * @generated from field: repeated string holders = 6;
+   */
+  holders: string[];
 };
 
 /**
@@ -786,6 +807,13 @@ export declare type Accepted = Message<"retake.v1.Accepted"> & {
    * @generated from field: bool discard_steps = 16;
    */
   discardSteps: boolean;
+
+  /**
+   * Where its caller has the end posted to; empty for where the workflow's policy says.
+   *
+   * @generated from field: string notify_url = 17;
+   */
+  notifyUrl: string;
 };
 
 /**

@@ -8,7 +8,7 @@ import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobu
 import type { Message } from "@bufbuild/protobuf";
 import type { Any, Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 import type { Quality, WorkflowPolicy } from "./options_pb.js";
-import type { Owner, Progress, Run, RunEvent, RunState } from "./run_pb.js";
+import type { Failure, Owner, Progress, Run, RunEvent, RunState } from "./run_pb.js";
 
 /**
  * Describes the file retake/v1/run_service.proto.
@@ -78,6 +78,14 @@ export declare type StartRunRequest = Message<"retake.v1.StartRunRequest"> & {
    * @generated from field: google.protobuf.Duration timeout = 7;
    */
   timeout?: Duration | undefined;
+
+  /**
+   * Where the run's end is posted to, instead of where the workflow's policy says. The operator allows URLs
+   * (`webhooks.allowed_urls`). A call that joins a run changes nothing about that. Limit: 2,048 characters.
+   *
+   * @generated from field: string notify_url = 8;
+   */
+  notifyUrl: string;
 };
 
 /**
@@ -221,6 +229,14 @@ export declare type ListRunsRequest = Message<"retake.v1.ListRunsRequest"> & {
    * @generated from field: google.protobuf.Timestamp created_before = 8;
    */
   createdBefore?: Timestamp | undefined;
+
+  /**
+   * Only the newest one with this key. Keys belong to a workflow and an owner: give both, or the workflow alone for your
+   * own.
+   *
+   * @generated from field: string idempotency_key = 9;
+   */
+  idempotencyKey: string;
 };
 
 /**
@@ -228,6 +244,61 @@ export declare type ListRunsRequest = Message<"retake.v1.ListRunsRequest"> & {
  * Use `create(ListRunsRequestSchema)` to create a new message.
  */
 export declare const ListRunsRequestSchema: GenMessage<ListRunsRequest>;
+
+/**
+ * Which runs are meant. Filters are joined by "and"; those that are left out match everything.
+ *
+ * @generated from message retake.v1.RunFilter
+ */
+export declare type RunFilter = Message<"retake.v1.RunFilter"> & {
+  /**
+   * Only of this workflow.
+   *
+   * @generated from field: string workflow = 1;
+   */
+  workflow: string;
+
+  /**
+   * Only in one of these states. Default: see the method.
+   *
+   * @generated from field: repeated retake.v1.RunState states = 2;
+   */
+  states: RunState[];
+
+  /**
+   * Only of this owner.
+   *
+   * @generated from field: retake.v1.Owner owner = 3;
+   */
+  owner?: Owner | undefined;
+
+  /**
+   * Only children of this run. Default: runs that are nobody's children.
+   *
+   * @generated from field: string parent_run_id = 4;
+   */
+  parentRunId: string;
+
+  /**
+   * Only those accepted at or after this.
+   *
+   * @generated from field: google.protobuf.Timestamp created_since = 5;
+   */
+  createdSince?: Timestamp | undefined;
+
+  /**
+   * Only those accepted before this. Default: also the newest ones; those that come after the first page are left alone.
+   *
+   * @generated from field: google.protobuf.Timestamp created_before = 6;
+   */
+  createdBefore?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message retake.v1.RunFilter.
+ * Use `create(RunFilterSchema)` to create a new message.
+ */
+export declare const RunFilterSchema: GenMessage<RunFilter>;
 
 /**
  * The response of ListRuns.
@@ -462,6 +533,356 @@ export declare type RerunRunResponse = Message<"retake.v1.RerunRunResponse"> & {
 export declare const RerunRunResponseSchema: GenMessage<RerunRunResponse>;
 
 /**
+ * The request of CancelRuns.
+ *
+ * @generated from message retake.v1.CancelRunsRequest
+ */
+export declare type CancelRunsRequest = Message<"retake.v1.CancelRunsRequest"> & {
+  /**
+   * Which open runs. Required, and at least one of its fields. Default of its states: all open ones; ended ones are never
+   * meant.
+   *
+   * @generated from field: retake.v1.RunFilter filter = 1;
+   */
+  filter?: RunFilter | undefined;
+
+  /**
+   * Do it. Default: only tell what would be done.
+   *
+   * @generated from field: bool force = 2;
+   */
+  force: boolean;
+
+  /**
+   * Why, for the journals.
+   *
+   * @generated from field: string reason = 3;
+   */
+  reason: string;
+
+  /**
+   * Runs that are looked at in one call. Default: 100. Limits: 0 (the default) to 500.
+   *
+   * @generated from field: int32 page_size = 4;
+   */
+  pageSize: number;
+
+  /**
+   * From the page before; everything else but `page_size` must be the same.
+   *
+   * @generated from field: string page_token = 5;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message retake.v1.CancelRunsRequest.
+ * Use `create(CancelRunsRequestSchema)` to create a new message.
+ */
+export declare const CancelRunsRequestSchema: GenMessage<CancelRunsRequest>;
+
+/**
+ * The response of CancelRuns.
+ *
+ * @generated from message retake.v1.CancelRunsResponse
+ */
+export declare type CancelRunsResponse = Message<"retake.v1.CancelRunsResponse"> & {
+  /**
+   * How many runs of this page match.
+   *
+   * @generated from field: int32 matched = 1;
+   */
+  matched: number;
+
+  /**
+   * How many of them were asked to stop by this call; 0 without `force`.
+   *
+   * @generated from field: int32 cancelled = 2;
+   */
+  cancelled: number;
+
+  /**
+   * The first of them, newest first, in a basic view: 10 at most.
+   *
+   * @generated from field: repeated retake.v1.Run sample = 3;
+   */
+  sample: Run[];
+
+  /**
+   * For the next page; empty on the last one. A page may match nothing although there is a next one.
+   *
+   * @generated from field: string next_page_token = 4;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message retake.v1.CancelRunsResponse.
+ * Use `create(CancelRunsResponseSchema)` to create a new message.
+ */
+export declare const CancelRunsResponseSchema: GenMessage<CancelRunsResponse>;
+
+/**
+ * The request of RerunRuns.
+ *
+ * @generated from message retake.v1.RerunRunsRequest
+ */
+export declare type RerunRunsRequest = Message<"retake.v1.RerunRunsRequest"> & {
+  /**
+   * Which ended runs. Required, and at least one of its fields. Default of its states: FAILED, CANCELLED and EXPIRED; open
+   * ones are never meant.
+   *
+   * @generated from field: retake.v1.RunFilter filter = 1;
+   */
+  filter?: RunFilter | undefined;
+
+  /**
+   * Do it. Default: only tell what would be done.
+   *
+   * @generated from field: bool force = 2;
+   */
+  force: boolean;
+
+  /**
+   * Names the whole of it: under one batch a run is rerun once, and the reruns themselves are not. The new runs have the
+   * key "BATCH/RUN_ID". Required with `force`. A UUID does well.
+   *
+   * @generated from field: string batch = 3;
+   */
+  batch: string;
+
+  /**
+   * Execute every step again. Default: keep the steps of the ended runs.
+   *
+   * @generated from field: bool discard_steps = 4;
+   */
+  discardSteps: boolean;
+
+  /**
+   * Runs that are looked at in one call. Default: 100. Limits: 0 (the default) to 500.
+   *
+   * @generated from field: int32 page_size = 5;
+   */
+  pageSize: number;
+
+  /**
+   * From the page before; everything else but `page_size` must be the same.
+   *
+   * @generated from field: string page_token = 6;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message retake.v1.RerunRunsRequest.
+ * Use `create(RerunRunsRequestSchema)` to create a new message.
+ */
+export declare const RerunRunsRequestSchema: GenMessage<RerunRunsRequest>;
+
+/**
+ * The response of RerunRuns.
+ *
+ * @generated from message retake.v1.RerunRunsResponse
+ */
+export declare type RerunRunsResponse = Message<"retake.v1.RerunRunsResponse"> & {
+  /**
+   * How many runs of this page match.
+   *
+   * @generated from field: int32 matched = 1;
+   */
+  matched: number;
+
+  /**
+   * How many new runs this call has started; 0 without `force`.
+   *
+   * @generated from field: int32 started = 2;
+   */
+  started: number;
+
+  /**
+   * Those that could not be rerun.
+   *
+   * @generated from field: repeated retake.v1.RerunRefusal refusals = 3;
+   */
+  refusals: RerunRefusal[];
+
+  /**
+   * The first of the matching runs, newest first, in a basic view: 10 at most.
+   *
+   * @generated from field: repeated retake.v1.Run sample = 4;
+   */
+  sample: Run[];
+
+  /**
+   * For the next page; empty on the last one. A page may match nothing although there is a next one.
+   *
+   * @generated from field: string next_page_token = 5;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message retake.v1.RerunRunsResponse.
+ * Use `create(RerunRunsResponseSchema)` to create a new message.
+ */
+export declare const RerunRunsResponseSchema: GenMessage<RerunRunsResponse>;
+
+/**
+ * A run that RerunRuns could not rerun.
+ *
+ * @generated from message retake.v1.RerunRefusal
+ */
+export declare type RerunRefusal = Message<"retake.v1.RerunRefusal"> & {
+  /**
+   * The ended run.
+   *
+   * @generated from field: string run_id = 1;
+   */
+  runId: string;
+
+  /**
+   * Why: "CONTRACT_CHANGED", "PAYLOAD_LOST".
+   *
+   * @generated from field: retake.v1.Failure failure = 2;
+   */
+  failure?: Failure | undefined;
+};
+
+/**
+ * Describes the message retake.v1.RerunRefusal.
+ * Use `create(RerunRefusalSchema)` to create a new message.
+ */
+export declare const RerunRefusalSchema: GenMessage<RerunRefusal>;
+
+/**
+ * The request of PauseWorkflow.
+ *
+ * @generated from message retake.v1.PauseWorkflowRequest
+ */
+export declare type PauseWorkflowRequest = Message<"retake.v1.PauseWorkflowRequest"> & {
+  /**
+   * `package.Service/Method`. Required.
+   *
+   * @generated from field: string workflow = 1;
+   */
+  workflow: string;
+
+  /**
+   * Why, for those who wait.
+   *
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message retake.v1.PauseWorkflowRequest.
+ * Use `create(PauseWorkflowRequestSchema)` to create a new message.
+ */
+export declare const PauseWorkflowRequestSchema: GenMessage<PauseWorkflowRequest>;
+
+/**
+ * The response of PauseWorkflow.
+ *
+ * @generated from message retake.v1.PauseWorkflowResponse
+ */
+export declare type PauseWorkflowResponse = Message<"retake.v1.PauseWorkflowResponse"> & {
+  /**
+   * The pause that holds now.
+   *
+   * @generated from field: retake.v1.WorkflowPause pause = 1;
+   */
+  pause?: WorkflowPause | undefined;
+};
+
+/**
+ * Describes the message retake.v1.PauseWorkflowResponse.
+ * Use `create(PauseWorkflowResponseSchema)` to create a new message.
+ */
+export declare const PauseWorkflowResponseSchema: GenMessage<PauseWorkflowResponse>;
+
+/**
+ * The request of ResumeWorkflow.
+ *
+ * @generated from message retake.v1.ResumeWorkflowRequest
+ */
+export declare type ResumeWorkflowRequest = Message<"retake.v1.ResumeWorkflowRequest"> & {
+  /**
+   * `package.Service/Method`, also of a workflow that the server no longer has. Required.
+   *
+   * @generated from field: string workflow = 1;
+   */
+  workflow: string;
+};
+
+/**
+ * Describes the message retake.v1.ResumeWorkflowRequest.
+ * Use `create(ResumeWorkflowRequestSchema)` to create a new message.
+ */
+export declare const ResumeWorkflowRequestSchema: GenMessage<ResumeWorkflowRequest>;
+
+/**
+ * The response of ResumeWorkflow.
+ *
+ * @generated from message retake.v1.ResumeWorkflowResponse
+ */
+export declare type ResumeWorkflowResponse = Message<"retake.v1.ResumeWorkflowResponse"> & {
+  /**
+   * Whether it had been paused.
+   *
+   * @generated from field: bool resumed = 1;
+   */
+  resumed: boolean;
+};
+
+/**
+ * Describes the message retake.v1.ResumeWorkflowResponse.
+ * Use `create(ResumeWorkflowResponseSchema)` to create a new message.
+ */
+export declare const ResumeWorkflowResponseSchema: GenMessage<ResumeWorkflowResponse>;
+
+/**
+ * A workflow makes no attempts for the time being.
+ *
+ * @generated from message retake.v1.WorkflowPause
+ */
+export declare type WorkflowPause = Message<"retake.v1.WorkflowPause"> & {
+  /**
+   * `package.Service/Method`.
+   *
+   * @generated from field: string workflow = 1;
+   */
+  workflow: string;
+
+  /**
+   * The subject that asked for it.
+   *
+   * @generated from field: string paused_by = 2;
+   */
+  pausedBy: string;
+
+  /**
+   * Why.
+   *
+   * @generated from field: string reason = 3;
+   */
+  reason: string;
+
+  /**
+   * Since when.
+   *
+   * @generated from field: google.protobuf.Timestamp pause_time = 4;
+   */
+  pauseTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message retake.v1.WorkflowPause.
+ * Use `create(WorkflowPauseSchema)` to create a new message.
+ */
+export declare const WorkflowPauseSchema: GenMessage<WorkflowPause>;
+
+/**
  * The request of ListWorkflows.
  *
  * @generated from message retake.v1.ListWorkflowsRequest
@@ -562,6 +983,13 @@ export declare type Workflow = Message<"retake.v1.Workflow"> & {
    * @generated from field: repeated string endpoints = 6;
    */
   endpoints: string[];
+
+  /**
+   * Present while it is paused.
+   *
+   * @generated from field: retake.v1.WorkflowPause pause = 7;
+   */
+  pause?: WorkflowPause | undefined;
 };
 
 /**
@@ -671,6 +1099,28 @@ export declare const RunService: GenService<{
     output: typeof RerunRunResponseSchema;
   },
   /**
+   * Asks all runs that match to stop, a page at a time; without `force` it only tells which they are (AIP-165). Doing a
+   * page again changes nothing.
+   *
+   * @generated from rpc retake.v1.RunService.CancelRuns
+   */
+  cancelRuns: {
+    methodKind: "unary";
+    input: typeof CancelRunsRequestSchema;
+    output: typeof CancelRunsResponseSchema;
+  },
+  /**
+   * Starts a new run for each ended one that matches, a page at a time; without `force` it only tells which they are
+   * (AIP-165). Doing a page again under the same batch starts none twice.
+   *
+   * @generated from rpc retake.v1.RunService.RerunRuns
+   */
+  rerunRuns: {
+    methodKind: "unary";
+    input: typeof RerunRunsRequestSchema;
+    output: typeof RerunRunsResponseSchema;
+  },
+  /**
    * Lists the workflows that this server executes, by name.
    *
    * @generated from rpc retake.v1.RunService.ListWorkflows
@@ -679,6 +1129,27 @@ export declare const RunService: GenService<{
     methodKind: "unary";
     input: typeof ListWorkflowsRequestSchema;
     output: typeof ListWorkflowsResponseSchema;
+  },
+  /**
+   * Makes no more attempts for a workflow until it is resumed, over restarts too. New runs are accepted, and parked like
+   * those that come to their next attempt; attempts that are being made go on. Pausing again keeps the first reason.
+   *
+   * @generated from rpc retake.v1.RunService.PauseWorkflow
+   */
+  pauseWorkflow: {
+    methodKind: "unary";
+    input: typeof PauseWorkflowRequestSchema;
+    output: typeof PauseWorkflowResponseSchema;
+  },
+  /**
+   * Lets a paused workflow go on, the run that was accepted first before the others.
+   *
+   * @generated from rpc retake.v1.RunService.ResumeWorkflow
+   */
+  resumeWorkflow: {
+    methodKind: "unary";
+    input: typeof ResumeWorkflowRequestSchema;
+    output: typeof ResumeWorkflowResponseSchema;
   },
 }>;
 

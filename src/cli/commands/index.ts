@@ -27,6 +27,28 @@ export const commands: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
     { summary: "List what the server executes", load: async () => (await import("./workflows.ts")).workflows },
   ],
   [
+    "workflows pause",
+    {
+      summary: "Hold new attempts of a workflow back",
+      load: async () => (await import("./workflows-pause.ts")).workflowsPause,
+    },
+  ],
+  [
+    "workflows resume",
+    {
+      summary: "Let a paused workflow go on",
+      load: async () => (await import("./workflows-resume.ts")).workflowsResume,
+    },
+  ],
+  [
+    "webhook test",
+    { summary: "Post a signed test message", load: async () => (await import("./webhook-test.ts")).webhookTest },
+  ],
+  [
+    "webhook secret",
+    { summary: "Make a secret that signs", load: async () => (await import("./webhook-secret.ts")).webhookSecret },
+  ],
+  [
     "service-config",
     {
       summary: "Print the retry configuration of gRPC clients",

@@ -40,6 +40,7 @@ export const run: Command = {
       description: "The least to settle for: minimal, low, medium, high or full. Default: minimal",
     },
     timeout: { value: "DURATION", description: "Let the run expire after this: 90s, 30m, 2h" },
+    notify: { value: "URL", description: "Post the run's end there, signed; the server's operator allows URLs" },
     watch: { short: "w", description: "Follow the run to its end" },
     ...followFlags,
   },
@@ -80,11 +81,13 @@ function startOptions(given: Arguments): MessageInitShape<typeof StartRunRequest
   const priority = given.value("priority");
   const quality = given.value("min-quality");
   const timeout = given.value("timeout");
+  const notifyUrl = given.value("notify");
   return {
     ...(key === undefined ? {} : { idempotencyKey: parseKey(key) }),
     ...(priority === undefined ? {} : { priority: parsePriority(priority) }),
     ...(quality === undefined ? {} : { minQuality: parseQuality(quality) }),
     ...(timeout === undefined ? {} : { timeout: durationFromMs(Math.round(parseDuration("--timeout", timeout))) }),
+    ...(notifyUrl === undefined ? {} : { notifyUrl }),
   };
 }
 

@@ -1,23 +1,16 @@
-import { access } from "node:fs/promises";
 import { create } from "@bufbuild/protobuf";
-import {
-  GrpcConfigSchema,
-  type ServerConfig,
-  ServerConfigSchema,
-  WebConfigSchema,
-} from "../../../gen/retake/v1/config_pb.js";
-import { ConfigError, loadConfig } from "../../config/index.ts";
+import { GrpcConfigSchema, type ServerConfig, WebConfigSchema } from "../../../gen/retake/v1/config_pb.js";
+import { ConfigError } from "../../config/index.ts";
 import { ContractError } from "../../contract/index.ts";
 import { createServer, type RetakeServer, type ServerAddress } from "../../server/index.ts";
 import type { Arguments } from "../arguments.ts";
 import { CliError, UsageError } from "../cli-error.ts";
 import type { Command } from "../command.ts";
+import { configFlag, readConfig } from "../config-file.ts";
 import { ExitCode } from "../exit-code.ts";
 import { registerHandlers } from "../handler-modules.ts";
 import { type CliIo, writeLines } from "../io.ts";
 import { parsePortFlag } from "../port-flag.ts";
-
-const defaultConfig = "retake.yaml";
 
 export const serve: Command = {
   description: [
@@ -28,11 +21,7 @@ export const serve: Command = {
   local: true,
   positionals: [],
   flags: {
-    config: {
-      short: "c",
-      value: "FILE",
-      description: `The configuration. Default: ${defaultConfig}, where there is one`,
-    },
+    config: configFlag,
     data: { short: "d", value: "DIR", description: "Where runs are kept, instead of data_directory" },
     "grpc-port": { value: "PORT", description: "Instead of grpc.port; 0 takes a free one, off opens none" },
     "web-port": { value: "PORT", description: "Instead of web.port; 0 takes a free one, off opens none" },
@@ -61,7 +50,9 @@ export const serve: Command = {
 };
 
 async function configOf(given: Arguments): Promise<ServerConfig> {
-  const config = await readConfig(given.value("config"));
+  const config = await readConfig(given.value("config")).catch((error: unknown) => {
+    throw told(error);
+  });
   const data = given.value("data");
   if (data !== undefined) config.dataDirectory = data;
   const grpcPort = parsePort("--grpc-port", given.value("grpc-port"));
@@ -72,21 +63,6 @@ async function configOf(given: Arguments): Promise<ServerConfig> {
     throw new UsageError("both ports are off, so nobody could call this server: leave one on");
   }
   return config;
-}
-
-async function readConfig(file: string | undefined): Promise<ServerConfig> {
-  if (file === undefined) {
-    const exists = await access(defaultConfig).then(
-      () => true,
-      () => false,
-    );
-    if (!exists) return create(ServerConfigSchema);
-  }
-  try {
-    return await loadConfig(file ?? defaultConfig);
-  } catch (error) {
-    throw told(error);
-  }
 }
 
 function parsePort(flag: string, text: string | undefined): { port: number } | { disabled: true } | undefined {

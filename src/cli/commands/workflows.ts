@@ -5,6 +5,7 @@ import { CliError } from "../cli-error.ts";
 import type { Command } from "../command.ts";
 import { type Connection, connect } from "../connection.ts";
 import { Contracts } from "../contracts.ts";
+import { pauseText } from "../display/pause-text.ts";
 import { type Column, tableLines } from "../display/table.ts";
 import { ExitCode } from "../exit-code.ts";
 import { findWorkflow, listWorkflows } from "../find-workflow.ts";
@@ -38,7 +39,8 @@ export const workflows: Command = {
         writeLines(io.stdout, JSON.stringify(await messageJson(WorkflowSchema, workflow, contracts)));
       }
     } else if (only === undefined) {
-      writeLines(io.stdout, ...tableLines(columns, found, io.isTTY ? io.columns : Number.POSITIVE_INFINITY));
+      const shown = found.some(({ pause }) => pause !== undefined) ? [...columns, pausedColumn] : columns;
+      writeLines(io.stdout, ...tableLines(shown, found, io.isTTY ? io.columns : Number.POSITIVE_INFINITY));
     } else {
       for (const workflow of found) await show(workflow, connection, contracts, io);
     }
@@ -52,6 +54,8 @@ const columns: readonly Column<Workflow>[] = [
   { title: "BACK-ENDS", cell: ({ endpoints }) => endpoints.join(", ") || "none", keep: "start" },
 ];
 
+const pausedColumn: Column<Workflow> = { title: "PAUSED", cell: ({ pause }) => pauseText(pause).trim(), keep: "start" };
+
 async function show(workflow: Workflow, connection: Connection, contracts: Contracts, io: CliIo): Promise<void> {
   writeLines(
     io.stdout,
@@ -59,6 +63,7 @@ async function show(workflow: Workflow, connection: Connection, contracts: Contr
     `Request    ${workflow.inputType}`,
     `Response   ${workflow.outputType}${workflow.streaming ? ", streamed: progress, then the result" : ""}`,
     `Back-ends  ${workflow.endpoints.join(", ") || "none"}`,
+    ...(workflow.pause === undefined ? [] : [`Paused    ${pauseText(workflow.pause)}`]),
     "",
   );
   await contracts.learn([workflow.inputType]);

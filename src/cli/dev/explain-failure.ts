@@ -18,7 +18,7 @@ export async function explainFailure(
 ): Promise<Finding> {
   const source = await readFile(project.handlers, "utf8").catch(() => "");
   const manifest = await readFile(join(project.directory, "package.json"), "utf8").catch(() => "");
-  const place = placeIn(failure.stack, project.directory) ?? placeOfImplement(failure.message, source, project);
+  const place = placeIn(failure.stack, project.directory) ?? placeOfCause(failure, source, project);
   const [first = ""] = failure.message.replace(/^--handlers: /, "").split("\n    at ");
   return {
     severity: "error",
@@ -71,9 +71,12 @@ function asPath(url: string): string {
   }
 }
 
-/** Where the workflows are implemented, which is where something is missing. */
-function placeOfImplement(message: string, source: string, { handlers }: Project): Place {
+/** Where the workflows are implemented, which is where something is missing, unless the configuration lacks it. */
+function placeOfCause({ name, message }: WorkerFailure, source: string, { handlers, configFile }: Project): Place {
   if (/^cannot listen|data directory/.test(message)) return { file: "", line: 0, column: 0 };
+  if (name === "ConfigError" || /nothing signs that/.test(message)) {
+    return { file: display(configFile), line: 0, column: 0 };
+  }
   const lines = source.split("\n");
   const index = lines.findIndex((text) => /\.implement\(/.test(text));
   return {

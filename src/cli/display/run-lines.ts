@@ -20,6 +20,8 @@ export function runLines(run: Run, nowMs: number): string[] {
     ["State", RunState[run.state]],
     ["Progress", progressText(run.progress)],
     ["Waits for", wait === undefined ? "" : `${plainText(wait.gate)}: ${plainText(wait.reason)}`],
+    ["Held by", wait?.holders.join(", ") ?? ""],
+    ["Waits since", at(wait?.since)],
     ["Not before", at(wait?.notBefore)],
     [run.state === RunState.FAILED ? "Failure" : "Last failure", failure === undefined ? "" : failureText(failure)],
     ...(failure === undefined ? [] : failureDetails(failure).map((line) => ["", line] as const)),

@@ -10,10 +10,11 @@ import type {
   PermitRequest,
   Turn,
 } from "../../runs/index.ts";
-import { type RunInterceptor, workflowLimitKey } from "../../runs/index.ts";
+import { type Pauses, parked, pauseReason, type RunInterceptor, workflowLimitKey } from "../../runs/index.ts";
 
 export interface GateOptions {
   readonly gates: Gates;
+  readonly pauses: Pick<Pauses, "of">;
   /** Attempts at once, over all workflows. */
   readonly concurrencyLimit: number;
   /** Where the attempts of a workflow can be made. */
@@ -22,10 +23,10 @@ export interface GateOptions {
 
 /**
  * Lets an attempt through when the server, its workflow and an endpoint have room, all three together. The permit is kept
- * until the back-end has really stopped, or its attempt's time is over.
+ * until the back-end has really stopped, or its attempt's time is over. While its workflow is paused, a run is parked.
  */
 export function gate(options: GateOptions): RunInterceptor {
-  const { gates } = options;
+  const { gates, pauses } = options;
   const limits = new WeakMap<Workflow, readonly Limit[]>();
   const limitsOf = (workflow: Workflow): readonly Limit[] => {
     let known = limits.get(workflow);
@@ -40,6 +41,11 @@ export function gate(options: GateOptions): RunInterceptor {
   };
   return (next) => async (request) => {
     const { run, workflow, turn } = request;
+    const pause = pauses.of(workflow.name);
+    if (pause !== undefined) {
+      gates.withdraw(run.accepted.runId);
+      return { kind: "waiting", wakeAtMs: undefined, events: [parked("pause", pauseReason(pause))] };
+    }
     const wish: PermitRequest = {
       runId: run.accepted.runId,
       priority: run.accepted.priority,

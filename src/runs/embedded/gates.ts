@@ -107,6 +107,25 @@ class EmbeddedGates implements Gates {
     return { gate, reason, position: this.#position(run, full) };
   }
 
+  holders(runId: string, limit: number): readonly string[] {
+    const run = this.#runs.get(runId);
+    if (run?.state !== "waiting" && run?.state !== "claiming") {
+      return [];
+    }
+    const limits = run.state === "claiming" ? run.missing : run.node.limits;
+    const { full } = findObstacle(limits, run.node.choice);
+    const found: string[] = [];
+    for (const [holderId, holder] of this.#runs) {
+      if (found.length >= limit) {
+        break;
+      }
+      if (holder.state === "held" && holder.pools.some((pool) => full.includes(pool))) {
+        found.push(holderId);
+      }
+    }
+    return found;
+  }
+
   waiting(key: string): number {
     return this.#pools.get(key)?.waiting ?? 0;
   }

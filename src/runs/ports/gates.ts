@@ -19,6 +19,9 @@ export interface Gates {
   /** What a run waits for, and where it stands in that line; undefined when it does not wait. */
   place(runId: string): WaitingPlace | undefined;
 
+  /** Runs that hold what it waits for, so many at most; none when it does not wait. Costs a look at every run. */
+  holders(runId: string, limit: number): readonly string[];
+
   /** How many waiting runs have asked under this limit, whichever limit holds them back; infinite ones count too. */
   waiting(key: string): number;
 }

@@ -96,6 +96,23 @@ describe("retake runs list", () => {
     expect(lines[1]).toMatch(/Service\/Plain|ice\/Plain/);
   });
 
+  it("fits eighty columns by leaving columns out", async () => {
+    const { stdout } = await cli(["runs", "list"], { env: server.env, isTTY: true, columns: 80 });
+    const lines = stdout.trimEnd().split("\n");
+    expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(80);
+    expect(lines[0]).toMatch(/^RUN +STATE +TOOK +WORKFLOW +MORE$/);
+    expect(ids(stdout)).toEqual([open, failed, succeeded]);
+  });
+
+  it("finds the run of a key", async () => {
+    const run = await client.start(plain, { text: "a" }, { idempotencyKey: "list-1" });
+    await run.result();
+    const { stdout } = await retake("runs", "list", "--workflow", "Plain", "--key", "list-1");
+    expect(ids(stdout)).toEqual([run.id]);
+    const refused = await retake("runs", "list", "--key", "list-1");
+    expect(refused).toMatchObject({ exitCode: 2, stderr: expect.stringContaining("add --workflow") });
+  });
+
   it("can be interrupted", async () => {
     const { io, interrupt } = createIo({ env: server.env });
     interrupt();
@@ -166,6 +183,35 @@ describe("retake runs get", () => {
     studio.letGo("get");
   });
 
+  it("draws what took how long", async () => {
+    const run = await client.start(streaming, { updates: 2 });
+    await run.result();
+    const { stdout } = await retake("runs", "get", run.id);
+    expect(stdout).toMatch(
+      /^Timeline:\n(?: {2}queued .*\n)? {2}attempt 1 +\S+ [mµ]?s +#+\n {4}step part-1 .*#\n {4}step part-2 /m,
+    );
+  });
+
+  it("answers why a run waits, and who holds what it waits for", async () => {
+    const gate = Promise.withResolvers<void>();
+    await using own = await startServer({
+      limited: async ({ text }) => {
+        await gate.promise;
+        return { text };
+      },
+    });
+    using other = connectRetake({ target: own.env.RETAKE_TARGET });
+    const first = await other.start(WorkflowsService.method.limited, {});
+    const second = await other.start(WorkflowsService.method.limited, {});
+    const { stdout } = await cli(["runs", "get", second.id], { env: own.env });
+    expect(stdout).toMatch(/^Waits for +workflow: .* is at its limit of 1: it is next$/m);
+    expect(stdout).toMatch(new RegExp(`^Held by +${first.id}$`, "m"));
+    expect(stdout).toMatch(/^Waits since +\d{4}-/m);
+    expect(stdout).toMatch(/^Timeline:\n {2}queued +\S+ \S+\+ +-+$/m);
+    gate.resolve();
+    await second.result();
+  });
+
   it("prints the run with its messages as JSON", async () => {
     const { stdout } = await retake("runs", "get", await ended("a"), "--json");
     expect(jsonLines(stdout)).toMatchObject([
@@ -233,5 +279,58 @@ describe("retake runs rerun", () => {
     expect(exitCode).toBe(6);
     expect(stderr).toContain("only a run that has ended can be rerun");
     studio.letGo("rerun");
+  });
+});
+
+describe("a filter instead of a run", () => {
+  it("shows what would be cancelled, and cancels it with --yes", async () => {
+    await using own = await startServer({ ...createStudio().workflows, keyed: () => new Promise(() => {}) });
+    using other = connectRetake({ target: own.env.RETAKE_TARGET });
+    const kept = await other.start(plain, { text: "hold x" });
+    const runIds: string[] = [];
+    for (let count = 0; count < 12; count++) runIds.push((await other.start(WorkflowsService.method.keyed, {})).id);
+    const command = ["runs", "cancel", "--workflow", "Keyed"];
+    const dry = await cli(command, { env: own.env });
+    expect(dry.exitCode).toBe(0);
+    expect(dry.stdout.match(/^[0-9a-f-]{36} /gm)).toHaveLength(10);
+    expect(dry.stdout).toContain("\n… and 2 more\n");
+    expect(dry.stderr).toBe("12 runs would be cancelled. To do it, add --yes.\n");
+    expect((await other.attach(runIds[0] ?? "").get()).cancelReason).toBe("");
+    const done = await cli([...command, "--reason", "wrong model", "--yes"], { env: own.env });
+    expect(done).toMatchObject({ exitCode: 0, stdout: "12 runs asked to stop\n" });
+    for (const runId of runIds) expect((await other.attach(runId).get()).cancelReason).toBe("wrong model");
+    expect((await kept.get()).cancelReason).toBe("");
+    const again = await cli([...command, "--yes", "--json"], { env: own.env });
+    expect(jsonLines(again.stdout)).toEqual([{ matched: 0, cancelled: 0 }]);
+    expect((await cli(command, { env: own.env })).stderr).toBe("No runs match.\n");
+  });
+
+  it("reruns each ended run once under one batch", async () => {
+    await using own = await startServer(createStudio().workflows);
+    using other = connectRetake({ target: own.env.RETAKE_TARGET });
+    for (let count = 0; count < 3; count++) {
+      await (await other.start(plain, { text: "fail" })).result().catch(() => undefined);
+    }
+    const command = ["runs", "rerun", "--state", "failed", "--since", "1h"];
+    const dry = await cli(command, { env: own.env });
+    expect(dry.stderr).toBe("3 runs would be rerun. To do it, add --yes.\n");
+    const done = await cli([...command, "--yes", "--batch", "night"], { env: own.env });
+    expect(done).toMatchObject({ exitCode: 0, stdout: "3 runs started, of 3 that match\n" });
+    expect(done.stderr).toContain("with --batch night, the same again goes on");
+    const again = await cli([...command, "--yes", "--batch", "night", "--json"], { env: own.env });
+    expect(jsonLines(again.stdout)).toMatchObject([{ batch: "night", matched: 3, started: 0, refused: [] }]);
+  });
+
+  it.each([
+    [["cancel", nobody, "--state", "open"], "give a RUN_ID or a filter"],
+    [["rerun", nobody, "--yes"], "give a RUN_ID or a filter"],
+    [["rerun", "--state", "failed", "--watch"], "--watch is about one run"],
+    [["rerun", nobody, "--batch", "b"], "--batch is that of a filter"],
+    [["cancel", "--yes"], "RUN_ID is missing"],
+    [["cancel", "--state", "failed"], "runs that are FAILED cannot be cancelled"],
+  ])("%j is refused", async (argv, message) => {
+    const { exitCode, stderr } = await retake("runs", ...argv);
+    expect(exitCode).toBe(2);
+    expect(stderr).toContain(message);
   });
 });

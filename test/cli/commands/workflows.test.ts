@@ -46,3 +46,32 @@ describe("retake workflows", () => {
     expect(stderr).toContain("See what there is: retake workflows");
   });
 });
+
+describe("retake workflows pause and resume", () => {
+  it("hold a workflow's runs back and let them go, and the list tells", async () => {
+    const paused = await retake("workflows", "pause", "Once", "--reason", "new cards");
+    expect(paused.exitCode).toBe(0);
+    const name = "retake.test.v1.WorkflowsService/Once";
+    expect(paused.stdout).toMatch(new RegExp(`^${name} is paused by anonymous since \\d{4}-.*: new cards\n$`));
+    expect(paused.stderr).toBe(`Let it go on: retake workflows resume ${name}\n`);
+    expect((await retake("workflows")).stdout).toMatch(/^WORKFLOW .* PAUSED\n/);
+    expect((await retake("workflows", "Once")).stdout).toMatch(/^Paused +by anonymous since .*: new cards$/m);
+    const { stdout } = await retake("run", "Once");
+    expect((await retake("runs", "get", stdout.trimEnd())).stdout).toMatch(/^Waits for +pause: .*: new cards$/m);
+    expect((await retake("workflows", "resume", "Once")).stdout).toBe(`${name} goes on\n`);
+    const again = await retake("workflows", "resume", "Once", "--json");
+    expect(jsonLines(again.stdout)).toEqual([{ workflow: name, resumed: false }]);
+    expect((await retake("watch", stdout.trimEnd(), "--quiet")).exitCode).toBe(0);
+    expect((await retake("workflows")).stdout).not.toContain("PAUSED");
+  });
+
+  it.each([
+    [["pause"], 2, "WORKFLOW is missing"],
+    [["pause", "Plian"], 4, "there is no workflow"],
+    [["resume", "a.B/C"], 4, "there is no workflow"],
+  ])("%j is refused", async (argv, exitCode, message) => {
+    const refused = await retake("workflows", ...argv);
+    expect(refused.exitCode).toBe(exitCode);
+    expect(refused.stderr).toContain(message);
+  });
+});

@@ -73,6 +73,15 @@ describe("explainFailure", () => {
     expect(fixes.flatMap(({ lines }) => lines)).toContain(line);
   });
 
+  it.each([
+    ["ConfigError", "configuration: webhooks.secrets[0]: the environment has no SECRET"],
+    ["TypeError", "the ends of a.B/C are told to others (notify), and nothing signs that: make a secret"],
+  ])("points at the configuration for what it lacks: %s", async (name, message) => {
+    const own = await project("export default (server) => server.implement(WorkflowsService, {});");
+    const { file, line } = await explainFailure(failure(message, message, name), own, contracts);
+    expect({ file, line }).toEqual({ file: own.configFile, line: 0 });
+  });
+
   it("asks for what package.json names to be installed", async () => {
     const own = await project();
     await writeFile(join(own.directory, "package.json"), '{ "dependencies": { "retake": "^1.0.0" } }');

@@ -445,6 +445,35 @@ export function describeGates(name: string, create: (scheduler: Pick<Scheduler, 
       });
     });
 
+    describe("holders", () => {
+      it("names the runs that hold what a run waits for first of all, so many at most", async () => {
+        await permit(request("a", { server: 5, workflow: 2 }));
+        await permit(request("b", { server: 5, workflow: 2 }));
+        await permit(request("c", { server: 5, other: 2 }));
+        await blocked(request("d", { server: 5, workflow: 2 }));
+
+        expect(gates.holders("d", 10).toSorted()).toEqual(["a", "b"]);
+        expect(gates.holders("d", 1)).toHaveLength(1);
+      });
+
+      it("names those that hold the slots of its endpoints", async () => {
+        await permit(request("a", {}, { endpoints: { x: 1 } }));
+        await permit(request("b", {}, { endpoints: { y: 1 } }));
+        await blocked(request("c", {}, { endpoints: { x: 1 } }));
+
+        expect(gates.holders("c", 10)).toEqual(["a"]);
+      });
+
+      it("names nobody for a run that does not wait, nor one that a place is kept for", async () => {
+        const first = await permit(request("a", { server: 1 }));
+        await blocked(request("b", { server: 1 }));
+        await blocked(request("c", { server: 1 }));
+        gates.release(first);
+
+        expect(["a", "b", "c", "unknown"].map((runId) => gates.holders(runId, 10))).toEqual([[], [], [], []]);
+      });
+    });
+
     describe("place", () => {
       it("tells what a run waits for and how many go before it", async () => {
         await permit(request("a", { server: 1 }));

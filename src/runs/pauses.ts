@@ -1,0 +1,172 @@
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { RunState } from "../../gen/retake/v1/run_pb.js";
+import { type WorkflowEvent, WorkflowEventSchema } from "../../gen/retake/v1/workflow_event_pb.js";
+import type { Clock } from "../clock.ts";
+import type { Journal } from "./ports/journal.ts";
+import type { Scheduler } from "./ports/scheduler.ts";
+import { msFromTimestamp, timestampFromMs } from "./time.ts";
+
+/** A workflow makes no attempts for the time being. */
+export interface Pause {
+  readonly workflow: string;
+  readonly pausedBy: string;
+  readonly reason: string;
+  readonly sinceMs: number;
+}
+
+export interface PausesOptions {
+  readonly journal: Journal;
+  readonly scheduler: Pick<Scheduler, "wake">;
+  readonly clock: Clock;
+}
+
+const prefix = "pause/";
+const pageSize = 500;
+
+/**
+ * The workflows that are paused, each with a stream of its own in the journal.
+ *
+ * 1. Nobody is told of a change, and no run goes by it, before it is durable.
+ * 2. A run that is parked when its workflow is resumed is woken: by `resume` if that was appended before, else by the turn
+ *    that parked it, which looks again.
+ */
+export class Pauses {
+  readonly #options: PausesOptions;
+  readonly #paused = new Map<string, Pause>();
+  /** The number of the newest record of each stream. */
+  readonly #sequences = new Map<string, number>();
+  /** Changes come one after the other. */
+  #changing: Promise<unknown> = Promise.resolve();
+
+  constructor(options: PausesOptions) {
+    this.#options = options;
+  }
+
+  /** The pause of a workflow, if it is paused. */
+  of(workflow: string): Pause | undefined {
+    return this.#paused.size === 0 ? undefined : this.#paused.get(workflow);
+  }
+
+  /** Reads what earlier processes have left. */
+  async open(): Promise<void> {
+    const { journal } = this.#options;
+    for (let after = ""; ; ) {
+      const streams = await journal.listStreams(prefix, after, pageSize);
+      for (const stream of streams) {
+        await this.#read(stream);
+      }
+      after = streams.at(-1) ?? "";
+      if (streams.length < pageSize) {
+        return;
+      }
+    }
+  }
+
+  /**
+   * Pauses a workflow; one that is paused stays so as it is.
+   *
+   * @throws JournalUnavailableError
+   */
+  pause(workflow: string, requestedBy: string, reason: string): Promise<Pause> {
+    return this.#change(async () => {
+      const known = this.#paused.get(workflow);
+      if (known !== undefined) {
+        return known;
+      }
+      const nowMs = this.#options.clock.now();
+      await this.#append(workflow, nowMs, {
+        case: "paused",
+        value: { $typeName: "retake.v1.WorkflowPaused", requestedBy, reason },
+      });
+      const pause: Pause = { workflow, pausedBy: requestedBy, reason, sinceMs: nowMs };
+      this.#paused.set(workflow, pause);
+      return pause;
+    });
+  }
+
+  /**
+   * Lets a workflow go on; whether it was paused.
+   *
+   * @throws JournalUnavailableError
+   */
+  resume(workflow: string, requestedBy: string): Promise<boolean> {
+    return this.#change(async () => {
+      if (!this.#paused.has(workflow)) {
+        return false;
+      }
+      await this.#append(workflow, this.#options.clock.now(), {
+        case: "resumed",
+        value: { $typeName: "retake.v1.WorkflowResumed", requestedBy },
+      });
+      this.#paused.delete(workflow);
+      await this.#wakeParked(workflow);
+      return true;
+    });
+  }
+
+  #change<T>(change: () => Promise<T>): Promise<T> {
+    const changed = this.#changing.then(change);
+    this.#changing = changed.catch(() => undefined);
+    return changed;
+  }
+
+  async #append(workflow: string, nowMs: number, event: WorkflowEvent["event"]): Promise<void> {
+    const sequence = this.#sequences.get(workflow) ?? 0;
+    const record = toBinary(WorkflowEventSchema, create(WorkflowEventSchema, { time: timestampFromMs(nowMs), event }));
+    await this.#options.journal.append(
+      [{ stream: `${prefix}${workflow}`, expectedSequence: sequence, records: [record] }],
+      { impatient: true },
+    );
+    this.#sequences.set(workflow, sequence + 1);
+  }
+
+  async #wakeParked(workflow: string): Promise<void> {
+    const { journal, scheduler } = this.#options;
+    // What has been parked until now must be found.
+    await journal.flush();
+    const runIds: string[] = [];
+    let beforePosition: number | undefined;
+    for (;;) {
+      const rows = await journal.listRuns(
+        { workflow, states: [RunState.PARKED] },
+        { limit: pageSize, ...(beforePosition === undefined ? {} : { beforePosition }) },
+      );
+      runIds.push(...rows.map(({ runId }) => runId));
+      beforePosition = rows.at(-1)?.position;
+      if (rows.length < pageSize) {
+        break;
+      }
+    }
+    // The oldest first: they stand in line in the order in which they ask.
+    for (const runId of runIds.reverse()) {
+      scheduler.wake(runId, 0, 0);
+    }
+  }
+
+  async #read(stream: string): Promise<void> {
+    const workflow = stream.slice(prefix.length);
+    let sequence = 0;
+    for (;;) {
+      const records = await this.#options.journal.read(stream, sequence, pageSize);
+      for (const record of records) {
+        sequence = record.sequence;
+        const { event, time } = fromBinary(WorkflowEventSchema, record.data);
+        if (event.case === "paused") {
+          const { requestedBy, reason } = event.value;
+          this.#paused.set(workflow, { workflow, pausedBy: requestedBy, reason, sinceMs: msFromTimestamp(time) });
+        } else {
+          this.#paused.delete(workflow);
+        }
+      }
+      if (records.length < pageSize) {
+        break;
+      }
+    }
+    this.#sequences.set(workflow, sequence);
+  }
+}
+
+/** Why a run waits, in a sentence. */
+export function pauseReason({ workflow, pausedBy, reason }: Pause): string {
+  return `${workflow} is paused by ${pausedBy}${reason === "" ? "" : `: ${reason}`}`;
+}

@@ -1,0 +1,68 @@
+import { fromBinary, type Message } from "@bufbuild/protobuf";
+import { Code } from "@connectrpc/connect";
+import { RunMode, RunState } from "../../gen/retake/v1/run_pb.js";
+import type { Workflow } from "../contract/index.ts";
+import { createError, isTerminal, type LiveRun, type RunOwner } from "../runs/index.ts";
+import type { Engine } from "./engine.ts";
+import { workflowNamed } from "./workflow-named.ts";
+
+export interface RerunOrder {
+  readonly owner: RunOwner;
+  /** Empty for none. */
+  readonly key: string;
+  readonly discardSteps: boolean;
+  readonly traceparent: string;
+}
+
+/**
+ * Starts a new run with the input of one that has ended, durably. Whoever asked releases it.
+ *
+ * @throws ConnectError when that one is open, or cannot be run again
+ */
+export async function rerun(engine: Engine, before: LiveRun, order: RerunOrder): Promise<LiveRun> {
+  const { record } = before;
+  if (!isTerminal(record.state)) {
+    throw createError(
+      Code.FailedPrecondition,
+      "RUN_OPEN",
+      `run ${before.id} is ${RunState[record.state]}: only a run that has ended can be rerun; cancel it first, or wait`,
+    );
+  }
+  await before.durable;
+  const { accepted } = record;
+  const workflow = workflowNamed(engine, accepted.workflow);
+  await engine.assertReadable(record);
+  const message = await inputAgain(engine, before, workflow);
+  const { run } = await engine.acceptance.accept({
+    ...order,
+    workflow,
+    message,
+    mode: RunMode.DETACHED,
+    priority: accepted.priority,
+    minQuality: accepted.minQuality,
+    metadata: accepted.metadata,
+    rerunOf: before.id,
+    notifyUrl: accepted.notifyUrl,
+  });
+  await run.accepted;
+  if (run.refusal !== undefined) {
+    engine.live.release(run);
+    throw run.refusal;
+  }
+  return run;
+}
+
+async function inputAgain(engine: Engine, run: LiveRun, workflow: Workflow): Promise<Message> {
+  const { input } = run.record.accepted;
+  const bytes = await engine.payloads.get(run.id, input?.sha256 ?? new Uint8Array());
+  if (bytes === undefined) {
+    throw createError(
+      Code.FailedPrecondition,
+      "PAYLOAD_LOST",
+      `the input of run ${run.id} has been deleted, so it cannot be rerun: start a new run`,
+    );
+  }
+  const message = fromBinary(workflow.input, bytes);
+  engine.validator.validate(workflow.input, message);
+  return message;
+}

@@ -1,0 +1,25 @@
+import { expect, it } from "vitest";
+import { RunState } from "../../gen/retake/v1/run_pb.js";
+import { createMemoryStorage } from "../../src/runs/memory/index.ts";
+import { Pauses } from "../../src/runs/pauses.ts";
+import { createVirtualClock } from "../../src/testing/index.ts";
+
+it("wakes runs whose parking was ordered, but not durable, when their workflow was resumed", async () => {
+  const clock = createVirtualClock();
+  const { journal } = createMemoryStorage({ clock });
+  let durable = false;
+  journal.flush = async () => {
+    durable = true;
+  };
+  journal.listRuns = async () =>
+    durable ? [{ runId: "parked", workflow: "a.B/C", state: RunState.PARKED, lastSequence: 2, position: 1 }] : [];
+  const woken: string[] = [];
+  const pauses = new Pauses({ journal, clock, scheduler: { wake: (runId) => woken.push(runId) } });
+  const settled = async <T>(change: Promise<T>): Promise<T> => {
+    await clock.advance(0);
+    return change;
+  };
+  await settled(pauses.pause("a.B/C", "ana", ""));
+  expect(await settled(pauses.resume("a.B/C", "ana"))).toBe(true);
+  expect(woken).toEqual(["parked"]);
+});
