@@ -5,7 +5,7 @@ import { type Accepted, type Payload, type RunMode, RunState } from "../../gen/r
 import type { Clock, RandomSource } from "../clock.ts";
 import { artifactIdsIn, type Workflow } from "../contract/index.ts";
 import { artifactConnectError } from "./artifacts/connect-error.ts";
-import { equalBytes } from "./contract-check.ts";
+import { equalBytes } from "./equal-bytes.ts";
 import { draining, journalUnavailable, keyTaken } from "./errors.ts";
 import { payloadOf } from "./events.ts";
 import { createError } from "./failure.ts";

@@ -36,13 +36,14 @@ import { endError } from "./end-error.ts";
 import { payloadOf } from "./events.ts";
 import { createError, failureFromConnectError } from "./failure.ts";
 import type { Attempt } from "./handler.ts";
+import type { JournaledSteps } from "./journaled-steps.ts";
 import type { LiveRun } from "./live-run.ts";
 import type { LiveRuns } from "./live-runs.ts";
+import { NameSet } from "./name-set.ts";
 import type { Artifacts } from "./ports/artifacts.ts";
 import type { Feed } from "./ports/feed.ts";
 import { type Payloads, payloadDigest } from "./ports/payloads.ts";
 import { childRunId } from "./run-id.ts";
-import { stepKey } from "./run-record.ts";
 import { sleep } from "./sleep.ts";
 import { durationFromMs } from "./time.ts";
 import { untilAborted } from "./until-aborted.ts";
@@ -103,9 +104,10 @@ export class AttemptWork {
   readonly turn: ActiveTurn;
   readonly #services: AttemptWorkServices;
   /** Of steps and children that the attempt has named. */
-  #names: Set<string> | undefined;
+  #steps: NameSet | undefined;
+  #children: NameSet | undefined;
   #sampledMs = Number.NEGATIVE_INFINITY;
-  #kept: Promise<ReadonlyMap<string, StepCompleted>> | undefined;
+  #kept: Promise<JournaledSteps | undefined> | undefined;
 
   constructor(run: LiveRun, turn: ActiveTurn, workflow: Workflow, attempt: Attempt, services: AttemptWorkServices) {
     this.run = run;
@@ -207,10 +209,9 @@ export class AttemptWork {
   ): Promise<MessageShape<Desc>> {
     this.#claim(name, "step");
     const digest = options.input === undefined ? this.attempt.inputSha256 : payloadDigest(toBytes(options.input));
-    const key = stepKey(name, digest);
-    const journaled = this.run.record.steps.get(key);
+    const journaled = this.run.record.steps.get(name, digest);
     const isRerun = this.run.record.accepted.rerunOf !== "";
-    const known = journaled ?? (isRerun ? (await this.#keptSteps()).get(key) : undefined);
+    const known = journaled ?? (isRerun ? (await this.#keptSteps())?.get(name, digest) : undefined);
     if (known !== undefined) {
       const bytes = await this.#services.payloads.get(
         journaled === undefined ? this.run.record.accepted.rerunOf : this.run.id,
@@ -227,8 +228,10 @@ export class AttemptWork {
         }
       }
     }
-    await this.run.durable;
-    this.#assertCurrent();
+    if (!this.run.quiet) {
+      await this.run.durable;
+      this.#assertCurrent();
+    }
     const startedMs = this.clock.monotonic();
     const isPlain = options.retry === undefined && options.timeoutMs === undefined;
     const { message, tries } = isPlain
@@ -472,20 +475,20 @@ export class AttemptWork {
     ]);
   }
 
-  #keptSteps(): Promise<ReadonlyMap<string, StepCompleted>> {
+  #keptSteps(): Promise<JournaledSteps | undefined> {
     this.#kept ??= this.#readKeptSteps();
     return this.#kept;
   }
 
-  async #readKeptSteps(): Promise<ReadonlyMap<string, StepCompleted>> {
+  async #readKeptSteps(): Promise<JournaledSteps | undefined> {
     const { rerunOf, discardSteps } = this.run.record.accepted;
     if (discardSteps) {
-      return new Map();
+      return undefined;
     }
     const { live } = this.#services;
     const before = await live.hold(rerunOf);
     if (before === undefined) {
-      return new Map();
+      return undefined;
     }
     try {
       await before.durable;
@@ -501,7 +504,7 @@ export class AttemptWork {
     return stored === undefined ? payload : stored.then(() => payload);
   }
 
-  #claim(name: string, what: string): void {
+  #claim(name: string, what: "step" | "child"): void {
     this.#assertCurrent();
     if (name === "" || name.length > maxNameLength) {
       throw createError(
@@ -510,16 +513,19 @@ export class AttemptWork {
         `a ${what} has a name of 1 to ${maxNameLength} characters, and this one has ${name.length}`,
       );
     }
-    const key = `${what} ${name}`;
-    if (this.#names?.has(key)) {
+    let names: NameSet;
+    if (what === "step") {
+      names = this.#steps ??= new NameSet();
+    } else {
+      names = this.#children ??= new NameSet();
+    }
+    if (!names.take(name)) {
       throw createError(
         Code.FailedPrecondition,
         "DUPLICATE_NAME",
         `there are two ${what === "step" ? "steps" : "children"} named ${JSON.stringify(name)} in one attempt: give each its own name, like "${name}-2"`,
       );
     }
-    this.#names ??= new Set();
-    this.#names.add(key);
   }
 
   get #current(): boolean {

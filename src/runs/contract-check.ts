@@ -1,5 +1,6 @@
 import type { Accepted } from "../../gen/retake/v1/run_pb.js";
 import { type ContractRegistry, contractSet, incompatibilities, type Workflow } from "../contract/index.ts";
+import { equalBytes } from "./equal-bytes.ts";
 import { type Journal, JournalConflictError } from "./ports/journal.ts";
 
 export type ContractVerdict =
@@ -79,8 +80,4 @@ export class ContractCheck {
 
 function hex(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("hex");
-}
-
-export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return a === b || (a.length === b.length && Buffer.compare(a, b) === 0);
 }

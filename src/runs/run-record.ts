@@ -8,10 +8,10 @@ import type {
   Progress,
   RunEvent,
   RunWait,
-  StepCompleted,
 } from "../../gen/retake/v1/run_pb.js";
 import { RunMode, RunState } from "../../gen/retake/v1/run_pb.js";
 import { isInterruption } from "./failure.ts";
+import { JournaledSteps } from "./journaled-steps.ts";
 import { msFromDuration, msFromTimestamp } from "./time.ts";
 
 /** What happened, without number and time: the oneof of a RunEvent. */
@@ -51,8 +51,7 @@ export interface RunRecord {
   progress: Progress | undefined;
   /** The newest journaled update of the newest attempt. */
   update: Payload | undefined;
-  /** Journaled steps, by `stepKey`. */
-  steps: ReadonlyMap<string, StepCompleted>;
+  steps: JournaledSteps;
   children: ReadonlyMap<string, ChildRecord>;
   fallback: FallbackStarted | undefined;
   wait: Pick<RunWait, "gate" | "reason"> | undefined;
@@ -253,11 +252,14 @@ export function applyNext(run: RunRecord, body: RunEventBody, timeMs: number): R
       run.update = body.value.update;
       break;
     case "stepCompleted":
-      run.steps = added(run.steps, noSteps, stepKey(body.value.name, body.value.inputSha256), body.value);
+      if (run.steps === noSteps) {
+        run.steps = new JournaledSteps();
+      }
+      run.steps.add(body.value);
       run.interruptionsInRow = 0;
       break;
     case "childStarted":
-      run.children = added(run.children, noChildren, body.value.name, {
+      run.children = withChild(run.children, body.value.name, {
         childRunId: body.value.childRunId,
         workflow: body.value.workflow,
         endState: undefined,
@@ -348,23 +350,13 @@ export function applyNext(run: RunRecord, body: RunEventBody, timeMs: number): R
   return run;
 }
 
-/** How a journaled step is found again: by name and the digest of what it was asked. */
-export function stepKey(name: string, inputSha256: Uint8Array): string {
-  return `${Buffer.from(inputSha256.buffer, inputSha256.byteOffset, inputSha256.byteLength).toString("base64")} ${name}`;
-}
-
 /** Most runs have neither steps nor children, and an empty map of one's own is not free. */
-const noSteps: ReadonlyMap<string, StepCompleted> = new Map();
+const noSteps = new JournaledSteps();
 const noChildren: ReadonlyMap<string, ChildRecord> = new Map();
 
-/** The map with one entry more: in place, unless it is the one that all runs share. */
-function added<T>(
-  map: ReadonlyMap<string, T>,
-  shared: ReadonlyMap<string, T>,
-  key: string,
-  value: T,
-): ReadonlyMap<string, T> {
-  return map === shared ? new Map([[key, value]]) : (map as Map<string, T>).set(key, value);
+/** The children with one more: in place, unless they are those that all runs share. */
+function withChild(children: RunRecord["children"], name: string, child: ChildRecord): RunRecord["children"] {
+  return children === noChildren ? new Map([[name, child]]) : (children as Map<string, ChildRecord>).set(name, child);
 }
 
 function enter(run: RunRecord, state: RunState, timeMs: number): void {

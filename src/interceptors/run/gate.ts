@@ -52,7 +52,8 @@ export function gate(options: GateOptions): RunInterceptor {
       limits: limitsOf(workflow),
       endpoints: options.endpoints(workflow),
     };
-    const permit = await gates.acquire(wish);
+    const answer = gates.acquire(wish);
+    const permit = answer instanceof Promise ? await answer : answer;
     if (permit.kind === "blocked") {
       return permit satisfies Outcome;
     }

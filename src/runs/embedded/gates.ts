@@ -62,7 +62,7 @@ class EmbeddedGates implements Gates {
     this.#scheduler = scheduler;
   }
 
-  async acquire(request: PermitRequest): Promise<Permit | Blocked> {
+  acquire(request: PermitRequest): Permit | Blocked {
     assertSound(request);
     const known = this.#runs.get(request.runId);
     if (known !== undefined) {

@@ -6,9 +6,11 @@ export interface Gates {
    * scheduler wakes it then; asking again answers from that place, under what the request says now. Newcomers go behind
    * those who wait, but pass those who wait for something else.
    *
+   * Gates in this process answer at once: every run comes by here.
+   *
    * @throws Error when the run holds a permit already, or the request makes no sense
    */
-  acquire(request: PermitRequest): Promise<Permit | Blocked>;
+  acquire(request: PermitRequest): Permit | Blocked | Promise<Permit | Blocked>;
 
   /** Gives a permit back; doing so twice is harmless. */
   release(permit: Permit): void;

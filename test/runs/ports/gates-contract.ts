@@ -537,7 +537,7 @@ export function describeGates(name: string, create: (scheduler: Pick<Scheduler, 
     describe("a wrong request", () => {
       it("is refused when the run holds a permit, which it keeps", async () => {
         const first = await permit(request("a", { server: 1 }));
-        await expect(gates.acquire(request("a", { server: 1 }))).rejects.toThrow(
+        await expect(async () => gates.acquire(request("a", { server: 1 }))).rejects.toThrow(
           "run a asks for a permit but holds one: it has to release that first",
         );
 
@@ -558,7 +558,9 @@ export function describeGates(name: string, create: (scheduler: Pick<Scheduler, 
           "run a asks for a permit under server twice",
         ],
       ])("is refused for %s", async (_, wrong, message) => {
-        await expect(gates.acquire({ ...request("a", { workflow: 1 }), ...wrong })).rejects.toThrow(message);
+        await expect(async () => gates.acquire({ ...request("a", { workflow: 1 }), ...wrong })).rejects.toThrow(
+          message,
+        );
 
         expect(gates.place("a")).toBeUndefined();
         expect(await hasRoom({ workflow: 1 })).toBe(true);
