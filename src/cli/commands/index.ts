@@ -33,4 +33,12 @@ export const commands: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
       load: async () => (await import("./service-config.ts")).serviceConfig,
     },
   ],
+  [
+    "backup",
+    { summary: "Copy a data directory into one file", load: async () => (await import("./backup.ts")).backup },
+  ],
+  [
+    "restore",
+    { summary: "Make a data directory of a backup", load: async () => (await import("./restore.ts")).restore },
+  ],
 ]);

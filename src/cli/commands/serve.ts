@@ -1,23 +1,16 @@
-import { access } from "node:fs/promises";
 import { create } from "@bufbuild/protobuf";
-import {
-  GrpcConfigSchema,
-  type ServerConfig,
-  ServerConfigSchema,
-  WebConfigSchema,
-} from "../../../gen/retake/v1/config_pb.js";
-import { ConfigError, loadConfig } from "../../config/index.ts";
+import { GrpcConfigSchema, type ServerConfig, WebConfigSchema } from "../../../gen/retake/v1/config_pb.js";
+import { ConfigError } from "../../config/index.ts";
 import { ContractError } from "../../contract/index.ts";
 import { createServer, type RetakeServer, type ServerAddress } from "../../server/index.ts";
 import type { Arguments } from "../arguments.ts";
 import { CliError, UsageError } from "../cli-error.ts";
 import type { Command } from "../command.ts";
+import { defaultConfig, readConfig } from "../data-directory.ts";
 import { ExitCode } from "../exit-code.ts";
 import { registerHandlers } from "../handler-modules.ts";
 import { type CliIo, writeLines } from "../io.ts";
 import { parsePortFlag } from "../port-flag.ts";
-
-const defaultConfig = "retake.yaml";
 
 export const serve: Command = {
   description: [
@@ -72,21 +65,6 @@ async function configOf(given: Arguments): Promise<ServerConfig> {
     throw new UsageError("both ports are off, so nobody could call this server: leave one on");
   }
   return config;
-}
-
-async function readConfig(file: string | undefined): Promise<ServerConfig> {
-  if (file === undefined) {
-    const exists = await access(defaultConfig).then(
-      () => true,
-      () => false,
-    );
-    if (!exists) return create(ServerConfigSchema);
-  }
-  try {
-    return await loadConfig(file ?? defaultConfig);
-  } catch (error) {
-    throw told(error);
-  }
 }
 
 function parsePort(flag: string, text: string | undefined): { port: number } | { disabled: true } | undefined {
