@@ -41,4 +41,5 @@ export const commands: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
     "restore",
     { summary: "Make a data directory of a backup", load: async () => (await import("./restore.ts")).restore },
   ],
+  ["check", { summary: "See whether a data directory is sound", load: async () => (await import("./check.ts")).check }],
 ]);

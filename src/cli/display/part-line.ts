@@ -13,12 +13,12 @@ export class PartLine implements Disposable {
     this.#io = io;
   }
 
-  show(what: string, done: number, total: number, unit: "bytes" | "count" = "count"): void {
+  show(what: string, done: number, total?: number, unit: "bytes" | "count" = "count"): void {
     const nowMs = this.#io.clock.now();
     if (!this.#io.isTTY || nowMs - this.#drawnMs < intervalMs) return;
     this.#drawnMs = nowMs;
-    const amount = unit === "bytes" ? `${showBytes(done)} of ${showBytes(total)}` : `${done} of ${total}`;
-    this.#io.stderr.write(`\r\u001b[K${what}: ${amount}`);
+    const amount = (count: number): string => (unit === "bytes" ? showBytes(count) : count.toLocaleString("en-US"));
+    this.#io.stderr.write(`\r\u001b[K${what}: ${amount(done)}${total === undefined ? "" : ` of ${amount(total)}`}`);
   }
 
   [Symbol.dispose](): void {

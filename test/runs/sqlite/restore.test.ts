@@ -224,13 +224,19 @@ async function repacked(change: (name: string, bytes: Buffer) => Buffer | undefi
   const writer = new ArchiveWriter(to, 0);
   await writer.begin();
   for await (const { name, body } of readArchive(from, "backup")) {
-    const bytes = change(name, Buffer.concat(await Array.fromAsync(body)));
+    const bytes = change(name, Buffer.concat(await bytesOf(body)));
     if (bytes !== undefined) await writer.add(name, bytes.length, [bytes]);
   }
   await writer.finish();
   await from.close();
   await to.close();
   return readFileSync(path);
+}
+
+async function bytesOf(body: AsyncIterable<Uint8Array>): Promise<Uint8Array[]> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of body) chunks.push(chunk);
+  return chunks;
 }
 
 /** Whether an offset of the backup is in no entry: in the padding behind one, or in the end of the archive. */
