@@ -42,4 +42,11 @@ export const commands: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
     { summary: "Make a data directory of a backup", load: async () => (await import("./restore.ts")).restore },
   ],
   ["check", { summary: "See whether a data directory is sound", load: async () => (await import("./check.ts")).check }],
+  [
+    "compact",
+    {
+      summary: "Rewrite a journal without what is free in it",
+      load: async () => (await import("./compact.ts")).compact,
+    },
+  ],
 ]);

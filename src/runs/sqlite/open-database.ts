@@ -11,6 +11,7 @@ import { packageIdentity } from "./package-identity.ts";
 import { createPrivateFile } from "./private-file.ts";
 import { rewriteLog } from "./rewrite-log.ts";
 import { describe, isDamage } from "./sqlite-error.ts";
+import { convertWhereQuick, wishForVacuum } from "./vacuum-mode.ts";
 
 export interface OpenDatabase {
   readonly database: DatabaseSync;
@@ -50,9 +51,11 @@ export function openDatabase(directory: string, clock: Clock): OpenDatabase {
     assertRestored(path, directory);
     createPrivateFile(path);
     database = new DatabaseSync(path);
+    wishForVacuum(database);
     configure(database, directory);
     migrate(database, migrations, { ...packageIdentity(), directory });
     makeDurable(database, path);
+    convertWhereQuick(database);
     // From here on each batch is synced by whoever commits it, off this thread.
     database.exec("PRAGMA synchronous = NORMAL");
     return { database, path, lock };

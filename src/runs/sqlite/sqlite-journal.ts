@@ -13,6 +13,7 @@ import type {
 import { checkAppends } from "../storage/check-appends.ts";
 import type { StorageHealth } from "../storage/storage-health.ts";
 import type { GroupCommit, SizedOperation } from "./group-commit.ts";
+import type { IncrementalVacuum } from "./incremental-vacuum.ts";
 import type { RunSearch } from "./run-search.ts";
 import type { StreamTable } from "./stream-table.ts";
 
@@ -23,6 +24,7 @@ export interface SqliteJournalOptions {
   readonly commit: GroupCommit;
   readonly streams: StreamTable;
   readonly search: RunSearch;
+  readonly vacuum: IncrementalVacuum;
   readonly clock: Clock;
   readonly health: StorageHealth;
   readonly close: () => Promise<void>;
@@ -85,7 +87,7 @@ export class SqliteJournal implements Journal {
   }
 
   async deleteStreams(names: readonly string[]): Promise<void> {
-    const { commit, streams } = this.#options;
+    const { commit, streams, vacuum } = this.#options;
     for (let start = 0; start < names.length; start += deletedAtOnce) {
       const portion = names.slice(start, start + deletedAtOnce);
       let marked = false;
@@ -96,6 +98,7 @@ export class SqliteJournal implements Journal {
         await this.deleteMarked();
       }
     }
+    vacuum.consider();
   }
 
   /** Deletes, a portion at a time, the events of long streams that are gone. */
