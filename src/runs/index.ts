@@ -51,7 +51,7 @@ export {
 export type { PayloadCodec, Payloads } from "./ports/payloads.ts";
 export type { Scheduler } from "./ports/scheduler.ts";
 export { recover } from "./recovery.ts";
-export { Retention, retireAtMs } from "./retention.ts";
+export { Retention, type RetentionLimit, retireAtMs } from "./retention.ts";
 export { newRunId } from "./run-id.ts";
 export { IllegalEventError, isTerminal, type RunRecord, reduceRun } from "./run-record.ts";
 export { viewRun, withValue } from "./run-view.ts";

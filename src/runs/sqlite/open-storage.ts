@@ -6,6 +6,7 @@ import { type PayloadCodec, type Payloads, plainCodec } from "../ports/payloads.
 import { StorageHealth } from "../storage/storage-health.ts";
 import { abandon } from "./abandon.ts";
 import { CheckpointThread } from "./checkpoint-thread.ts";
+import { EndedRuns } from "./ended-runs.ts";
 import { GroupCommit } from "./group-commit.ts";
 import { IncrementalVacuum } from "./incremental-vacuum.ts";
 import { checkpointFully, openDatabase } from "./open-database.ts";
@@ -95,7 +96,8 @@ export function openSqliteStorage(options: SqliteStorageOptions): SqliteStorage 
     return closing;
   };
   const search = new RunSearch(database, names);
-  const journal = new SqliteJournal({ commit, streams, search, vacuum, clock, health, close });
+  const ended = new EndedRuns(database, names);
+  const journal = new SqliteJournal({ commit, streams, search, ended, vacuum, clock, health, close });
 
   // What an earlier process has left half done. None of it is urgent, and what fails now is found at the next start.
   if (streams.hasMarked) {
