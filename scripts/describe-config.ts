@@ -34,7 +34,9 @@ const wanted = [introduction, ...sections(config)].join("\n");
 const present = await readFile(page, "utf8").catch(() => undefined);
 if (wanted !== present) {
   if (process.argv.includes("--check")) {
-    console.error("docs/configuration.md is not what config.proto says. Run `npm run generate` and commit what it changes.");
+    console.error(
+      "docs/configuration.md is not what config.proto says. Run `npm run generate` and commit what it changes.",
+    );
     process.exitCode = 1;
   } else {
     await mkdir(dirname(page), { recursive: true });

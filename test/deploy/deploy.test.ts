@@ -68,7 +68,9 @@ describe("the Dockerfile", () => {
   });
 
   it("brings all that the package needs to run", () => {
-    const copied = of("COPY").filter((rest) => rest.startsWith("--from=build")).join("\n");
+    const copied = of("COPY")
+      .filter((rest) => rest.startsWith("--from=build"))
+      .join("\n");
     const { files } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { files: string[] };
     for (const name of [...files, "package.json", "node_modules"]) expect(copied).toContain(`/build/${name} `);
   });
