@@ -55,8 +55,7 @@ export declare type BackupManifest = Message<"retake.v1.BackupManifest"> & {
   counts?: StorageCounts | undefined;
 
   /**
-   * Payload files that the journal refers to and that were gone when the backup was made. 0 unless the data directory
-   * was damaged.
+   * Files of payloads and artifacts that were gone when the backup was made. 0 unless the data directory was damaged.
    *
    * @generated from field: int64 missing_files = 6;
    */
@@ -123,6 +122,20 @@ export declare type StorageCounts = Message<"retake.v1.StorageCounts"> & {
    * @generated from field: int64 database_bytes = 7;
    */
   databaseBytes: bigint;
+
+  /**
+   * Artifacts; 0 in what `retake check` tells, which does not look at them.
+   *
+   * @generated from field: int64 artifacts = 8;
+   */
+  artifacts: bigint;
+
+  /**
+   * Bytes of their files and their index.
+   *
+   * @generated from field: int64 artifact_bytes = 9;
+   */
+  artifactBytes: bigint;
 };
 
 /**

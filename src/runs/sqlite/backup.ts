@@ -8,6 +8,13 @@ import type { Clock } from "../../clock.ts";
 import { runStream } from "../ports/journal.ts";
 import { timestampFromMs } from "../time.ts";
 import { ArchiveWriter, archiveFormat } from "./backup-archive.ts";
+import {
+  artifactFileName,
+  artifactIndexEntry,
+  countArtifacts,
+  forgetUploads,
+  openArtifactIndex,
+} from "./backup-artifacts.ts";
 import { BackupError } from "./backup-error.ts";
 import { writerOf } from "./migrate.ts";
 import { openError } from "./open-database.ts";
@@ -63,8 +70,11 @@ export async function backUp(options: BackupOptions): Promise<BackupManifest> {
   const source = openReadOnly(directory);
   const unfinished = `${file}.unfinished`;
   const copyPath = `${file}.unfinished-database`;
+  const indexCopyPath = `${file}.unfinished-artifacts`;
   let archive: FileHandle | undefined;
   let copy: DatabaseSync | undefined;
+  let index: DatabaseSync | undefined;
+  let indexCopy: DatabaseSync | undefined;
   try {
     // From here on nobody else makes this backup.
     archive = await openNew(unfinished);
@@ -72,11 +82,36 @@ export async function backUp(options: BackupOptions): Promise<BackupManifest> {
     await copyDatabase(source.database, copyPath, options);
     copy = openPrivateDatabase(copyPath);
     assertIntact(copy, `the journal in ${directory}`);
+    // Behind the journal: an artifact is there before a run that refers to it.
+    index = openArtifactIndex(directory);
+    if (index !== undefined) {
+      await copyDatabase(index, indexCopyPath, options);
+      indexCopy = openPrivateDatabase(indexCopyPath);
+      assertIntact(indexCopy, `the index of artifacts in ${directory}`);
+      forgetUploads(indexCopy);
+    }
     const writer = new ArchiveWriter(archive, createTimeMs);
     try {
       await writer.begin();
-      const files = await addFiles(writer, copy, { ...options, directory, source: source.database });
+      const files = await addFiles(
+        writer,
+        { ...payloadStore, copy, source: source.database },
+        { ...options, directory },
+      );
       const counts = { ...countRows(copy), files: BigInt(files.count), fileBytes: BigInt(files.bytes) };
+      let missing = files.missing;
+      if (index !== undefined && indexCopy !== undefined) {
+        const added = await addFiles(
+          writer,
+          { ...artifactStore, copy: indexCopy, source: index },
+          { ...options, directory },
+        );
+        missing += added.missing;
+        counts.artifacts = countArtifacts(indexCopy);
+        indexCopy.close();
+        indexCopy = undefined;
+        counts.artifactBytes = BigInt(added.bytes + (await addFile(writer, artifactIndexEntry, indexCopyPath)));
+      }
       copy.close();
       copy = undefined;
       const databaseBytes = await addFile(writer, databaseEntry, copyPath);
@@ -86,7 +121,7 @@ export async function backUp(options: BackupOptions): Promise<BackupManifest> {
         createTime: timestampFromMs(createTimeMs),
         journalFormat: source.format,
         counts: { ...counts, databaseBytes: BigInt(databaseBytes) },
-        missingFiles: BigInt(files.missing),
+        missingFiles: BigInt(missing),
       });
       await writer.addText(manifestEntry, `${toJsonString(BackupManifestSchema, manifest, { prettySpaces: 2 })}\n`);
       await writer.finish();
@@ -103,11 +138,16 @@ export async function backUp(options: BackupOptions): Promise<BackupManifest> {
     throw isDamage(error) ? openError(error, directory) : error;
   } finally {
     copy?.close();
+    indexCopy?.close();
+    index?.close();
     source.database.close();
     if (archive !== undefined) {
       await archive.close();
-      for (const path of [unfinished, copyPath, `${copyPath}-wal`, `${copyPath}-journal`]) {
-        await rm(path, { force: true });
+      await rm(unfinished, { force: true });
+      for (const path of [copyPath, indexCopyPath]) {
+        for (const suffix of ["", "-wal", "-journal"]) {
+          await rm(`${path}${suffix}`, { force: true });
+        }
       }
     }
   }
@@ -149,6 +189,23 @@ async function copyDatabase(source: DatabaseSync, path: string, options: BackupO
   }
 }
 
+/** Files by their digest, and the rows that refer to them. */
+interface Store {
+  /** A table, and which of its rows refer to files. */
+  readonly rows: string;
+  readonly nameOf: (sha256: Uint8Array) => string;
+  /** Completes in the copy what the server has begun to delete. */
+  readonly finishDeletion: (copy: DatabaseSync, sha256: Uint8Array) => void;
+}
+
+const payloadStore: Store = { rows: "payloads WHERE data IS NULL", nameOf: payloadFileName, finishDeletion };
+
+const artifactStore: Store = {
+  rows: "artifacts WHERE sha256 IS NOT NULL",
+  nameOf: artifactFileName,
+  finishDeletion: (copy, sha256) => void copy.prepare("DELETE FROM artifacts WHERE sha256 = ?").run(sha256),
+};
+
 interface Files {
   readonly count: number;
   readonly bytes: number;
@@ -157,17 +214,14 @@ interface Files {
 
 async function addFiles(
   writer: ArchiveWriter,
-  copy: DatabaseSync,
-  options: BackupOptions & { readonly source: DatabaseSync },
+  store: Store & { readonly copy: DatabaseSync; readonly source: DatabaseSync },
+  options: BackupOptions,
 ): Promise<Files> {
   const { directory, signal, onProgress } = options;
-  const next = copy.prepare(
-    "SELECT DISTINCT sha256 FROM payloads WHERE data IS NULL AND sha256 > ? ORDER BY sha256 LIMIT ?",
-  );
-  const total = Number(
-    copy.prepare("SELECT count(DISTINCT sha256) AS count FROM payloads WHERE data IS NULL").get()?.["count"],
-  );
-  const isReferredTo = options.source.prepare("SELECT 1 FROM payloads WHERE sha256 = ? AND data IS NULL LIMIT 1");
+  const { copy, source, rows: table, nameOf } = store;
+  const next = copy.prepare(`SELECT DISTINCT sha256 FROM ${table} AND sha256 > ? ORDER BY sha256 LIMIT ?`);
+  const total = Number(copy.prepare(`SELECT count(DISTINCT sha256) AS count FROM ${table}`).get()?.["count"]);
+  const isReferredTo = source.prepare(`SELECT 1 FROM ${table} AND sha256 = ? LIMIT 1`);
   let count = 0;
   let bytes = 0;
   let missing = 0;
@@ -178,10 +232,10 @@ async function addFiles(
       signal.throwIfAborted();
       const sha256 = row["sha256"] as Uint8Array;
       after = sha256;
-      const name = payloadFileName(sha256);
+      const name = nameOf(sha256);
       const size = await addLasting(writer, name, join(directory, name), () => isReferredTo.get(sha256) !== undefined);
       if (size === "deleted") {
-        finishDeletion(copy, sha256);
+        store.finishDeletion(copy, sha256);
       } else if (size === "missing") {
         missing++;
       } else {

@@ -1,12 +1,19 @@
 import { existsSync, mkdirSync, readdirSync } from "node:fs";
 import { type FileHandle, mkdir, open, rename, rm, rmdir } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
-import type { DatabaseSync } from "node:sqlite";
+import type { StatementSync } from "node:sqlite";
 import { fromJsonString } from "@bufbuild/protobuf";
 import { type BackupManifest, BackupManifestSchema } from "../../../gen/retake/v1/storage_pb.js";
 import type { Clock } from "../../clock.ts";
 import { databaseEntry, manifestEntry } from "./backup.ts";
 import { type ArchiveEntry, damaged, readArchive, textOf } from "./backup-archive.ts";
+import {
+  artifactFileName,
+  artifactIndexEntry,
+  artifactsFolder,
+  countArtifacts,
+  isArtifactFileName,
+} from "./backup-artifacts.ts";
 import { BackupError } from "./backup-error.ts";
 import { lockDirectory } from "./directory-lock.ts";
 import { checkFormat } from "./migrate.ts";
@@ -84,7 +91,7 @@ function assertEmpty(directory: string): void {
     );
   }
   // An earlier restore that did not come to its end has left only what it has put there itself.
-  const own = existsSync(join(directory, restoringFolder)) ? [restoringFolder, payloadsFolder] : [];
+  const own = existsSync(join(directory, restoringFolder)) ? [restoringFolder, payloadsFolder, artifactsFolder] : [];
   const present = readdirSync(directory).find((name) => !ignored.has(name) && !own.includes(name));
   if (present !== undefined) {
     throw new BackupError(
@@ -99,6 +106,7 @@ async function discard(directory: string): Promise<void> {
   const staging = join(directory, restoringFolder);
   if (existsSync(staging) && !existsSync(databasePath(directory))) {
     await rm(join(directory, payloadsFolder), { recursive: true, force: true });
+    await rm(join(directory, artifactsFolder), { recursive: true, force: true });
     await rm(staging, { recursive: true, force: true });
   }
 }
@@ -120,6 +128,8 @@ async function unpack(file: FileHandle, staging: string, options: RestoreOptions
     } else if (payloadDigestOf(entry.name) !== undefined) {
       await unpackFile(entry, join(staging, ...entry.name.split("/")), signal);
       files++;
+    } else if (isArtifactFileName(entry.name) || entry.name === artifactIndexEntry) {
+      await unpackFile(entry, join(staging, ...entry.name.split("/")), signal);
     } else {
       throw damaged(path, `it has ${JSON.stringify(entry.name)} in it`);
     }
@@ -170,9 +180,10 @@ function verify(staging: string, manifest: BackupManifest, files: number, path: 
         throw damaged(path, `it has ${found[name]} ${words[name]}, and says that it has ${told}`);
       }
     }
-    const missing = missingFiles(database, staging);
+    const payloads = database.prepare("SELECT DISTINCT sha256 FROM payloads WHERE data IS NULL");
+    const missing = missingFiles(payloads, staging, payloadFileName) + verifyArtifacts(staging, manifest, path);
     if (missing !== manifest.missingFiles) {
-      throw damaged(path, `${missing} payload files are missing, and it says ${manifest.missingFiles}`);
+      throw damaged(path, `${missing} files are missing, and it says ${manifest.missingFiles}`);
     }
   } catch (error) {
     throw isDamage(error) ? damaged(path, describe(error), { cause: error }) : error;
@@ -189,10 +200,32 @@ const words = {
   files: "payload files",
 } as const;
 
-function missingFiles(database: DatabaseSync, staging: string): bigint {
+/** Returns how many of their files are missing. */
+function verifyArtifacts(staging: string, manifest: BackupManifest, path: string): bigint {
+  const told = manifest.counts?.artifacts ?? 0n;
+  if (!existsSync(join(staging, artifactIndexEntry))) {
+    if (told !== 0n) {
+      throw damaged(path, `it has no artifacts, and says that it has ${told}`);
+    }
+    return 0n;
+  }
+  const index = openPrivateDatabase(join(staging, artifactIndexEntry));
+  try {
+    assertIntact(index, `the index of artifacts in ${path}`);
+    const found = countArtifacts(index);
+    if (found !== told) {
+      throw damaged(path, `it has ${found} artifacts, and says that it has ${told}`);
+    }
+    return missingFiles(index.prepare("SELECT DISTINCT sha256 FROM artifacts"), staging, artifactFileName);
+  } finally {
+    index.close();
+  }
+}
+
+function missingFiles(rows: StatementSync, staging: string, nameOf: (sha256: Uint8Array) => string): bigint {
   let missing = 0n;
-  for (const { sha256 } of database.prepare("SELECT DISTINCT sha256 FROM payloads WHERE data IS NULL").iterate()) {
-    if (!existsSync(join(staging, payloadFileName(sha256 as Uint8Array)))) {
+  for (const { sha256 } of rows.iterate()) {
+    if (!existsSync(join(staging, nameOf(sha256 as Uint8Array)))) {
       missing++;
     }
   }
@@ -200,22 +233,28 @@ function missingFiles(database: DatabaseSync, staging: string): bigint {
 }
 
 async function syncFolders(staging: string): Promise<void> {
-  const payloads = join(staging, payloadsFolder);
-  if (existsSync(payloads)) {
-    for (const folder of readdirSync(payloads)) {
-      await syncDirectory(join(payloads, folder));
+  for (const name of [payloadsFolder, artifactsFolder]) {
+    const root = join(staging, name);
+    if (existsSync(root)) {
+      for (const entry of readdirSync(root, { withFileTypes: true })) {
+        if (entry.isDirectory()) {
+          await syncDirectory(join(root, entry.name));
+        }
+      }
+      await syncDirectory(root);
     }
-    await syncDirectory(payloads);
   }
   await syncDirectory(staging);
 }
 
-/** From the second renaming on there is a journal; it is complete then. */
+/** With the last renaming there is a journal; all that it refers to is there by then. */
 async function publish(staging: string, directory: string): Promise<void> {
-  if (existsSync(join(staging, payloadsFolder))) {
-    await rename(join(staging, payloadsFolder), join(directory, payloadsFolder));
-    await syncDirectory(directory);
+  for (const name of [payloadsFolder, artifactsFolder]) {
+    if (existsSync(join(staging, name))) {
+      await rename(join(staging, name), join(directory, name));
+    }
   }
+  await syncDirectory(directory);
   await rename(join(staging, databaseEntry), databasePath(directory));
   await syncDirectory(directory);
   await rmdir(staging);

@@ -5,15 +5,18 @@ import { DatabaseSync } from "node:sqlite";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { RunState } from "../../../gen/retake/v1/run_pb.js";
 import { systemClock } from "../../../src/clock.ts";
+import { openFileArtifacts } from "../../../src/runs/artifact-files/index.ts";
+import type { Artifacts } from "../../../src/runs/ports/artifacts.ts";
 import { runStream } from "../../../src/runs/ports/journal.ts";
 import { payloadDigest } from "../../../src/runs/ports/payloads.ts";
+import { artifactFileName } from "../../../src/runs/sqlite/backup-artifacts.ts";
 import { type BackupOptions, backUp, openSqliteStorage, type SqliteStorage } from "../../../src/runs/sqlite/index.ts";
 import { packageIdentity } from "../../../src/runs/sqlite/package-identity.ts";
 import { payloadFileName } from "../../../src/runs/sqlite/payload-file-names.ts";
 import { restore } from "../../../src/runs/sqlite/restore.ts";
 import { said, startProcess } from "./processes/index.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
-import { largeBytes, writeRun } from "./written-runs.ts";
+import { largeBytes, owner, writeRun } from "./written-runs.ts";
 
 const { signal } = new AbortController();
 
@@ -21,6 +24,21 @@ function openStorage(directory = temporaryDirectory()): SqliteStorage & { readon
   const storage = openSqliteStorage({ directory, clock: systemClock });
   onTestFinished(() => storage.close());
   return { ...storage, directory };
+}
+
+function artifactsIn(directory: string): Artifacts {
+  const artifacts = openFileArtifacts({ directory, clock: systemClock, maxBytes: 1_000_000 });
+  onTestFinished(() => artifacts.close());
+  return artifacts;
+}
+
+async function* chunks(...all: readonly Uint8Array[]): AsyncGenerator<Uint8Array> {
+  yield* all;
+}
+
+async function* failing(): AsyncGenerator<Uint8Array> {
+  yield largeBytes(9);
+  throw new Error("the caller is gone");
 }
 
 /** Backs up, restores into a new directory and opens that. */
@@ -92,6 +110,57 @@ describe("backUp", () => {
 
     expect(later).toBeGreaterThan(0);
     expect(copy.manifest.counts).toMatchObject({ runs: 0n, payloads: 100n });
+  });
+
+  it("copies artifacts with their index, without uploads that have not ended", async () => {
+    const running = openStorage();
+    await writeRun(running, "a");
+    const artifacts = artifactsIn(running.directory);
+    const kept = await artifacts.write(chunks(largeBytes(7)), { owner, name: "film.mp4", mediaType: "video/mp4" });
+    const gone = await artifacts.write(chunks(largeBytes(8)), { owner, name: "gone", mediaType: "text/plain" });
+    const broken = artifacts.write(failing(), { owner, name: "half", mediaType: "text/plain", uploadId: "u" });
+    await expect(broken).rejects.toThrow("the caller is gone");
+    rmSync(join(running.directory, artifactFileName(gone.sha256)));
+    const copy = await copyOf(running.directory);
+
+    expect(copy.manifest).toMatchObject({ counts: { runs: 1n, artifacts: 2n }, missingFiles: 1n });
+    expect(Number(copy.manifest.counts?.artifactBytes)).toBeGreaterThan(300_000);
+    const restored = artifactsIn(copy.directory);
+    const found = await restored.get(kept.id);
+    expect(found).toMatchObject({ name: "film.mp4", mediaType: "video/mp4", size: 300_000 });
+    const bytes: Uint8Array[] = [];
+    for await (const chunk of restored.read(kept)) bytes.push(chunk);
+    expect(Buffer.concat(bytes)).toEqual(Buffer.from(largeBytes(7)));
+    expect(await restored.findUpload(owner, "u")).toBeUndefined();
+    expect((await artifacts.findUpload(owner, "u"))?.offset).toBeGreaterThan(0);
+  });
+
+  it("leaves out artifacts that are deleted meanwhile", async () => {
+    const running = openStorage();
+    const artifacts = artifactsIn(running.directory);
+    const written = [];
+    for (const seed of [1, 2, 3]) {
+      written.push(
+        await artifacts.write(chunks(largeBytes(seed)), { owner, name: `${seed}`, mediaType: "text/plain" }),
+      );
+    }
+    const last =
+      written
+        .map(({ sha256 }) => Buffer.from(sha256))
+        .sort(Buffer.compare)
+        .at(-1) ?? Buffer.alloc(0);
+    const copy = await copyOf(running.directory, {
+      onProgress: (part, done) => {
+        if (part === "files" && done === 1) {
+          const index = new DatabaseSync(join(running.directory, "artifacts", "index.sqlite"));
+          index.prepare("DELETE FROM artifacts WHERE sha256 = ?").run(last);
+          index.close();
+          rmSync(join(running.directory, artifactFileName(last)));
+        }
+      },
+    });
+
+    expect(copy.manifest).toMatchObject({ counts: { artifacts: 2n }, missingFiles: 0n });
   });
 
   it("holds all that another process has acknowledged before it begins", async () => {

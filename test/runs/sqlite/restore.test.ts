@@ -181,7 +181,7 @@ describe("restore", () => {
     });
 
     await expect(restoring(changed, join(temporaryDirectory(), "data"))).rejects.toThrow(
-      "1 payload files are missing, and it says 0",
+      "1 files are missing, and it says 0",
     );
   });
 
