@@ -7,6 +7,7 @@ export const ExitCode = {
   notFound: 4,
   cancelled: 5,
   refused: 6,
+  damaged: 7,
   interrupted: 130,
 } as const;
 
@@ -21,5 +22,6 @@ export const exitCodeMeanings: readonly (readonly [ExitCode, string])[] = [
   [ExitCode.notFound, "there is no such run or workflow"],
   [ExitCode.cancelled, "the run was cancelled, or expired"],
   [ExitCode.refused, "the server refused (not allowed, wrong state, over a limit), or something else went wrong"],
+  [ExitCode.damaged, "the data directory, or the backup, is damaged"],
   [ExitCode.interrupted, "interrupted; a run that was started goes on"],
 ];

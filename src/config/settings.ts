@@ -12,6 +12,7 @@ import type {
   WebLimits,
 } from "../../gen/retake/v1/config_pb.js";
 import type { RetentionPolicy, WorkflowPolicy } from "../../gen/retake/v1/options_pb.js";
+import { RunState } from "../../gen/retake/v1/run_pb.js";
 
 /** A `ServerConfig` with every default filled in. Durations are in milliseconds. */
 export interface ResolvedConfig {
@@ -96,6 +97,8 @@ export interface ResolvedEndpoint {
 export interface ResolvedRetention {
   readonly succeededMs: number;
   readonly unsuccessfulMs: number;
+  /** How many ended runs are kept, by their state; absent where any number is. */
+  readonly most?: ReadonlyMap<RunState, number>;
 }
 
 export interface ResolvedArtifacts {
@@ -299,7 +302,19 @@ function resolveRetention(retention: RetentionPolicy | undefined): ResolvedReten
   return {
     succeededMs: msOr(retention?.succeeded, defaults.retention.succeededMs),
     unsuccessfulMs: msOr(retention?.unsuccessful, defaults.retention.unsuccessfulMs),
+    ...mostOf(retention),
   };
+}
+
+function mostOf(retention: RetentionPolicy | undefined): { readonly most?: ReadonlyMap<RunState, number> } {
+  const given: readonly (readonly [RunState, number | undefined])[] = [
+    [RunState.SUCCEEDED, retention?.maxSucceeded],
+    [RunState.FAILED, retention?.maxFailed],
+    [RunState.CANCELLED, retention?.maxCancelled],
+    [RunState.EXPIRED, retention?.maxExpired],
+  ];
+  const most = new Map(given.flatMap(([state, count]) => (count === undefined ? [] : [[state, count] as const])));
+  return most.size === 0 ? {} : { most };
 }
 
 function resolveWebhooks(webhooks: WebhooksConfig | undefined): ResolvedWebhooks {

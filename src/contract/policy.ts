@@ -18,6 +18,7 @@ import {
   type RetryPolicy,
   type WorkflowPolicy,
 } from "../../gen/retake/v1/options_pb.js";
+import { RunState } from "../../gen/retake/v1/run_pb.js";
 
 /** How a workflow is executed: a `WorkflowPolicy` with every default filled in. Durations are in milliseconds. */
 export interface Policy {
@@ -103,6 +104,8 @@ export interface ResolvedRecoveryRule {
 export interface ResolvedWorkflowRetention {
   readonly succeededMs?: number;
   readonly unsuccessfulMs?: number;
+  /** How many ended runs are kept, by their state; absent where any number is. */
+  readonly most?: ReadonlyMap<RunState, number>;
 }
 
 const second = 1_000;
@@ -247,7 +250,19 @@ function resolveRetention(retention: RetentionPolicy | undefined): ResolvedWorkf
   return {
     ...(retention?.succeeded && { succeededMs: durationMs(retention.succeeded) }),
     ...(retention?.unsuccessful && { unsuccessfulMs: durationMs(retention.unsuccessful) }),
+    ...mostOf(retention),
   };
+}
+
+function mostOf(retention: RetentionPolicy | undefined): { readonly most?: ReadonlyMap<RunState, number> } {
+  const given: readonly (readonly [RunState, number | undefined])[] = [
+    [RunState.SUCCEEDED, retention?.maxSucceeded],
+    [RunState.FAILED, retention?.maxFailed],
+    [RunState.CANCELLED, retention?.maxCancelled],
+    [RunState.EXPIRED, retention?.maxExpired],
+  ];
+  const most = new Map(given.flatMap(([state, count]) => (count === undefined ? [] : [[state, count] as const])));
+  return most.size === 0 ? {} : { most };
 }
 
 function msOr(duration: Duration | undefined, fallbackMs: number): number {

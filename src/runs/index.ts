@@ -56,7 +56,7 @@ export type { Outbox } from "./ports/outbox.ts";
 export type { PayloadCodec, Payloads } from "./ports/payloads.ts";
 export type { Scheduler } from "./ports/scheduler.ts";
 export { recover } from "./recovery.ts";
-export { Retention, retireAtMs } from "./retention.ts";
+export { Retention, type RetentionLimit, retireAtMs } from "./retention.ts";
 export { newRunId } from "./run-id.ts";
 export { IllegalEventError, isTerminal, type RunRecord, reduceRun } from "./run-record.ts";
 export { viewRun, withValue } from "./run-view.ts";

@@ -156,7 +156,7 @@ export function reduceRun(events: Iterable<RunEvent>): RunRecord | undefined {
 }
 
 /** A run after its first event. @throws IllegalEventError unless that is an Accepted with number 1 */
-function firstRecord(event: RunEvent): RunRecord {
+export function firstRecord(event: RunEvent): RunRecord {
   if (event.event.case !== "accepted" || event.sequence !== 1n) {
     throw new IllegalEventError(`a journal begins with event 1, accepted, and not with ${describe(event)}`);
   }

@@ -30,6 +30,7 @@ import {
   Pauses,
   type Payloads,
   Retention,
+  type RetentionLimit,
   type RunRecord,
   recover,
   retireAtMs,
@@ -191,7 +192,14 @@ export class Engine {
       maxMessageBytes: options.maxMessageBytes,
     });
     this.watch = new Watch({ journal, feed, live: this.live, clock });
-    this.retention = new Retention({ journal, payloads, artifacts, clock, log });
+    this.retention = new Retention({
+      journal,
+      payloads,
+      artifacts,
+      clock,
+      log,
+      limits: retentionLimits(contracts, config),
+    });
     this.artifactRetention = new ArtifactRetention({ artifacts, journal, clock, log, times: config.artifacts });
   }
 
@@ -319,4 +327,18 @@ export class Engine {
       this.log.warn({ err: error, runId: run.accepted.runId }, "a job that was left behind could not be cancelled");
     }
   }
+}
+
+/** Of the workflows, then of all of them together. */
+function retentionLimits(contracts: ContractRegistry, config: EngineOptions["config"]): readonly RetentionLimit[] {
+  const limits: RetentionLimit[] = [];
+  for (const { name: workflow, policy } of contracts.workflows.values()) {
+    for (const [state, most] of policy.retention.most ?? []) {
+      limits.push({ state, workflow, most });
+    }
+  }
+  for (const [state, most] of config.retention.most ?? []) {
+    limits.push({ state, most });
+  }
+  return limits;
 }

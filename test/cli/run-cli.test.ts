@@ -4,7 +4,9 @@ import { runCli } from "../../src/cli/run-cli.ts";
 import { createIo, retake } from "./harness.ts";
 
 /** They talk to no server. */
-const local = new Set(["init", "dev", "lint", "protos", "serve", "webhook test", "webhook secret"]);
+const local = new Set(
+  "init dev lint protos serve backup restore check compact".split(" ").concat("webhook test", "webhook secret"),
+);
 
 describe("retake", () => {
   it("without a command shows help as an error", async () => {
@@ -20,7 +22,7 @@ describe("retake", () => {
     expect(stderr).toBe("");
     for (const name of commands.keys()) expect(stdout).toMatch(new RegExp(`^  ${name} +\\S`, "m"));
     for (const flag of ["--target HOST:PORT", "--api-key KEY", "--json", "--version"]) expect(stdout).toContain(flag);
-    for (const code of [0, 1, 2, 3, 4, 5, 6, 130]) expect(stdout).toMatch(new RegExp(`^  ${code} +\\S`, "m"));
+    for (const code of [0, 1, 2, 3, 4, 5, 6, 7, 130]) expect(stdout).toMatch(new RegExp(`^  ${code} +\\S`, "m"));
   });
 
   it.each([...commands.keys()])("%s --help shows its usage, flags, examples and exit codes", async (name) => {

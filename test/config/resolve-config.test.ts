@@ -18,6 +18,8 @@ function problemsOf(init: Init): string[] {
   return [];
 }
 
+import { RunState } from "../../gen/retake/v1/run_pb.js";
+
 describe("resolveConfig", () => {
   it("fills in every default that config.proto promises", () => {
     expect(resolve()).toEqual({
@@ -111,7 +113,7 @@ describe("resolveConfig", () => {
       grpc: { port: 0, reflection: false, tls: { certificateFile: "a", keyFile: "b" }, limits: { maxConnections: 1 } },
       web: { disabled: true },
       drainTimeout: {},
-      retention: { succeeded: {} },
+      retention: { succeeded: {}, maxSucceeded: 1_000, maxCancelled: 0 },
       log: { level: "silent" },
       artifacts: { maxBytes: 1_024n, gracePeriod: { seconds: 60n }, uploadTimeout: { seconds: 61n } },
       workflows: { "a.B/C": { maxInterruptions: 3 } },
@@ -127,7 +129,14 @@ describe("resolveConfig", () => {
     expect(config).not.toHaveProperty("web");
     expect(config.drainTimeoutMs).toBe(0);
     expect(config.artifacts).toEqual({ maxBytes: 1_024, gracePeriodMs: 60_000, uploadTimeoutMs: 61_000 });
-    expect(config.retention).toEqual({ succeededMs: 0, unsuccessfulMs: 2_592_000_000 });
+    expect(config.retention).toEqual({
+      succeededMs: 0,
+      unsuccessfulMs: 2_592_000_000,
+      most: new Map([
+        [RunState.SUCCEEDED, 1_000],
+        [RunState.CANCELLED, 0],
+      ]),
+    });
     expect(config.log.level).toBe("silent");
     expect(config.overrides["a.B/C"]?.maxInterruptions).toBe(3);
   });

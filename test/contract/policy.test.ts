@@ -14,6 +14,8 @@ import { resolvePolicy } from "../../src/contract/policy.ts";
 const policy = (init: MessageInitShape<typeof WorkflowPolicySchema> = {}) => create(WorkflowPolicySchema, init);
 const seconds = (value: number) => ({ seconds: BigInt(value) });
 
+import { RunState } from "../../gen/retake/v1/run_pb.js";
+
 describe("resolvePolicy", () => {
   it("fills in every default that options.proto promises", () => {
     expect(resolvePolicy(policy())).toEqual({
@@ -85,7 +87,7 @@ describe("resolvePolicy", () => {
         callerGrace: {},
         cancelGrace: {},
         concurrency: { queueLimit: 0 },
-        retention: { succeeded: {} },
+        retention: { succeeded: {}, maxFailed: 0, maxExpired: 7 },
         retry: { retryableCategories: [FailureCategory.MEMORY], lowerQuality: true },
       }),
     );
@@ -93,7 +95,13 @@ describe("resolvePolicy", () => {
     expect(resolved.callerGraceMs).toBe(0);
     expect(resolved.cancelGraceMs).toBe(0);
     expect(resolved.concurrency.queueLimit).toBe(0);
-    expect(resolved.retention).toEqual({ succeededMs: 0 });
+    expect(resolved.retention).toEqual({
+      succeededMs: 0,
+      most: new Map([
+        [RunState.FAILED, 0],
+        [RunState.EXPIRED, 7],
+      ]),
+    });
     expect(resolved.retry?.retryableCategories).toEqual(new Set([FailureCategory.MEMORY]));
     expect(resolved.retry?.lowerQuality).toBe(true);
   });

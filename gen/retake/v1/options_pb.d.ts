@@ -550,7 +550,9 @@ export declare type RecoveryRule = Message<"retake.v1.RecoveryRule"> & {
 export declare const RecoveryRuleSchema: GenMessage<RecoveryRule>;
 
 /**
- * How long ended runs are kept, with their children, payloads and key; the key at least 24 hours.
+ * How long ended runs are kept, with their children, payloads and key; the key at least 24 hours. Where there are more
+ * than a limit allows, those that were accepted first are deleted before their time. Open runs and children of others are
+ * neither counted nor deleted by themselves.
  *
  * @generated from message retake.v1.RetentionPolicy
  */
@@ -568,6 +570,35 @@ export declare type RetentionPolicy = Message<"retake.v1.RetentionPolicy"> & {
    * @generated from field: google.protobuf.Duration unsuccessful = 2;
    */
   unsuccessful?: Duration | undefined;
+
+  /**
+   * Runs that SUCCEEDED, at most so many: of this workflow, or in the server's retention of all workflows together.
+   * Default: any number. Limits: 0 to 1,000,000,000.
+   *
+   * @generated from field: optional int32 max_succeeded = 3;
+   */
+  maxSucceeded?: number | undefined;
+
+  /**
+   * The same for runs that FAILED. Default: any number. Limits: 0 to 1,000,000,000.
+   *
+   * @generated from field: optional int32 max_failed = 4;
+   */
+  maxFailed?: number | undefined;
+
+  /**
+   * The same for runs that were CANCELLED. Default: any number. Limits: 0 to 1,000,000,000.
+   *
+   * @generated from field: optional int32 max_cancelled = 5;
+   */
+  maxCancelled?: number | undefined;
+
+  /**
+   * The same for runs that EXPIRED. Default: any number. Limits: 0 to 1,000,000,000.
+   *
+   * @generated from field: optional int32 max_expired = 6;
+   */
+  maxExpired?: number | undefined;
 };
 
 /**

@@ -55,4 +55,20 @@ export const commands: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
       load: async () => (await import("./service-config.ts")).serviceConfig,
     },
   ],
+  [
+    "backup",
+    { summary: "Copy a data directory into one file", load: async () => (await import("./backup.ts")).backup },
+  ],
+  [
+    "restore",
+    { summary: "Make a data directory of a backup", load: async () => (await import("./restore.ts")).restore },
+  ],
+  ["check", { summary: "See whether a data directory is sound", load: async () => (await import("./check.ts")).check }],
+  [
+    "compact",
+    {
+      summary: "Rewrite a journal without what is free in it",
+      load: async () => (await import("./compact.ts")).compact,
+    },
+  ],
 ]);

@@ -2,6 +2,9 @@ import type { RunState } from "../../../gen/retake/v1/run_pb.js";
 import { RunState as State } from "../../../gen/retake/v1/run_pb.js";
 import {
   type AppendOptions,
+  type EndedCount,
+  type EndedFilter,
+  type EndedRun,
   type Journal,
   JournalConflictError,
   type JournalRecord,
@@ -16,7 +19,7 @@ import {
 } from "../ports/journal.ts";
 import { appendPromise } from "../storage/append-promise.ts";
 import { checkAppends } from "../storage/check-appends.ts";
-import { Positions } from "../storage/positions.ts";
+import { Positions, positionAt } from "../storage/positions.ts";
 import type { StorageHealth } from "../storage/storage-health.ts";
 import type { MemoryQueue } from "./memory-queue.ts";
 
@@ -122,6 +125,39 @@ export class MemoryJournal implements Journal {
         .sort((a, b) => a.retireAtMs - b.retireAtMs)
         .slice(0, Math.max(0, limit))
         .map(({ entry }) => entry.runId),
+    );
+  }
+
+  countEnded(): Promise<readonly EndedCount[]> {
+    return this.#options.queue.read(() => {
+      const counts = new Map<string, { workflow: string; state: RunState; count: number }>();
+      for (const { entry, state, retireAtMs } of this.#runs) {
+        if (entry !== undefined && retireAtMs !== undefined) {
+          const key = `${state} ${entry.workflow}`;
+          const counted = counts.get(key) ?? { workflow: entry.workflow, state, count: 0 };
+          counts.set(key, counted);
+          counted.count++;
+        }
+      }
+      return [...counts.values()];
+    });
+  }
+
+  listEnded(filter: EndedFilter, afterPosition: number, limit: number): Promise<readonly EndedRun[]> {
+    const { state, workflow, keyedBeforeMs } = filter;
+    return this.#options.queue.read(() =>
+      this.#runs
+        .slice(this.#firstFrom(afterPosition + 1))
+        .flatMap((run) => {
+          const { entry } = run;
+          const ended = entry !== undefined && run.retireAtMs !== undefined && run.state === state;
+          if (!ended || (workflow !== undefined && entry.workflow !== workflow)) {
+            return [];
+          }
+          const keyed = entry.key !== undefined;
+          return keyed && run.position >= positionAt(keyedBeforeMs) ? [] : [{ ...toRow(run, entry), keyed }];
+        })
+        .slice(0, Math.max(0, limit)),
     );
   }
 

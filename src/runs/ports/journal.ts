@@ -42,6 +42,12 @@ export interface Journal {
   /** The ids of runs that retention may delete at that time or could before, the longest over first. */
   listRetired(beforeMs: number, limit: number): Promise<readonly string[]>;
 
+  /** How many ended runs without a parent there are, by workflow and state. */
+  countEnded(): Promise<readonly EndedCount[]>;
+
+  /** Ended runs without a parent, after a position, those that were accepted first. */
+  listEnded(filter: EndedFilter, afterPosition: number, limit: number): Promise<readonly EndedRun[]>;
+
   /**
    * Removes streams with everything that is indexed of them, in small portions. Resolves when that is durable; a crash
    * before may leave some. Nobody appends to them any more, and payloads are deleted first: a run that is gone no longer
@@ -134,6 +140,24 @@ export interface RunPage {
   /** Only rows before this position. Default: from the newest on. */
   readonly beforePosition?: number;
   readonly limit: number;
+}
+
+export interface EndedCount {
+  readonly workflow: string;
+  readonly state: RunState;
+  readonly count: number;
+}
+
+export interface EndedFilter {
+  readonly state: RunState;
+  /** Default: any. */
+  readonly workflow?: string;
+  /** Leaves out runs with a key that were accepted later: their keys may still be needed. */
+  readonly keyedBeforeMs: number;
+}
+
+export interface EndedRun extends RunIndexRow {
+  readonly keyed: boolean;
 }
 
 /** The stream of a run. */

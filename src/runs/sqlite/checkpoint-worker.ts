@@ -1,5 +1,6 @@
 import { DatabaseSync } from "node:sqlite";
 import { parentPort, workerData } from "node:worker_threads";
+import { checkpoint, framesInLog } from "./checkpoint.ts";
 import type {
   CheckpointCommand,
   CheckpointFailure,
@@ -60,21 +61,6 @@ function connect(): DatabaseSync {
     open = database;
   }
   return open;
-}
-
-function checkpoint(database: DatabaseSync, mode: string): { readonly busy: boolean; readonly frames: number } {
-  const result = database.prepare(`PRAGMA wal_checkpoint(${mode})`).get();
-  return { busy: result?.["busy"] !== 0, frames: Number(result?.["log"]) };
-}
-
-function framesInLog(database: DatabaseSync): number {
-  const version = String(database.prepare("SELECT sqlite_version() AS version").get()?.["version"]);
-  const [major = 0, minor = 0] = version.split(".").map(Number);
-  if (major < 3 || (major === 3 && minor < 51)) {
-    // Older ones take it for PASSIVE, which would move frames that have not been checked.
-    throw new LogLostError(`SQLite ${version} does not tell what its log should hold (3.51 does)`);
-  }
-  return checkpoint(database, "NOOP").frames;
 }
 
 function touch(database: DatabaseSync): void {

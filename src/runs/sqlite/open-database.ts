@@ -1,14 +1,17 @@
-import { mkdirSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import type { Clock } from "../../clock.ts";
 import { JournalOpenError } from "../ports/journal.ts";
+import { checkpoint, framesInLog } from "./checkpoint.ts";
 import { type DirectoryLock, lockDirectory } from "./directory-lock.ts";
 import { migrate } from "./migrate.ts";
 import { migrations } from "./migrations.ts";
 import { packageIdentity } from "./package-identity.ts";
 import { createPrivateFile } from "./private-file.ts";
+import { rewriteLog } from "./rewrite-log.ts";
 import { describe, isDamage } from "./sqlite-error.ts";
+import { convertWhereQuick, wishForVacuum } from "./vacuum-mode.ts";
 
 export interface OpenDatabase {
   readonly database: DatabaseSync;
@@ -17,6 +20,14 @@ export interface OpenDatabase {
 }
 
 export const databaseName = "retake.db";
+
+/** Where the database of a data directory is. */
+export function databasePath(directory: string): string {
+  return join(directory, databaseName);
+}
+
+/** Where a restore puts what it has not verified yet, within a data directory. */
+export const restoringFolder = "restoring";
 
 /** Enough for the pages that busy runs share; a page that is not there costs a read from the system's own cache. */
 const cacheKib = 32 * 1024;
@@ -36,12 +47,15 @@ export function openDatabase(directory: string, clock: Clock): OpenDatabase {
   try {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     lock = lockDirectory(directory, clock);
-    const path = join(directory, databaseName);
+    const path = databasePath(directory);
+    assertRestored(path, directory);
     createPrivateFile(path);
     database = new DatabaseSync(path);
+    wishForVacuum(database);
     configure(database, directory);
     migrate(database, migrations, { ...packageIdentity(), directory });
-    checkpointFully(database);
+    makeDurable(database, path);
+    convertWhereQuick(database);
     // From here on each batch is synced by whoever commits it, off this thread.
     database.exec("PRAGMA synchronous = NORMAL");
     return { database, path, lock };
@@ -70,15 +84,33 @@ export function configure(database: DatabaseSync, directory: string): void {
   }
 }
 
+/** Sees that whatever the database holds is durable, also while a backup of it is being made. */
+function makeDurable(database: DatabaseSync, path: string): void {
+  if (checkpoint(database, "TRUNCATE").busy) {
+    // Somebody reads, and keeps the log from being emptied. They must not keep the server from starting too.
+    rewriteLog(`${path}-wal`, framesInLog(database));
+  }
+}
+
 /** Moves the whole log into the database and empties it. @throws when that, or a sync of it, does not succeed */
 export function checkpointFully(database: DatabaseSync): void {
-  const result = database.prepare("PRAGMA wal_checkpoint(TRUNCATE)").get();
-  if (result?.["busy"] !== 0) {
+  if (checkpoint(database, "TRUNCATE").busy) {
     throw new Error("another process reads the database and keeps the write-ahead log from being emptied");
   }
 }
 
-function openError(error: unknown, directory: string): JournalOpenError {
+/** A restore that has not ended must not look like a journal without runs. */
+function assertRestored(path: string, directory: string): void {
+  if (existsSync(join(directory, restoringFolder)) && !existsSync(path)) {
+    throw new JournalOpenError(
+      "unreadable",
+      `a restore into ${directory} has not come to its end: repeat it, or remove ${restoringFolder} there to begin with nothing`,
+    );
+  }
+}
+
+/** Why a database cannot be opened, and what to do. */
+export function openError(error: unknown, directory: string): JournalOpenError {
   if (error instanceof JournalOpenError) {
     return error;
   }

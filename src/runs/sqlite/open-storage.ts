@@ -6,7 +6,9 @@ import { type PayloadCodec, type Payloads, plainCodec } from "../ports/payloads.
 import { StorageHealth } from "../storage/storage-health.ts";
 import { abandon } from "./abandon.ts";
 import { CheckpointThread } from "./checkpoint-thread.ts";
+import { EndedRuns } from "./ended-runs.ts";
 import { GroupCommit } from "./group-commit.ts";
+import { IncrementalVacuum } from "./incremental-vacuum.ts";
 import { checkpointFully, openDatabase } from "./open-database.ts";
 import { PayloadFiles } from "./payload-files.ts";
 import { PayloadTable } from "./payload-table.ts";
@@ -62,9 +64,11 @@ export function openSqliteStorage(options: SqliteStorageOptions): SqliteStorage 
     checkpoints,
     forget: () => streams.forget(),
   });
+  const vacuum = new IncrementalVacuum({ database, clock, enqueue: (operation) => commit.enqueue(operation) });
   const files = new PayloadFiles({ directory, sync, clock, health, isOwned: (sha256) => table.ownsFile(sha256) });
 
   async function closeAll(): Promise<void> {
+    vacuum.stop();
     await files.close();
     const closable = await commit.close();
     closeSync(logFile);
@@ -91,13 +95,16 @@ export function openSqliteStorage(options: SqliteStorageOptions): SqliteStorage 
     closing ??= closeAll();
     return closing;
   };
-  const journal = new SqliteJournal({ commit, streams, search: new RunSearch(database, names), clock, health, close });
+  const search = new RunSearch(database, names);
+  const ended = new EndedRuns(database, names);
+  const journal = new SqliteJournal({ commit, streams, search, ended, vacuum, clock, health, close });
 
   // What an earlier process has left half done. None of it is urgent, and what fails now is found at the next start.
   if (streams.hasMarked) {
     journal.deleteMarked().catch(() => undefined);
   }
   files.sweep().catch(() => undefined);
+  vacuum.consider();
   return {
     journal,
     payloads: new SqlitePayloads({ commit, table, files, codec }),

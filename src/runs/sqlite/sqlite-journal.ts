@@ -1,6 +1,9 @@
 import type { Clock } from "../../clock.ts";
 import type {
   AppendOptions,
+  EndedCount,
+  EndedFilter,
+  EndedRun,
   Journal,
   JournalRecord,
   JournalStatus,
@@ -14,7 +17,9 @@ import type {
 import { appendPromise } from "../storage/append-promise.ts";
 import { checkAppends } from "../storage/check-appends.ts";
 import type { StorageHealth } from "../storage/storage-health.ts";
+import type { EndedRuns } from "./ended-runs.ts";
 import type { GroupCommit, SizedOperation } from "./group-commit.ts";
+import type { IncrementalVacuum } from "./incremental-vacuum.ts";
 import type { RunSearch } from "./run-search.ts";
 import type { StreamTable } from "./stream-table.ts";
 
@@ -25,6 +30,8 @@ export interface SqliteJournalOptions {
   readonly commit: GroupCommit;
   readonly streams: StreamTable;
   readonly search: RunSearch;
+  readonly ended: EndedRuns;
+  readonly vacuum: IncrementalVacuum;
   readonly clock: Clock;
   readonly health: StorageHealth;
   readonly close: () => Promise<void>;
@@ -66,16 +73,8 @@ export class SqliteJournal implements Journal {
     return commit.read(() => streams.list(prefix, afterName, limit));
   }
 
-  async listRuns(filter: RunFilter, page: RunPage): Promise<readonly RunIndexRow[]> {
-    const { commit, search, clock } = this.#options;
-    const pause = (): Promise<void> => new Promise((resolve) => clock.setImmediate(resolve));
-    let rows: readonly RunIndexRow[];
-    try {
-      rows = await search.find(filter, page, pause);
-    } catch (error) {
-      throw commit.readFailed(error);
-    }
-    return commit.whenDurable(rows);
+  listRuns(filter: RunFilter, page: RunPage): Promise<readonly RunIndexRow[]> {
+    return this.#inSteps((pause) => this.#options.search.find(filter, page, pause));
   }
 
   findRunByKey(owner: RunOwner, workflow: string, key: string): Promise<RunIndexRow | undefined> {
@@ -88,8 +87,16 @@ export class SqliteJournal implements Journal {
     return commit.read(() => streams.retired(timeMs, limit).map((name) => name.slice("run/".length)));
   }
 
+  countEnded(): Promise<readonly EndedCount[]> {
+    return this.#inSteps((pause) => this.#options.ended.count(pause));
+  }
+
+  listEnded(filter: EndedFilter, afterPosition: number, limit: number): Promise<readonly EndedRun[]> {
+    return this.#inSteps((pause) => this.#options.ended.list(filter, afterPosition, limit, pause));
+  }
+
   async deleteStreams(names: readonly string[]): Promise<void> {
-    const { commit, streams } = this.#options;
+    const { commit, streams, vacuum } = this.#options;
     for (let start = 0; start < names.length; start += deletedAtOnce) {
       const portion = names.slice(start, start + deletedAtOnce);
       let marked = false;
@@ -100,6 +107,7 @@ export class SqliteJournal implements Journal {
         await this.deleteMarked();
       }
     }
+    vacuum.consider();
   }
 
   /** Deletes, a portion at a time, the events of long streams that are gone. */
@@ -111,6 +119,18 @@ export class SqliteJournal implements Journal {
         more = streams.deleteMarked();
       });
     }
+  }
+
+  /** Reads with pauses in between. */
+  async #inSteps<Value>(read: (pause: () => Promise<void>) => Promise<Value>): Promise<Value> {
+    const { commit, clock } = this.#options;
+    let value: Value;
+    try {
+      value = await read(() => new Promise((resolve) => clock.setImmediate(resolve)));
+    } catch (error) {
+      throw commit.readFailed(error);
+    }
+    return commit.whenDurable(value);
   }
 
   flush(): Promise<void> {

@@ -558,6 +558,61 @@ export function describeJournal(name: string, open: OpenStorage): void {
         expect(await journal.listRetired(Number.MAX_SAFE_INTEGER, 10)).toEqual(["soon"]);
       });
 
+      it("counts ended runs without a parent, and lists those that were accepted first", async () => {
+        const { SUCCEEDED, FAILED } = RunState;
+        const ended = (id: string, createTimeMs: number, more: Parameters<typeof creation>[1] = {}) =>
+          journal.append([creation(id, { state: SUCCEEDED, retireAtMs: 9_999, createTimeMs, ...more })]);
+        await ended("second", 20);
+        await ended("first", 10);
+        await ended("failed", 5, { state: FAILED });
+        await ended("elsewhere", 30, { workflow: "w/2" });
+        await ended("keyed", 40, { key: "k" });
+        await journal.append([creation("open", { createTimeMs: 1 })]);
+        await journal.append([creation("child", { createTimeMs: 2, state: SUCCEEDED, parentRunId: "p" })]);
+
+        const counts = (await journal.countEnded()).map(
+          ({ workflow: name, state, count }) => `${name} ${state} ${count}`,
+        );
+        expect(counts.sort()).toEqual(
+          [`${workflow} ${SUCCEEDED} 3`, `${workflow} ${FAILED} 1`, `w/2 ${SUCCEEDED} 1`].sort(),
+        );
+        const listed = async (filter: object, after = -1, limit = 10) =>
+          (await journal.listEnded({ state: SUCCEEDED, keyedBeforeMs: 41, ...filter }, after, limit)).map(
+            (run) => run.runId,
+          );
+        expect(await listed({})).toEqual(["first", "second", "elsewhere", "keyed"]);
+        expect(await listed({ keyedBeforeMs: 40 })).toEqual(["first", "second", "elsewhere"]);
+        expect(await listed({ workflow })).toEqual(["first", "second", "keyed"]);
+        expect(await listed({ workflow: "no.such/Thing" })).toEqual([]);
+        expect(await listed({ state: FAILED })).toEqual(["failed"]);
+        expect(await listed({}, -1, 2)).toEqual(["first", "second"]);
+        const [first] = await journal.listEnded({ state: SUCCEEDED, keyedBeforeMs: 0 }, -1, 1);
+        expect(first).toEqual({
+          runId: "first",
+          workflow,
+          state: SUCCEEDED,
+          lastSequence: 1,
+          position: expect.any(Number),
+          keyed: false,
+        });
+        expect(await listed({}, first?.position)).toEqual(["second", "elsewhere", "keyed"]);
+      });
+
+      it("finds the ended ones among very many others", async () => {
+        for (let index = 0; index < 4_500; index++) {
+          void journal.append([creation(`open${index}`, { createTimeMs: index })]);
+        }
+        for (const id of ["a", "b"]) {
+          void journal.append([creation(id, { createTimeMs: 5_000, state: RunState.SUCCEEDED, retireAtMs: 9_999 })]);
+        }
+        await journal.flush();
+
+        expect(await journal.countEnded()).toEqual([{ workflow, state: RunState.SUCCEEDED, count: 2 }]);
+        const filter = { state: RunState.SUCCEEDED, keyedBeforeMs: 0 };
+        expect((await journal.listEnded(filter, -1, 10)).map(({ runId }) => runId)).toEqual(["a", "b"]);
+        expect((await journal.listEnded({ ...filter, workflow }, -1, 1)).map(({ runId }) => runId)).toEqual(["a"]);
+      });
+
       it("deletes streams with everything that is indexed of them, and nothing else", async () => {
         const all = { key: "k", parentRunId: "p", retireAtMs: 1, state: RunState.FAILED };
         await journal.append([creation("gone", all)]);

@@ -1,6 +1,9 @@
 import type { Clock } from "../../../clock.ts";
 import {
   type AppendOptions,
+  type EndedCount,
+  type EndedFilter,
+  type EndedRun,
   type Journal,
   type JournalRecord,
   type JournalStatus,
@@ -279,6 +282,14 @@ class ClientJournal implements Journal {
 
   listRetired(beforeMs: number, limit: number): Promise<readonly string[]> {
     return this.#client.request("listRetired", [beforeMs, limit]);
+  }
+
+  countEnded(): Promise<readonly EndedCount[]> {
+    return this.#client.request("countEnded", []);
+  }
+
+  listEnded(filter: EndedFilter, afterPosition: number, limit: number): Promise<readonly EndedRun[]> {
+    return this.#client.request("listEnded", [filter, afterPosition, limit]);
   }
 
   deleteStreams(streams: readonly string[]): Promise<void> {

@@ -59,6 +59,8 @@ function createMethods(storage: HostedStorage): Record<RequestMethod, Method> {
     listRuns: (args) => journal.listRuns(...(args as Parameters<Journal["listRuns"]>)),
     findRunByKey: (args) => journal.findRunByKey(...(args as Parameters<Journal["findRunByKey"]>)),
     listRetired: (args) => journal.listRetired(...(args as Parameters<Journal["listRetired"]>)),
+    countEnded: () => journal.countEnded(),
+    listEnded: (args) => journal.listEnded(...(args as Parameters<Journal["listEnded"]>)),
     deleteStreams: (args) => journal.deleteStreams(...(args as Parameters<Journal["deleteStreams"]>)),
     putLarge: async (args) => payloads.put(...(args as Parameters<Payloads["put"]>)).stored,
     getPayload: (args) => payloads.get(...(args as Parameters<Payloads["get"]>)),

@@ -7,6 +7,8 @@ export type RequestMethod =
   | "listRuns"
   | "findRunByKey"
   | "listRetired"
+  | "countEnded"
+  | "listEnded"
   | "deleteStreams"
   | "putLarge"
   | "getPayload"

@@ -1,0 +1,26 @@
+import { fromBinary } from "@bufbuild/protobuf";
+import { OutboxEventSchema } from "../../../gen/retake/v1/webhook_pb.js";
+import { WorkflowEventSchema } from "../../../gen/retake/v1/workflow_event_pb.js";
+import { IllegalEventError } from "../run-record.ts";
+
+/** How streams that belong to no run are read when a server starts, by how their names begin. */
+const readers: readonly (readonly [prefix: string, read: (data: Uint8Array) => { event: { case: unknown } }])[] = [
+  ["outbox/", (data) => fromBinary(OutboxEventSchema, data)],
+  ["pause/", (data) => fromBinary(WorkflowEventSchema, data)],
+];
+
+/** Looks at a record of a stream that belongs to no run. @throws IllegalEventError when a server could not read it */
+export function checkRecord(stream: string, sequence: number, data: Uint8Array): void {
+  const [, read] = readers.find(([prefix]) => stream.startsWith(prefix)) ?? [];
+  if (read !== undefined && !isEvent(read, data)) {
+    throw new IllegalEventError(`record ${sequence} is no event: the journal is damaged`);
+  }
+}
+
+function isEvent(read: (typeof readers)[number][1], data: Uint8Array): boolean {
+  try {
+    return read(data).event.case !== undefined;
+  } catch {
+    return false;
+  }
+}
