@@ -5,7 +5,10 @@ export { resolveConfig } from "./resolve-config.ts";
 export {
   inProcessTarget,
   type LogLevel,
+  type ResolvedBackend,
+  type ResolvedBackendTls,
   type ResolvedConfig,
   type ResolvedEndpoint,
+  type ResolvedHealthCheck,
   type ResolvedTls,
 } from "./settings.ts";

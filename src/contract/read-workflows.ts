@@ -26,6 +26,7 @@ import type { ContractProblem } from "./contract-error.ts";
 import { contractSha256 } from "./contract-set.ts";
 import { keyFields } from "./idempotency-key.ts";
 import { mergePolicy } from "./merge-policy.ts";
+import { workflowLines } from "./offered-services.ts";
 import { resolvePolicy } from "./policy.ts";
 import { readUpdates, type Updates, unaryUpdates } from "./updates.ts";
 import { type Workflow, workflowName } from "./workflow.ts";
@@ -101,10 +102,15 @@ function readDeclarations(
   }
   for (const service of services) {
     if (declarations.some(({ method }) => method.parent === service)) continue;
-    const message = "has no workflow: give a method the option (retake.v1.workflow), or name it under `workflows`";
-    problems.push({ where: service.typeName, message });
+    problems.push({ where: service.typeName, message: noWorkflow(service) });
   }
   return declarations;
+}
+
+function noWorkflow(service: DescService): string {
+  const message = "has no workflow: give a method the option (retake.v1.workflow), or name it under `workflows`";
+  const lines = workflowLines([service]);
+  return lines === "" ? message : `${message}:\n${lines}`;
 }
 
 function readResponse(method: DescMethod, problems: ContractProblem[]): Updates | undefined {

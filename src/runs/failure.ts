@@ -129,10 +129,7 @@ export function errorFromFailure(failure: Failure): ConnectError {
     ...(failure.retryDelay === undefined ? {} : { retryDelayMs: msFromDuration(failure.retryDelay) }),
   });
   error.details.push({ desc: FailureSchema, value: failure });
-  error.metadata.set(
-    retryPushback,
-    failure.retryable ? String(Math.ceil(msFromDuration(failure.retryDelay))) : "-1",
-  );
+  error.metadata.set(retryPushback, failure.retryable ? String(Math.ceil(msFromDuration(failure.retryDelay))) : "-1");
   return error;
 }
 

@@ -7,7 +7,7 @@ export {
   type StepTry,
 } from "./attempt-work.ts";
 export { backoffMs } from "./backoff.ts";
-export { ContractCheck } from "./contract-check.ts";
+export { ContractCheck, equalBytes } from "./contract-check.ts";
 export { endError } from "./end-error.ts";
 export { draining, journalUnavailable, unknownRun } from "./errors.ts";
 export {
