@@ -177,6 +177,8 @@ export function connectEndpoint(settings: Omit<EndpointSettings, "slots">): {
 
 const channelOptions: ChannelOptions = {
   "grpc.enable_channelz": 0,
+  // Else whoever asks a back-end anew waits for what another channel to it has given up for the moment.
+  "grpc.use_local_subchannel_pool": 1,
   // The server limits results itself, and says so in its own words.
   "grpc.max_receive_message_length": -1,
   // All addresses behind a name get calls in turn. A name's own service config must not retry: that is the policy's.

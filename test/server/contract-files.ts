@@ -8,7 +8,6 @@ import { Server } from "@grpc/grpc-js";
 import { onTestFinished } from "vitest";
 import { ServerReflection } from "../../gen/grpc/reflection/v1/reflection_pb.js";
 import { ServerReflection as ServerReflectionV1Alpha } from "../../gen/grpc/reflection/v1alpha/reflection_pb.js";
-import { WorkflowPolicySchema } from "../../gen/retake/v1/options_pb.js";
 import { createContractRegistry } from "../../src/contract/index.ts";
 import { createReflection } from "../../src/server/reflection.ts";
 import { addConnectService, createGrpcTransport, listenGrpc } from "../../src/transport/index.ts";
@@ -59,13 +58,8 @@ export async function startFilmBackend(contract: FileRegistry, answer: Answer, o
   const names = service.methods.map(({ localName }) => [localName, answer] as const);
   addConnectService(server, service, Object.fromEntries(names) as never);
   const { v1, v1alpha } = createReflection(
-    createContractRegistry({
-      services: [service],
-      ownServices: [ServerReflection],
-      overrides: Object.fromEntries(
-        service.methods.map(({ name }) => [`film.v1.FilmService/${name}`, create(WorkflowPolicySchema)] as const),
-      ),
-    }),
+    // Nothing of it is a workflow to the back-end.
+    createContractRegistry({ services: [], ownServices: [service, ServerReflection] }),
   );
   if (options.reflection?.includes("v1")) addConnectService(server, ServerReflection, v1);
   if (options.reflection?.includes("v1alpha")) addConnectService(server, ServerReflectionV1Alpha, v1alpha);
