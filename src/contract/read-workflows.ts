@@ -57,7 +57,7 @@ export function readWorkflows(sources: WorkflowSources, problems: ContractProble
       if (!fieldsReported.has(field)) problems.push({ where: name, message: `${field} ${message}` });
       fieldsReported.add(field);
     }
-    const updates = readResponse(method, problems);
+    const updates = readResponse(method, declared?.updates ?? [], problems);
     fallbacks.set(name, declared?.fallbacks ?? []);
     if (declared === undefined) continue;
     const workflow = updates && createWorkflow(method, declared, updates);
@@ -113,13 +113,14 @@ function noWorkflow(service: DescService): string {
   return lines === "" ? message : `${message}:\n${lines}`;
 }
 
-function readResponse(method: DescMethod, problems: ContractProblem[]): Updates | undefined {
+function readResponse(method: DescMethod, named: readonly string[], problems: ContractProblem[]): Updates | undefined {
   const where = workflowName(method);
   switch (method.methodKind) {
     case "unary":
+      if (named.length > 0) problems.push({ where, message: "updates: it is unary, and answers with its result only" });
       return unaryUpdates;
     case "server_streaming": {
-      const updates = readUpdates(method.output);
+      const updates = readUpdates(method.output, named);
       if (!("problems" in updates)) return updates;
       for (const { field, message } of updates.problems) {
         problems.push({ where, message: field === undefined ? message : `${field} ${message}` });

@@ -138,6 +138,14 @@ export declare type WorkflowPolicy = Message<"retake.v1.WorkflowPolicy"> & {
    * @generated from field: repeated string forward_metadata = 16;
    */
   forwardMetadata: string[];
+
+  /**
+   * Members of a streaming response that are updates, by name, as if they were marked `(retake.v1.update) = {}`: for
+   * contracts that know nothing of Retake. Default: those that the contract marks. Limit: 100.
+   *
+   * @generated from field: repeated string updates = 17;
+   */
+  updates: string[];
 };
 
 /**
