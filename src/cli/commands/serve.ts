@@ -154,6 +154,7 @@ async function createWith(config: ServerConfig, modules: readonly string[]): Pro
 }
 
 async function listen(server: RetakeServer, signal: AbortSignal): Promise<void> {
+  signal.throwIfAborted();
   const stop = (): void => void server.close();
   signal.addEventListener("abort", stop, { once: true });
   try {
