@@ -1,6 +1,7 @@
 import { Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
 import { Health, HealthCheckResponse_ServingStatus as ServingStatus } from "../../gen/grpc/health/v1/health_pb.js";
 import type { Clock, Timer } from "../clock.ts";
+import { connectionCause } from "./connection-cause.ts";
 
 /** Whether a back-end takes attempts. Until the first probe has been answered nobody knows. */
 export type EndpointHealth =
@@ -102,7 +103,8 @@ export class HealthProbe {
         if (isReachable(code, service)) {
           return { kind: "healthy" };
         }
-        why = code === Code.DeadlineExceeded ? `it has not answered within ${timeoutMs} ms` : rawMessage;
+        why =
+          code === Code.DeadlineExceeded ? `it has not answered within ${timeoutMs} ms` : connectionCause(rawMessage);
       }
     }
     return { kind: "unhealthy", why };

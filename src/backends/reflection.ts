@@ -10,6 +10,7 @@ import {
   ServerReflectionRequestSchema as ServerReflectionRequestV1AlphaSchema,
   ServerReflection as ServerReflectionV1Alpha,
 } from "../../gen/grpc/reflection/v1alpha/reflection_pb.js";
+import { connectionCause } from "./connection-cause.ts";
 
 /** Contracts that a server does not tell. The message says why, and what to do. */
 export class ReflectionError extends Error {
@@ -183,7 +184,7 @@ class ReflectionReader {
       case Code.Unimplemented:
         return new ReflectionError(noReflection(target, this.#options.service), { unreachable: false, cause: error });
       case Code.Unavailable:
-        return new ReflectionError(`the back-end ${target} cannot be reached: ${error.rawMessage}`, {
+        return new ReflectionError(`the back-end ${target} cannot be reached: ${connectionCause(error.rawMessage)}`, {
           unreachable: true,
           cause: error,
         });

@@ -51,8 +51,8 @@ describe("an endpoint that cannot be reached", () => {
       `dns:///127.0.0.1:${port} is not healthy, and gets no attempts before it is back: it is next`,
     );
     await expect
-      .poll(() => gateway.log.map(({ message }) => message))
-      .toContainEqual(expect.stringMatching(/no attempts/));
+      .poll(() => gateway.log.find(({ message }) => /no attempts/.test(message))?.fields)
+      .toEqual({ endpoint: `dns:///127.0.0.1:${port}`, why: `connect ECONNREFUSED 127.0.0.1:${port}` });
     await startBackend({ flaky: () => ({ attempts: 1 }) }, { port });
     expect(await attemptsOf(gateway, runId)).toBe(1);
     expect((await gateway.runs.getRun({ runId })).run?.state).toBe(RunState.SUCCEEDED);

@@ -18,10 +18,10 @@ const render = "film.v1.FilmService/Render";
 const messages = {
   same: `
   message RenderRequest { string scene = 1 [(buf.validate.field).string.max_len = 20]; int32 steps = 2; }
-  message RenderResponse { string film = 1; }`,
+  message RenderResponse { string film = 1; repeated string notes = 2; }`,
   changed: `
   message RenderRequest { int64 scene = 1; int32 steps = 2; }
-  message RenderResponse { string film = 1; }`,
+  message RenderResponse { string film = 1; repeated string notes = 2; }`,
 };
 
 const bodies = {
@@ -33,6 +33,8 @@ const bodies = {
   cut: `rpc Cut(RenderRequest) returns (RenderResponse) { option (retake.v1.workflow) = {}; } } ${messages.same}`,
   changed: `rpc Render(RenderRequest) returns (RenderResponse) { option (retake.v1.workflow) = {}; } } ${messages.changed}`,
   bad: `rpc Render(stream RenderRequest) returns (RenderResponse) { option (retake.v1.workflow) = {}; } } ${messages.same}`,
+  less: `rpc Render(RenderRequest) returns (RenderResponse) { option (retake.v1.workflow) = {}; } }
+    ${messages.same.replace(" repeated string notes = 2;", "")}`,
   none: `rpc Render(RenderRequest) returns (RenderResponse); } ${messages.same}`,
 } as const;
 
@@ -225,6 +227,39 @@ describe("a server that reads its contracts anew", () => {
     gateway.file.write(contracts.more);
     await gateway.server.reload();
     await expect.poll(() => gateway.stateOf(queued)).toBe(RunState.SUCCEEDED);
+  });
+
+  it("keeps each contract that it has had, for the runs that were accepted under it", async () => {
+    const gateway = await startGateway(contracts.old, ["dns:///127.0.0.1:1"]);
+    gateway.file.write(contracts.more);
+    await gateway.server.reload();
+    const runId = await gateway.start('{"scene":"a"}');
+    gateway.file.write(contracts.old);
+    await gateway.server.reload();
+    await expect.poll(async () => (await gateway.runs.getRun({ runId })).run?.wait?.reason).toMatch(/not healthy/);
+    expect(await gateway.stateOf(runId)).toBe(RunState.QUEUED);
+  });
+
+  it("answers a call that waited by the contract that it came with", async () => {
+    const working = deferred();
+    const release = deferred();
+    const backend = await startFilmBackend(contracts.old, async ({ scene }) => {
+      working.resolve();
+      if (scene === "slow") await release.promise;
+      return { film: `film of ${scene}`, notes: ["a", "b"] };
+    });
+    const gateway = await startGateway(contracts.old, [backend.target], {}, 1);
+    const call = filmClient(gateway.port, contracts.old);
+    const slow = call("Render", { scene: "slow" });
+    await working.promise;
+    const waiting = call("Render", { scene: "next" });
+    await expect.poll(async () => (await gateway.runs.listRuns({ states: [RunState.QUEUED] })).runs.length).toBe(1);
+    gateway.file.write(contracts.less);
+    await gateway.server.reload();
+    release.resolve();
+    expect(await slow).toMatchObject({ film: "film of slow", notes: ["a", "b"] });
+    // What the contract of today does not know is kept as it came.
+    expect(await waiting).toMatchObject({ film: "film of next", notes: ["a", "b"] });
   });
 
   it("takes over workflows and endpoints of the configuration, and names what needs a restart", async () => {
