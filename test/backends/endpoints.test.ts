@@ -152,6 +152,34 @@ describe("several endpoints", () => {
   });
 });
 
+describe("an endpoint with several addresses", () => {
+  it("gives them calls in turn, and does without those that cannot be reached", async () => {
+    const calls = new Map<string, number>();
+    const backend = (name: string) =>
+      startBackend({
+        plain: () => {
+          calls.set(name, (calls.get(name) ?? 0) + 1);
+          return {};
+        },
+      });
+    const [a, b] = [await backend("a"), await backend("b")];
+    const addresses = [a.port, b.port, await freePort()].map((port) => `127.0.0.1:${port}`);
+    const { workflows } = await startGateway([{ port: 0, target: `ipv4:${addresses.join(",")}` }]);
+    await workflows.plain({});
+    // By then there is a connection to each of them.
+    await expect
+      .poll(async () => {
+        await workflows.plain({});
+        return calls.size;
+      })
+      .toBe(2);
+    calls.clear();
+    for (let i = 0; i < 20; i++) await workflows.plain({});
+    expect(calls.get("a")).toBeGreaterThan(5);
+    expect(calls.get("b")).toBeGreaterThan(5);
+  });
+});
+
 describe("an endpoint over TLS", () => {
   let directory = "";
   const file = (name: string): string => join(directory, name);

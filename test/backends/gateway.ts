@@ -40,6 +40,8 @@ export { ServingStatus };
 
 type EndpointInit = Omit<Exclude<MessageInitShape<typeof EndpointConfigSchema>, { $typeName: string }>, "target"> & {
   readonly port: number;
+  /** Default: the port on this machine. */
+  readonly target?: string;
 };
 
 /** A server in front of back-ends. */
