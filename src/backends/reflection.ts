@@ -160,7 +160,11 @@ class ReflectionReader {
 
   async #call(request: Request): Promise<Pick<ServerReflectionResponse, "messageResponse">> {
     const { signal } = this.#options;
-    const options = { timeoutMs, ...(signal && { signal }) };
+    const answered = new AbortController();
+    const options = {
+      timeoutMs,
+      signal: AbortSignal.any([answered.signal, ...(signal === undefined ? [] : [signal])]),
+    };
     // The two versions have the same messages under different names.
     const responses =
       this.#version === "v1"
@@ -169,8 +173,13 @@ class ReflectionReader {
             only(inV1Alpha(request)),
             options,
           );
-    for await (const response of responses) {
-      return response as Pick<ServerReflectionResponse, "messageResponse">;
+    const iterator = responses[Symbol.asyncIterator]();
+    const first = await iterator.next();
+    // Connect's clients do not end a call whose answer is left early: it would live on until its deadline.
+    answered.abort();
+    await iterator.next().catch(() => undefined);
+    if (first.done !== true) {
+      return first.value as Pick<ServerReflectionResponse, "messageResponse">;
     }
     throw this.#unreadable("it ends the answer before it has begun");
   }

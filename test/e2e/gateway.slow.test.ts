@@ -169,8 +169,11 @@ describe("the gateway in front of a Python server", () => {
     expect(first.lines.filter((line) => line.startsWith("paint"))).toEqual(["paint 1"]);
     expect(second.lines.filter((line) => line.startsWith("paint"))).toEqual(["paint 2"]);
 
+    const toldAt = performance.now();
     gateway.child.kill("SIGTERM");
     expect(await ended(gateway.child), gateway.lines.join("\n")).toBe(0);
+    // Nothing that was asked of the back-end keeps the process.
+    expect(performance.now() - toldAt).toBeLessThan(5000);
   }, 120_000);
 
   it("reads its contract anew on SIGHUP", async (context) => {
