@@ -11,7 +11,7 @@ export {
 } from "./attempt-work.ts";
 export { backoffMs } from "./backoff.ts";
 export { parked } from "./bodies.ts";
-export { ContractCheck } from "./contract-check.ts";
+export { ContractCheck, equalBytes } from "./contract-check.ts";
 export { endError } from "./end-error.ts";
 export { draining, journalUnavailable, unknownRun } from "./errors.ts";
 export {
