@@ -1,3 +1,4 @@
+export { ReflectionError } from "./backends/index.ts";
 export { ConfigError, loadConfig, parseConfig } from "./config/index.ts";
 export { ContractError } from "./contract/index.ts";
 export {

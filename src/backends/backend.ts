@@ -12,9 +12,6 @@ export interface Backend {
 
   /** Stops a job that an earlier attempt has left behind, by its checkpoint. Absent where there are no such jobs. */
   cancel?(run: Readonly<RunRecord>, handle: Uint8Array): Promise<void>;
-
-  /** Gives up connections. */
-  close?(): void;
 }
 
 export interface BackendCall {

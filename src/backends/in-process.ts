@@ -9,9 +9,6 @@ export type WorkflowHandler = (
   context: WorkflowContext,
 ) => Promise<unknown> | AsyncIterable<unknown> | unknown;
 
-/** The address of handlers in this process. */
-export const inProcessEndpoint = "in-process";
-
 /** Handlers in this process, by workflow name. */
 export function createInProcessBackend(handlers: ReadonlyMap<string, WorkflowHandler>): Backend {
   return {

@@ -4,17 +4,29 @@ import { Quality } from "../../gen/retake/v1/options_pb.js";
 import { createError } from "../runs/index.ts";
 import type { Backend, BackendCall } from "./backend.ts";
 
+export interface RemoteBackendOptions {
+  /** Called when a call has failed UNAVAILABLE: the endpoint may be gone. */
+  onUnavailable(): void;
+}
+
 /** A gRPC server that implements the contract itself, in whatever language. */
-export function createRemoteBackend(transport: Transport, endpoint: string, close: () => void): Backend {
+export function createRemoteBackend(transport: Transport, endpoint: string, options: RemoteBackendOptions): Backend {
+  const errorOf = (error: unknown): unknown => {
+    if (error instanceof ConnectError && error.code === Code.Unavailable) {
+      options.onUnavailable();
+    }
+    return backendError(error, endpoint);
+  };
   return {
     call(call) {
-      return call.workflow.streaming ? stream(transport, endpoint, call) : unary(transport, endpoint, call);
+      return call.workflow.streaming ? stream(transport, call, errorOf) : unary(transport, call, errorOf);
     },
-    close,
   };
 }
 
-async function unary(transport: Transport, endpoint: string, call: BackendCall): Promise<Message> {
+type ErrorOf = (error: unknown) => unknown;
+
+async function unary(transport: Transport, call: BackendCall, errorOf: ErrorOf): Promise<Message> {
   const { method } = call.workflow;
   try {
     if (method.methodKind !== "unary") {
@@ -30,11 +42,11 @@ async function unary(transport: Transport, endpoint: string, call: BackendCall):
     );
     return response.message;
   } catch (error) {
-    throw backendError(error, endpoint);
+    throw errorOf(error);
   }
 }
 
-async function* stream(transport: Transport, endpoint: string, call: BackendCall): AsyncIterable<Message> {
+async function* stream(transport: Transport, call: BackendCall, errorOf: ErrorOf): AsyncIterable<Message> {
   const { method } = call.workflow;
   try {
     if (method.methodKind !== "server_streaming") {
@@ -44,7 +56,7 @@ async function* stream(transport: Transport, endpoint: string, call: BackendCall
     const response = await transport.stream(method, signal, timeoutMs(), headersOf(call), once(call.message));
     yield* response.message;
   } catch (error) {
-    throw backendError(error, endpoint);
+    throw errorOf(error);
   }
 }
 

@@ -18,6 +18,8 @@ export interface CliIo {
   readonly columns: number;
   /** Calls back whenever the terminal's size changes, until the returned function is called. */
   onResize(listener: () => void): () => void;
+  /** Calls back on each SIGHUP, which then interrupts nothing, until the returned function is called. */
+  onHangup?(listener: () => void): () => void;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly clock: Clock;
   readonly random: RandomSource;

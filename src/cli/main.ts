@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 // The binary: gives a command line the process, and nothing else.
+import { closeSync, openSync } from "node:fs";
 import process from "node:process";
 import { systemClock, systemRandom } from "../clock.ts";
 import { ExitCode } from "./exit-code.ts";
@@ -16,12 +17,18 @@ if (tooOld !== undefined) {
 const isTTY = stdout.isTTY && process.env["TERM"] !== "dumb";
 const interrupt = new AbortController();
 
+const hangupListeners = new Set<() => void>();
+
 for (const [signal, number] of [
   ["SIGINT", 2],
   ["SIGTERM", 15],
   ["SIGHUP", 1],
 ] as const) {
   process.on(signal, () => {
+    if (signal === "SIGHUP" && hangupListeners.size > 0 && !terminalIsGone()) {
+      for (const listener of hangupListeners) listener();
+      return;
+    }
     if (interrupt.signal.aborted) {
       // Nothing is waited for any more; the cursor may be hidden.
       if (isTTY) stdout.write("\u001b[?25h");
@@ -50,10 +57,25 @@ const io: CliIo = {
     stdout.on("resize", listener);
     return () => stdout.off("resize", listener);
   },
+  onHangup(listener) {
+    hangupListeners.add(listener);
+    return () => hangupListeners.delete(listener);
+  },
   env: process.env,
   clock: systemClock,
   random: systemRandom,
   signal: interrupt.signal,
 };
+
+/** SIGHUP is also what the programs of a terminal get when it is closed. */
+function terminalIsGone(): boolean {
+  if (!stdout.isTTY) return false;
+  try {
+    closeSync(openSync("/dev/tty", "r"));
+    return false;
+  } catch {
+    return true;
+  }
+}
 
 process.exitCode = await runCli(process.argv.slice(2), io);

@@ -1,10 +1,8 @@
 import type { ChannelOptions } from "@grpc/grpc-js";
 import type { Clock } from "../clock.ts";
-import { createGrpcTransport, type GrpcTransport } from "../transport/index.ts";
+import { assertTarget, createGrpcTransport, type GrpcTransport, isLoopback, tlsChannel } from "../transport/index.ts";
 import { assertApiKey } from "./api-key.ts";
 import type { RetakeChannelOptions } from "./client-options.ts";
-import { assertTarget, isLoopback } from "./target.ts";
-import { tlsChannel } from "./tls.ts";
 
 const defaultChannelOptions: ChannelOptions = {
   "grpc.enable_channelz": 0,

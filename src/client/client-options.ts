@@ -1,7 +1,7 @@
 import type { Interceptor, Transport } from "@connectrpc/connect";
 import type { ChannelOptions } from "@grpc/grpc-js";
 import type { Clock, RandomSource } from "../clock.ts";
-import type { TlsOptions } from "./tls.ts";
+import type { TlsOptions } from "../transport/index.ts";
 
 /** How to reach a server, by its address or over a transport of your own, and how to treat it. */
 export type RetakeClientOptions = RetakeConnectionOptions & (RetakeChannelOptions | RetakeTransportOptions);

@@ -1,3 +1,4 @@
+export type { TlsOptions } from "../transport/index.ts";
 export type {
   ArtifactDownload,
   ArtifactListFilter,
@@ -24,5 +25,4 @@ export {
 export type { CallOptions, EventsOptions, RerunOptions, RunHandle, WorkflowMethod } from "./run-handle.ts";
 export type { StartOptions } from "./start-run.ts";
 export { isTerminal } from "./terminal.ts";
-export type { TlsOptions } from "./tls.ts";
 export type { Reconnection, RunUpdate } from "./watch-run.ts";

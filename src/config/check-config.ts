@@ -1,7 +1,13 @@
 import { isIP } from "node:net";
+import { create, equals, isFieldSet } from "@bufbuild/protobuf";
 import { pathToString } from "@bufbuild/protobuf/reflect";
 import { createValidator } from "@bufbuild/protovalidate";
-import { type ServerConfig, ServerConfigSchema } from "../../gen/retake/v1/config_pb.js";
+import {
+  type EndpointConfig,
+  EndpointConfigSchema,
+  type ServerConfig,
+  ServerConfigSchema,
+} from "../../gen/retake/v1/config_pb.js";
 import type { ConfigProblem } from "./config-error.ts";
 import { inProcessTarget, type ResolvedConfig, withDefaults } from "./settings.ts";
 
@@ -71,10 +77,10 @@ function memoryProblems({ grpc }: ResolvedConfig): ConfigProblem[] {
 function backendProblems({ backends }: ServerConfig): ConfigProblem[] {
   const problems: ConfigProblem[] = [];
   const services = new Set<string>();
-  const slots = new Map<string, number>();
+  const before = new Map<string, EndpointConfig[]>();
   for (const [index, { service, endpoints }] of backends.entries()) {
     const field = `backends[${index}]`;
-    if (services.has(service)) {
+    if (service !== "" && services.has(service)) {
       problems.push({
         field: `${field}.service`,
         message: `"${service}" has a back-end already; join their endpoints`,
@@ -87,22 +93,63 @@ function backendProblems({ backends }: ServerConfig): ConfigProblem[] {
       const { target } = endpoint;
       if (targets.has(target)) problems.push({ field: place, message: `"${target}" is named twice for "${service}"` });
       targets.add(target);
-      const message = targetProblem(target);
+      const message = targetProblem(target, service);
       if (message !== undefined) problems.push({ field: `${place}.target`, message });
-      const before = slots.get(target);
-      if (before !== undefined && endpoint.slots !== undefined && endpoint.slots !== before) {
-        const conflict = `"${target}" has ${before} slots elsewhere, and all its workflows share them`;
-        problems.push({ field: `${place}.slots`, message: conflict });
-      }
-      if (endpoint.slots !== undefined) slots.set(target, endpoint.slots);
+      const others = before.get(target) ?? [];
+      problems.push(...connectionProblems(endpoint, place), ...conflicts(endpoint, others, place));
+      before.set(target, [...others, endpoint]);
     }
   }
   return problems;
 }
 
-function targetProblem(target: string): string | undefined {
-  if (target === inProcessTarget) return undefined;
+/** What an endpoint says of itself that cannot be. */
+function connectionProblems({ target, tls, ...settings }: EndpointConfig, place: string): ConfigProblem[] {
+  if (target === inProcessTarget) {
+    const { keepaliveTime, keepaliveTimeout, healthCheck } = settings;
+    const given = Object.entries({ tls, keepaliveTime, keepaliveTimeout, healthCheck });
+    return given.flatMap(([name, value]) => {
+      const message = "a handler in this process has no connection; remove it";
+      return value === undefined ? [] : [{ field: `${place}.${snakeCase(name)}`, message }];
+    });
+  }
+  if (tls === undefined || (tls.certificateFile === "") === (tls.keyFile === "")) return [];
+  const [missing, given] = tls.keyFile === "" ? ["key_file", "certificate_file"] : ["certificate_file", "key_file"];
+  return [{ field: `${place}.tls.${given}`, message: `needs ${missing}: a certificate is of use with its key only` }];
+}
+
+/** One target is one endpoint, however many back-ends name it. */
+function conflicts(endpoint: EndpointConfig, others: readonly EndpointConfig[], place: string): ConfigProblem[] {
+  const problems: ConfigProblem[] = [];
+  for (const field of EndpointConfigSchema.fields) {
+    const [own, other] = [endpoint, others.find((candidate) => isFieldSet(candidate, field))];
+    if (field.name === "target" || other === undefined || !isFieldSet(own, field)) continue;
+    const only = (from: EndpointConfig): EndpointConfig =>
+      create(EndpointConfigSchema, { [field.localName]: from[field.localName as keyof EndpointConfig] });
+    if (equals(EndpointConfigSchema, only(own), only(other))) continue;
+    const message =
+      field.name === "slots"
+        ? `"${endpoint.target}" has ${other.slots} slots elsewhere, and all its workflows share them`
+        : `"${endpoint.target}" has another ${field.name} elsewhere, and is one endpoint; keep one of them`;
+    problems.push({ field: `${place}.${field.name}`, message });
+  }
+  return problems;
+}
+
+function snakeCase(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}
+
+function targetProblem(target: string, service: string): string | undefined {
+  if (target === inProcessTarget) {
+    return service === "" ? `name the service whose handlers are meant: service: "package.Service"` : undefined;
+  }
   if (/^in[\s_-]?process$/i.test(target)) return `write "${inProcessTarget}" for a handler in this process`;
+  const scheme = /^(https?):\/\//i.exec(target)?.[1]?.toLowerCase();
+  if (scheme !== undefined) {
+    const address = target.slice(scheme.length + 3).replace(/\/.*$/, "");
+    return `"${target}" is a URL; write "dns:///${address}"${scheme === "https" ? ", and tls: {}" : ""}`;
+  }
   return /\s/.test(target) ? `"${target}" is no gRPC target; one looks like "dns:///gpu-pool:50061"` : undefined;
 }
 

@@ -5,8 +5,11 @@ export { resolveConfig } from "./resolve-config.ts";
 export {
   inProcessTarget,
   type LogLevel,
+  type ResolvedBackend,
+  type ResolvedBackendTls,
   type ResolvedConfig,
   type ResolvedEndpoint,
+  type ResolvedHealthCheck,
   type ResolvedSecretSource,
   type ResolvedTls,
   type ResolvedWebhooks,

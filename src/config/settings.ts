@@ -2,8 +2,11 @@ import type { Duration } from "@bufbuild/protobuf/wkt";
 import { durationMs } from "@bufbuild/protobuf/wkt";
 import type {
   ArtifactConfig,
+  BackendTlsConfig,
+  EndpointConfig,
   GrpcConfig,
   GrpcLimits,
+  HealthCheckConfig,
   SecretSource,
   ServerConfig,
   TlsConfig,
@@ -24,8 +27,13 @@ export interface ResolvedConfig {
   readonly web?: ResolvedWeb;
   /** What the operator overrides of a workflow's policy, by its name. */
   readonly overrides: Readonly<Record<string, WorkflowPolicy>>;
-  /** By service. A service that is not here has handlers in this process, without a limit of their own. */
-  readonly backends: ReadonlyMap<string, ResolvedBackend>;
+  /**
+   * In the order of the configuration. A service that none of them is for has handlers in this process, without a limit
+   * of their own.
+   */
+  readonly backends: readonly ResolvedBackend[];
+  /** Files with descriptor sets, as they were given. */
+  readonly contracts: readonly string[];
   readonly concurrencyLimit: number;
   readonly retention: ResolvedRetention;
   readonly drainTimeoutMs: number;
@@ -83,7 +91,8 @@ export interface ResolvedTls {
 }
 
 export interface ResolvedBackend {
-  readonly service: string;
+  /** Absent for all services with a workflow that the endpoints tell by reflection. */
+  readonly service?: string;
   readonly endpoints: readonly ResolvedEndpoint[];
 }
 
@@ -92,6 +101,27 @@ export interface ResolvedEndpoint {
   readonly target: string;
   /** Over everything that names this target. Infinity for no limit. */
   readonly slots: number;
+  /** Absent for plain text. */
+  readonly tls?: ResolvedBackendTls;
+  readonly keepaliveTimeMs: number;
+  readonly keepaliveTimeoutMs: number;
+  /** Absent where it is always taken for healthy. */
+  readonly healthCheck?: ResolvedHealthCheck;
+}
+
+/** PEM files, and a name. */
+export interface ResolvedBackendTls {
+  readonly caFile?: string;
+  readonly certificateFile?: string;
+  readonly keyFile?: string;
+  readonly serverName?: string;
+}
+
+export interface ResolvedHealthCheck {
+  /** Empty for the server's overall health. */
+  readonly service: string;
+  readonly intervalMs: number;
+  readonly timeoutMs: number;
 }
 
 export interface ResolvedRetention {
@@ -159,6 +189,19 @@ const defaults = {
     gracePeriodMs: day,
     uploadTimeoutMs: day,
   },
+  endpoint: {
+    /** Below what firewalls remember of a silent connection; the answers to probes keep servers from objecting. */
+    keepaliveTimeMs: minute,
+    /** What gRPC servers allow where they have nothing to answer. */
+    unprobedKeepaliveTimeMs: 5 * minute,
+    keepaliveTimeoutMs: 20 * second,
+    healthCheck: {
+      /** A back-end that has hung is left alone before many runs have noticed; the probes of a thousand cost nothing. */
+      intervalMs: 5 * second,
+      /** Longer than a pause of a busy back-end's garbage collector. */
+      timeoutMs: 3 * second,
+    },
+  },
   grpc: {
     /** Room for a busy client of many runs, ten times what browsers and proxies get. */
     maxStreamsPerConnection: 1_000,
@@ -213,6 +256,7 @@ export function withDefaults(config: ServerConfig): ResolvedConfig {
     ...(!config.web?.disabled && { web: resolveWeb(config.web) }),
     overrides: { ...config.workflows },
     backends: resolveBackends(config),
+    contracts: [...config.contracts],
     concurrencyLimit: config.concurrencyLimit ?? defaults.concurrencyLimit,
     retention: resolveRetention(config.retention),
     drainTimeoutMs: msOr(config.drainTimeout, defaults.drainTimeoutMs),
@@ -281,21 +325,53 @@ function resolveTls({ certificateFile, keyFile, clientCaFile }: TlsConfig): Reso
   return { certificateFile, keyFile, ...(clientCaFile !== "" && { clientCaFile }) };
 }
 
-/** One target has one number of slots, wherever it is named: the one place that gives a number speaks for all. */
-function resolveBackends({ backends }: ServerConfig): ReadonlyMap<string, ResolvedBackend> {
-  const slots = new Map<string, number>();
+/** One target has one set of settings, wherever it is named: the one place that gives a setting speaks for all. */
+function resolveBackends({ backends }: ServerConfig): readonly ResolvedBackend[] {
+  const settings = new Map<string, EndpointConfig>();
   for (const endpoint of backends.flatMap(({ endpoints }) => endpoints)) {
-    if (endpoint.slots !== undefined) slots.set(endpoint.target, endpoint.slots);
+    const known = settings.get(endpoint.target);
+    settings.set(endpoint.target, known === undefined ? endpoint : { ...known, ...givenIn(endpoint) });
   }
-  return new Map(
-    backends.map(({ service, endpoints }) => [
-      service,
-      {
-        service,
-        endpoints: endpoints.map(({ target }) => ({ target, slots: slots.get(target) ?? Number.POSITIVE_INFINITY })),
-      },
-    ]),
-  );
+  const resolved = new Map([...settings].map(([target, endpoint]) => [target, resolveEndpoint(endpoint)] as const));
+  return backends.map(({ service, endpoints }) => ({
+    ...(service !== "" && { service }),
+    endpoints: endpoints.flatMap(({ target }) => resolved.get(target) ?? []),
+  }));
+}
+
+function givenIn(endpoint: EndpointConfig): Partial<EndpointConfig> {
+  return Object.fromEntries(Object.entries(endpoint).filter(([, value]) => value !== undefined));
+}
+
+function resolveEndpoint({ target, slots, tls, keepaliveTime, keepaliveTimeout, healthCheck }: EndpointConfig) {
+  const own = defaults.endpoint;
+  const probed = target !== inProcessTarget && healthCheck?.disabled !== true;
+  return {
+    target,
+    slots: slots ?? Number.POSITIVE_INFINITY,
+    ...(tls && { tls: resolveBackendTls(tls) }),
+    keepaliveTimeMs: msOr(keepaliveTime, probed ? own.keepaliveTimeMs : own.unprobedKeepaliveTimeMs),
+    keepaliveTimeoutMs: msOr(keepaliveTimeout, own.keepaliveTimeoutMs),
+    ...(probed && { healthCheck: resolveHealthCheck(healthCheck) }),
+  } satisfies ResolvedEndpoint;
+}
+
+function resolveBackendTls({ caFile, certificateFile, keyFile, serverName }: BackendTlsConfig): ResolvedBackendTls {
+  return {
+    ...(caFile !== "" && { caFile }),
+    ...(certificateFile !== "" && { certificateFile }),
+    ...(keyFile !== "" && { keyFile }),
+    ...(serverName !== "" && { serverName }),
+  };
+}
+
+function resolveHealthCheck(check: HealthCheckConfig | undefined): ResolvedHealthCheck {
+  const own = defaults.endpoint.healthCheck;
+  return {
+    service: check?.service ?? "",
+    intervalMs: msOr(check?.interval, own.intervalMs),
+    timeoutMs: msOr(check?.timeout, own.timeoutMs),
+  };
 }
 
 function resolveRetention(retention: RetentionPolicy | undefined): ResolvedRetention {

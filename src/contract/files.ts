@@ -1,5 +1,5 @@
 import { clone, type DescFile, toBinary } from "@bufbuild/protobuf";
-import { type FileDescriptorProto, FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
+import { type DescriptorProto, type FileDescriptorProto, FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 import { standardFiles } from "./standard-files.ts";
 
 /** The files and all that they import, each once, every file after its imports; standard files are the server's own. */
@@ -15,11 +15,25 @@ export function withImports(files: Iterable<DescFile>): DescFile[] {
   return [...ordered];
 }
 
-/** What a file declares, in one form whatever compiled it: without source info, which generated code leaves out. */
-export function normalForm(file: DescFile): FileDescriptorProto {
-  const proto = clone(FileDescriptorProtoSchema, file.proto);
-  delete proto.sourceCodeInfo;
-  return proto;
+/** What a file declares, in one form whatever compiled it. */
+export function normalForm({ proto }: Pick<DescFile, "proto">): FileDescriptorProto {
+  const normal = clone(FileDescriptorProtoSchema, proto);
+  // Generated code leaves these out; and buf writes fields of its own into the files of its images.
+  delete normal.sourceCodeInfo;
+  delete normal.$unknown;
+  normal.messageType.forEach(addJsonNames);
+  return normal;
+}
+
+/** What protoc compiles into Python, and Python's reflection tells, has none where they go without saying. */
+function addJsonNames(message: DescriptorProto): void {
+  for (const field of message.field) field.jsonName ||= jsonName(field.name);
+  message.nestedType.forEach(addJsonNames);
+}
+
+/** As protoc derives it: of each "_x" an "X" is left. */
+function jsonName(name: string): string {
+  return name.replace(/_+(.?)/g, (_, next: string) => next.toUpperCase());
 }
 
 const serialised = new WeakMap<DescFile, Uint8Array>();

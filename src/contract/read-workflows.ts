@@ -27,6 +27,7 @@ import type { ContractProblem } from "./contract-error.ts";
 import { contractSha256 } from "./contract-set.ts";
 import { keyFields } from "./idempotency-key.ts";
 import { mergePolicy } from "./merge-policy.ts";
+import { workflowLines } from "./offered-services.ts";
 import { resolvePolicy } from "./policy.ts";
 import { readUpdates, type Updates, unaryUpdates } from "./updates.ts";
 import { type Workflow, workflowName } from "./workflow.ts";
@@ -57,7 +58,7 @@ export function readWorkflows(sources: WorkflowSources, problems: ContractProble
       if (!fieldsReported.has(field)) problems.push({ where: name, message: `${field} ${message}` });
       fieldsReported.add(field);
     }
-    const updates = readResponse(method, problems);
+    const updates = readResponse(method, declared?.updates ?? [], problems);
     fallbacks.set(name, declared?.fallbacks ?? []);
     if (declared === undefined) continue;
     const workflow = updates && createWorkflow(method, declared, updates);
@@ -102,19 +103,25 @@ function readDeclarations(
   }
   for (const service of services) {
     if (declarations.some(({ method }) => method.parent === service)) continue;
-    const message = "has no workflow: give a method the option (retake.v1.workflow), or name it under `workflows`";
-    problems.push({ where: service.typeName, message });
+    problems.push({ where: service.typeName, message: noWorkflow(service) });
   }
   return declarations;
 }
 
-function readResponse(method: DescMethod, problems: ContractProblem[]): Updates | undefined {
+function noWorkflow(service: DescService): string {
+  const message = "has no workflow: give a method the option (retake.v1.workflow), or name it under `workflows`";
+  const lines = workflowLines([service]);
+  return lines === "" ? message : `${message}:\n${lines}`;
+}
+
+function readResponse(method: DescMethod, named: readonly string[], problems: ContractProblem[]): Updates | undefined {
   const where = workflowName(method);
   switch (method.methodKind) {
     case "unary":
+      if (named.length > 0) problems.push({ where, message: "updates: it is unary, and answers with its result only" });
       return unaryUpdates;
     case "server_streaming": {
-      const updates = readUpdates(method.output);
+      const updates = readUpdates(method.output, named);
       if (!("problems" in updates)) return updates;
       for (const { field, message } of updates.problems) {
         problems.push({ where, message: field === undefined ? message : `${field} ${message}` });

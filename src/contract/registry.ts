@@ -35,8 +35,22 @@ export interface ContractRegistry {
   files(): readonly DescFile[];
   /** By its import path: "storycore/video/v1/video.proto". */
   findFile(name: string): DescFile | undefined;
-  /** @throws ContractError when they cannot be served; then everything stays as it was */
-  replace(contracts: Contracts): void;
+  /** Reads other contracts, without serving them. @throws ContractError with everything that is wrong with them */
+  read(contracts: Contracts): ReadContracts;
+  /** Serves what `read` has answered, in place of what there is. */
+  replace(contracts: ReadContracts): void;
+}
+
+/** Contracts that can be served. */
+export interface ReadContracts {
+  /** By name, in alphabetical order. */
+  readonly workflows: ReadonlyMap<string, Workflow>;
+  /** The contracts and the server's own services, by full name, in alphabetical order. */
+  readonly services: ReadonlyMap<string, DescService>;
+  /** All files by their import path, each after its imports. */
+  readonly files: ReadonlyMap<string, DescFile>;
+  readonly types: Registry;
+  readonly validator: Validator;
 }
 
 /** @throws ContractError with everything that is wrong with the contracts */
@@ -59,22 +73,15 @@ export function createContractRegistry(contracts: Contracts): ContractRegistry {
     },
     files: () => [...current.files.values()],
     findFile: (name) => current.files.get(name),
+    read,
     replace(next) {
-      current = read(next);
+      current = next;
       revision += 1;
     },
   };
 }
 
-interface Contents {
-  readonly workflows: ReadonlyMap<string, Workflow>;
-  readonly services: ReadonlyMap<string, DescService>;
-  readonly files: ReadonlyMap<string, DescFile>;
-  readonly types: Registry;
-  readonly validator: Validator;
-}
-
-function read({ services: contracts, ownServices = [], overrides = {} }: Contracts): Contents {
+function read({ services: contracts, ownServices = [], overrides = {} }: Contracts): ReadContracts {
   const problems: ContractProblem[] = [];
   const services = byName([...ownServices, ...contracts], problems);
   const files = collectFiles([...ownServices, ...contracts], problems);

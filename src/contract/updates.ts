@@ -11,6 +11,7 @@ import {
 import { FeatureSet_FieldPresence } from "@bufbuild/protobuf/wkt";
 import { UpdateKeep, UpdateOptionsSchema, update } from "../../gen/retake/v1/options_pb.js";
 import { type Progress, ProgressSchema } from "../../gen/retake/v1/run_pb.js";
+import { suggestion } from "../nearest-name.ts";
 import { ruleViolations } from "./rule-violations.ts";
 
 /** What one message of a response stream is. A message that sets any update is no result. */
@@ -37,15 +38,23 @@ export const unaryUpdates: Updates = {
 /**
  * Finds the updates among the members of a streaming response, and the one result that is left.
  *
- * Members of type `Progress`, or marked `(retake.v1.update)`, are updates. Without them there must be exactly one
- * possible result: at most one other member in the oneofs that hold updates, and at least one member that is no update.
- * Everything outside those oneofs belongs to the result, as it would in a unary response.
+ * Members of type `Progress`, or marked `(retake.v1.update)`, or named by the policy (`updates`), are updates. Without them
+ * there must be exactly one possible result: at most one other member in the oneofs that hold updates, and at least one
+ * member that is no update. Everything outside those oneofs belongs to the result, as it would in a unary response.
  *
  * @returns the shape, or what is wrong with it
  */
-export function readUpdates(output: DescMessage): Updates | { readonly problems: readonly UpdateProblem[] } {
-  const marks = output.fields.flatMap((field) => markOf(field) ?? []);
-  const problems = [...optionProblems(marks), ...presenceProblems(marks), ...resultProblems(output, marks)];
+export function readUpdates(
+  output: DescMessage,
+  named: readonly string[] = [],
+): Updates | { readonly problems: readonly UpdateProblem[] } {
+  const marks = output.fields.flatMap((field) => markOf(field, named) ?? []);
+  const problems = [
+    ...nameProblems(output, named),
+    ...optionProblems(marks),
+    ...presenceProblems(marks),
+    ...resultProblems(output, marks),
+  ];
   return problems.length > 0 ? { problems } : compile(output, marks);
 }
 
@@ -63,11 +72,23 @@ interface Mark {
 
 const result: ResponsePart = { kind: "result" };
 
-function markOf(field: DescField): Mark | undefined {
+function markOf(field: DescField, named: readonly string[]): Mark | undefined {
   const carriesProgress = field.fieldKind === "message" && field.message.typeName === ProgressSchema.typeName;
-  if (!hasOption(field, update)) return carriesProgress ? { field, kind: "progress", carriesProgress } : undefined;
+  if (!hasOption(field, update)) {
+    if (carriesProgress) return { field, kind: "progress", carriesProgress };
+    return named.includes(field.name) ? { field, kind: "latest", carriesProgress } : undefined;
+  }
   if (getOption(field, update).keep === UpdateKeep.ALL) return { field, kind: "all", carriesProgress };
   return { field, kind: carriesProgress ? "progress" : "latest", carriesProgress };
+}
+
+function nameProblems(output: DescMessage, named: readonly string[]): UpdateProblem[] {
+  const names = output.fields.map(({ name }) => name);
+  return named
+    .filter((name) => !names.includes(name))
+    .map((name) => ({
+      message: `updates: ${output.typeName} has no member "${name}".${suggestion(name, names)}`,
+    }));
 }
 
 function optionProblems(marks: readonly Mark[]): UpdateProblem[] {
@@ -96,7 +117,8 @@ function resultProblems(output: DescMessage, marks: readonly Mark[]): UpdateProb
       {
         message:
           "streams messages of which each could be the result. Mark the members that are updates with " +
-          "(retake.v1.update), add one of type retake.v1.Progress, or make the method unary",
+          "(retake.v1.update), name them in the policy (updates), add one of type retake.v1.Progress, or make the " +
+          "method unary",
       },
     ];
   }
@@ -112,7 +134,7 @@ function resultProblems(output: DescMessage, marks: readonly Mark[]): UpdateProb
     {
       message:
         `has several possible results: ${results.map(({ name }) => name).join(", ")}. ` +
-        "Mark those that are updates with (retake.v1.update), or put the alternatives into a message of their own",
+        "Mark those that are updates with (retake.v1.update), name them in the policy (updates), or put the alternatives into a message of their own",
     },
   ];
 }

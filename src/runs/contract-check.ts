@@ -1,7 +1,7 @@
 import type { Accepted } from "../../gen/retake/v1/run_pb.js";
 import { type ContractRegistry, contractSet, incompatibilities, type Workflow } from "../contract/index.ts";
 import { equalBytes } from "./equal-bytes.ts";
-import { type Journal, JournalConflictError } from "./ports/journal.ts";
+import { type AppendOptions, type Journal, JournalConflictError } from "./ports/journal.ts";
 
 export type ContractVerdict =
   | { readonly kind: "same"; readonly workflow: Workflow }
@@ -45,17 +45,22 @@ export class ContractCheck {
     return verdict;
   }
 
-  /** Keeps the descriptor sets of today's contracts, before the first run is accepted under them. */
-  async store(): Promise<void> {
+  /**
+   * Keeps the descriptor sets of contracts, today's by default, before the first run is accepted under them.
+   *
+   * @throws JournalUnavailableError while the journal fails, if it is to be impatient
+   */
+  async store(workflows = this.#registry.workflows, options?: AppendOptions): Promise<void> {
     const sets = new Map<string, Workflow>();
-    for (const workflow of this.#registry.workflows.values()) {
+    for (const workflow of workflows.values()) {
       sets.set(hex(workflow.contractSha256), workflow);
     }
     for (const [digest, workflow] of sets) {
       try {
-        await this.#journal.append([
-          { stream: `contract/${digest}`, expectedSequence: 0, records: [contractSet(workflow)] },
-        ]);
+        await this.#journal.append(
+          [{ stream: `contract/${digest}`, expectedSequence: 0, records: [contractSet(workflow)] }],
+          options,
+        );
       } catch (error) {
         // It is there already: the digest names its content.
         if (!(error instanceof JournalConflictError)) {

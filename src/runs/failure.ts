@@ -11,6 +11,8 @@ import { durationFromMs, msFromDuration } from "./time.ts";
 /** The domain of the `ErrorInfo` in our errors. */
 export const errorDomain = "retake.v1";
 
+const retryPushback = "grpc-retry-pushback-ms";
+
 /** Causes that the server itself names in `Failure.reason`. */
 export type FailureReason =
   | "ATTEMPT_TIMEOUT"
@@ -104,7 +106,7 @@ export function failureFromConnectError(error: ConnectError): Failure {
   }
   const [info] = error.findDetails(ErrorInfoSchema);
   const [retry] = error.findDetails(RetryInfoSchema);
-  const pushbackMs = pushback(error.metadata.get("grpc-retry-pushback-ms"));
+  const pushbackMs = pushback(error.metadata.get(retryPushback));
   const retryDelayMs = retry?.retryDelay === undefined ? pushbackMs : msFromDuration(retry.retryDelay);
   const failure = createFailure({
     code: error.code,
@@ -127,14 +129,11 @@ export function errorFromFailure(failure: Failure): ConnectError {
     ...(failure.retryDelay === undefined ? {} : { retryDelayMs: msFromDuration(failure.retryDelay) }),
   });
   error.details.push({ desc: FailureSchema, value: failure });
-  error.metadata.set(
-    "grpc-retry-pushback-ms",
-    failure.retryable ? String(Math.ceil(msFromDuration(failure.retryDelay))) : "-1",
-  );
+  error.metadata.set(retryPushback, failure.retryable ? String(Math.ceil(msFromDuration(failure.retryDelay))) : "-1");
   return error;
 }
 
-/** An error of the server's own, with `ErrorInfo`, and `RetryInfo` where waiting helps. */
+/** An error of the server's own, with `ErrorInfo`, and `RetryInfo` and its pushback where waiting helps. */
 export function createError(
   code: Code,
   reason: string,
@@ -148,6 +147,8 @@ export function createError(
   });
   if (options?.retryDelayMs !== undefined) {
     error.details.push({ desc: RetryInfoSchema, value: { retryDelay: durationFromMs(options.retryDelayMs) } });
+    // The same for gRPC clients that retry by their service config (gRFC A6).
+    error.metadata.set(retryPushback, String(Math.ceil(options.retryDelayMs)));
   }
   return error;
 }

@@ -13,6 +13,7 @@ export { backoffMs } from "./backoff.ts";
 export { parked } from "./bodies.ts";
 export { ContractCheck } from "./contract-check.ts";
 export { endError } from "./end-error.ts";
+export { equalBytes } from "./equal-bytes.ts";
 export { draining, journalUnavailable, unknownRun } from "./errors.ts";
 export {
   classifyError,

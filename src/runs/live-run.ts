@@ -36,6 +36,8 @@ export class LiveRun {
   turnAgain = false;
   /** Callers that are attached. */
   callers = 0;
+  /** What its caller's deadline leaves, where it has one and the run ends with its caller. */
+  callerTimeoutMs: (() => number | undefined) | undefined;
   /** Others that need the run in memory. */
   holders = 0;
   /** The serialised input, as long as it is at hand. */

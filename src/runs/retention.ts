@@ -15,8 +15,8 @@ export interface RetentionOptions {
   readonly artifacts: Pick<Artifacts, "release">;
   readonly clock: Clock;
   readonly log: Logger;
-  /** How many ended runs are kept. Default: any number. */
-  readonly limits?: readonly RetentionLimit[];
+  /** How many ended runs are kept, as of now. Default: any number. */
+  readonly limits?: () => readonly RetentionLimit[];
 }
 
 /** So many ended runs without a parent are kept at most. */
@@ -105,7 +105,8 @@ export class Retention {
 
   /** Deletes runs of which there are too many, those that were accepted first. */
   async #sweepSurplus(): Promise<number> {
-    const { journal, clock, limits = [] } = this.#options;
+    const { journal, clock } = this.#options;
+    const limits = this.#options.limits?.() ?? [];
     if (limits.length === 0) {
       return 0;
     }

@@ -1,7 +1,7 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { type Failure, RunMode, RunState, WakeCause } from "../../gen/retake/v1/run_pb.js";
 import type { Clock, RandomSource } from "../clock.ts";
-import type { Policy } from "../contract/index.ts";
+import type { Policy, Workflow } from "../contract/index.ts";
 import { ActiveTurn } from "./active-turn.ts";
 import {
   attemptFailed,
@@ -16,6 +16,7 @@ import {
   woken,
 } from "./bodies.ts";
 import type { ContractCheck } from "./contract-check.ts";
+import { equalBytes } from "./equal-bytes.ts";
 import { draining, queueFull } from "./errors.ts";
 import { runStatistics } from "./events.ts";
 import { classifyError, createFailure, errorFromFailure } from "./failure.ts";
@@ -254,7 +255,7 @@ export class Turns {
             )
           : // It was cancelled while its contract was being compared.
             notStarted;
-      await this.#settle(run, turn, outcome, contract.workflow.policy);
+      await this.#settle(run, turn, outcome, contract.workflow);
     } finally {
       turn.concluded = true;
       turn.onConclude?.();
@@ -308,11 +309,12 @@ export class Turns {
   }
 
   /** Commits what a turn has come to. Resolves when that is durable. */
-  #settle(run: LiveRun, turn: ActiveTurn, outcome: Outcome, policy: Policy): Promise<void> | undefined {
+  #settle(run: LiveRun, turn: ActiveTurn, outcome: Outcome, workflow: Workflow): Promise<void> | undefined {
     if (run.lost) {
       return undefined;
     }
     const { record } = run;
+    const { policy } = workflow;
     if (run.unwritten && outcome.kind === "blocked") {
       const refusal = this.#refusalOf(run, policy);
       if (refusal !== undefined) {
@@ -324,7 +326,12 @@ export class Turns {
       }
     }
     const bodies = this.#bodies(run, turn, outcome, policy);
-    if (outcome.kind === "succeeded" && record.state === RunState.RUNNING) {
+    if (
+      outcome.kind === "succeeded" &&
+      record.state === RunState.RUNNING &&
+      // By another version of it the message has another shape than those who wait for it can read.
+      equalBytes(workflow.contractSha256, record.accepted.contractSha256)
+    ) {
       run.resultMessage = outcome.message;
     }
     run.commit(bodies);

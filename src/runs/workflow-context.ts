@@ -151,7 +151,11 @@ class AttemptContext implements WorkflowContext {
     const { run, turn, workflow, clock } = this.#work;
     return Math.max(
       0,
-      Math.min(run.record.deadlineMs - clock.now(), workflow.policy.attemptTimeoutMs - turn.attemptMs),
+      Math.min(
+        run.record.deadlineMs - clock.now(),
+        workflow.policy.attemptTimeoutMs - turn.attemptMs,
+        run.callerTimeoutMs?.() ?? Number.POSITIVE_INFINITY,
+      ),
     );
   };
 

@@ -1,15 +1,16 @@
 import { Code } from "@connectrpc/connect";
+import { RunState } from "../../gen/retake/v1/run_pb.js";
 import {
   type Backend,
   createInProcessBackend,
-  createRemoteBackend,
-  inProcessEndpoint,
+  Endpoints,
   invoke,
+  type ServiceEndpoints,
   type WorkflowHandler,
 } from "../backends/index.ts";
 import type { Clock, RandomSource, Timer } from "../clock.ts";
 import type { ResolvedConfig } from "../config/index.ts";
-import type { ContractRegistry, Workflow } from "../contract/index.ts";
+import type { ContractRegistry, ReadContracts, Workflow } from "../contract/index.ts";
 import type { RequestValidator } from "../interceptors/rpc/index.ts";
 import { deadline, gate, record, retry, timeout } from "../interceptors/run/index.ts";
 import {
@@ -38,12 +39,16 @@ import {
   Turns,
   Watch,
 } from "../runs/index.ts";
-import { createGrpcTransport } from "../transport/index.ts";
 import { WebhookOutbox, type WebhookSecrets } from "../webhooks/index.ts";
+
+/** Runs that are woken before the next ones are looked up. */
+const wakePage = 500;
 
 /** What an engine stands on. */
 export interface EngineOptions {
-  readonly config: Pick<ResolvedConfig, "artifacts" | "backends" | "concurrencyLimit" | "retention" | "webhooks">;
+  readonly config: Pick<ResolvedConfig, "artifacts" | "concurrencyLimit" | "retention" | "webhooks">;
+  /** Services that are not among them have handlers in this process. */
+  readonly endpoints: ServiceEndpoints;
   readonly contracts: ContractRegistry;
   readonly handlers: ReadonlyMap<string, WorkflowHandler>;
   readonly validator: RequestValidator;
@@ -88,10 +93,8 @@ export class Engine {
   readonly closing = new AbortController();
   readonly #scheduler: Scheduler;
   readonly #contractCheck: ContractCheck;
-  readonly #endpoints = new Map<string, readonly EndpointSlots[]>();
-  readonly #config: EngineOptions["config"];
-  readonly #inProcess: Backend;
-  readonly #remotes = new Map<string, Backend>();
+  readonly #endpoints: Endpoints;
+  readonly #serviceEndpoints: ServiceEndpoints;
 
   constructor(options: EngineOptions) {
     const { clock, random, log, journal, payloads, artifacts, feed, gates, scheduler, contracts, config } = options;
@@ -106,8 +109,13 @@ export class Engine {
     this.random = random;
     this.log = log;
     this.#scheduler = scheduler;
-    this.#config = config;
-    this.#inProcess = createInProcessBackend(options.handlers);
+    this.#serviceEndpoints = options.endpoints;
+    this.#endpoints = new Endpoints({
+      inProcess: createInProcessBackend(options.handlers),
+      clock,
+      log,
+      onSlots: (slots) => gates.setSlots(slots),
+    });
     this.#contractCheck = new ContractCheck(contracts, journal);
     this.pauses = new Pauses({ journal, scheduler, clock });
     this.allowedUrls = config.webhooks.allowedUrls;
@@ -198,7 +206,7 @@ export class Engine {
       artifacts,
       clock,
       log,
-      limits: retentionLimits(contracts, config),
+      limits: () => retentionLimits(contracts, config),
     });
     this.artifactRetention = new ArtifactRetention({ artifacts, journal, clock, log, times: config.artifacts });
   }
@@ -207,6 +215,7 @@ export class Engine {
   async open(): Promise<void> {
     await this.#contractCheck.store();
     await this.pauses.open();
+    this.#endpoints.configure(this.#serviceEndpoints);
     const recovered = await recover({
       live: this.live,
       turns: this.turns,
@@ -255,9 +264,7 @@ export class Engine {
       run.refuse(draining());
     }
     this.closing.abort(draining());
-    for (const backend of this.#remotes.values()) {
-      backend.close?.();
-    }
+    this.#endpoints.close();
   }
 
   /** Waits for work on the journal, which waits without end while that fails. */
@@ -290,31 +297,47 @@ export class Engine {
     }
   }
 
-  /** Where the attempts of a workflow can be made. */
-  endpoints(workflow: Workflow): readonly EndpointSlots[] {
-    const service = workflow.service.typeName;
-    let known = this.#endpoints.get(service);
-    if (known === undefined) {
-      const configured = this.#config.backends.get(service)?.endpoints ?? [
-        { target: inProcessEndpoint, slots: Number.POSITIVE_INFINITY },
-      ];
-      known = configured.map(({ target, slots }) => ({ endpoint: target, key: `endpoint/${target}`, slots }));
-      this.#endpoints.set(service, known);
-    }
-    return known;
+  /**
+   * From now on these contracts are executed, at these endpoints. Attempts that are being made go on to their end.
+   *
+   * @throws JournalUnavailableError when the contracts cannot be stored; then everything stays as it was
+   */
+  async adopt(contracts: ReadContracts, endpoints: ServiceEndpoints): Promise<void> {
+    await this.#contractCheck.store(contracts.workflows, { impatient: true });
+    this.contracts.replace(contracts);
+    this.#endpoints.configure(endpoints);
+  }
+
+  /** Gives every run that waits a turn, so that it sees what has changed: its contract, its endpoints, its policy. */
+  async wakeWaiting(): Promise<void> {
+    let beforePosition: number | undefined;
+    do {
+      const rows = await this.journal.listRuns(
+        { states: [RunState.QUEUED, RunState.PARKED] },
+        { limit: wakePage, ...(beforePosition === undefined ? {} : { beforePosition }) },
+      );
+      for (const { runId } of rows) {
+        this.#scheduler.wake(runId, 0, 0);
+      }
+      beforePosition = rows.length < wakePage ? undefined : rows.at(-1)?.position;
+    } while (beforePosition !== undefined);
+  }
+
+  /** Where the attempts of a workflow can be made; those that are not healthy have no slots. */
+  endpoints({ service }: Workflow): readonly EndpointSlots[] {
+    return this.#endpoints.of(service.typeName);
   }
 
   #backend(endpoint: string): Backend {
-    if (endpoint === inProcessEndpoint) {
-      return this.#inProcess;
+    const backend = this.#endpoints.backend(endpoint);
+    if (backend === undefined) {
+      throw createError(
+        Code.Unavailable,
+        "ENDPOINT_GONE",
+        `the endpoint ${endpoint} has been taken out of the configuration`,
+      );
     }
-    let remote = this.#remotes.get(endpoint);
-    if (remote === undefined) {
-      const transport = createGrpcTransport({ target: endpoint, channelOptions: { "grpc.enable_channelz": 0 } });
-      remote = createRemoteBackend(transport, endpoint, () => transport.close());
-      this.#remotes.set(endpoint, remote);
-    }
-    return remote;
+    return backend;
   }
 
   async #cancelJob(run: RunRecord): Promise<void> {
@@ -322,7 +345,7 @@ export class Engine {
       return;
     }
     try {
-      await this.#backend(run.attempt.endpoint).cancel?.(run, run.checkpoint.handle);
+      await this.#endpoints.backend(run.attempt.endpoint)?.cancel?.(run, run.checkpoint.handle);
     } catch (error) {
       this.log.warn({ err: error, runId: run.accepted.runId }, "a job that was left behind could not be cancelled");
     }

@@ -12,6 +12,8 @@ type ResolvedGrpc = NonNullable<ResolvedConfig["grpc"]>;
 export interface GrpcFront {
   readonly host: string;
   readonly port: number;
+  /** Serves these routes from the next call on. Calls that are open go on. */
+  serve(routes: readonly Route[]): void;
   /** Takes no more connections, lets answers that are on their way arrive, then cuts what is left. */
   close(): Promise<void>;
 }
@@ -35,20 +37,33 @@ export async function listenGrpcFront(options: GrpcFrontOptions): Promise<GrpcFr
   const { config, routes, interceptors, clock } = options;
   const { limits } = config;
   const server = new Server(channelOptions(limits));
-  for (const { service, implementation } of routes) {
-    addConnectService(server, service, implementation, {
-      interceptors,
-      readMaxBytes: limits.maxMessageBytes,
-      metadataMaxBytes: limits.maxMetadataBytes,
-    });
-  }
+  const withdrawals = new Map<Route, () => void>();
+  const serve = (wanted: readonly Route[]): void => {
+    for (const [route, withdraw] of withdrawals) {
+      if (!wanted.includes(route)) {
+        withdraw();
+        withdrawals.delete(route);
+      }
+    }
+    for (const route of wanted) {
+      if (!withdrawals.has(route)) {
+        const withdraw = addConnectService(server, route.service, route.implementation, {
+          interceptors,
+          readMaxBytes: limits.maxMessageBytes,
+          metadataMaxBytes: limits.maxMetadataBytes,
+        });
+        withdrawals.set(route, withdraw);
+      }
+    }
+  };
+  serve(routes);
   const listener = await listenGrpc(server, {
     host: config.host,
     port: config.port,
     credentials: credentialsOf(options.tls),
     maxConnections: limits.maxConnections,
   });
-  return { host: listener.host, port: listener.port, close: () => closeFront(server, listener, clock) };
+  return { host: listener.host, port: listener.port, serve, close: () => closeFront(server, listener, clock) };
 }
 
 function channelOptions(limits: ResolvedGrpc["limits"]): ChannelOptions {

@@ -8,21 +8,30 @@ import { ServerReflection as ServerReflectionV1Alpha } from "../../gen/grpc/refl
 import { ArtifactService } from "../../gen/retake/v1/artifact_pb.js";
 import { type ServerConfig, ServerConfigSchema } from "../../gen/retake/v1/config_pb.js";
 import { RunService } from "../../gen/retake/v1/run_service_pb.js";
-import type { WorkflowHandler } from "../backends/index.ts";
+import type { ServiceEndpoints, WorkflowHandler } from "../backends/index.ts";
 import { type Clock, type RandomSource, systemClock, systemRandom } from "../clock.ts";
-import { type ResolvedConfig, resolveConfig } from "../config/index.ts";
-import { type ContractRegistry, createContractRegistry, workflowName } from "../contract/index.ts";
+import { inProcessTarget, type ResolvedConfig, resolveConfig } from "../config/index.ts";
+import {
+  type ContractRegistry,
+  type Contracts,
+  createContractRegistry,
+  type ReadContracts,
+  workflowName,
+} from "../contract/index.ts";
 import { createRequestValidator, errors, validateRequests } from "../interceptors/rpc/index.ts";
 import { createEmbeddedFeed, createEmbeddedGates, createEmbeddedScheduler } from "../runs/embedded/index.ts";
 import type { Artifacts, Journal, Logger, Payloads, WorkflowContext } from "../runs/index.ts";
 import { createInProcessTransport } from "../transport/index.ts";
 import { type Environment, WebhookSecrets } from "../webhooks/index.ts";
 import { createArtifactService } from "./artifact-service.ts";
+import { contractChanges } from "./contract-changes.ts";
+import { ContractSources, type LoadedContracts } from "./contract-sources.ts";
 import { openEmbeddedStorage } from "./embedded-storage.ts";
 import { Engine } from "./engine.ts";
 import { type GrpcFront, listenGrpcFront } from "./grpc-front.ts";
 import { createHealth, type HealthReporter, overallHealth, ServingStatus } from "./health.ts";
 import { createReflection } from "./reflection.ts";
+import { restartKeys } from "./restart-keys.ts";
 import { type Route, route } from "./routes.ts";
 import { createRunService } from "./run-service.ts";
 import { type FrontsTls, readTls } from "./tls.ts";
@@ -83,17 +92,29 @@ export interface RetakeServer {
    */
   implement<Desc extends DescService>(service: Desc, implementation: WorkflowImpl<Desc>): RetakeServer;
 
-  /** Serves a contract whose workflows are carried out by configured back-ends. */
+  /** Serves a contract whose workflows are carried out by configured back-ends: one that code brings. */
   serve(service: DescService): RetakeServer;
 
   /**
    * Opens the journal, takes over what an earlier process left behind, and listens. When it throws, nothing listens, the
    * data directory is free, and it can be called again.
    *
-   * @throws ContractError, ConfigError, JournalOpenError, TypeError for workflows that nothing carries out, or an Error
-   * that names the port that cannot be bound
+   * A back-end that is to tell its contracts by reflection, and cannot be reached, is waited for up to a minute.
+   *
+   * @throws ContractError, ConfigError, ReflectionError, JournalOpenError, TypeError for workflows that nothing carries
+   * out, or an Error that names the port that cannot be bound
    */
   listen(): Promise<RetakeServer>;
+
+  /**
+   * Reads contracts anew, from descriptor sets and by reflection, and serves them in place of what it has; what has
+   * changed goes into the log. With a configuration, by its `contracts`, `workflows` and `backends`; its other keys need
+   * a restart. Attempts that are being made go on, and so do runs, unless their contract has changed too much: they are
+   * PARKED (CONTRACT_CHANGED). When it throws, everything stays as it was, and the log says why.
+   *
+   * @throws ContractError, ConfigError, ReflectionError, JournalUnavailableError, TypeError
+   */
+  reload(config?: MessageInitShape<typeof ServerConfigSchema> | ServerConfig): Promise<void>;
 
   /** Absent before `listen`, and where the port is disabled. */
   readonly grpc: ServerAddress | undefined;
@@ -118,11 +139,12 @@ export function createServer(
   config: MessageInitShape<typeof ServerConfigSchema> | ServerConfig = {},
   options: ServerOptions = {},
 ): RetakeServer {
-  return new Server(resolveConfig(create(ServerConfigSchema, config)), options);
+  return new Server(create(ServerConfigSchema, config), options);
 }
 
 class Server implements RetakeServer {
-  readonly #config: ResolvedConfig;
+  #given: ServerConfig;
+  #config: ResolvedConfig;
   readonly #clock: Clock;
   readonly #random: RandomSource;
   readonly #log: Logger;
@@ -130,16 +152,23 @@ class Server implements RetakeServer {
   readonly #env: Environment;
   readonly #services = new Map<string, DescService>();
   readonly #handlers = new Map<string, WorkflowHandler>();
+  readonly #sources: ContractSources;
+  /** Aborted when nothing is waited for any more. */
+  readonly #stopping = new AbortController();
+  #reloading: Promise<void> = Promise.resolve();
   #running: Running | undefined;
   #starting: Promise<Running> | undefined;
   #closing: Promise<void> | undefined;
 
-  constructor(config: ResolvedConfig, options: ServerOptions) {
-    this.#config = config;
+  /** @throws ConfigError */
+  constructor(given: ServerConfig, options: ServerOptions) {
+    this.#given = given;
+    this.#config = resolveConfig(given);
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? systemRandom;
     this.#env = options.env ?? process.env;
-    this.#log = options.log ?? pino({ level: config.log.level });
+    this.#log = options.log ?? pino({ level: this.#config.log.level });
+    this.#sources = new ContractSources({ clock: this.#clock, log: this.#log });
     this.#openStorage = options.openStorage ?? ((config, clock) => openEmbeddedStorage(config, clock));
   }
 
@@ -202,29 +231,28 @@ class Server implements RetakeServer {
     return this;
   }
 
+  reload(given?: MessageInitShape<typeof ServerConfigSchema> | ServerConfig): Promise<void> {
+    // One after the other, each on top of what came before.
+    const reloaded = this.#reloading.then(() => this.#reload(given));
+    this.#reloading = reloaded.catch(() => undefined);
+    return reloaded;
+  }
+
   close(options?: { readonly drainTimeoutMs?: number }): Promise<void> {
+    this.#stopping.abort(new TypeError("the server has been closed"));
     this.#closing ??= this.#stop(options?.drainTimeoutMs ?? this.#config.drainTimeoutMs);
     return this.#closing;
   }
 
   async #start(): Promise<Running> {
     const config = this.#config;
-    const services = [...this.#services.values()];
-    const reflectionOn = config.grpc?.reflection === true;
-    const contracts = createContractRegistry({
-      services,
-      ownServices: [
-        RunService,
-        ArtifactService,
-        Health,
-        ...(reflectionOn ? [ServerReflection, ServerReflectionV1Alpha] : []),
-      ],
-      overrides: config.overrides,
-    });
-    assertImplemented(contracts.workflows.keys(), this.#handlers, config);
     const secrets = new WebhookSecrets(config.webhooks.secrets, this.#env, this.#clock, this.#log);
-    assertSigned(contracts, config);
     const tls = readTls(config);
+    const { services, endpoints } = await this.#load(config, startPatienceMs);
+    const reflectionOn = config.grpc?.reflection === true;
+    const contracts = createContractRegistry(this.#contracts(services, config));
+    assertImplemented(contracts.workflows.keys(), this.#handlers, endpoints);
+    assertSigned(contracts, config);
     const storage = await this.#openStorage(config, this.#clock, this.#log);
     const closers: (() => Promise<unknown>)[] = [() => storage.close()];
     try {
@@ -233,6 +261,7 @@ class Server implements RetakeServer {
       const engine = new Engine({
         config,
         contracts,
+        endpoints,
         handlers: this.#handlers,
         validator,
         secrets,
@@ -256,7 +285,6 @@ class Server implements RetakeServer {
         route(RunService, createRunService(engine)),
         route(ArtifactService, createArtifactService(engine)),
         route(Health, health.service),
-        ...services.map((service) => route(service, createWorkflowService(service, engine))),
       ];
       if (reflectionOn) {
         const reflection = createReflection(contracts);
@@ -269,13 +297,18 @@ class Server implements RetakeServer {
         errors({ clock: this.#clock, random: this.#random, log: this.#log }),
         validateRequests(validator),
       ];
-      const transport = createInProcessTransport(
-        routes.map(({ service, implementation }) => createServiceImplSpec(service, implementation)),
-        { interceptors, clock: this.#clock },
-      );
-      const running = new Running(engine, storage, health, routes, transport, this.#log);
+      const running = new Running({
+        engine,
+        storage,
+        health,
+        ownRoutes: routes,
+        interceptors,
+        clock: this.#clock,
+        log: this.#log,
+      });
+      running.serveContracts(services);
       closers.unshift(() => running.closePorts());
-      await running.listen({ config, tls, interceptors, contracts, clock: this.#clock });
+      await running.listen({ config, tls, contracts });
       // Only now: a server that cannot listen must not have executed anything.
       engine.start();
       running.serve();
@@ -288,6 +321,48 @@ class Server implements RetakeServer {
     }
   }
 
+  #load(config: ResolvedConfig, patienceMs: number): Promise<LoadedContracts> {
+    return this.#sources.load(config, {
+      services: [...this.#services.values()],
+      implemented: new Set([...this.#handlers.keys()].map((name) => name.slice(0, name.indexOf("/")))),
+      patienceMs,
+      signal: this.#stopping.signal,
+    });
+  }
+
+  #contracts(services: readonly DescService[], { grpc, overrides }: ResolvedConfig): Contracts {
+    const reflection = grpc?.reflection === true ? [ServerReflection, ServerReflectionV1Alpha] : [];
+    return { services, ownServices: [RunService, ArtifactService, Health, ...reflection], overrides };
+  }
+
+  async #reload(init: MessageInitShape<typeof ServerConfigSchema> | undefined): Promise<void> {
+    const running = this.#running;
+    if (running === undefined || this.#closing !== undefined) {
+      throw new TypeError("a server can be told to reload while it listens");
+    }
+    try {
+      const given = init === undefined ? this.#given : create(ServerConfigSchema, init);
+      const config = resolveConfig(given);
+      const { services, endpoints } = await this.#load(config, 0);
+      const before = running.contracts.workflows;
+      const next = { ...this.#config, overrides: config.overrides };
+      const contracts = running.contracts.read(this.#contracts(services, next));
+      assertImplemented(contracts.workflows.keys(), this.#handlers, endpoints);
+      assertSigned(contracts, next);
+      await running.reload(contracts, services, endpoints);
+      const restart = restartKeys(this.#given, given);
+      if (restart.length > 0) {
+        this.#log.warn({ keys: restart }, "the configuration has changed where only a restart makes a difference");
+      }
+      this.#given = given;
+      this.#config = next;
+      this.#log.info(contractChanges(before, contracts.workflows), "the contracts have been read anew");
+    } catch (error) {
+      this.#log.error({ err: error }, "the contracts cannot be read anew: those from before go on being served");
+      throw error;
+    }
+  }
+
   async #stop(drainTimeoutMs: number): Promise<void> {
     // A start that fails has cleaned up, and tells whoever called listen().
     const running = await this.#starting?.catch(() => undefined);
@@ -295,41 +370,45 @@ class Server implements RetakeServer {
   }
 }
 
+/** As long as a back-end may take to start that is started together with the server. */
+const startPatienceMs = 60_000;
+
 interface ListenOptions {
   readonly config: ResolvedConfig;
   readonly tls: FrontsTls;
-  readonly interceptors: readonly Interceptor[];
   readonly contracts: ContractRegistry;
+}
+
+interface RunningOptions {
+  readonly engine: Engine;
+  readonly storage: Storage;
+  readonly health: HealthReporter;
+  /** Those that no contract changes. */
+  readonly ownRoutes: readonly Route[];
+  readonly interceptors: readonly Interceptor[];
   readonly clock: Clock;
+  readonly log: Logger;
 }
 
 /** A server that listens. */
 class Running {
-  readonly transport: Transport;
-  readonly #engine: Engine;
-  readonly #storage: Storage;
-  readonly #health: HealthReporter;
-  readonly #routes: readonly Route[];
-  readonly #log: Logger;
+  /** The same over all changes of the contracts. */
+  readonly transport: Transport = {
+    unary: (...call) => this.#inProcess.unary(...call),
+    stream: (...call) => this.#inProcess.stream(...call),
+  };
+  readonly #options: RunningOptions;
   readonly #offStatus: () => void;
+  #routes: readonly Route[] = [];
+  #inProcess: Transport;
   #grpc: GrpcFront | undefined;
   #web: WebFront | undefined;
   #stopping = false;
 
-  constructor(
-    engine: Engine,
-    storage: Storage,
-    health: HealthReporter,
-    routes: readonly Route[],
-    transport: Transport,
-    log: Logger,
-  ) {
-    this.transport = transport;
-    this.#engine = engine;
-    this.#storage = storage;
-    this.#health = health;
-    this.#routes = routes;
-    this.#log = log;
+  constructor(options: RunningOptions) {
+    this.#options = options;
+    const { storage, log } = options;
+    this.#inProcess = this.#createTransport();
     this.#offStatus = storage.journal.onStatus((status) => {
       if (status.kind === "failing") {
         log.error({ err: status.cause }, "the journal cannot be written; no new runs until it can");
@@ -348,9 +427,49 @@ class Running {
     return addressOf(this.#web);
   }
 
+  get contracts(): ContractRegistry {
+    return this.#options.engine.contracts;
+  }
+
+  /** Serves the contracts of today, on all fronts, from the next call on. */
+  serveContracts(services: readonly DescService[]): void {
+    const { engine, ownRoutes, health } = this.#options;
+    const { workflows } = engine.contracts;
+    const gone = new Set(this.#routes.map(({ service }) => service.typeName));
+    this.#routes = [
+      ...ownRoutes,
+      ...services.map((service) => route(service, createWorkflowService(service, workflows, engine))),
+    ];
+    for (const { service } of this.#routes) {
+      gone.delete(service.typeName);
+    }
+    this.#inProcess = this.#createTransport();
+    this.#grpc?.serve(this.#routes);
+    this.#web?.serve(this.#routes);
+    for (const name of gone) {
+      health.remove(name);
+    }
+  }
+
+  /** Serves other contracts. @throws JournalUnavailableError, before anything is changed */
+  async reload(contracts: ReadContracts, services: readonly DescService[], endpoints: ServiceEndpoints): Promise<void> {
+    const { engine } = this.#options;
+    await engine.adopt(contracts, endpoints);
+    this.serveContracts(services);
+    this.serve();
+    await engine.wakeWaiting();
+  }
+
+  #createTransport(): Transport {
+    const { interceptors, clock } = this.#options;
+    const specs = this.#routes.map(({ service, implementation }) => createServiceImplSpec(service, implementation));
+    return createInProcessTransport(specs, { interceptors, clock });
+  }
+
   /** Opens the ports. @throws Error naming one that cannot be bound */
-  async listen({ config, tls, interceptors, contracts, clock }: ListenOptions): Promise<void> {
+  async listen({ config, tls, contracts }: ListenOptions): Promise<void> {
     const routes = this.#routes;
+    const { interceptors, clock, log } = this.#options;
     if (config.grpc !== undefined) {
       this.#grpc = await listenGrpcFront({ config: config.grpc, tls: tls.grpc, routes, interceptors, clock });
     }
@@ -364,7 +483,7 @@ class Running {
         probes: this,
         artifacts: createClient(ArtifactService, this.transport),
         clock,
-        log: this.#log,
+        log,
       });
     }
   }
@@ -372,15 +491,16 @@ class Running {
   /** Tells everybody who asks whether the server takes work. */
   serve(): void {
     const status = this.unready() === "" ? ServingStatus.SERVING : ServingStatus.NOT_SERVING;
-    this.#health.set(overallHealth, status);
+    const { health } = this.#options;
+    health.set(overallHealth, status);
     for (const { service } of this.#routes) {
-      this.#health.set(service.typeName, status);
+      health.set(service.typeName, status);
     }
   }
 
   /** A journal that only a restart can mend makes the process one to be restarted. */
   alive(): boolean {
-    const { status } = this.#storage.journal;
+    const { status } = this.#options.storage.journal;
     return !(status.kind === "failing" && status.needsRestart === true);
   }
 
@@ -388,18 +508,18 @@ class Running {
     if (this.#stopping) {
       return "the server is about to stop";
     }
-    const { status } = this.#storage.journal;
+    const { status } = this.#options.storage.journal;
     return status.kind === "failing" ? `the journal cannot be written: ${status.cause.message}` : "";
   }
 
   async stop(drainTimeoutMs: number): Promise<void> {
     this.#stopping = true;
-    this.#health.shutdown();
+    this.#options.health.shutdown();
     try {
-      await this.#engine.drain(drainTimeoutMs);
+      await this.#options.engine.drain(drainTimeoutMs);
     } finally {
       await this.closePorts();
-      await this.#storage.close();
+      await this.#options.storage.close();
     }
   }
 
@@ -417,11 +537,11 @@ function addressOf(front: ServerAddress | undefined): ServerAddress | undefined 
 function assertImplemented(
   workflows: Iterable<string>,
   handlers: ReadonlyMap<string, unknown>,
-  config: ResolvedConfig,
+  endpoints: ServiceEndpoints,
 ): void {
   const missing = [...workflows].filter((name) => {
-    const endpoints = config.backends.get(name.slice(0, name.indexOf("/")))?.endpoints;
-    return !handlers.has(name) && (endpoints === undefined || endpoints.some(({ target }) => target === "in-process"));
+    const own = endpoints.get(name.slice(0, name.indexOf("/")));
+    return !handlers.has(name) && (own === undefined || own.some(({ target }) => target === inProcessTarget));
   });
   if (missing.length > 0) {
     throw new TypeError(
@@ -431,7 +551,7 @@ function assertImplemented(
 }
 
 /** Nobody can trust what nobody signs. @throws TypeError naming the workflows whose ends are told */
-function assertSigned({ workflows }: ContractRegistry, { webhooks }: ResolvedConfig): void {
+function assertSigned({ workflows }: Pick<ReadContracts, "workflows">, { webhooks }: ResolvedConfig): void {
   const telling = [...workflows.values()].filter(({ policy }) => policy.notify !== undefined).map(({ name }) => name);
   if (telling.length > 0 && webhooks.secrets.length === 0) {
     throw new TypeError(

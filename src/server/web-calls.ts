@@ -27,7 +27,6 @@ import { checkQuery, type RequestReading, requestBody, requestHeaders } from "./
 import { writeResponse } from "./web-response.ts";
 
 export interface WebCallsOptions {
-  readonly routes: readonly Route[];
   readonly interceptors: readonly Interceptor[];
   /** The types of every `Any` in JSON. */
   readonly registry: Registry;
@@ -42,27 +41,32 @@ export interface WebCallsOptions {
  * and prints to the console.
  */
 export class WebCalls {
-  readonly #handlers: ReadonlyMap<string, UniversalHandler>;
-  readonly #paths: ReadonlySet<string>;
+  #handlers: ReadonlyMap<string, UniversalHandler> = new Map();
+  #paths: ReadonlySet<string> = new Set();
   readonly #options: WebCallsOptions;
 
   constructor(options: WebCallsOptions) {
+    this.#options = options;
+  }
+
+  /** Serves these routes from the next call on. */
+  route(routes: readonly Route[]): void {
+    const { interceptors, maxMessageBytes, registry } = this.#options;
     const router = createConnectRouter({
-      interceptors: [...options.interceptors],
-      readMaxBytes: options.maxMessageBytes,
-      jsonOptions: { registry: options.registry },
+      interceptors: [...interceptors],
+      readMaxBytes: maxMessageBytes,
+      jsonOptions: { registry },
       acceptCompression: [compressionGzip, compressionBrotli],
       // gRPC itself has a port of its own, which is several times faster.
       grpc: false,
     });
-    for (const { service, implementation, grpcOnly } of options.routes) {
+    for (const { service, implementation, grpcOnly } of routes) {
       if (grpcOnly !== true) {
         router.service(service, implementation);
       }
     }
     this.#handlers = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
     this.#paths = new Set(this.#handlers.keys());
-    this.#options = options;
   }
 
   /** Answers a request, whatever it is. Never rejects; resolves when the answer is written or the caller is gone. */

@@ -20,6 +20,8 @@ type ResolvedWeb = NonNullable<ResolvedConfig["web"]>;
 export interface WebFront {
   readonly host: string;
   readonly port: number;
+  /** Serves these routes from the next call on. Calls that are open go on. */
+  serve(routes: readonly Route[]): void;
   /** Takes no more connections, lets answers that are on their way arrive, then cuts what is left. */
   close(): Promise<void>;
 }
@@ -53,12 +55,12 @@ export async function listenWebFront(options: WebFrontOptions): Promise<WebFront
   const { config, routes, interceptors, contracts, probes, clock, log } = options;
   const { limits, host } = config;
   const calls = new WebCalls({
-    routes,
     interceptors,
     registry: contracts.registry,
     maxMessageBytes: limits.maxMessageBytes,
     log,
   });
+  calls.route(routes);
   const responses = new OpenResponses();
   const server = createFastify(config, options.tls, responses);
   let closing = false;
@@ -90,6 +92,7 @@ export async function listenWebFront(options: WebFrontOptions): Promise<WebFront
   return {
     host,
     port: typeof address === "object" && address !== null ? address.port : config.port,
+    serve: (wanted) => calls.route(wanted),
     close: async () => {
       closing = true;
       const timer = clock.setTimeout(() => server.server.closeAllConnections(), closeTimeoutMs);

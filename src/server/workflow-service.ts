@@ -2,7 +2,15 @@ import { create, type DescService, fromBinary, type Message } from "@bufbuild/pr
 import { Code, ConnectError, type HandlerContext, type ServiceImpl } from "@connectrpc/connect";
 import { type Progress, ProgressSchema, RunMode, RunState } from "../../gen/retake/v1/run_pb.js";
 import { inputKey, type Workflow, workflowName } from "../contract/index.ts";
-import { type AcceptedRun, createError, draining, endError, type LiveRun, untilAborted } from "../runs/index.ts";
+import {
+  type AcceptedRun,
+  createError,
+  draining,
+  endError,
+  equalBytes,
+  type LiveRun,
+  untilAborted,
+} from "../runs/index.ts";
 import { principalKey } from "../security/index.ts";
 import { flushHeadersKey, whenAborted } from "../transport/index.ts";
 import { callKey, forwardedMetadata, metadataKey, traceparentOf } from "./call-metadata.ts";
@@ -10,24 +18,24 @@ import type { Engine } from "./engine.ts";
 
 /**
  * The implementation of a contract as its callers see it: each call starts a run or joins one, stays attached to it, and
- * answers what comes of it. Methods of the contract that are no workflows are left out.
+ * answers what comes of it. Methods of the contract that are no workflows are left out. Other contracts need another
+ * implementation: calls that have been read by these go on by them.
  */
 export function createWorkflowService<Desc extends DescService>(
   service: Desc,
+  workflows: ReadonlyMap<string, Workflow>,
   engine: Engine,
 ): Partial<ServiceImpl<Desc>> {
   const implementation: Record<string, unknown> = {};
   for (const method of service.methods) {
-    const name = workflowName(method);
-    if (!engine.contracts.workflows.has(name)) {
+    const workflow = workflows.get(workflowName(method));
+    if (workflow === undefined) {
       continue;
     }
-    // Looked up for each call, since contracts may be replaced.
     implementation[method.localName] =
       method.methodKind === "unary"
-        ? (message: Message, context: HandlerContext) => callUnary(engine, workflowOf(engine, name), message, context)
-        : (message: Message, context: HandlerContext) =>
-            callStreaming(engine, workflowOf(engine, name), message, context);
+        ? (message: Message, context: HandlerContext) => callUnary(engine, workflow, message, context)
+        : (message: Message, context: HandlerContext) => callStreaming(engine, workflow, message, context);
   }
   return implementation as Partial<ServiceImpl<Desc>>;
 }
@@ -40,14 +48,14 @@ async function callUnary(
 ): Promise<Message> {
   const accepted = accept(engine, workflow, message, context);
   const { run } = accepted instanceof Promise ? await accepted : accepted;
-  engine.turns.join(run);
+  attach(engine, run, context);
   try {
     await new Promise<void>((resolve, reject) => {
       run.whenEnded(resolve);
       whenAborted(context, reject);
     });
     throwRefusal(run);
-    const result = run.resultMessage ?? (await resultOf(engine, run, workflow));
+    const result = messageOf(run, workflow) ?? (await resultOf(engine, run, workflow));
     // The run's id goes with the response: clients stop retrying once headers have arrived.
     context.responseHeader.set("retake-run-id", run.id);
     context.responseTrailer.set("retake-run-id", run.id);
@@ -67,7 +75,7 @@ async function* callStreaming(
   context: HandlerContext,
 ): AsyncGenerator<Message, void, undefined> {
   const { run } = await accept(engine, workflow, message, context);
-  engine.turns.join(run);
+  attach(engine, run, context);
   try {
     await untilAborted(run.accepted, context.signal);
     throwRefusal(run);
@@ -135,6 +143,13 @@ function accept(
   });
 }
 
+function attach(engine: Engine, run: LiveRun, context: HandlerContext): void {
+  if (run.record.accepted.mode === RunMode.ATTACHED) {
+    run.callerTimeoutMs = context.timeoutMs;
+  }
+  engine.turns.join(run);
+}
+
 function modeOf(detach: string | null, key: string): RunMode {
   if (detach !== null && detach !== "true" && detach !== "false") {
     throw createError(Code.InvalidArgument, "INVALID_METADATA", 'the metadata retake-detach is "true" or "false"');
@@ -152,8 +167,9 @@ async function resultOf(engine: Engine, run: LiveRun, workflow: Workflow): Promi
   if (record.state !== RunState.SUCCEEDED) {
     throw endError(record);
   }
-  if (run.resultMessage !== undefined) {
-    return run.resultMessage;
+  const message = messageOf(run, workflow);
+  if (message !== undefined) {
+    return message;
   }
   await engine.assertReadable(record);
   const bytes = await engine.payloads.get(run.id, record.result?.sha256 ?? new Uint8Array());
@@ -165,6 +181,13 @@ async function resultOf(engine: Engine, run: LiveRun, workflow: Workflow): Promi
     );
   }
   return fromBinary(workflow.output, bytes);
+}
+
+/** The result at hand. It was made by the contract that the run was accepted under, which may not be that of this call. */
+function messageOf({ resultMessage, record }: LiveRun, workflow: Workflow): Message | undefined {
+  return resultMessage !== undefined && equalBytes(record.accepted.contractSha256, workflow.contractSha256)
+    ? resultMessage
+    : undefined;
 }
 
 function throwRefusal(run: LiveRun): void {
@@ -185,12 +208,4 @@ function* progressUpdate(workflow: Workflow, progress: Progress): Iterable<Messa
   if (message !== undefined) {
     yield message;
   }
-}
-
-function workflowOf(engine: Engine, name: string): Workflow {
-  const workflow = engine.contracts.workflows.get(name);
-  if (workflow === undefined) {
-    throw createError(Code.Unimplemented, "UNKNOWN_WORKFLOW", `${name} is no workflow of this server any more`);
-  }
-  return workflow;
 }

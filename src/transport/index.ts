@@ -14,3 +14,5 @@ export { createGrpcTransport, type GrpcTransport, type GrpcTransportOptions } fr
 export { createInProcessTransport, type InProcessTransportOptions } from "./in-process-transport.ts";
 export { listenOn } from "./listen-on.ts";
 export { whenAborted } from "./server-call.ts";
+export { assertTarget, isLoopback } from "./target.ts";
+export { type TlsOptions, tlsChannel } from "./tls-channel.ts";

@@ -1,52 +1,9 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { type Client, Code, ConnectError, createClient, type ServiceImpl } from "@connectrpc/connect";
-import { Server } from "@grpc/grpc-js";
-import { describe, expect, it, onTestFinished } from "vitest";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { describe, expect, it } from "vitest";
 import { FailureSchema, RunState } from "../../gen/retake/v1/run_pb.js";
-import { RunService } from "../../gen/retake/v1/run_service_pb.js";
-import { silentLogger } from "../../src/runs/index.ts";
-import { createServer } from "../../src/server/index.ts";
-import { addConnectService, createGrpcTransport, listenGrpc } from "../../src/transport/index.ts";
 import { type StreamingResponse, WorkflowsService } from "../gen/retake/test/v1/workflows_pb.js";
 import { rejection } from "../server/harness.ts";
-
-/** A gRPC server that knows nothing of runs and implements the contract itself. */
-async function startBackend(implementation: Partial<ServiceImpl<typeof WorkflowsService>>, port = 0) {
-  const server = new Server();
-  addConnectService(server, WorkflowsService, implementation);
-  const listener = await listenGrpc(server, { host: "127.0.0.1", port });
-  const stop = () => listener.destroy();
-  onTestFinished(() => stop());
-  return { port: listener.port, stop };
-}
-
-/** A server in front of it. */
-async function startGateway(backendPort: number) {
-  const dataDirectory = await mkdtemp(join(tmpdir(), "retake-remote-"));
-  const server = createServer(
-    {
-      dataDirectory,
-      grpc: { port: 0 },
-      web: { disabled: true },
-      backends: [
-        { service: WorkflowsService.typeName, endpoints: [{ target: `dns:///127.0.0.1:${backendPort}`, slots: 4 }] },
-      ],
-      workflows: { [`${WorkflowsService.typeName}/Flaky`]: { retry: { initialBackoff: { nanos: 20_000_000 } } } },
-    },
-    { log: silentLogger },
-  );
-  await server.serve(WorkflowsService).listen();
-  const transport = createGrpcTransport({ target: `127.0.0.1:${server.grpc?.port}` });
-  onTestFinished(async () => {
-    transport.close();
-    await server.close({ drainTimeoutMs: 0 });
-    await rm(dataDirectory, { recursive: true, force: true });
-  });
-  const workflows: Client<typeof WorkflowsService> = createClient(WorkflowsService, transport);
-  return { workflows, runs: createClient(RunService, transport) };
-}
+import { startBackend, startGateway } from "./gateway.ts";
 
 describe("a remote back-end", () => {
   it("carries out a unary workflow, and is told of the run in its metadata", async () => {
@@ -57,7 +14,7 @@ describe("a remote back-end", () => {
         return { text: `remote ${text}` };
       },
     });
-    const { workflows, runs } = await startGateway(backend.port);
+    const { workflows, runs } = await startGateway([{ port: backend.port, slots: 4 }]);
     let runId = "";
     const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     const answer = await workflows.plain(
@@ -91,7 +48,7 @@ describe("a remote back-end", () => {
         yield { update: { case: "result", value: "film" } };
       },
     });
-    const { workflows } = await startGateway(backend.port);
+    const { workflows } = await startGateway([{ port: backend.port, slots: 4 }]);
     const seen: StreamingResponse["update"][] = [];
     for await (const { update } of workflows.streaming({})) seen.push(update);
     expect(seen.filter(({ case: name }) => name !== "progress")).toEqual([
@@ -108,18 +65,39 @@ describe("a remote back-end", () => {
       return { attempts: seen.length };
     };
     const backend = await startBackend({ flaky });
-    const { workflows } = await startGateway(backend.port);
+    const { workflows } = await startGateway([{ port: backend.port, slots: 4 }]);
     expect((await workflows.flaky({})).attempts).toBe(3);
     expect(seen.map((header) => header.get("retake-attempt"))).toEqual(["1", "2", "3"]);
     expect(new Set(seen.map((header) => header.get("idempotency-key"))).size).toBe(1);
     expect(new Set(seen.map((header) => header.get("retake-attempt-token"))).size).toBe(3);
   });
 
-  it("that nobody can reach is UNAVAILABLE", async () => {
+  it("that nobody can reach is UNAVAILABLE where it is not probed", async () => {
     const backend = await startBackend({});
     await backend.stop();
-    const { workflows } = await startGateway(backend.port);
+    const { workflows } = await startGateway([{ port: backend.port, healthCheck: { disabled: true } }]);
     await rejection(workflows.plain({}), Code.Unavailable);
+  });
+
+  it("gets what the attempt's time-out leaves as its deadline", async () => {
+    const seen: (number | undefined)[] = [];
+    const backend = await startBackend({
+      hurried: (_, context) => {
+        seen.push(context.timeoutMs());
+        return {};
+      },
+      plain: (_, context) => {
+        seen.push(context.timeoutMs());
+        return {};
+      },
+    });
+    const { workflows } = await startGateway([{ port: backend.port }]);
+    await workflows.hurried({});
+    await workflows.plain({}, { timeoutMs: 5000 });
+    expect(seen[0]).toBeGreaterThan(9000);
+    expect(seen[0]).toBeLessThanOrEqual(10_000);
+    expect(seen[1]).toBeGreaterThan(4000);
+    expect(seen[1]).toBeLessThanOrEqual(5000);
   });
 
   it("that refuses our credentials is INTERNAL, and one that runs out of time UNAVAILABLE: neither is the caller's doing", async () => {
@@ -129,7 +107,7 @@ describe("a remote back-end", () => {
         throw new ConnectError("no", code);
       },
     });
-    const { workflows } = await startGateway(backend.port);
+    const { workflows } = await startGateway([{ port: backend.port, slots: 4 }]);
     const refused = await rejection(workflows.plain({}), Code.Internal);
     expect(refused.findDetails(FailureSchema)[0]?.reason).toBe("BACKEND_CREDENTIALS");
     code = Code.DeadlineExceeded;
@@ -150,7 +128,7 @@ describe("a remote back-end", () => {
           started.resolve();
         }),
     });
-    const { runs } = await startGateway(backend.port);
+    const { runs } = await startGateway([{ port: backend.port, slots: 4 }]);
     const { run } = await runs.startRun({ workflow: `${WorkflowsService.typeName}/Plain` });
     await started.promise;
     await runs.cancelRun({ runId: run?.runId ?? "" });

@@ -13,6 +13,7 @@ export interface TestIo {
   readonly stdout: () => string;
   readonly stderr: () => string;
   interrupt(): void;
+  hangUp(): void;
   resize(columns: number): void;
   /** Resolves once what was written to either output matches. */
   seen(pattern: RegExp): Promise<void>;
@@ -34,6 +35,7 @@ export function createIo(options: TestIoOptions = {}): TestIo {
   const written = { stdout: "", stderr: "" };
   const waiting = new Set<() => void>();
   const resized = new Set<() => void>();
+  const hungUp = new Set<() => void>();
   const interrupt = new AbortController();
   const output = (name: "stdout" | "stderr") => ({
     write(text: string) {
@@ -54,6 +56,10 @@ export function createIo(options: TestIoOptions = {}): TestIo {
         resized.add(listener);
         return () => resized.delete(listener);
       },
+      onHangup(listener) {
+        hungUp.add(listener);
+        return () => hungUp.delete(listener);
+      },
       env: options.env ?? {},
       clock: options.clock ?? systemClock,
       random: createSeededRandom(11),
@@ -62,6 +68,9 @@ export function createIo(options: TestIoOptions = {}): TestIo {
     stdout: () => written.stdout,
     stderr: () => written.stderr,
     interrupt: () => interrupt.abort(),
+    hangUp() {
+      for (const listener of hungUp) listener();
+    },
     resize(width) {
       columns = width;
       for (const listener of resized) listener();

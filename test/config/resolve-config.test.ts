@@ -53,7 +53,8 @@ describe("resolveConfig", () => {
         allowedOrigins: [],
       },
       overrides: {},
-      backends: new Map(),
+      backends: [],
+      contracts: [],
       concurrencyLimit: 1_000,
       retention: { succeededMs: 604_800_000, unsuccessfulMs: 2_592_000_000 },
       drainTimeoutMs: 30_000,
@@ -141,18 +142,37 @@ describe("resolveConfig", () => {
     expect(config.overrides["a.B/C"]?.maxInterruptions).toBe(3);
   });
 
-  it("gives an endpoint its slots wherever it is named", () => {
+  it("gives an endpoint its settings wherever it is named", () => {
     const { backends } = resolve({
       backends: [
-        { service: "a.B", endpoints: [{ target: "gpu:1" }, { target: "in-process" }] },
+        { service: "a.B", endpoints: [{ target: "gpu:1", tls: { caFile: "ca.pem" } }, { target: "in-process" }] },
         { service: "a.C", endpoints: [{ target: "gpu:1", slots: 2 }] },
+        { endpoints: [{ target: "gpu:1", healthCheck: { service: "a.C", interval: { seconds: 1n } } }] },
       ],
     });
-    expect(backends.get("a.B")?.endpoints).toEqual([
-      { target: "gpu:1", slots: 2 },
-      { target: "in-process", slots: Number.POSITIVE_INFINITY },
-    ]);
-    expect(backends.get("a.C")?.endpoints).toEqual([{ target: "gpu:1", slots: 2 }]);
+    const gpu = {
+      target: "gpu:1",
+      slots: 2,
+      tls: { caFile: "ca.pem" },
+      keepaliveTimeMs: 60_000,
+      keepaliveTimeoutMs: 20_000,
+      healthCheck: { service: "a.C", intervalMs: 1000, timeoutMs: 3000 },
+    };
+    expect(backends.map(({ service }) => service)).toEqual(["a.B", "a.C", undefined]);
+    expect(backends.map(({ endpoints }) => endpoints[0])).toEqual([gpu, gpu, gpu]);
+    expect(backends[0]?.endpoints[1]).toMatchObject({ target: "in-process", slots: Number.POSITIVE_INFINITY });
+    expect(backends[0]?.endpoints[1]).not.toHaveProperty("healthCheck");
+  });
+
+  it("pings a back-end that is not probed no more often than servers allow by themselves", () => {
+    const endpoints = [
+      { target: "a:1" },
+      { target: "b:1", healthCheck: { disabled: true } },
+      { target: "c:1", healthCheck: { disabled: true }, keepaliveTime: { seconds: 30n } },
+    ];
+    const [backend] = resolve({ backends: [{ service: "a.B", endpoints }] }).backends;
+    expect(backend?.endpoints.map(({ keepaliveTimeMs }) => keepaliveTimeMs)).toEqual([60_000, 300_000, 30_000]);
+    expect(backend?.endpoints.map((endpoint) => "healthCheck" in endpoint)).toEqual([true, false, false]);
   });
 
   it.each(["localhost", "::", "::1", "0.0.0.0", "gpu-7.internal.example", "a_b", "host."])(
@@ -219,11 +239,50 @@ describe("resolveConfig", () => {
       { backends: [{ service: "a.B", endpoints: [{ target: "gpu 1" }] }] },
       'backends[0].endpoints[0].target: "gpu 1" is no gRPC target',
     ],
+    [
+      "a URL for a target",
+      { backends: [{ service: "a.B", endpoints: [{ target: "https://gpu:1/x" }] }] },
+      'backends[0].endpoints[0].target: "https://gpu:1/x" is a URL; write "dns:///gpu:1", and tls: {}',
+    ],
+    [
+      "handlers in this process for any service",
+      { backends: [{ endpoints: [{ target: "in-process" }] }] },
+      'backends[0].endpoints[0].target: name the service whose handlers are meant: service: "package.Service"',
+    ],
+    [
+      "TLS to this process",
+      { backends: [{ service: "a.B", endpoints: [{ target: "in-process", tls: {} }] }] },
+      "backends[0].endpoints[0].tls: a handler in this process has no connection; remove it",
+    ],
+    [
+      "a certificate without its key",
+      { backends: [{ service: "a.B", endpoints: [{ target: "gpu:1", tls: { certificateFile: "a.pem" } }] }] },
+      "backends[0].endpoints[0].tls.certificate_file: needs key_file",
+    ],
+    [
+      "two ways to probe one address",
+      {
+        backends: [
+          { service: "a.B", endpoints: [{ target: "gpu:1", healthCheck: {} }] },
+          { service: "a.C", endpoints: [{ target: "gpu:1", healthCheck: { disabled: true } }] },
+        ],
+      },
+      'backends[1].endpoints[0].health_check: "gpu:1" has another health_check elsewhere',
+    ],
   ])("refuses %s", (_, init, problem) => {
     expect(problemsOf(init)).toEqual([expect.stringContaining(problem)]);
   });
 
   it.each<[what: string, init: Init]>([
+    [
+      "one address in several back-ends that say the same of it",
+      {
+        backends: [
+          { endpoints: [{ target: "gpu:1", slots: 2, tls: { caFile: "ca.pem" } }] },
+          { endpoints: [{ target: "gpu:1", slots: 2, tls: { caFile: "ca.pem" } }] },
+        ],
+      },
+    ],
     ["free ports", { grpc: { port: 0 }, web: { port: 0 } }],
     ["one port on two addresses", { grpc: { host: "10.0.0.1", port: 9 }, web: { host: "10.0.0.2", port: 9 } }],
     ["one port of which only one is used", { grpc: { port: 9, disabled: true }, web: { port: 9 } }],

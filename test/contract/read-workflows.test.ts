@@ -51,6 +51,25 @@ const refused: Record<string, Case> = {
     problems: ["S/M: streams its requests"],
   },
 
+  updates_misspelt: {
+    body: `service S { rpc M(In) returns (stream Out) { option (retake.v1.workflow) = {}; } }
+           message In {} message Out { oneof u { string line = 1; string text = 2; } }`,
+    overrides: { "updates_misspelt.S/M": { updates: ["lime"] } },
+    problems: [
+      /S\/M: updates: updates_misspelt\.Out has no member "lime"\. Did you mean "line"\?$/,
+      "S/M: streams messages of which each could be the result",
+    ],
+  },
+  updates_of_unary: {
+    body: policyOf('updates: ["line"]'),
+    problems: ["S/M: updates: it is unary, and answers with its result only"],
+  },
+  updates_without_result: {
+    body: `service S { rpc M(In) returns (stream Out); } message In {} message Out { oneof u { string line = 1; } }`,
+    overrides: { "updates_without_result.S/M": { updates: ["line"] } },
+    problems: ["S/M: has no possible result"],
+  },
+
   // The policy.
   out_of_range: {
     body: policyOf(

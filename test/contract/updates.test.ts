@@ -172,3 +172,24 @@ describe("a marked Progress", () => {
     expect(classify("Latest")).toEqual({ kind: "progress", progress });
   });
 });
+
+describe("a response whose updates the policy names", () => {
+  it("is told apart as if they were marked", async () => {
+    const foreign = await compileContracts({
+      "foreign.proto": contractSource(
+        "foreign",
+        `message Reply { oneof kind { Step step = 1; Picture picture = 2; } }
+         message Step { int32 percent = 1; }
+         message Picture { bytes data = 1; }`,
+      ),
+    });
+    const schema = foreign.getMessage("foreign.Reply") ?? shape("Empty");
+    expect(readUpdates(schema)).toHaveProperty("problems");
+    const updates = readUpdates(schema, ["step"]);
+    if ("problems" in updates) throw new Error(JSON.stringify(updates.problems));
+    const classify = (name: string) => updates.classifyUpdate(create(schema, { kind: { case: name, value: {} } }));
+    expect(classify("step")).toEqual({ kind: "update", keep: "latest" });
+    expect(classify("picture")).toEqual({ kind: "result" });
+    expect(updates.progressUpdate(progress)).toBeUndefined();
+  });
+});

@@ -10,22 +10,29 @@ const run = promisify(execFile);
 /** Kept between runs; nothing of it is committed. */
 const environment = join(import.meta.dirname, "../../build/python");
 
+/** Packages beyond grpcio and protobuf, by their module. */
+const packages = { grpc_reflection: "grpcio-reflection", grpc_health: "grpcio-health-checking" } as const;
+
 /**
- * A Python that has grpcio: the system's own, or one with it installed by pip beside the build. Ends the test as skipped
- * when there is neither, or as failed where tools are required.
+ * A Python that has grpcio, and more of its kind: the system's own, or one with it installed by pip beside the build. Ends
+ * the test as skipped when there is neither, or as failed where tools are required.
  */
-export async function requirePythonWithGrpc(context: TestContext): Promise<string> {
+export async function requirePythonWithGrpc(
+  context: TestContext,
+  modules: readonly (keyof typeof packages)[] = [],
+): Promise<string> {
   const python = requireTool("python3", context);
   const own = join(environment, "bin/python3");
   for (const candidate of [python, "/usr/bin/python3", own]) {
-    if (await hasGrpc(candidate)) {
+    if (await hasGrpc(candidate, modules)) {
       return candidate;
     }
   }
   try {
     await mkdir(environment, { recursive: true });
     await run(python, ["-m", "venv", environment]);
-    await run(own, ["-m", "pip", "install", "--quiet", "--only-binary=:all:", "grpcio", "protobuf"]);
+    const wanted = ["grpcio", "protobuf", ...modules.map((module) => packages[module])];
+    await run(own, ["-m", "pip", "install", "--quiet", "--only-binary=:all:", ...wanted]);
     return own;
   } catch (error) {
     const message = `Python has no grpcio, and pip cannot install it. On Debian: apt-get install python3-grpcio python3-protobuf. ${String(error)}`;
@@ -37,9 +44,9 @@ export async function requirePythonWithGrpc(context: TestContext): Promise<strin
   }
 }
 
-async function hasGrpc(python: string): Promise<boolean> {
+async function hasGrpc(python: string, modules: readonly string[]): Promise<boolean> {
   try {
-    await run(python, ["-c", "import grpc, google.protobuf"]);
+    await run(python, ["-c", `import ${["grpc", "google.protobuf", ...modules].join(", ")}`]);
     return true;
   } catch {
     return false;

@@ -21,8 +21,8 @@ describe("Retention", () => {
     storage = createMemoryStorage({ clock });
   });
 
-  function retention(...limits: RetentionLimit[]): Retention {
-    return new Retention({ ...storage, clock, log: silentLogger, limits });
+  function retention(limits: readonly RetentionLimit[]): Retention {
+    return new Retention({ ...storage, clock, log: silentLogger, limits: () => limits });
   }
 
   /** A run that was accepted so long ago, and ended now or then. */
@@ -51,7 +51,7 @@ describe("Retention", () => {
     await ended("grandchild", 3, { parentRunId: "child" });
     await ended("stays", 2);
 
-    expect(await retention().sweep()).toBe(3);
+    expect(await retention([]).sweep()).toBe(3);
     expect(await left()).toEqual(["stays"]);
   });
 
@@ -61,14 +61,17 @@ describe("Retention", () => {
     await ended("failed", 2_000, { state: FAILED });
     await storage.journal.append([creation("open", { createTimeMs: clock.now() - 5_000 })]);
 
-    expect(await retention({ state: SUCCEEDED, most: 3 }).sweep()).toBe(128);
+    expect(await retention([{ state: SUCCEEDED, most: 3 }]).sweep()).toBe(128);
     expect(await left()).toEqual(["r129", "r128", "r127", "failed", "open"]);
   });
 
   it("keeps as many of a workflow as that allows, and counts what is left for the server", async () => {
     for (let index = 0; index < 4; index++) await ended(`a${index}`, 100 - index);
     for (let index = 0; index < 4; index++) await ended(`b${index}`, 50 - index, { workflow: "w/2" });
-    const both = retention({ state: SUCCEEDED, workflow, most: 2 }, { state: SUCCEEDED, most: 5 });
+    const both = retention([
+      { state: SUCCEEDED, workflow, most: 2 },
+      { state: SUCCEEDED, most: 5 },
+    ]);
 
     expect(await both.sweep()).toBe(3);
     expect(await left()).toEqual(["b3", "b2", "b1", "b0", "a3"]);
@@ -79,7 +82,19 @@ describe("Retention", () => {
     await ended("a", 2, { state: FAILED });
     await ended("b", 1);
 
-    expect(await retention({ state: FAILED, most: 0 }).sweep()).toBe(1);
+    expect(await retention([{ state: FAILED, most: 0 }]).sweep()).toBe(1);
+    expect(await left()).toEqual(["b"]);
+  });
+
+  it("goes by the limits of the moment", async () => {
+    const limits: RetentionLimit[] = [];
+    const sweeper = retention(limits);
+    await ended("a", 2);
+    await ended("b", 1);
+
+    expect(await sweeper.sweep()).toBe(0);
+    limits.push({ state: SUCCEEDED, workflow, most: 1 });
+    expect(await sweeper.sweep()).toBe(1);
     expect(await left()).toEqual(["b"]);
   });
 
@@ -90,7 +105,7 @@ describe("Retention", () => {
     await ended("keyless", 4 * hourMs);
     await ended("newest", 1);
 
-    expect(await retention({ state: SUCCEEDED, most: 1 }).sweep()).toBe(3);
+    expect(await retention([{ state: SUCCEEDED, most: 1 }]).sweep()).toBe(3);
     expect(await left()).toEqual(["young", "long"]);
     expect(await storage.journal.findRunByKey(owner, workflow, "1")).toMatchObject({ runId: "long" });
   });

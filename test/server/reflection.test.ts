@@ -189,7 +189,7 @@ describe("reflection", () => {
     async function* requests() {
       yield { host: "", messageRequest: symbol("retake.test.v1.Newcomer") } as never;
       yield { host: "", messageRequest: fileName("retake/v1/run.proto") } as never;
-      live.replace({ services: [changed] });
+      live.replace(live.read({ services: [changed] }));
       yield { host: "", messageRequest: symbol("retake.test.v1.Newcomer") } as never;
       yield { host: "", messageRequest: symbol("retake.test.v1.BareResponse") } as never;
     }

@@ -66,6 +66,7 @@ describe("a server that is told to stop", () => {
         const refused = await rejection(call, Code.Unavailable);
         expect(reasonOf(refused), name).toBe("DRAINING");
         expect(refused.findDetails(RetryInfoSchema)[0]?.retryDelay?.seconds, name).toBe(1n);
+        expect(refused.metadata.get("grpc-retry-pushback-ms"), name).toBe("1000");
       }
       // What there is can still be seen.
       expect((await createClient(RunService, transport).listRuns({})).runs, name).toHaveLength(4);

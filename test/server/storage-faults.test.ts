@@ -125,6 +125,7 @@ describe.each(storages)("a storage that fails while the server runs: %s", (_, op
         const refused = await rejection(call, Code.Unavailable);
         expect(reasonOf(refused), name).toBe("JOURNAL");
         expect(refused.findDetails(RetryInfoSchema)[0]?.retryDelay?.seconds, name).toBe(1n);
+        expect(refused.metadata.get("grpc-retry-pushback-ms"), name).toBe("1000");
         expect(refused.rawMessage, name).not.toContain("ENOSPC");
       }
     }

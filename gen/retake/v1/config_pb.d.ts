@@ -94,6 +94,15 @@ export declare type ServerConfig = Message<"retake.v1.ServerConfig"> & {
   artifacts?: ArtifactConfig | undefined;
 
   /**
+   * Contracts that no code brings: files with descriptor sets, as `buf build -o contracts.binpb` writes them. Those of
+   * their services are served that have a workflow. Read anew on SIGHUP, with this file's `workflows` and `backends`.
+   * A relative path starts from the working directory. Default: none. Limit: 1,000.
+   *
+   * @generated from field: repeated string contracts = 11;
+   */
+  contracts: string[];
+
+  /**
    * How the ends of runs are told to those who asked for it (`notify`). Needed wherever anybody did: its secrets sign.
    *
    * @generated from field: retake.v1.WebhooksConfig webhooks = 15;
@@ -377,13 +386,14 @@ export declare type TlsConfig = Message<"retake.v1.TlsConfig"> & {
 export declare const TlsConfigSchema: GenMessage<TlsConfig>;
 
 /**
- * What carries out the workflows of one service.
+ * What carries out the workflows of one service. Its contract comes from `contracts` or with a handler; without either,
+ * the endpoints are asked for it by gRPC reflection, when the server starts and on SIGHUP.
  *
  * @generated from message retake.v1.BackendConfig
  */
 export declare type BackendConfig = Message<"retake.v1.BackendConfig"> & {
   /**
-   * `package.Service`. Required.
+   * `package.Service`. Default: all services with a workflow that the endpoints tell by reflection.
    *
    * @generated from field: string service = 1;
    */
@@ -404,13 +414,15 @@ export declare type BackendConfig = Message<"retake.v1.BackendConfig"> & {
 export declare const BackendConfigSchema: GenMessage<BackendConfig>;
 
 /**
- * One address of a back-end.
+ * One address of a back-end. Where several back-ends name the same target, it is told about that in one place, or the
+ * same in all of them.
  *
  * @generated from message retake.v1.EndpointConfig
  */
 export declare type EndpointConfig = Message<"retake.v1.EndpointConfig"> & {
   /**
-   * "in-process" for a handler in this process, else a gRPC target: "dns:///gpu-pool:50061". Required.
+   * "in-process" for a handler in this process, else a gRPC target: "dns:///gpu-pool:50061". A name that stands for
+   * several addresses is one endpoint, whose addresses get calls in turn. Required.
    *
    * @generated from field: string target = 1;
    */
@@ -422,6 +434,37 @@ export declare type EndpointConfig = Message<"retake.v1.EndpointConfig"> & {
    * @generated from field: optional int32 slots = 2;
    */
   slots?: number | undefined;
+
+  /**
+   * How it is called over TLS. Default: plain text.
+   *
+   * @generated from field: retake.v1.BackendTlsConfig tls = 3;
+   */
+  tls?: BackendTlsConfig | undefined;
+
+  /**
+   * How often a connection with open calls is pinged, to notice a peer that is gone without a word. Many servers allow
+   * one ping in 5 minutes between their own answers. Default: 1 minute, and 5 minutes where it is not probed.
+   * Limits: 1 s to 1 day.
+   *
+   * @generated from field: google.protobuf.Duration keepalive_time = 4;
+   */
+  keepaliveTime?: Duration | undefined;
+
+  /**
+   * How long a ping may stay unanswered before the connection is given up, and its attempts fail UNAVAILABLE.
+   * Default: 20 s. Limits: 1 s to 1 hour.
+   *
+   * @generated from field: google.protobuf.Duration keepalive_timeout = 5;
+   */
+  keepaliveTimeout?: Duration | undefined;
+
+  /**
+   * How it is probed. On by default.
+   *
+   * @generated from field: retake.v1.HealthCheckConfig health_check = 6;
+   */
+  healthCheck?: HealthCheckConfig | undefined;
 };
 
 /**
@@ -429,6 +472,90 @@ export declare type EndpointConfig = Message<"retake.v1.EndpointConfig"> & {
  * Use `create(EndpointConfigSchema)` to create a new message.
  */
 export declare const EndpointConfigSchema: GenMessage<EndpointConfig>;
+
+/**
+ * How a server calls its back-end over TLS.
+ *
+ * @generated from message retake.v1.BackendTlsConfig
+ */
+export declare type BackendTlsConfig = Message<"retake.v1.BackendTlsConfig"> & {
+  /**
+   * Authorities to trust, a PEM file. Default: those that Node trusts.
+   *
+   * @generated from field: string ca_file = 1;
+   */
+  caFile: string;
+
+  /**
+   * The server's own certificate chain, a PEM file, for back-ends that ask for one. Needs `key_file`. Default: none.
+   *
+   * @generated from field: string certificate_file = 2;
+   */
+  certificateFile: string;
+
+  /**
+   * The key of `certificate_file`, a PEM file.
+   *
+   * @generated from field: string key_file = 3;
+   */
+  keyFile: string;
+
+  /**
+   * The name that the back-end's certificate must have. Default: the one in `target`.
+   *
+   * @generated from field: string server_name = 4;
+   */
+  serverName: string;
+};
+
+/**
+ * Describes the message retake.v1.BackendTlsConfig.
+ * Use `create(BackendTlsConfigSchema)` to create a new message.
+ */
+export declare const BackendTlsConfigSchema: GenMessage<BackendTlsConfig>;
+
+/**
+ * How an endpoint is probed. One that is not healthy gets no attempts until it is back; those that it has go on.
+ *
+ * @generated from message retake.v1.HealthCheckConfig
+ */
+export declare type HealthCheckConfig = Message<"retake.v1.HealthCheckConfig"> & {
+  /**
+   * Always take it for healthy. Default: false.
+   *
+   * @generated from field: bool disabled = 1;
+   */
+  disabled: boolean;
+
+  /**
+   * The name that `grpc.health.v1` is asked for. A server that does not know its overall health, or has no health
+   * service, counts as healthy as long as it can be reached. Default: "", the server's overall health.
+   *
+   * @generated from field: string service = 2;
+   */
+  service: string;
+
+  /**
+   * How often a healthy endpoint is probed; one that is not healthy is probed every second at least. An attempt that
+   * fails UNAVAILABLE has it probed at once. Default: 5 s. Limits: 100 ms to 1 hour.
+   *
+   * @generated from field: google.protobuf.Duration interval = 3;
+   */
+  interval?: Duration | undefined;
+
+  /**
+   * How long a probe may take. Default: 3 s. Limits: 10 ms to 1 minute.
+   *
+   * @generated from field: google.protobuf.Duration timeout = 4;
+   */
+  timeout?: Duration | undefined;
+};
+
+/**
+ * Describes the message retake.v1.HealthCheckConfig.
+ * Use `create(HealthCheckConfigSchema)` to create a new message.
+ */
+export declare const HealthCheckConfigSchema: GenMessage<HealthCheckConfig>;
 
 /**
  * The files that runs take and make.

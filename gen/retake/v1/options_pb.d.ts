@@ -145,6 +145,14 @@ export declare type WorkflowPolicy = Message<"retake.v1.WorkflowPolicy"> & {
    * @generated from field: retake.v1.NotifyPolicy notify = 17;
    */
   notify?: NotifyPolicy | undefined;
+
+  /**
+   * Members of a streaming response that are updates, by name, as if they were marked `(retake.v1.update) = {}`: for
+   * contracts that know nothing of Retake. Default: those that the contract marks. Limit: 100.
+   *
+   * @generated from field: repeated string updates = 18;
+   */
+  updates: string[];
 };
 
 /**

@@ -4,6 +4,7 @@ import { readProjectConfig } from "../dev/project.ts";
 import { counted } from "../display/event-text.ts";
 import { ExitCode } from "../exit-code.ts";
 import { type CliIo, writeLines } from "../io.ts";
+import { declaredOverrides } from "../lint/declared-overrides.ts";
 import { lintContracts } from "../lint/lint-contracts.ts";
 import { compileContracts } from "../sources/compile.ts";
 import { type Finding, findingLines } from "../sources/finding.ts";
@@ -42,7 +43,8 @@ async function findingsIn(path: string, io: CliIo): Promise<readonly Finding[]> 
   const compilation = await compileContracts(path, io);
   if (compilation.kind === "broken") return compilation.findings;
   const config = await readProjectConfig({ configFile: join(path, "retake.yaml") });
-  return "workflows" in config ? lintContracts(compilation, config.workflows).findings : config;
+  if (!("workflows" in config)) return config;
+  return lintContracts(compilation, declaredOverrides(config, compilation)).findings;
 }
 
 function show(findings: readonly Finding[], json: boolean, io: CliIo): void {

@@ -1,5 +1,14 @@
 import { create } from "@bufbuild/protobuf";
-import { GrpcConfigSchema, type ServerConfig, WebConfigSchema } from "../../../gen/retake/v1/config_pb.js";
+import { createClient } from "@connectrpc/connect";
+import {
+  BackendConfigSchema,
+  GrpcConfigSchema,
+  type ServerConfig,
+  WebConfigSchema,
+} from "../../../gen/retake/v1/config_pb.js";
+import { WorkflowPolicySchema } from "../../../gen/retake/v1/options_pb.js";
+import { RunService } from "../../../gen/retake/v1/run_service_pb.js";
+import { ReflectionError } from "../../backends/index.ts";
 import { ConfigError } from "../../config/index.ts";
 import { ContractError } from "../../contract/index.ts";
 import { createServer, type RetakeServer, type ServerAddress } from "../../server/index.ts";
@@ -12,11 +21,15 @@ import { registerHandlers } from "../handler-modules.ts";
 import { type CliIo, writeLines } from "../io.ts";
 import { parsePortFlag } from "../port-flag.ts";
 
+/** Workflows that are named at the start. */
+const mostWorkflows = 20;
+
 export const serve: Command = {
   description: [
     "Serves workflows until it is told to stop (Ctrl-C, SIGTERM): then it takes no new runs, gives running attempts the",
     "configured time (drain_timeout), and hands the rest back for the next start. A second signal stops it at once; runs",
-    "are not lost by that either. Logs are JSON lines on standard output.",
+    "are not lost by that either. On SIGHUP it reads contracts, workflows and back-ends anew. Logs are JSON lines on",
+    "standard output.",
   ].join(" "),
   local: true,
   positionals: [],
@@ -25,6 +38,23 @@ export const serve: Command = {
     data: { short: "d", value: "DIR", description: "Where runs are kept, instead of data_directory" },
     "grpc-port": { value: "PORT", description: "Instead of grpc.port; 0 takes a free one, off opens none" },
     "web-port": { value: "PORT", description: "Instead of web.port; 0 takes a free one, off opens none" },
+    backend: {
+      short: "b",
+      value: "TARGET",
+      multiple: true,
+      description:
+        "A gRPC server that carries out workflows, as dns:///host:port; its contracts are taken by its reflection",
+    },
+    contracts: {
+      value: "FILE",
+      multiple: true,
+      description: "A descriptor set with contracts, made with buf build -o FILE, besides those of the configuration",
+    },
+    workflow: {
+      value: "NAME",
+      multiple: true,
+      description: "Make a workflow of a method that carries no option: package.Service/Method",
+    },
     handlers: {
       value: "MODULE",
       multiple: true,
@@ -33,16 +63,23 @@ export const serve: Command = {
   },
   examples: [
     ["retake serve --handlers ./handlers.ts", "Serve the workflows that a module implements"],
+    [
+      "retake serve --backend dns:///localhost:50061 --workflow greet.v1.Greeter/Hello",
+      "Put a gRPC server in any language behind durable runs, without code",
+    ],
     ["retake serve --config /etc/retake.yaml --data /var/lib/retake", "Serve what the configuration says"],
   ],
   async run(given, io) {
     const config = await configOf(given);
-    const server = await open(config, given.values("handlers"));
-    tellAddresses(server, given.has("json"), io);
+    const server = await createWith(config, given.values("handlers"));
+    const offHangup = io.onHangup?.(() => void reload(server, given, io));
     try {
+      await listen(server, io.signal);
+      await tell(server, given.has("json"), io);
       await aborted(io.signal);
       writeLines(io.stderr, "Stopping: running attempts get the time to end; once more stops at once.");
     } finally {
+      offHangup?.();
       await server.close();
     }
     return ExitCode.ok;
@@ -59,6 +96,13 @@ async function configOf(given: Arguments): Promise<ServerConfig> {
   if (grpcPort !== undefined) config.grpc = Object.assign(config.grpc ?? create(GrpcConfigSchema), grpcPort);
   const webPort = parsePort("--web-port", given.value("web-port"));
   if (webPort !== undefined) config.web = Object.assign(config.web ?? create(WebConfigSchema), webPort);
+  config.contracts.push(...given.values("contracts").filter((file) => !config.contracts.includes(file)));
+  for (const target of given.values("backend")) {
+    config.backends.push(create(BackendConfigSchema, { endpoints: [{ target: asTarget(target) }] }));
+  }
+  for (const name of given.values("workflow")) {
+    config.workflows[name] ??= create(WorkflowPolicySchema);
+  }
   if (config.grpc?.disabled === true && config.web?.disabled === true) {
     throw new UsageError("both ports are off, so nobody could call this server: leave one on");
   }
@@ -71,14 +115,45 @@ function parsePort(flag: string, text: string | undefined): { port: number } | {
   return port === "off" ? { disabled: true } : { port };
 }
 
-async function open(config: ServerConfig, modules: readonly string[]): Promise<RetakeServer> {
+/** What people copy from elsewhere. */
+function asTarget(given: string): string {
+  const plain = /^http:\/\/([^/]+)\/?$/i.exec(given)?.[1] ?? given;
+  return /^[^:/]+:\d+$/.test(plain) ? `dns:///${plain}` : plain;
+}
+
+async function createWith(config: ServerConfig, modules: readonly string[]): Promise<RetakeServer> {
   try {
     const server = createServer(config);
     await registerHandlers(server, modules);
-    return await server.listen();
+    return server;
   } catch (error) {
     throw told(error);
   }
+}
+
+async function listen(server: RetakeServer, signal: AbortSignal): Promise<void> {
+  signal.throwIfAborted();
+  const stop = (): void => void server.close();
+  signal.addEventListener("abort", stop, { once: true });
+  try {
+    await server.listen();
+  } catch (error) {
+    throw signal.aborted ? error : told(error);
+  } finally {
+    signal.removeEventListener("abort", stop);
+  }
+}
+
+/** The server's log tells what comes of it; a configuration that cannot be read does not get that far. */
+async function reload(server: RetakeServer, given: Arguments, io: CliIo): Promise<void> {
+  let config: ServerConfig;
+  try {
+    config = await configOf(given);
+  } catch (error) {
+    writeLines(io.stderr, `retake: nothing is read anew: ${(error as Error).message}`);
+    return;
+  }
+  await server.reload(config).catch(() => undefined);
 }
 
 /** What an operator can mend is told without a stack. */
@@ -87,11 +162,15 @@ function told(error: unknown): unknown {
   if (error instanceof ConfigError || error instanceof ContractError) {
     return new UsageError(error.message, { cause: error });
   }
+  if (error instanceof ReflectionError) {
+    const exitCode = error.unreachable ? ExitCode.unreachable : ExitCode.refused;
+    return new CliError(error.message, exitCode, { cause: error });
+  }
   const operational = error instanceof TypeError || error.name === "JournalOpenError" || "code" in error;
   return operational ? new CliError(error.message, ExitCode.refused, { cause: error }) : error;
 }
 
-function tellAddresses({ grpc, web }: RetakeServer, json: boolean, io: CliIo): void {
+async function tell({ grpc, web, transport }: RetakeServer, json: boolean, io: CliIo): Promise<void> {
   if (json) {
     writeLines(io.stdout, JSON.stringify({ ...(grpc && { grpc }), ...(web && { web }) }));
     return;
@@ -102,6 +181,11 @@ function tellAddresses({ grpc, web }: RetakeServer, json: boolean, io: CliIo): v
     ...(grpc === undefined ? [] : [`gRPC  ${address(grpc)}`]),
     ...(web === undefined ? [] : [`web   http://${address(web)}`]),
   );
+  const { workflows, nextPageToken } = await createClient(RunService, transport).listWorkflows({
+    pageSize: mostWorkflows,
+  });
+  for (const { workflow } of workflows) writeLines(io.stderr, `      ${workflow}`);
+  if (nextPageToken !== "") writeLines(io.stderr, "      and more: retake workflows");
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

@@ -3,6 +3,7 @@ import type { ServerConfig } from "../../../gen/retake/v1/config_pb.js";
 import type { ContractRegistry } from "../../contract/index.ts";
 import { contractImports } from "../contract-imports.ts";
 import type { CliIo } from "../io.ts";
+import { declaredOverrides } from "../lint/declared-overrides.ts";
 import { lintContracts } from "../lint/lint-contracts.ts";
 import { compileContracts } from "../sources/compile.ts";
 import type { Finding } from "../sources/finding.ts";
@@ -56,12 +57,11 @@ export class ProjectBuilder {
   async build(): Promise<Build> {
     const config = await readProjectConfig(this.#project);
     if (Array.isArray(config)) return { kind: "broken", findings: config };
-    const { workflows: overrides } = config as ServerConfig;
     // Before it is compiled: what is written meanwhile must be seen as a change.
     const state = await this.#contractState();
     const compilation = await compileContracts(this.#project.directory, this.#io);
     if (compilation.kind === "broken") return compilation;
-    const { findings, registry } = lintContracts(compilation, overrides);
+    const { findings, registry } = lintContracts(compilation, declaredOverrides(config as ServerConfig, compilation));
     if (registry === undefined) return { kind: "broken", findings };
     if (state !== this.#generated) {
       const trouble = await generate(this.#project, this.#io);

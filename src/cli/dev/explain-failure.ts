@@ -74,7 +74,7 @@ function asPath(url: string): string {
 /** Where the workflows are implemented, which is where something is missing, unless the configuration lacks it. */
 function placeOfCause({ name, message }: WorkerFailure, source: string, { handlers, configFile }: Project): Place {
   if (/^cannot listen|data directory/.test(message)) return { file: "", line: 0, column: 0 };
-  if (name === "ConfigError" || /nothing signs that/.test(message)) {
+  if (name === "ConfigError" || name === "ReflectionError" || /nothing signs that/.test(message)) {
     return { file: display(configFile), line: 0, column: 0 };
   }
   const lines = source.split("\n");

@@ -57,7 +57,7 @@ export function gate(options: GateOptions): RunInterceptor {
     if (permit.kind === "blocked") {
       return permit satisfies Outcome;
     }
-    const hold = new PermitHold(gates, wish, permit, turn);
+    const hold = new PermitHold(options, wish, workflow, permit, turn);
     turn.pausables.push(hold);
     turn.hold = hold;
     try {
@@ -70,15 +70,17 @@ export function gate(options: GateOptions): RunInterceptor {
 
 /** The permit of one attempt: given back while it waits for a child, and for good at its end. */
 class PermitHold implements Pausable, Hold {
-  readonly #gates: Gates;
+  readonly #options: GateOptions;
   readonly #wish: PermitRequest;
+  readonly #workflow: Workflow;
   readonly #turn: Turn;
   #permit: Permit | undefined;
   #wanted = true;
 
-  constructor(gates: Gates, wish: PermitRequest, permit: Permit, turn: Turn) {
-    this.#gates = gates;
+  constructor(options: GateOptions, wish: PermitRequest, workflow: Workflow, permit: Permit, turn: Turn) {
+    this.#options = options;
     this.#wish = wish;
+    this.#workflow = workflow;
     this.#permit = permit;
     this.#turn = turn;
   }
@@ -94,11 +96,13 @@ class PermitHold implements Pausable, Hold {
     while (this.#wanted && this.#permit === undefined) {
       const poked = Promise.withResolvers<void>();
       this.#turn.onPoke = poked.resolve;
-      const answer = await this.#gates.acquire(this.#wish);
+      // Which endpoints there are, and are healthy, may have changed since.
+      const endpoints = this.#options.endpoints(this.#workflow);
+      const answer = await this.#options.gates.acquire({ ...this.#wish, endpoints });
       if (answer.kind === "permit") {
         this.#permit = answer;
       } else if (this.#turn.abortReason !== undefined) {
-        this.#gates.withdraw(this.#wish.runId);
+        this.#options.gates.withdraw(this.#wish.runId);
         break;
       } else {
         await poked.promise;
@@ -117,7 +121,7 @@ class PermitHold implements Pausable, Hold {
 
   #release(): void {
     if (this.#permit !== undefined) {
-      this.#gates.release(this.#permit);
+      this.#options.gates.release(this.#permit);
       this.#permit = undefined;
     }
   }

@@ -1,4 +1,4 @@
-import type { Blocked, Gates, Permit, PermitRequest, WaitingPlace } from "../ports/gates.ts";
+import type { Blocked, EndpointSlots, Gates, Permit, PermitRequest, WaitingPlace } from "../ports/gates.ts";
 import type { Scheduler } from "../ports/scheduler.ts";
 import { assertSound } from "./assert-sound.ts";
 import { findObstacle } from "./obstacle.ts";
@@ -83,6 +83,12 @@ class EmbeddedGates implements Gates {
     if (holder?.state === "held" && holder.permit === permit) {
       this.#runs.delete(permit.runId);
       this.#giveBack(holder.pools);
+      this.#serve();
+    }
+  }
+
+  setSlots({ key, slots }: EndpointSlots): void {
+    if (this.#adopt(key, slots)) {
       this.#serve();
     }
   }

@@ -18,6 +18,13 @@ export function findObstacle(limits: readonly Pool[], { endpoints, pools }: Endp
     return { gate, reason, full: [full] };
   }
   const address = endpoints[0]?.endpoint;
+  if (pools.every(({ limit }) => limit === 0)) {
+    const reason =
+      endpoints.length === 1
+        ? `${address} is not healthy, and gets no attempts before it is back`
+        : `none of ${endpoints.length} endpoints is healthy, ${address} among them`;
+    return { gate: "endpoint", reason, full: pools };
+  }
   const reason =
     endpoints.length === 1
       ? `no slot is free at ${address}`

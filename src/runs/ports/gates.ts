@@ -15,6 +15,9 @@ export interface Gates {
   /** Gives a permit back; doing so twice is harmless. */
   release(permit: Permit): void;
 
+  /** The slots of an endpoint have changed: who waits goes first where that makes room. Permits that are out stay so. */
+  setSlots(slots: EndpointSlots): void;
+
   /** Forgets a run that waits, or that was woken and will not come. One that holds a permit keeps it. */
   withdraw(runId: string): void;
 
@@ -61,7 +64,7 @@ export interface EndpointSlots {
   readonly endpoint: string;
   /** What shares the slots: `endpoint/<address>`. */
   readonly key: string;
-  /** Infinity for no limit. */
+  /** Infinity for no limit; 0 while it is not healthy. */
   readonly slots: number;
 }
 

@@ -258,6 +258,19 @@ message Drawing { string svg = 1; bytes png = 2; }`),
     expect(findings).toMatchObject([{ rule: "config", file: join(directory, "retake.yaml"), line: 1 }]);
   });
 
+  it("leaves workflows to the server that it takes from elsewhere, and checks those that are here", async () => {
+    const { directory } = await lint(unary("timeout: { seconds: 9 }", key));
+    const config = (text: string) => writeFile(join(directory, "retake.yaml"), text);
+    for (const elsewhere of ["contracts: [theirs.binpb]", "backends: [{ endpoints: [{ target: 'dns:///gpu:1' }] }]"]) {
+      await config(`${elsewhere}\nworkflows: { their.v1.Service/Work: {} }`);
+      expect(await lintDirectory(directory)).toEqual({ exitCode: 0, findings: [] });
+      await config(`${elsewhere}\nworkflows: { studio.v1.StudioService/Drew: {} }`);
+      expect((await lintDirectory(directory)).exitCode).toBe(2);
+    }
+    await config("workflows: { their.v1.Service/Work: {} }");
+    expect((await lintDirectory(directory)).exitCode).toBe(2);
+  });
+
   it("is silenced by a comment, for the rule that it names only", async () => {
     const source = unary("", "  // retake:ignore missing-rules\n  string a = 2;");
     const { findings } = await lint(source.replace("  rpc Draw", "  // retake:ignore long-unary\n  rpc Draw"));

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { runCli } from "../../../src/cli/run-cli.ts";
+import { compileFilm, contractFile, startFilmBackend } from "../../server/contract-files.ts";
 import { createIo, jsonLines, retake } from "../harness.ts";
 
 const handlers = join(import.meta.dirname, "..", "fixtures", "handlers.ts");
@@ -66,6 +67,80 @@ describe("retake serve", () => {
     }
   });
 
+  it("is a gateway without code: --backend, by its reflection", async () => {
+    const contract = await compileFilm(`rpc Render(RenderRequest) returns (RenderResponse); }
+      message RenderRequest { string scene = 1; } message RenderResponse { string film = 1; }`);
+    const backend = await startFilmBackend(contract, ({ scene }) => ({ film: `film of ${scene}` }), {
+      reflection: ["v1"],
+    });
+    const { io, stderr, seen, interrupt } = createIo();
+    const target = `localhost:${backend.port}`;
+    const serving = runCli(onFreePorts("--backend", target, "--workflow", "film.v1.FilmService/Render"), io);
+    await seen(/^ {6}film\.v1\.FilmService\/Render$/m);
+    const env = { RETAKE_TARGET: /gRPC {2}(\S+)/.exec(stderr())?.[1] ?? "" };
+    const { stdout } = await retake(["run", "Render", "-i", '{"scene": "sunset"}', "-w", "-q"], { env });
+    expect(JSON.parse(stdout)).toEqual({ film: "film of sunset" });
+    interrupt();
+    expect(await serving).toBe(0);
+
+    const unnamed = await retake(onFreePorts("--backend", target));
+    expect(unnamed.exitCode).toBe(2);
+    expect(unnamed.stderr).toContain("film.v1.FilmService/Render: {}");
+  });
+
+  it("says what to do about a back-end without reflection", async () => {
+    const contract = await compileFilm(
+      "rpc Render(In) returns (Out); } message In { string scene = 1; } message Out { string film = 1; }",
+    );
+    const { port } = await startFilmBackend(contract, () => ({}));
+    const { exitCode, stderr } = await retake(onFreePorts("--backend", `dns:///localhost:${port}`));
+    expect(exitCode).toBe(6);
+    expect(stderr).toMatch(/^retake: the back-end dns:\/\/\/localhost:\d+ does not answer gRPC reflection/);
+    expect(stderr).not.toContain("    at ");
+  });
+
+  it.each([0, 300])("waits for a back-end until it is interrupted, after %i ms", async (afterMs) => {
+    const contract = await compileFilm(
+      "rpc Render(In) returns (Out); } message In { string scene = 1; } message Out { string film = 1; }",
+    );
+    const { port, stop } = await startFilmBackend(contract, () => ({}));
+    await stop();
+    const { io, stderr, interrupt } = createIo();
+    const serving = runCli(onFreePorts("--backend", `localhost:${port}`), io);
+    await new Promise((resolve) => setTimeout(resolve, afterMs));
+    interrupt();
+    expect(await serving).toBe(130);
+    expect(stderr()).toBe("retake: interrupted\n");
+  });
+
+  it("reads descriptor sets and its configuration anew when it is hung up on, and says when it cannot", async () => {
+    const old = await compileFilm(`rpc Render(In) returns (Out) { option (retake.v1.workflow) = {}; } }
+      message In { string scene = 1; } message Out { string film = 1; }`);
+    const grown = await compileFilm(`rpc Render(In) returns (Out) { option (retake.v1.workflow) = {}; }
+      rpc Cut(In) returns (Out); } message In { string scene = 1; } message Out { string film = 1; }`);
+    const file = contractFile();
+    file.write(old);
+    const { target } = await startFilmBackend(grown, ({ scene }) => ({ film: `film of ${scene}` }));
+    const head = `log: { level: silent }\nbackends: [{ service: film.v1.FilmService, endpoints: [{ target: "${target}" }] }]\n`;
+    const config = await fileWith("gateway.yaml", head);
+    const { io, stderr, seen, interrupt, hangUp } = createIo();
+    const flags = ["--grpc-port", "0", "--web-port", "off", "--data", join(directory, "data")];
+    const serving = runCli(["serve", "--config", config, "--contracts", file.path, ...flags], io);
+    await seen(/FilmService\/Render/);
+    const env = { RETAKE_TARGET: /gRPC {2}(\S+)/.exec(stderr())?.[1] ?? "" };
+
+    file.write(grown);
+    await fileWith("gateway.yaml", `${head}workflows: { film.v1.FilmService/Cut: {} }\n`);
+    hangUp();
+    await expect.poll(async () => (await retake(["workflows"], { env })).stdout).toContain("film.v1.FilmService/Cut");
+    await fileWith("gateway.yaml", "grpc: { prot: 1 }\n");
+    hangUp();
+    await seen(/retake: nothing is read anew: .*unknown key "prot"/);
+    expect((await retake(["workflows"], { env })).stdout).toContain("film.v1.FilmService/Cut");
+    interrupt();
+    expect(await serving).toBe(0);
+  });
+
   it("names what is wrong in its configuration, with the line", async () => {
     const config = await fileWith("bad.yaml", "grpc:\n  prot: 1\n");
     const { exitCode, stderr } = await retake(["serve", "--config", config]);
@@ -81,6 +156,9 @@ describe("retake serve", () => {
     [["--grpc-port", "off", "--web-port", "off"], "both ports are off"],
     [["--handlers", "./nowhere.ts"], "--handlers: there is no module ./nowhere.ts here"],
     [["--handlers", "no-such-package"], "--handlers: there is no module no-such-package here"],
+    [["--backend", "https://gpu:1"], 'write "dns:///gpu:1", and tls: {}'],
+    [["--contracts", "/nowhere/film.binpb"], "/nowhere/film.binpb: cannot be read: there is no such file"],
+    [["--workflow", "film"], "the key"],
     [["now"], '"now" is one argument too many'],
   ])("refuses %j", async (flags, message) => {
     const { exitCode, stderr } = await retake(["serve", ...flags]);

@@ -75,6 +75,7 @@ describe("explainFailure", () => {
 
   it.each([
     ["ConfigError", "configuration: webhooks.secrets[0]: the environment has no SECRET"],
+    ["ReflectionError", "the back-end dns:///gpu:50061 cannot be reached"],
     ["TypeError", "the ends of a.B/C are told to others (notify), and nothing signs that: make a secret"],
   ])("points at the configuration for what it lacks: %s", async (name, message) => {
     const own = await project("export default (server) => server.implement(WorkflowsService, {});");

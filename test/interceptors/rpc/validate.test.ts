@@ -123,7 +123,7 @@ describe("the rules of descriptors out of a set", async () => {
     const live = createContractRegistry({ services: [ContractService] });
     const dynamic = createRequestValidator(live);
     dynamic.validate(RenderRequestSchema, render({}));
-    live.replace({ services: [service] });
+    live.replace(live.read({ services: [service] }));
     const error = refusal(() => dynamic.validate(input, create(input, { a: "HEY", b: [1] })));
     expect(violationsOf(error)).toHaveLength(1);
   });

@@ -474,6 +474,74 @@ export function describeGates(name: string, create: (scheduler: Pick<Scheduler, 
       });
     });
 
+    describe("setSlots", () => {
+      const slots = (endpoint: string, count: number) => ({ endpoint, key: `endpoint/${endpoint}`, slots: count });
+
+      it("lets nobody through to an endpoint without slots, and says why", async () => {
+        const answer = await blocked(request("a", {}, { endpoints: { gpu: 0 } }));
+        expect(answer).toMatchObject({
+          gate: "endpoint",
+          reason: "gpu is not healthy, and gets no attempts before it is back",
+        });
+        expect(gates.place("a")).toMatchObject({ position: 1 });
+        expect(await blocked(request("b", {}, { endpoints: { gpu: 0, cpu: 0 } }))).toMatchObject({
+          reason: "none of 2 endpoints is healthy, gpu among them",
+        });
+      });
+
+      it("wakes those who wait for an endpoint, in order and as many as find a slot", async () => {
+        for (const run of ["a", "b", "c"]) await blocked(request(run, {}, { endpoints: { gpu: 0 } }));
+        gates.setSlots(slots("gpu", 2));
+        expect(woken).toEqual(["a", "b"]);
+        await permit(request("a", {}, { endpoints: { gpu: 2 } }));
+        await permit(request("b", {}, { endpoints: { gpu: 2 } }));
+        expect(gates.place("c")).toMatchObject({ reason: "no slot is free at gpu" });
+      });
+
+      it("wakes everybody where there is no limit", async () => {
+        for (const run of ["a", "b", "c"]) await blocked(request(run, {}, { endpoints: { gpu: 0 } }));
+        gates.setSlots(slots("gpu", Number.POSITIVE_INFINITY));
+        expect(woken).toEqual(["a", "b", "c"]);
+      });
+
+      it("takes no permit back, and gives out none before the last of them is gone", async () => {
+        const held = await permit(request("a", {}, { endpoints: { gpu: 1 } }));
+        gates.setSlots(slots("gpu", 0));
+        await blocked(request("b", {}, { endpoints: { gpu: 0 } }));
+        gates.release(held);
+        expect(woken).toEqual([]);
+        gates.setSlots(slots("gpu", 1));
+        expect(woken).toEqual(["b"]);
+      });
+
+      it("sends those who can choose to the others", async () => {
+        const both = { endpoints: { gpu: 1, cpu: 1 } };
+        await permit(request("a", {}, both));
+        await permit(request("b", {}, both));
+        await blocked(request("c", {}, both));
+        gates.setSlots(slots("gpu", 0));
+        gates.setSlots(slots("cpu", 2));
+        expect(woken).toEqual(["c"]);
+        expect((await permit(request("c", {}, { endpoints: { gpu: 0, cpu: 2 } }))).endpoint).toBe("cpu");
+      });
+
+      it("does not keep a place for a run at an endpoint that has lost it meanwhile", async () => {
+        const held = await permit(request("a", {}, { endpoints: { gpu: 1 } }));
+        await blocked(request("b", {}, { endpoints: { gpu: 1 } }));
+        gates.release(held);
+        expect(woken).toEqual(["b"]);
+        gates.setSlots(slots("gpu", 0));
+        await blocked(request("b", {}, { endpoints: { gpu: 0 } }));
+        gates.setSlots(slots("gpu", 1));
+        expect(woken).toEqual(["b", "b"]);
+      });
+
+      it("changes nothing for an endpoint that nobody uses", async () => {
+        gates.setSlots(slots("gpu", 0));
+        expect(await hasRoom({}, { gpu: 1 })).toBe(true);
+      });
+    });
+
     describe("place", () => {
       it("tells what a run waits for and how many go before it", async () => {
         await permit(request("a", { server: 1 }));

@@ -1,0 +1,41 @@
+import { describe, expect, it } from "vitest";
+import { gate } from "../../../src/interceptors/run/index.ts";
+import type { EndpointSlots, Pausable, PermitRequest, RunRequest, Turn } from "../../../src/runs/index.ts";
+
+describe("the permit of an attempt that waits for a child", () => {
+  it("is asked for anew at the endpoints of that moment", async () => {
+    let endpoints: EndpointSlots[] = [{ endpoint: "gpu:1", key: "endpoint/gpu:1", slots: 2 }];
+    const asked: PermitRequest[] = [];
+    const stage = gate({
+      gates: {
+        acquire: async (request) => {
+          asked.push(request);
+          return { kind: "permit", runId: request.runId, endpoint: request.endpoints[0]?.endpoint ?? "" };
+        },
+        release: () => undefined,
+        withdraw: () => undefined,
+        setSlots: () => undefined,
+        place: () => undefined,
+        holders: () => [],
+        waiting: () => 0,
+      },
+      pauses: { of: () => undefined },
+      concurrencyLimit: 10,
+      endpoints: () => endpoints,
+    });
+    const pausables: Pausable[] = [];
+    const request = {
+      run: { accepted: { runId: "run", priority: 3 } },
+      workflow: { name: "a.B/C", policy: { concurrency: { limit: 5 } } },
+      turn: { pausables, abortReason: undefined } as unknown as Turn,
+    } as unknown as RunRequest;
+    await stage(async () => {
+      for (const each of pausables) each.pause();
+      endpoints = [{ endpoint: "gpu:1", key: "endpoint/gpu:1", slots: 0 }];
+      for (const each of pausables) await each.resume();
+      return { kind: "blocked", gate: "", reason: "" };
+    })(request);
+    expect(asked.map(({ endpoints: [first] }) => first?.slots)).toEqual([2, 0]);
+    expect(asked[1]).toMatchObject({ runId: "run", priority: 3, limits: asked[0]?.limits });
+  });
+});
