@@ -155,10 +155,10 @@ describe("the end of a run", () => {
     const storage = createMemoryStorage({ clock });
     const appends: (readonly StreamAppend[])[] = [];
     const { journal } = storage;
-    const append = journal.append.bind(journal);
-    journal.append = (...args) => {
+    const order = journal.order.bind(journal);
+    journal.order = (...args) => {
       appends.push(args[0]);
-      return append(...args);
+      order(...args);
     };
     const harness = await start(receiver.url, {
       clock,
