@@ -1,6 +1,6 @@
-import { type DescService, hasOption } from "@bufbuild/protobuf";
-import { type WorkflowPolicy, workflow as workflowOption } from "../../../gen/retake/v1/options_pb.js";
-import { ContractError, type ContractRegistry, createContractRegistry, workflowName } from "../../contract/index.ts";
+import type { DescService } from "@bufbuild/protobuf";
+import type { WorkflowPolicy } from "../../../gen/retake/v1/options_pb.js";
+import { ContractError, type ContractRegistry, createContractRegistry, offeredServices } from "../../contract/index.ts";
 import type { CompiledContracts } from "../sources/compile.ts";
 import type { Finding } from "../sources/finding.ts";
 import { contractFindings } from "./contract-findings.ts";
@@ -38,13 +38,10 @@ export function lintContracts(contracts: CompiledContracts, overrides: Overrides
 }
 
 /** Those with workflows; where nobody has one, all of them, so that what is missing can be told. */
-function contractServices({ registry, files }: CompiledContracts, overrides: Overrides): DescService[] {
-  const own: DescService[] = [];
-  for (const type of registry) if (type.kind === "service" && files.has(type.file.proto.name)) own.push(type);
-  const contracts = own.filter(({ methods }) =>
-    methods.some((method) => hasOption(method, workflowOption) || Object.hasOwn(overrides, workflowName(method))),
-  );
-  return contracts.length === 0 ? own : contracts;
+function contractServices({ registry, files }: CompiledContracts, overrides: Overrides): readonly DescService[] {
+  const own = [...registry.files].filter(({ proto }) => files.has(proto.name));
+  const { withWorkflows, others } = offeredServices(own, overrides);
+  return withWorkflows.length === 0 ? others : withWorkflows;
 }
 
 function withoutService({ files }: CompiledContracts): Finding {
