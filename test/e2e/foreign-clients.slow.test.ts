@@ -70,6 +70,7 @@ describe("grpcurl, with nothing but the server's reflection", () => {
       "grpc.reflection.v1.ServerReflection",
       "grpc.reflection.v1alpha.ServerReflection",
       WorkloadService.typeName,
+      "retake.v1.ArtifactService",
       "retake.v1.RunService",
     ]);
     const described = await grpcurl(target, "describe", `${WorkloadService.typeName}.Flaky`);
