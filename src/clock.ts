@@ -105,7 +105,8 @@ class SystemTimers {
     } finally {
       const next = this.#timers.peek();
       if (next !== undefined) {
-        this.#arm(next.dueMs, nowMs);
+        // Later than before: call-backs take time.
+        this.#arm(next.dueMs, performance.now());
       }
     }
   }

@@ -1,6 +1,6 @@
 import type { ConnectError } from "@connectrpc/connect";
 import type { Clock } from "../clock.ts";
-import type { ActivityListener, Hold, Outcome, Pausable, Turn } from "./handler.ts";
+import type { ActivityListener, Hold, Outcome, Pausable, RunHandler, RunRequest, Turn } from "./handler.ts";
 import type { LiveRun } from "./live-run.ts";
 import type { RunEventBody } from "./run-record.ts";
 
@@ -19,11 +19,14 @@ export class ActiveTurn implements Turn {
   readonly #clock: Clock;
   readonly #loadInput: (run: LiveRun) => Promise<Uint8Array>;
   #conclude: ((outcome: Outcome) => void) | undefined;
+  #outcome: Outcome | undefined;
   #controller: AbortController | undefined;
   /** When the attempt's clock went on, by the monotonic clock; undefined while it stands. */
   #runningSinceMs: number | undefined;
   #elapsedMs = 0;
   #pauses = 0;
+  /** Counts pauses and returns from them, so that a return knows when another pause has begun. */
+  #round = 0;
 
   constructor(run: LiveRun, clock: Clock, loadInput: (run: LiveRun) => Promise<Uint8Array>) {
     this.#run = run;
@@ -71,6 +74,7 @@ export class ActiveTurn implements Turn {
   /** Lets everything go while `work` is being waited for. Waits of several children at once are one pause. */
   async paused<T>(work: () => Promise<T>): Promise<T> {
     if (this.#pauses++ === 0) {
+      this.#round++;
       this.#elapsedMs = this.attemptMs;
       this.#runningSinceMs = undefined;
       for (const pausable of this.pausables.toReversed()) {
@@ -80,21 +84,35 @@ export class ActiveTurn implements Turn {
     try {
       return await work();
     } finally {
-      if (--this.#pauses === 0 && !this.concluded && this.abortReason === undefined) {
-        // The permit comes first: time stands still while the attempt waits for it.
-        for (const pausable of this.pausables) {
-          await pausable.resume();
-        }
-        this.startAttemptClock();
+      if (--this.#pauses === 0) {
+        await this.#resume(++this.#round);
       }
     }
   }
 
-  /** Waits for the first outcome: the chain's, or one that comes over its head. */
-  outcome(chain: Promise<Outcome>): Promise<Outcome> {
+  /** Takes everything up again, unless the attempt is paused anew, or over, meanwhile. */
+  async #resume(round: number): Promise<void> {
+    const goesOn = (): boolean => round === this.#round && !this.concluded && this.abortReason === undefined;
+    // The permit comes first: time stands still while the attempt waits for it.
+    for (const pausable of this.pausables) {
+      if (!goesOn()) {
+        return;
+      }
+      await pausable.resume();
+    }
+    if (goesOn()) {
+      this.startAttemptClock();
+    }
+  }
+
+  /** Enters the chain and waits for the first outcome: the chain's, or one that comes, or has come, over its head. */
+  outcome(chain: RunHandler, request: RunRequest): Promise<Outcome> {
+    if (this.#outcome !== undefined) {
+      return Promise.resolve(this.#outcome);
+    }
     return new Promise((resolve, reject) => {
       this.#conclude = resolve;
-      chain.then((outcome) => this.conclude(outcome), reject);
+      chain(request).then((outcome) => this.conclude(outcome), reject);
     });
   }
 
@@ -102,6 +120,7 @@ export class ActiveTurn implements Turn {
   conclude(outcome: Outcome): void {
     if (!this.concluded) {
       this.concluded = true;
+      this.#outcome = outcome;
       this.#conclude?.(outcome);
     }
   }

@@ -230,8 +230,8 @@ export class AttemptWork {
     }
     if (!this.run.quiet) {
       await this.run.durable;
-      this.#assertCurrent();
     }
+    this.#assertCurrent();
     const startedMs = this.clock.monotonic();
     const isPlain = options.retry === undefined && options.timeoutMs === undefined;
     const { message, tries } = isPlain

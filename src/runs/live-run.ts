@@ -187,10 +187,11 @@ export class LiveRun {
     if (this.#prepared.length === 0) {
       return;
     }
-    const records = this.#prepared;
-    this.#prepared = [];
     const { terminal } = this;
     const retireAtMs = terminal ? this.#ports.retireAtMs(this.record) : undefined;
+    const told = terminal ? this.#ports.outbox.endOf(this.record) : undefined;
+    const records = this.#prepared;
+    this.#prepared = [];
     const append: StreamAppend = {
       stream: this.#stream,
       expectedSequence: this.#written,
@@ -199,7 +200,6 @@ export class LiveRun {
       ...(this.#create === undefined ? {} : { create: this.#create }),
       ...(retireAtMs === undefined ? {} : { retireAtMs }),
     };
-    const told = terminal ? this.#ports.outbox.endOf(this.record) : undefined;
     const impatient = this.#create !== undefined;
     this.#create = undefined;
     this.#written += records.length;

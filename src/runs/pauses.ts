@@ -32,6 +32,8 @@ const pageSize = 500;
  */
 export class Pauses {
   readonly #options: PausesOptions;
+  /** Workflows that go on, whose parked runs have not all been woken. */
+  readonly #owed = new Set<string>();
   readonly #paused = new Map<string, Pause>();
   /** The number of the newest record of each stream. */
   readonly #sequences = new Map<string, number>();
@@ -92,16 +94,27 @@ export class Pauses {
   resume(workflow: string, requestedBy: string): Promise<boolean> {
     return this.#change(async () => {
       if (!this.#paused.has(workflow)) {
-        return false;
+        if (!this.#owed.has(workflow)) {
+          return false;
+        }
+        await this.#wakeOwed(workflow);
+        return true;
       }
       await this.#append(workflow, this.#options.clock.now(), {
         case: "resumed",
         value: { $typeName: "retake.v1.WorkflowResumed", requestedBy },
       });
       this.#paused.delete(workflow);
-      await this.#wakeParked(workflow);
+      this.#owed.add(workflow);
+      await this.#wakeOwed(workflow);
       return true;
     });
+  }
+
+  /** Wakes what was parked; when that fails, calling again does it. */
+  async #wakeOwed(workflow: string): Promise<void> {
+    await this.#wakeParked(workflow);
+    this.#owed.delete(workflow);
   }
 
   #change<T>(change: () => Promise<T>): Promise<T> {

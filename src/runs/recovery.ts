@@ -42,6 +42,7 @@ export async function recover(options: RecoveryOptions): Promise<Recovered> {
   const { journal, live, log } = options;
   let runs = 0;
   let interrupted = 0;
+  const children: { readonly runId: string; readonly parentRunId: string }[] = [];
   // Newest first, so what recovery itself moves is not met again.
   let beforePosition: number | undefined;
   for (;;) {
@@ -58,6 +59,10 @@ export async function recover(options: RecoveryOptions): Promise<Recovered> {
           }
           runs += 1;
           interrupted += run.record.attempt === undefined ? 0 : 1;
+          const { parentRunId } = run.record.accepted;
+          if (parentRunId !== "") {
+            children.push({ runId: run.id, parentRunId });
+          }
           try {
             await recoverRun(run, options);
           } finally {
@@ -70,9 +75,37 @@ export async function recover(options: RecoveryOptions): Promise<Recovered> {
     );
     const last = rows.at(-1);
     if (last === undefined || rows.length < pageSize) {
+      await cancelOrphans(children, options);
       return { runs, interrupted };
     }
     beforePosition = last.position;
+  }
+}
+
+/**
+ * Cancels children whose parents have ended, now or before the crash: who ends a parent cancels its children after that,
+ * and may not have come to it.
+ */
+async function cancelOrphans(
+  children: readonly { readonly runId: string; readonly parentRunId: string }[],
+  { live, turns, log }: RecoveryOptions,
+): Promise<void> {
+  const ended = new Map<string, boolean>();
+  for (const { runId, parentRunId } of children) {
+    try {
+      if (!ended.has(parentRunId)) {
+        const parent = await live.hold(parentRunId);
+        ended.set(parentRunId, parent?.terminal ?? true);
+        if (parent !== undefined) {
+          live.release(parent);
+        }
+      }
+    } catch (error) {
+      log.error({ err: error, runId: parentRunId }, "a parent could not be read; its children go on");
+    }
+    if (ended.get(parentRunId) === true) {
+      await turns.cancelById(runId, "parent", `its parent ${parentRunId} has ended`);
+    }
   }
 }
 

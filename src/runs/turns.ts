@@ -75,15 +75,17 @@ export class Turns {
 
   /** The scheduler's call: reads the run and advances it. Never rejects. */
   async take(runId: string): Promise<void> {
-    const { live, log } = this.#options;
+    const { live, gates, log } = this.#options;
     let run: LiveRun | undefined;
     try {
       run = await live.hold(runId);
     } catch (error) {
       log.error({ err: error, runId }, "a run could not be read; it stays as it is until the next start");
+      gates.withdraw(runId);
       return;
     }
     if (run === undefined) {
+      gates.withdraw(runId);
       return;
     }
     try {
@@ -250,9 +252,12 @@ export class Turns {
       }
       const outcome =
         run.record.state === RunState.QUEUED
-          ? await turn.outcome(
-              chain({ run: run.record, workflow: contract.workflow, metadata: run.record.accepted.metadata, turn }),
-            )
+          ? await turn.outcome(chain, {
+              run: run.record,
+              workflow: contract.workflow,
+              metadata: run.record.accepted.metadata,
+              turn,
+            })
           : // It was cancelled while its contract was being compared.
             notStarted;
       await this.#settle(run, turn, outcome, contract.workflow);

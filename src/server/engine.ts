@@ -139,6 +139,8 @@ export class Engine {
       retireAtMs: (run) => retireAtMs(run, contracts.workflows.get(run.accepted.workflow)?.policy, config.retention),
       onLost: (run, error) => {
         this.live.drop(run);
+        // A place that is kept for it would be nobody's: read anew, it asks again.
+        gates.withdraw(run.id);
         log.error({ err: error, runId: run.id }, "an event could not be appended; the run is read anew");
       },
     });

@@ -75,7 +75,9 @@ class PermitHold implements Pausable, Hold {
   readonly #workflow: Workflow;
   readonly #turn: Turn;
   #permit: Permit | undefined;
-  #wanted = true;
+  /** Counts pauses and returns from them: a return that is overtaken gives up. */
+  #round = 0;
+  #poke: (() => void) | undefined;
 
   constructor(options: GateOptions, wish: PermitRequest, workflow: Workflow, permit: Permit, turn: Turn) {
     this.#options = options;
@@ -86,43 +88,49 @@ class PermitHold implements Pausable, Hold {
   }
 
   pause(): void {
-    this.#wanted = false;
-    this.#release();
+    this.#round++;
+    if (this.#permit === undefined) {
+      // It may stand in line, and a place that is kept for it would be nobody's.
+      this.#options.gates.withdraw(this.#wish.runId);
+      this.#poke?.();
+    } else {
+      this.#options.gates.release(this.#permit);
+      this.#permit = undefined;
+    }
   }
 
   /** Waits in line like everybody else: the scheduler asks for a turn of the run when its place is free. */
   async resume(): Promise<void> {
-    this.#wanted = true;
-    while (this.#wanted && this.#permit === undefined) {
+    const { gates, endpoints } = this.#options;
+    const round = ++this.#round;
+    while (round === this.#round && this.#permit === undefined) {
       const poked = Promise.withResolvers<void>();
+      this.#poke = poked.resolve;
       this.#turn.onPoke = poked.resolve;
       // Which endpoints there are, and are healthy, may have changed since.
-      const endpoints = this.#options.endpoints(this.#workflow);
-      const answer = await this.#options.gates.acquire({ ...this.#wish, endpoints });
+      const wish = { ...this.#wish, endpoints: endpoints.call(this.#options, this.#workflow) };
+      const answer = await gates.acquire(wish);
       if (answer.kind === "permit") {
-        this.#permit = answer;
+        if (round === this.#round) {
+          this.#permit = answer;
+        } else {
+          // The attempt has ended, or waits again.
+          gates.release(answer);
+        }
       } else if (this.#turn.abortReason !== undefined) {
-        this.#options.gates.withdraw(this.#wish.runId);
+        gates.withdraw(this.#wish.runId);
         break;
       } else {
         await poked.promise;
       }
     }
-    this.#turn.onPoke = undefined;
-    if (!this.#wanted) {
-      // The attempt has ended, or waits again.
-      this.#release();
+    if (round === this.#round) {
+      this.#turn.onPoke = undefined;
+      this.#poke = undefined;
     }
   }
 
   end(): void {
     this.pause();
-  }
-
-  #release(): void {
-    if (this.#permit !== undefined) {
-      this.#options.gates.release(this.#permit);
-      this.#permit = undefined;
-    }
   }
 }

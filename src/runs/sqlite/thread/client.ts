@@ -178,6 +178,9 @@ export class StorageClient {
   }
 
   #receive(reply: StorageReply): void {
+    if (this.#ended !== undefined) {
+      return;
+    }
     switch (reply.kind) {
       case "settled":
         this.#settle(reply);
@@ -216,11 +219,16 @@ export class StorageClient {
     // Given up out of order: others before them are still waited for.
     failures?.forEach((failure, number) => {
       const place = number - this.#firstWaiting;
-      if (place >= 0) {
+      if (place >= 0 && place < this.#waiting.length) {
         this.#waiting[place]?.(fromFailure(failure));
         this.#waiting[place] = undefined;
       }
     });
+    // What has failed last is not followed by anything that would be durable.
+    while (this.#waiting.length > 0 && this.#waiting[0] === undefined) {
+      this.#waiting.shift();
+      this.#firstWaiting++;
+    }
   }
 
   #tellBusy(): void {

@@ -49,11 +49,17 @@ export class OrderWriter {
   }
 
   put(runId: string, bytes: Uint8Array): void {
-    this.#reserve(8);
-    this.#byte(kind.put);
-    this.#text(runId);
-    this.#bytes(bytes);
-    this.#count++;
+    const start = this.#at;
+    try {
+      this.#reserve(8);
+      this.#byte(kind.put);
+      this.#text(runId);
+      this.#bytes(bytes);
+      this.#count++;
+    } catch (error) {
+      this.#at = start;
+      throw error;
+    }
   }
 
   /** What has been written, in memory of its own; the next order is the first of the next block. */

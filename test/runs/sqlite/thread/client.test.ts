@@ -143,6 +143,16 @@ describe("StorageClient", () => {
     expect(connection.busy.at(-1)).toBe(false);
   });
 
+  it("waits for nothing after an append that has failed and is followed by none", async () => {
+    const connection = connected();
+    await append(connection, "a");
+    await expect(append(connection, "a")).rejects.toThrow("another writer owns it");
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(connection.busy.at(-1)).toBe(false);
+    await append(connection, "b");
+    expect(await connection.client.journal.listStreams("", "", 10)).toEqual(["a", "b"]);
+  });
+
   it("gives everything up when the other end is gone, and says what to do", async () => {
     const disk = new TestDisk();
     const connection = connected(disk);
