@@ -1,6 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import {
   AcceptedSchema,
+  AttemptFailedSchema,
   AttemptStartedSchema,
   CancelledSchema,
   CancelRequestedSchema,
@@ -150,7 +151,7 @@ function appendsOf(run: FinishedRun): readonly StreamAppend[] {
         { case: "cancelRequested", value: create(CancelRequestedSchema, { reason: "no longer needed" }) },
         {
           case: "attemptFailed",
-          value: { $typeName: "retake.v1.AttemptFailed", attempt: 1, counted: false } as never,
+          value: create(AttemptFailedSchema, { attempt: 1 }),
         },
         { case: "cancelled", value: create(CancelledSchema, { reason: "no longer needed", acknowledged: true }) },
       ]
