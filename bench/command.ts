@@ -1,12 +1,15 @@
 import { writeFile } from "node:fs/promises";
 import { selectFigures } from "./figures.ts";
-import { parseOptions, usage } from "./options.ts";
-import { allHold, describeMachine, formatJson, formatTable, warningsOf } from "./report.ts";
+import { manyFigures, selectManyFigures } from "./many/figures.ts";
+import type { runMany } from "./many/run-many.ts";
+import { type BenchOptions, parseOptions, usage } from "./options.ts";
+import { allHold, describeMachine, formatJson, formatTable, type Report, warningsOf } from "./report.ts";
 import { planRounds } from "./rounds.ts";
 import type { runBench } from "./run-bench.ts";
 
 export interface CommandSurroundings {
   readonly run: typeof runBench;
+  readonly runMany: typeof runMany;
   /** Writes a line of the result. */
   readonly print: (line: string) => void;
   /** Writes a line about what happens. */
@@ -19,13 +22,11 @@ export interface CommandSurroundings {
  * be measured.
  */
 export async function benchCommand(args: readonly string[], surroundings: CommandSurroundings): Promise<0 | 1 | 2> {
-  const { run, print, tell, signal } = surroundings;
+  const { print, tell } = surroundings;
   try {
-    const { only, json, seconds } = parseOptions(args);
-    const figures = selectFigures(only);
-    const plan = planRounds(figures, seconds);
-    tell(`Measuring ${[...plan.loads.keys()].join(", ")}: warming up, then about ${Math.ceil(seconds)} s.`);
-    const report = await run(figures, plan, signal);
+    const options = parseOptions(args);
+    const { json } = options;
+    const report = await measure(options, surroundings);
     print(`${describeMachine(report)}\n\n${formatTable(report.figures)}`);
     for (const warning of warningsOf(report)) {
       print(`\nWarning: ${warning}.`);
@@ -41,4 +42,19 @@ export async function benchCommand(args: readonly string[], surroundings: Comman
     }
     return 2;
   }
+}
+
+function measure({ only, seconds, scale }: BenchOptions, surroundings: CommandSurroundings): Promise<Report> {
+  const { run, runMany, tell, signal } = surroundings;
+  const many = selectManyFigures(only);
+  if (many.length > 0) {
+    return runMany(many, { scale, tell, signal: signal ?? new AbortController().signal });
+  }
+  const figures = selectFigures(
+    only,
+    manyFigures.map(({ name }) => name),
+  );
+  const plan = planRounds(figures, seconds);
+  tell(`Measuring ${[...plan.loads.keys()].join(", ")}: warming up, then about ${Math.ceil(seconds)} s.`);
+  return run(figures, plan, signal);
 }

@@ -75,16 +75,16 @@ export const figures: readonly Figure[] = [
 /**
  * The figures with that name, else those whose name begins with it and a dash; all without one.
  *
- * @throws Error that lists the names when there is none
+ * @throws Error that lists the names, and those of other figures that may be meant, when there is none
  */
-export function selectFigures(only: string | undefined): readonly Figure[] {
+export function selectFigures(only: string | undefined, others: readonly string[] = []): readonly Figure[] {
   if (only === undefined) {
     return figures;
   }
   const named = figures.filter(({ name }) => name === only);
   const selected = named.length > 0 ? named : figures.filter(({ name }) => name.startsWith(`${only}-`));
   if (selected.length === 0) {
-    const names = figures.map(({ name }) => `  ${name}`).join("\n");
+    const names = [...figures.map(({ name }) => name), ...others].map((name) => `  ${name}`).join("\n");
     throw new Error(`there is no figure "${only}". Give a name, or the beginning of one up to a dash:\n${names}`);
   }
   return selected;

@@ -1,5 +1,6 @@
 // `npm run bench`.
 import { benchCommand } from "./command.ts";
+import { runMany } from "./many/run-many.ts";
 import { runBench } from "./run-bench.ts";
 
 const interruption = new AbortController();
@@ -9,6 +10,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
 
 process.exitCode = await benchCommand(process.argv.slice(2), {
   run: runBench,
+  runMany,
   print: (line) => console.log(line),
   tell: (line) => console.error(line),
   signal: interruption.signal,

@@ -7,23 +7,37 @@ export interface BenchOptions {
   readonly json: string | undefined;
   /** About how long to measure. */
   readonly seconds: number;
+  /** The share of how many the bars of the figures "many" are about. */
+  readonly scale: number;
 }
 
-export const usage = `npm run bench -- [--only NAME] [--json FILE] [--seconds N]
+export const usage = `npm run bench -- [--only NAME] [--json FILE] [--seconds N] [--scale N]
+
+Without --only it measures everything but the figures "many", which take minutes of their own: --only many.
 
   --only NAME    only the figure with that name, or those whose name begins with NAME and a dash
   --json FILE    write the figures to FILE, too
-  --seconds N    how long to measure, in all, once the servers are warm (default: 120)`;
+  --seconds N    how long to measure, in all, once the servers are warm (default: 120); the figures "many" take what they take
+  --scale N      for the figures "many": a share of the numbers that the bars are about, for a quick look (default: 1)`;
 
 /** @throws Error that says what is wrong with the arguments */
 export function parseOptions(args: readonly string[]): BenchOptions {
   const { values } = parseArgs({
     args: [...args],
-    options: { only: { type: "string" }, json: { type: "string" }, seconds: { type: "string", default: "120" } },
+    options: {
+      only: { type: "string" },
+      json: { type: "string" },
+      seconds: { type: "string", default: "120" },
+      scale: { type: "string", default: "1" },
+    },
   });
   const seconds = Number(values.seconds);
   if (!(seconds > 0 && seconds <= 3600)) {
     throw new Error(`--seconds is a number above 0, up to 3600, and not "${values.seconds}"`);
   }
-  return { only: values.only, json: values.json, seconds };
+  const scale = Number(values.scale);
+  if (!(scale > 0 && scale <= 1)) {
+    throw new Error(`--scale is a number above 0, up to 1, and not "${values.scale}"`);
+  }
+  return { only: values.only, json: values.json, seconds, scale };
 }

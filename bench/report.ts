@@ -4,6 +4,7 @@ import type { Machine } from "./machine.ts";
 /** What one run of the bench has found. */
 export interface Report {
   readonly machine: Machine;
+  /** 0 when nothing was measured in rounds. */
   readonly rounds: number;
   /** The largest share of a core that the load generator took for a subject. */
   readonly generatorBusy: number;
@@ -48,10 +49,10 @@ export function formatJson(report: Report): string {
 
 export function describeMachine({ machine, rounds, generatorBusy }: Report): string {
   const { cores, processor, node, platform, loadAverage } = machine;
-  return [
-    `${cores} cores (${processor}), ${platform}, Node ${node}, load average ${loadAverage.toFixed(1)} before`,
-    `medians of ${rounds} rounds; the load generator took at most ${Math.round(generatorBusy * 100)} % of a core`,
-  ].join("\n");
+  const where = `${cores} cores (${processor}), ${platform}, Node ${node}, load average ${loadAverage.toFixed(1)} before`;
+  return rounds === 0
+    ? where
+    : `${where}\nmedians of ${rounds} rounds; the load generator took at most ${Math.round(generatorBusy * 100)} % of a core`;
 }
 
 /** The figures as a table: value, the quartiles of its rounds, bar, and whether it holds. */

@@ -16,6 +16,10 @@ async function command(args: readonly string[], find: () => Report | Promise<Rep
       asked.push({ figures: figures.map(({ name }) => name), subjects: [...plan.loads.keys()] });
       return find();
     },
+    async runMany(figures) {
+      asked.push({ figures: figures.map(({ name }) => name), subjects: [] });
+      return find();
+    },
     print: (line) => printed.push(line),
     tell: (line) => told.push(line),
   });
@@ -59,10 +63,19 @@ describe("benchCommand", () => {
     expect(asked).toEqual([{ figures: ["bridge-to-bare-echo"], subjects: ["bare-echo", "bridge"] }]);
   });
 
+  it("measures the figures of much only when it is asked for them", async () => {
+    const { asked } = await command(["--only", "many-recovery"], () => quiet);
+    expect(asked).toEqual([{ figures: ["many-recovery"], subjects: [] }]);
+    const all = await command([], () => quiet);
+    expect(all.asked[0]?.figures.filter((name) => name.startsWith("many"))).toEqual([]);
+  });
+
   it("says which figures there are when it is asked for another", async () => {
     const { code, asked, told } = await command(["--only", "nothing"], () => quiet);
     expect({ code, asked }).toEqual({ code: 2, asked: [] });
     expect(told).toContain('there is no figure "nothing"');
+    expect(told).toContain("  bridge-to-bare-echo\n");
+    expect(told).toContain("  many-recovery\n");
   });
 
   it("says what it can be told when it is told something else", async () => {

@@ -1,0 +1,73 @@
+import type { Bar, FigureResult } from "../figures.ts";
+import { keepsTo } from "../figures.ts";
+import { median, quantile } from "../statistics.ts";
+import type { Scenario } from "./scenarios.ts";
+
+/** What holds, or does not, when there is much of something. */
+export interface ManyFigure {
+  readonly name: string;
+  readonly unit: string;
+  readonly bar: Bar | undefined;
+  /** What measures it, together with others. */
+  readonly scenario: Scenario;
+}
+
+/** What the pages of `ListRuns` are asked for by. */
+export const listFilters = ["none", "workflow", "state", "owner", "parent", "time", "key", "all"] as const;
+
+export type ListFilter = (typeof listFilters)[number];
+
+/** Every figure of this group. A name says first what there is much of. Those without a bar are for orientation. */
+export const manyFigures: readonly ManyFigure[] = [
+  figure("many-start-up", "ms", "start-up", { below: 500 }),
+  figure("many-start-up-bare", "ms", "start-up"),
+  figure("many-recovery", "s", "recovery", { below: 3 }),
+  figure("many-recovery-empty", "s", "recovery"),
+  figure("many-recovery-first-answer", "s", "recovery"),
+  figure("many-watchers", "KB each", "watchers", { atMost: 20 }),
+  figure("many-watchers-bare", "KB each", "watchers"),
+  figure("many-events-p50", "ms", "events"),
+  figure("many-events-p99", "ms", "events", { below: 100 }),
+  figure("many-events-bare-p99", "ms", "events"),
+  figure("many-queued", "B each", "queued", { atMost: 1024 }),
+  figure("many-queued-resident", "B each", "queued"),
+  figure("many-at-once", "share", "at-once", { atLeast: 1 }),
+  figure("many-at-once-time", "ms", "at-once"),
+  figure("many-at-once-bare-time", "ms", "at-once"),
+  figure("many-finished-start-run", "ratio", "finished", { atMost: 1.15 }),
+  figure("many-finished-start-run-p50", "ratio", "finished", { atMost: 1.15 }),
+  ...listFilters.flatMap((filter) => [
+    figure(`many-finished-list-by-${filter}`, "ms", "finished", { below: 10 }),
+    figure(`many-finished-list-by-${filter}-few`, "ms", "finished"),
+  ]),
+];
+
+/** The figures with that name, else those whose name begins with it and a dash; none for another. */
+export function selectManyFigures(only: string | undefined): readonly ManyFigure[] {
+  const named = manyFigures.filter(({ name }) => name === only);
+  return named.length > 0 ? named : manyFigures.filter(({ name }) => only !== undefined && name.startsWith(`${only}-`));
+}
+
+/** @throws Error when the scenario has not told it */
+export function evaluateManyFigure(
+  { name, unit, bar }: ManyFigure,
+  values: ReadonlyMap<string, readonly number[]>,
+): FigureResult {
+  const own = values.get(name);
+  if (own === undefined || own.length === 0) {
+    throw new Error(`${name} was not measured`);
+  }
+  const value = median(own);
+  return {
+    name,
+    value,
+    quartiles: [quantile(own, 0.25), quantile(own, 0.75)],
+    unit,
+    bar,
+    holds: bar === undefined ? undefined : keepsTo(bar, value),
+  };
+}
+
+function figure(name: string, unit: string, scenario: Scenario, bar?: Bar): ManyFigure {
+  return { name, unit, bar, scenario };
+}

@@ -1,0 +1,38 @@
+/** What the process of a server is started with, as its one argument, in JSON. */
+export type ManyOrder =
+  /** A process that serves nothing: what Node itself takes. */
+  | { readonly kind: "nothing" }
+  /** Streams of bare grpc-js that say nothing until they are told to, and calls that wait to be released. */
+  | { readonly kind: "bare" }
+  | {
+      readonly kind: "retake";
+      readonly directory: string;
+      /** Whether runs wait until they are released. */
+      readonly held: boolean;
+      /** Runs that work at once. Default: the server's. */
+      readonly limit?: number;
+      /** Of dist/ instead of the sources. Default: false. */
+      readonly compiled?: boolean;
+    };
+
+export type ManyWish =
+  | { readonly kind: "memory" }
+  /** Lets go what is held, now and from now on. */
+  | { readonly kind: "release" }
+  /** Says so much, so often. */
+  | { readonly kind: "emit"; readonly count: number; readonly intervalMs: number }
+  /** How many runs or calls are held. */
+  | { readonly kind: "held" };
+
+export interface ManyReady {
+  readonly port: number;
+  /** From the call that serves until it did. */
+  readonly listenMs: number;
+}
+
+export interface MemoryUse {
+  /** Of the whole process. */
+  readonly residentBytes: number;
+  /** What is reachable from the server's main thread, in and out of V8's heap. */
+  readonly reachableBytes: number;
+}

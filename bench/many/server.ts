@@ -1,0 +1,57 @@
+// The process of a server of this group; it ends when the bench kills it or is gone.
+import { setTimeout } from "node:timers/promises";
+import { Hold } from "./hold.ts";
+import type { ManyOrder, ManyReady, ManyWish, MemoryUse } from "./server-messages.ts";
+
+const order = JSON.parse(process.argv[2] ?? "") as ManyOrder;
+const hold = new Hold();
+const ready = await start();
+
+process.on("message", async (wish: ManyWish) => {
+  process.send?.(await carryOut(wish));
+});
+process.on("disconnect", () => process.exit());
+process.send?.(ready);
+
+async function start(): Promise<ManyReady> {
+  if (order.kind === "nothing") {
+    return { port: 0, listenMs: 0 };
+  }
+  if (order.kind === "bare") {
+    const { startBare } = await import("./bare-server.ts");
+    return startBare(hold);
+  }
+  // Imported here, because what a process loads is a part of what it takes.
+  const index = new URL(order.compiled === true ? "../../dist/index.js" : "../../src/index.ts", import.meta.url);
+  const { createServer } = (await import(index.href)) as typeof import("../../src/index.ts");
+  const { startHeldWorkflows } = await import("./held-workflows.ts");
+  return startHeldWorkflows(createServer, order, hold);
+}
+
+async function carryOut(wish: ManyWish): Promise<unknown> {
+  switch (wish.kind) {
+    case "memory":
+      return memoryUse();
+    case "release":
+      hold.release();
+      return {};
+    case "held":
+      return hold.size;
+    case "emit":
+      for (let number = 0; number < wish.count; number++) {
+        hold.emit();
+        await setTimeout(wish.intervalMs);
+      }
+      return {};
+  }
+}
+
+async function memoryUse(): Promise<MemoryUse> {
+  // Twice, with a turn in between: finalisers free what the first has found.
+  for (let count = 0; count < 2; count++) {
+    global.gc?.();
+    await setTimeout(200);
+  }
+  const { rss, heapUsed, external } = process.memoryUsage();
+  return { residentBytes: rss, reachableBytes: heapUsed + external };
+}

@@ -1,0 +1,50 @@
+import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { selectManyFigures } from "../../../bench/many/figures.ts";
+import { runMany } from "../../../bench/many/run-many.ts";
+
+let directory: string;
+
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), "retake-bench-test-"));
+  vi.stubEnv("TMPDIR", directory);
+});
+
+afterEach(async () => {
+  vi.unstubAllEnvs();
+  await rm(directory, { recursive: true, force: true });
+});
+
+describe("runMany", () => {
+  it("measures real servers, only what it is asked for, and leaves nothing behind", async () => {
+    const told: string[] = [];
+    const { figures } = await runMany(
+      [...selectManyFigures("many-at-once"), ...selectManyFigures("many-at-once-time")],
+      {
+        scale: 0.02,
+        tell: (line) => told.push(line),
+        signal: new AbortController().signal,
+      },
+    );
+    expect(told).toEqual(["Measuring at-once."]);
+    expect(figures).toEqual([
+      expect.objectContaining({ name: "many-at-once", value: 1, holds: true }),
+      expect.objectContaining({ name: "many-at-once-time", value: expect.any(Number), holds: undefined }),
+    ]);
+    expect(figures[1]?.value).toBeGreaterThan(0);
+    expect(await readdir(directory)).toEqual([]);
+  }, 60_000);
+
+  it("leaves nothing behind when it is interrupted", async () => {
+    const interruption = new AbortController();
+    const measured = runMany(selectManyFigures("many-at-once"), {
+      scale: 0.02,
+      tell: () => interruption.abort(new Error("interrupted")),
+      signal: interruption.signal,
+    });
+    await expect(measured).rejects.toThrow("at-once: interrupted");
+    expect(await readdir(directory)).toEqual([]);
+  });
+});
