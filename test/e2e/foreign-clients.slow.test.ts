@@ -1,12 +1,19 @@
 import { execFile } from "node:child_process";
-import { writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { createConnectTransport } from "@connectrpc/connect-node";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { file_retake_v1_run_service } from "../../gen/retake/v1/run_service_pb.js";
 import { file_retake_test_e2e_v1_workload, WorkloadService } from "../gen/retake/test/e2e/v1/workload_pb.js";
+import { requireTool } from "../tools.ts";
 import { descriptorSet } from "./descriptor-set.ts";
+import { callAll } from "./fixtures/page.ts";
+import { expectForeignReport } from "./foreign-report.ts";
+import { requireGoClient } from "./go-client.ts";
 import { requireGrpcurl } from "./grpcurl.ts";
+import { startNginx } from "./nginx.ts";
+import { makePythonStubs } from "./protoc-stubs.ts";
 import { requirePythonWithGrpc } from "./python.ts";
 import { createServerSite, type ServerSite } from "./server-process.ts";
 
@@ -104,5 +111,49 @@ describe("grpcurl, with nothing but the server's reflection", () => {
     // Inputs and results of any type are readable, because reflection knows their types.
     expect(watched[0]).toMatchObject({ accepted: { input: { value: input } } });
     expect(watched.at(-1)).toMatchObject({ succeeded: { result: { value: { text: "by grpcurl" } } } });
+
+    const held = JSON.stringify({ workflow: `${WorkloadService.typeName}/Held`, json: '{"gate":"never"}' });
+    const [open] = messages(await grpcurl("-d", held, target, "retake.v1.RunService/StartRun"));
+    const unwanted = JSON.stringify({ runId: (open as { run: { runId: string } } | undefined)?.run.runId });
+    await grpcurl("-d", unwanted, target, "retake.v1.RunService/CancelRun");
+    const cancelled = messages(await grpcurl("-d", unwanted, target, "retake.v1.RunService/WatchRun"));
+    expect(cancelled.findLast(({ event }) => event !== undefined)).toMatchObject({ event: { cancelled: {} } });
+
+    const bad = grpcurl("-d", '{"lines":-1}', target, `${WorkloadService.typeName}/Stream`);
+    await expect(bad).rejects.toThrow(/InvalidArgument.*google\.rpc\.BadRequest.*"field": *"lines"/s);
+  });
+});
+
+describe("stubs made of what `retake protos` writes", () => {
+  const client = join(import.meta.dirname, "fixtures/stub_client.py");
+
+  it("serve a Python program, a browser's client and curl, directly and through nginx", async (context) => {
+    const python = await requirePythonWithGrpc(context, ["grpc_tools"]);
+    const program = requireTool("nginx", context);
+    const stubs = join(site.root, "python");
+    await makePythonStubs(python, join(site.root, "protos-of-python"), stubs);
+    const direct = await run(python, [client, target, stubs], { timeout: 60_000 });
+    expectForeignReport(JSON.parse(direct.stdout), "by stubs");
+
+    await using nginx = await startNginx(program, site);
+    const address = `localhost:${nginx.grpcPort}`;
+    const proxied = await run(python, [client, address, stubs, nginx.caFile], { timeout: 60_000 });
+    expectForeignReport(JSON.parse(proxied.stdout), "by stubs");
+    const baseUrl = `https://localhost:${nginx.webPort}`;
+    const body = ["--header", "content-type: application/json", "--data", '{"text":"by nginx"}'];
+    const web = `${baseUrl}/${WorkloadService.typeName}/Single`;
+    const curl = requireTool("curl", context);
+    const { stdout } = await run(curl, ["--silent", "--max-time", "60", "--cacert", nginx.caFile, ...body, web]);
+    expect(JSON.parse(stdout)).toMatchObject({ text: "by nginx" });
+    // It cancels while it watches: that hangs when streams are held back.
+    const ca = await readFile(nginx.caFile);
+    const transport = createConnectTransport({ baseUrl, httpVersion: "1.1", nodeOptions: { ca } });
+    expectForeignReport(await callAll(transport), "by a page");
+  });
+
+  it("serve a Go program", async (context) => {
+    const program = await requireGoClient(context, join(site.root, "go"));
+    const { stdout } = await run(program, [target], { timeout: 60_000 });
+    expectForeignReport(JSON.parse(stdout), "by Go");
   });
 });

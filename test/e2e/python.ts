@@ -11,7 +11,12 @@ const run = promisify(execFile);
 const environment = join(import.meta.dirname, "../../build/python");
 
 /** Packages beyond grpcio and protobuf, by their module. */
-const packages = { grpc_reflection: "grpcio-reflection", grpc_health: "grpcio-health-checking" } as const;
+const packages = {
+  grpc_reflection: "grpcio-reflection",
+  grpc_health: "grpcio-health-checking",
+  // It brings a protoc of its own.
+  grpc_tools: "grpcio-tools",
+} as const;
 
 /**
  * A Python that has grpcio, and more of its kind: the system's own, or one with it installed by pip beside the build. Ends

@@ -12,6 +12,8 @@ export interface ServerSiteOptions {
   readonly drainTimeoutMs?: number;
   /** How long a piece of work of the handlers takes at most. Default: 10. */
   readonly longestWorkMs?: number;
+  /** Web pages of these origins may call it. Default: none. */
+  readonly allowedOrigins?: readonly string[];
   /** More of its configuration, as JSON. */
   readonly config?: object;
   /** More of its environment. */
@@ -77,7 +79,7 @@ process.on("exit", () => {
 
 /** Prepares a site with ports of its own and an empty data directory. Nothing runs there yet. */
 export async function createServerSite(options: ServerSiteOptions = {}): Promise<ServerSite> {
-  const { drainTimeoutMs, longestWorkMs = 10, config } = options;
+  const { drainTimeoutMs, longestWorkMs = 10, allowedOrigins = [], config } = options;
   const root = await mkdtemp(join(tmpdir(), "retake-e2e-"));
   roots.add(root);
   const [grpcPort, webPort] = [await freePort(), await freePort()];
@@ -89,7 +91,7 @@ export async function createServerSite(options: ServerSiteOptions = {}): Promise
     JSON.stringify({
       dataDirectory,
       grpc: { port: grpcPort },
-      web: { port: webPort },
+      web: { port: webPort, allowedOrigins },
       ...(drainTimeoutMs === undefined ? {} : { drainTimeout: `${drainTimeoutMs / 1000}s` }),
       ...config,
     }),
@@ -212,7 +214,7 @@ function startServer(command: readonly string[], env: Readonly<Record<string, st
  * A loopback port that is free and stays so while the server is away: below the range from which systems take ports for
  * outgoing connections.
  */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   for (;;) {
     const port = 10_000 + Math.floor(Math.random() * 20_000);
     if (await isFree(port)) {

@@ -109,6 +109,39 @@ describeWithTool("curl", "curl, without any of our code", () => {
     expect(await watch(4)).toEqual(events.slice(4));
   });
 
+  it("cancels a run, and sees it end", async () => {
+    const started = await curl(
+      path("StartRun", RunService.typeName),
+      ...[...json, JSON.stringify({ workflow: `${WorkloadService.typeName}/Held`, json: '{"gate":"never"}' })],
+    );
+    const { runId } = parsed(started)["run"] as { runId: string };
+    const cancel = await curl(path("CancelRun", RunService.typeName), ...json, JSON.stringify({ runId }));
+    expect(cancel.status).toBe(200);
+    const requestFile = join(site.root, "request");
+    await writeFile(requestFile, envelope(JSON.stringify({ runId })));
+    const { body } = await curl(
+      path("WatchRun", RunService.typeName),
+      ...["--header", "content-type: application/connect+json", "--data-binary", `@${requestFile}`],
+    );
+    const events = envelopes(body).flatMap(({ json: message }) => message["event"] ?? []);
+    expect(events.at(-1)).toMatchObject({ cancelled: {} });
+  });
+
+  it("is told which field is wrong, in details that can be read", async () => {
+    const request = { workflow: `${WorkloadService.typeName}/Stream`, json: '{"lines":-1}' };
+    const response = await curl(path("StartRun", RunService.typeName), ...json, JSON.stringify(request));
+    expect(response.status).toBe(400);
+    expect(parsed(response)).toMatchObject({
+      code: "invalid_argument",
+      details: expect.arrayContaining([
+        expect.objectContaining({
+          type: "google.rpc.BadRequest",
+          debug: { fieldViolations: [expect.objectContaining({ field: expect.stringContaining("lines") })] },
+        }),
+      ]),
+    });
+  });
+
   it("reads by GET what has no side effects, and only that", async () => {
     const single = await curl(path("Single"), ...json, "{}");
     const query = new URLSearchParams({
