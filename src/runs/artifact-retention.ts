@@ -1,7 +1,8 @@
-import type { Clock, Timer } from "../clock.ts";
+import type { Clock } from "../clock.ts";
 import type { Logger } from "./logger.ts";
 import type { Artifacts } from "./ports/artifacts.ts";
 import { type Journal, runStream } from "./ports/journal.ts";
+import { Sweeper } from "./sweeper.ts";
 
 export interface ArtifactTimes {
   /** How long an artifact stays that no run keeps. */
@@ -32,35 +33,26 @@ const acceptanceMs = 10 * 60_000;
  */
 export class ArtifactRetention {
   readonly #options: ArtifactRetentionOptions;
-  #timer: Timer | undefined;
-  #sweeping: Promise<void> = Promise.resolve();
-  #stopped = false;
+  readonly #sweeper: Sweeper;
   /** Where the next sweep goes on with the keepers. */
   #afterRunId = "";
 
   constructor(options: ArtifactRetentionOptions) {
     this.#options = options;
+    this.#sweeper = new Sweeper({
+      clock: options.clock,
+      intervalMs: sweepIntervalMs,
+      sweep: () => this.sweep(),
+      failed: (error) => options.log.warn({ err: error }, "artifacts could not be removed; tried again later"),
+    });
   }
 
   start(): void {
-    if (this.#stopped) {
-      return;
-    }
-    this.#timer = this.#options.clock.setTimeout(() => {
-      this.#sweeping = this.sweep()
-        .then(
-          () => undefined,
-          (error: unknown) =>
-            this.#options.log.warn({ err: error }, "artifacts could not be removed; tried again later"),
-        )
-        .then(() => this.start());
-    }, sweepIntervalMs);
+    this.#sweeper.start();
   }
 
-  async stop(): Promise<void> {
-    this.#stopped = true;
-    this.#timer?.cancel();
-    await this.#sweeping;
+  stop(): Promise<void> {
+    return this.#sweeper.stop();
   }
 
   /** Removes all that is due; returns how many artifacts that were. */
@@ -74,7 +66,7 @@ export class ArtifactRetention {
 
   async #repeat(removeSome: () => Promise<number>): Promise<number> {
     let removed = 0;
-    while (!this.#stopped) {
+    while (!this.#sweeper.stopped) {
       const some = await removeSome();
       removed += some;
       if (some < batchSize) {
@@ -90,7 +82,7 @@ export class ArtifactRetention {
     const keepers = await artifacts.listKeepers(this.#afterRunId, keepersAtOnce);
     const gone: string[] = [];
     for (const { runId, sinceMs } of keepers) {
-      if (this.#stopped) {
+      if (this.#sweeper.stopped) {
         return;
       }
       if (sinceMs < clock.now() - acceptanceMs && (await journal.read(runStream(runId), 0, 1)).length === 0) {

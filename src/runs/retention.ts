@@ -1,5 +1,5 @@
 import { RunState } from "../../gen/retake/v1/run_pb.js";
-import type { Clock, Timer } from "../clock.ts";
+import type { Clock } from "../clock.ts";
 import type { Policy } from "../contract/index.ts";
 import { decodeEvent } from "./events.ts";
 import type { Logger } from "./logger.ts";
@@ -7,6 +7,7 @@ import type { Artifacts } from "./ports/artifacts.ts";
 import { type EndedRun, type Journal, runStream } from "./ports/journal.ts";
 import type { Payloads } from "./ports/payloads.ts";
 import type { RunRecord } from "./run-record.ts";
+import { Sweeper } from "./sweeper.ts";
 import { msFromTimestamp } from "./time.ts";
 
 export interface RetentionOptions {
@@ -55,33 +56,24 @@ export function retireAtMs(run: RunRecord, policy: Policy | undefined, server: R
 /** Deletes ended runs whose time is over, or of which there are too many, with their children, payloads and keys, in small batches. */
 export class Retention {
   readonly #options: RetentionOptions;
-  #timer: Timer | undefined;
-  #sweeping: Promise<void> = Promise.resolve();
-  #stopped = false;
+  readonly #sweeper: Sweeper;
 
   constructor(options: RetentionOptions) {
     this.#options = options;
+    this.#sweeper = new Sweeper({
+      clock: options.clock,
+      intervalMs: sweepIntervalMs,
+      sweep: () => this.sweep(),
+      failed: (error) => options.log.warn({ err: error }, "ended runs could not be deleted; tried again later"),
+    });
   }
 
   start(): void {
-    if (this.#stopped) {
-      return;
-    }
-    this.#timer = this.#options.clock.setTimeout(() => {
-      this.#sweeping = this.sweep()
-        .then(
-          () => undefined,
-          (error: unknown) =>
-            this.#options.log.warn({ err: error }, "ended runs could not be deleted; tried again later"),
-        )
-        .then(() => this.start());
-    }, sweepIntervalMs);
+    this.#sweeper.start();
   }
 
-  async stop(): Promise<void> {
-    this.#stopped = true;
-    this.#timer?.cancel();
-    await this.#sweeping;
+  stop(): Promise<void> {
+    return this.#sweeper.stop();
   }
 
   /** Deletes all that is due; returns how many runs that were. */
@@ -93,7 +85,7 @@ export class Retention {
   async #sweepOver(): Promise<number> {
     const { journal, clock } = this.#options;
     let deleted = 0;
-    while (!this.#stopped) {
+    while (!this.#sweeper.stopped) {
       const due = await journal.listRetired(clock.now(), batchSize);
       if (due.length === 0) {
         break;
@@ -118,7 +110,7 @@ export class Retention {
       const counted = counts.filter((each) => each.state === state && (workflow ?? each.workflow) === each.workflow);
       let surplus = counted.reduce((sum, { count }) => sum + count, 0) - limit.most;
       let position = -1;
-      while (surplus > 0 && !this.#stopped) {
+      while (surplus > 0 && !this.#sweeper.stopped) {
         const filter = { state, keyedBeforeMs: nowMs - leastKeyMs, ...(workflow === undefined ? {} : { workflow }) };
         const rows = await journal.listEnded(filter, position, Math.min(batchSize, surplus));
         const due: string[] = [];
