@@ -1,6 +1,6 @@
+import { timestampMs } from "@bufbuild/protobuf/wkt";
 import type { Run } from "../../../gen/retake/v1/run_pb.js";
 import type { RetakeClient, RunUpdate } from "../../client/index.ts";
-import { isTerminal } from "../../client/index.ts";
 import type { Clock } from "../../clock.ts";
 
 export interface RunFeedEvents {
@@ -18,18 +18,20 @@ const mostFollowed = 20;
 /** In one look. */
 const pageSize = 100;
 
-/** Tells what happens to all runs of a server, over its restarts: each event once. */
+/** Tells what happens to all runs of a server from its construction on, over restarts: each event once. */
 export class RunFeed {
   readonly #clock: Clock;
   readonly #events: RunFeedEvents;
   /** The last event of each run that was told; "ended" behind the last. */
   readonly #known = new Map<string, bigint | "ended">();
   readonly #followed = new Set<string>();
-  #first = true;
+  /** What had ended by then is history. */
+  readonly #sinceMs: number;
 
   constructor(clock: Clock, events: RunFeedEvents) {
     this.#clock = clock;
     this.#events = events;
+    this.#sinceMs = clock.now();
   }
 
   /** Follows what a server does until the signal is aborted. Never rejects: a server that is gone is told by others. */
@@ -55,8 +57,7 @@ export class RunFeed {
     for (const run of runs.toReversed()) {
       const known = this.#known.get(run.runId);
       if (known === "ended" || this.#followed.has(run.runId)) continue;
-      // What ended before anybody looked is history.
-      if (this.#first && isTerminal(run.state)) {
+      if (known === undefined && run.endTime !== undefined && timestampMs(run.endTime) < this.#sinceMs) {
         this.#known.set(run.runId, "ended");
       } else if (this.#followed.size < mostFollowed) {
         void this.#watch(retake, run, known ?? 0n, signal);
@@ -65,7 +66,6 @@ export class RunFeed {
         this.#known.set(run.runId, "ended");
       }
     }
-    this.#first = false;
     this.#forget(runs);
     if (unfollowed > 0) this.#events.onMany(unfollowed);
   }

@@ -30,8 +30,11 @@ export class DevProcess {
     onTestFinished(async () => void (await this.stop()));
   }
 
-  /** The next line of a kind, behind those that were read. */
+  /** The next line of a kind, behind those that were read; fails with all that was told when it does not come. */
   async next(kind: string, fits: (line: DevLine) => boolean = () => true): Promise<DevLine> {
+    const patience = AbortSignal.timeout(60_000);
+    const look = () => this.#look();
+    patience.addEventListener("abort", look, { once: true });
     for (;;) {
       const index = this.#lines.findIndex((line, at) => at >= this.#read && line.kind === kind && fits(line));
       const found = this.#lines[index];
@@ -39,8 +42,11 @@ export class DevProcess {
         this.#read = index + 1;
         return found;
       }
-      if (this.#child.exitCode !== null) {
-        throw new Error(`it ended without "${kind}": ${JSON.stringify(this.#lines)}${this.#stderr}`);
+      const ended = this.#child.exitCode !== null || this.#child.signalCode !== null;
+      if (ended || patience.aborted) {
+        throw new Error(
+          `${ended ? "it ended without" : "it does not come to"} "${kind}": ${JSON.stringify(this.#lines)}${this.#stderr}`,
+        );
       }
       await new Promise<void>((resolve) => this.#looks.add(resolve));
     }

@@ -1,3 +1,4 @@
+import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { createClient } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
 import { RunFeed } from "../../../src/cli/dev/run-feed.ts";
@@ -12,6 +13,10 @@ describe("RunFeed", () => {
     const retake = connectRetake({ target: server.env.RETAKE_TARGET });
     const workflows = createClient(WorkflowsService, server.server.transport);
     await workflows.plain({ text: "history" });
+    const { runs: history } = await retake.runs.listRuns({});
+    while (history.some(({ endTime }) => endTime === undefined || timestampMs(endTime) >= systemClock.now())) {
+      await new Promise<void>((resolve) => systemClock.setImmediate(resolve));
+    }
     const told: string[] = [];
     const ended = { count: 0, wanted: 0, done: Promise.withResolvers<void>() };
     const feed = new RunFeed(systemClock, {
@@ -27,9 +32,7 @@ describe("RunFeed", () => {
       ended.wanted = ended.count + texts.length;
       ended.done = Promise.withResolvers();
       const following = feed.follow(retake, stop.signal);
-      // Its first look is at history; these come behind it.
-      await retake.runs.listRuns({});
-      await new Promise<void>((resolve) => systemClock.setTimeout(resolve, 100));
+      // Also what has ended before its first look is told.
       for (const text of texts) await workflows.plain({ text });
       await ended.done.promise;
       stop.abort();
