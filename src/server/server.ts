@@ -5,6 +5,7 @@ import { pino } from "pino";
 import { Health } from "../../gen/grpc/health/v1/health_pb.js";
 import { ServerReflection } from "../../gen/grpc/reflection/v1/reflection_pb.js";
 import { ServerReflection as ServerReflectionV1Alpha } from "../../gen/grpc/reflection/v1alpha/reflection_pb.js";
+import { AdminService } from "../../gen/retake/v1/admin_service_pb.js";
 import { ArtifactService } from "../../gen/retake/v1/artifact_pb.js";
 import { type ServerConfig, ServerConfigSchema } from "../../gen/retake/v1/config_pb.js";
 import { RunService } from "../../gen/retake/v1/run_service_pb.js";
@@ -23,6 +24,7 @@ import { createEmbeddedFeed, createEmbeddedGates, createEmbeddedScheduler } from
 import type { Artifacts, Journal, Logger, Payloads, WorkflowContext } from "../runs/index.ts";
 import { createInProcessTransport } from "../transport/index.ts";
 import { type Environment, WebhookSecrets } from "../webhooks/index.ts";
+import { createAdminService } from "./admin-service.ts";
 import { createArtifactService } from "./artifact-service.ts";
 import { contractChanges } from "./contract-changes.ts";
 import { ContractSources, type LoadedContracts } from "./contract-sources.ts";
@@ -284,6 +286,7 @@ class Server implements RetakeServer {
       const routes: Route[] = [
         route(RunService, createRunService(engine)),
         route(ArtifactService, createArtifactService(engine)),
+        route(AdminService, createAdminService(engine)),
         route(Health, health.service),
       ];
       if (reflectionOn) {
@@ -332,7 +335,7 @@ class Server implements RetakeServer {
 
   #contracts(services: readonly DescService[], { grpc, overrides }: ResolvedConfig): Contracts {
     const reflection = grpc?.reflection === true ? [ServerReflection, ServerReflectionV1Alpha] : [];
-    return { services, ownServices: [RunService, ArtifactService, Health, ...reflection], overrides };
+    return { services, ownServices: [RunService, ArtifactService, AdminService, Health, ...reflection], overrides };
   }
 
   async #reload(init: MessageInitShape<typeof ServerConfigSchema> | undefined): Promise<void> {
