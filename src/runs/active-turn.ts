@@ -1,13 +1,16 @@
 import type { ConnectError } from "@connectrpc/connect";
-import type { Clock } from "../clock.ts";
+import type { Clock, Timer } from "../clock.ts";
 import type { ActivityListener, Hold, Outcome, Pausable, RunHandler, RunRequest, Turn } from "./handler.ts";
 import type { LiveRun } from "./live-run.ts";
 import type { RunEventBody } from "./run-record.ts";
+
+export type LoadInput = (run: LiveRun) => Promise<Uint8Array>;
 
 /** A turn that is being taken: concluded once, by its chain of stages or over its head. */
 export class ActiveTurn implements Turn {
   readonly pausables: Pausable[] = [];
   hold: Hold | undefined;
+  expiry: Timer | undefined;
   activity: ActivityListener | undefined;
   onPoke: (() => void) | undefined;
   /** Called when the turn has been settled. */
@@ -17,7 +20,7 @@ export class ActiveTurn implements Turn {
 
   readonly #run: LiveRun;
   readonly #clock: Clock;
-  readonly #loadInput: (run: LiveRun) => Promise<Uint8Array>;
+  readonly #loadInput: LoadInput;
   #conclude: ((outcome: Outcome) => void) | undefined;
   #outcome: Outcome | undefined;
   #controller: AbortController | undefined;
@@ -28,7 +31,7 @@ export class ActiveTurn implements Turn {
   /** Counts pauses and returns from them, so that a return knows when another pause has begun. */
   #round = 0;
 
-  constructor(run: LiveRun, clock: Clock, loadInput: (run: LiveRun) => Promise<Uint8Array>) {
+  constructor(run: LiveRun, clock: Clock, loadInput: LoadInput) {
     this.#run = run;
     this.#clock = clock;
     this.#loadInput = loadInput;

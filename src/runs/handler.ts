@@ -1,6 +1,7 @@
 import type { Message } from "@bufbuild/protobuf";
 import type { ConnectError } from "@connectrpc/connect";
 import type { Failure, Payload } from "../../gen/retake/v1/run_pb.js";
+import type { Timer } from "../clock.ts";
 import type { Workflow } from "../contract/index.ts";
 import type { Permit } from "./ports/gates.ts";
 import type { RunEventBody, RunRecord } from "./run-record.ts";
@@ -54,6 +55,8 @@ export interface Turn {
   readonly pausables: Pausable[];
   /** Ended when the attempt's time is over although its back-end has not stopped. */
   hold: Hold | undefined;
+  /** Cancelled when the turn has ended. */
+  expiry: Timer | undefined;
   /** Told when something moves the attempt: an update, a step, a checkpoint. */
   activity: ActivityListener | undefined;
   /** Called when the scheduler asks for a turn while this one is being taken (a gate has let the run through), and on abort. */

@@ -57,10 +57,10 @@ export class LiveRun {
   readonly #ports: LiveRunPorts;
   readonly #stream: string;
   #create: RunIndexEntry | undefined;
-  #prepared: Uint8Array[] = [];
+  #prepared: Uint8Array[] | undefined;
   #written: number;
   /** Those who wait for what was written up to a number to be durable, in order. */
-  #waiting: { readonly sequence: number; readonly deferred: PromiseWithResolvers<void> }[] = [];
+  #waiting: { readonly sequence: number; readonly deferred: PromiseWithResolvers<void> }[] | undefined;
   /** Why an append has failed. */
   #failure: unknown;
   #endDurable = false;
@@ -82,15 +82,20 @@ export class LiveRun {
   static accept(ports: LiveRunPorts, body: RunEventBody & { case: "accepted" }, nowMs: number): LiveRun {
     const run = new LiveRun(ports, acceptedRun(body.value, eventTimeMs(nowMs)), 0);
     const { runId, workflow, owner, idempotencyKey, parentRunId } = body.value;
-    run.#create = {
+    const create: Writable<RunIndexEntry> = {
       runId,
       workflow,
       owner: { tenant: owner?.tenant ?? "", subject: owner?.subject ?? "" },
       createTimeMs: Math.floor(nowMs),
-      ...(idempotencyKey === "" ? {} : { key: idempotencyKey }),
-      ...(parentRunId === "" ? {} : { parentRunId }),
     };
-    run.#prepared.push(encodeEvent(body, 1, nowMs));
+    if (idempotencyKey !== "") {
+      create.key = idempotencyKey;
+    }
+    if (parentRunId !== "") {
+      create.parentRunId = parentRunId;
+    }
+    run.#create = create;
+    run.#prepared = [encodeEvent(body, 1, nowMs)];
     return run;
   }
 
@@ -111,6 +116,7 @@ export class LiveRun {
     if (this.#appending === 0) {
       return this.#failure === undefined ? Promise.resolve() : Promise.reject(this.#failure);
     }
+    this.#waiting ??= [];
     let last = this.#waiting.at(-1);
     if (last?.sequence !== this.#written) {
       last = { sequence: this.#written, deferred: Promise.withResolvers() };
@@ -174,7 +180,12 @@ export class LiveRun {
     const nowMs = this.#ports.clock.now();
     for (const body of bodies) {
       applyNext(this.record, body, eventTimeMs(nowMs));
-      this.#prepared.push(encodeEvent(body, this.record.lastSequence, nowMs));
+      const encoded = encodeEvent(body, this.record.lastSequence, nowMs);
+      if (this.#prepared === undefined) {
+        this.#prepared = [encoded];
+      } else {
+        this.#prepared.push(encoded);
+      }
     }
   }
 
@@ -184,24 +195,28 @@ export class LiveRun {
       return;
     }
     this.prepare(bodies);
-    if (this.#prepared.length === 0) {
+    const records = this.#prepared;
+    if (records === undefined) {
       return;
     }
+    this.#prepared = undefined;
     const { terminal } = this;
     const retireAtMs = terminal ? this.#ports.retireAtMs(this.record) : undefined;
     const told = terminal ? this.#ports.outbox.endOf(this.record) : undefined;
-    const records = this.#prepared;
-    this.#prepared = [];
-    const append: StreamAppend = {
+    const append: Writable<StreamAppend> = {
       stream: this.#stream,
       expectedSequence: this.#written,
       records,
       state: this.record.state,
-      ...(this.#create === undefined ? {} : { create: this.#create }),
-      ...(retireAtMs === undefined ? {} : { retireAtMs }),
     };
+    if (retireAtMs !== undefined) {
+      append.retireAtMs = retireAtMs;
+    }
     const impatient = this.#create !== undefined;
-    this.#create = undefined;
+    if (this.#create !== undefined) {
+      append.create = this.#create;
+      this.#create = undefined;
+    }
     this.#written += records.length;
     this.#appending++;
     const lastSequence = this.#written;
@@ -218,7 +233,7 @@ export class LiveRun {
           this.#ports.outbox.stored(this.record);
         }
       },
-      impatient ? { impatient } : undefined,
+      impatient ? impatiently : undefined,
     );
   }
 
@@ -239,8 +254,13 @@ export class LiveRun {
       this.#endDurable = true;
       this.#tellEnded();
     }
-    while (this.#waiting[0] !== undefined && this.#waiting[0].sequence <= lastSequence) {
-      this.#waiting.shift()?.deferred.resolve();
+    for (
+      let first = this.#waiting?.[0];
+      first !== undefined && first.sequence <= lastSequence;
+      first = this.#waiting?.[0]
+    ) {
+      this.#waiting?.shift();
+      first.deferred.resolve();
     }
   }
 
@@ -252,7 +272,7 @@ export class LiveRun {
 
   #lose(error: unknown): void {
     this.#failure ??= error;
-    for (const { deferred } of this.#waiting.splice(0)) {
+    for (const { deferred } of this.#waiting?.splice(0) ?? []) {
       deferred.reject(error);
     }
     if (!this.lost) {
@@ -262,6 +282,11 @@ export class LiveRun {
     }
   }
 }
+
+/** Built up field by field: to spread what may be missing costs more than the rest. */
+type Writable<T> = { -readonly [Key in keyof T]: T[Key] };
+
+const impatiently = { impatient: true };
 
 interface Deferred {
   readonly promise: Promise<void>;

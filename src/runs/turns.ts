@@ -2,7 +2,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { type Failure, RunMode, RunState, WakeCause } from "../../gen/retake/v1/run_pb.js";
 import type { Clock, RandomSource } from "../clock.ts";
 import type { Policy, Workflow } from "../contract/index.ts";
-import { ActiveTurn } from "./active-turn.ts";
+import { ActiveTurn, type LoadInput } from "./active-turn.ts";
 import {
   attemptFailed,
   cancelled,
@@ -59,6 +59,7 @@ export const drained = "DRAINED";
  */
 export class Turns {
   readonly #options: TurnsOptions;
+  readonly #loadInput: LoadInput = (run) => this.#readInput(run);
   /** Set by `handBack`: turns are taken no more. */
   #stopped = false;
   #active = 0;
@@ -220,7 +221,7 @@ export class Turns {
       return;
     }
     const { clock, contracts, pauses, chain } = this.#options;
-    const turn = new ActiveTurn(run, clock, (of) => this.#readInput(of));
+    const turn = new ActiveTurn(run, clock, this.#loadInput);
     run.turn = turn;
     this.#active++;
     try {
@@ -263,6 +264,7 @@ export class Turns {
       await this.#settle(run, turn, outcome, contract.workflow);
     } finally {
       turn.concluded = true;
+      turn.expiry?.cancel();
       turn.onConclude?.();
       run.turn = undefined;
       if (--this.#active === 0) {

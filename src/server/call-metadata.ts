@@ -27,11 +27,17 @@ export function callKey(outer: string, inField: string, outerName: string): stri
 
 /** The idempotency key in a call's metadata; empty for none. @throws ConnectError INVALID_ARGUMENT */
 export function metadataKey(header: Headers): string {
-  return printable("idempotency-key", header.get("idempotency-key") ?? "");
+  const key = header.get("idempotency-key");
+  return key === null ? "" : printable("idempotency-key", key);
 }
+
+const nothing: Readonly<Record<string, string>> = {};
 
 /** The metadata that the workflow's policy forwards to its back-end. @throws ConnectError INVALID_ARGUMENT */
 export function forwardedMetadata({ policy }: Workflow, header: Headers): Readonly<Record<string, string>> {
+  if (policy.forwardMetadata.length === 0) {
+    return nothing;
+  }
   const forwarded: Record<string, string> = {};
   for (const name of policy.forwardMetadata) {
     const value = header.get(name);
@@ -52,6 +58,6 @@ function printable(name: string, value: string): string {
 
 /** The caller's trace context, if it sent a well-formed one (W3C Trace Context, version 00). */
 export function traceparentOf(header: Headers): string {
-  const value = header.get("traceparent") ?? "";
-  return traceparentShape.test(value) ? value : "";
+  const value = header.get("traceparent");
+  return value !== null && traceparentShape.test(value) ? value : "";
 }

@@ -40,32 +40,51 @@ export function createWorkflowService<Desc extends DescService>(
   return implementation as Partial<ServiceImpl<Desc>>;
 }
 
-async function callUnary(
-  engine: Engine,
-  workflow: Workflow,
-  message: Message,
-  context: HandlerContext,
-): Promise<Message> {
+/** Written with as few promises as it takes: each costs every call a hundredth of its time. */
+function callUnary(engine: Engine, workflow: Workflow, message: Message, context: HandlerContext): Promise<Message> {
   const accepted = accept(engine, workflow, message, context);
-  const { run } = accepted instanceof Promise ? await accepted : accepted;
+  return accepted instanceof Promise
+    ? accepted.then(({ run }) => awaitUnary(engine, workflow, run, context))
+    : awaitUnary(engine, workflow, accepted.run, context);
+}
+
+function awaitUnary(engine: Engine, workflow: Workflow, run: LiveRun, context: HandlerContext): Promise<Message> {
   attach(engine, run, context);
-  try {
-    await new Promise<void>((resolve, reject) => {
-      run.whenEnded(resolve);
-      whenAborted(context, reject);
+  return new Promise<Message>((resolve, reject) => {
+    let left = false;
+    const leave = (): void => {
+      left = true;
+      engine.turns.leave(run);
+      engine.live.release(run);
+    };
+    const fail = (error: unknown): void => {
+      if (!left) {
+        leave();
+        reject(withRunId(error, run));
+      }
+    };
+    const answer = (result: Message): void => {
+      if (!left) {
+        // The run's id goes with the response: clients stop retrying once headers have arrived.
+        context.responseHeader.set("retake-run-id", run.id);
+        context.responseTrailer.set("retake-run-id", run.id);
+        leave();
+        resolve(result);
+      }
+    };
+    run.whenEnded(() => {
+      if (left) {
+        return;
+      }
+      const result = run.refusal === undefined ? messageOf(run, workflow) : undefined;
+      if (result === undefined) {
+        resultOf(engine, run, workflow).then(answer, fail);
+      } else {
+        answer(result);
+      }
     });
-    throwRefusal(run);
-    const result = messageOf(run, workflow) ?? (await resultOf(engine, run, workflow));
-    // The run's id goes with the response: clients stop retrying once headers have arrived.
-    context.responseHeader.set("retake-run-id", run.id);
-    context.responseTrailer.set("retake-run-id", run.id);
-    return result;
-  } catch (error) {
-    throw withRunId(error, run);
-  } finally {
-    engine.turns.leave(run);
-    engine.live.release(run);
-  }
+    whenAborted(context, fail);
+  });
 }
 
 async function* callStreaming(

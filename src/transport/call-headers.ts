@@ -7,6 +7,9 @@ export interface HeaderSource {
   peekHeader(name: string): string | null;
 }
 
+/** A name in lower case, and a value of printable ASCII. */
+export type PlainHeader = readonly [name: string, value: string];
+
 /** Names that need no normalising, and values that a Headers would keep as they are. */
 const plainName = /^[0-9a-z_.-]+$/;
 const plainValue = /^[!-~](?:[ -~]*[!-~])?$/;
@@ -18,8 +21,11 @@ const plainValue = /^[!-~](?:[ -~]*[!-~])?$/;
 class LazyHeaders {
   #source: HeaderSource | undefined;
   #headers: Headers | undefined;
-  /** What was set as long as plain names and values were all there was: a Headers costs as much as the rest of a call. */
-  #plain: Map<string, string> | undefined;
+  /**
+   * What was set as long as plain names and values were all there was: a Headers costs as much as the rest of a call. Few
+   * are set, so they are looked through.
+   */
+  #plain: PlainHeader[] | undefined;
   #changed = false;
 
   constructor(source?: HeaderSource) {
@@ -50,8 +56,13 @@ class LazyHeaders {
       typeof value === "string" &&
       plainValue.test(value)
     ) {
-      this.#plain ??= new Map();
-      this.#plain.set(name, value);
+      const pair: PlainHeader = [name, value];
+      if (this.#plain === undefined) {
+        this.#plain = [pair];
+      } else {
+        const place = this.#plain.findIndex(([taken]) => taken === name);
+        this.#plain[place < 0 ? this.#plain.length : place] = pair;
+      }
     } else {
       this.#ready().set(name, value);
     }
@@ -61,7 +72,9 @@ class LazyHeaders {
     if (this.#headers !== undefined || !plainName.test(name)) {
       return this.#ready().get(name);
     }
-    return this.#source === undefined ? (this.#plain?.get(name) ?? null) : this.#source.peekHeader(name);
+    return this.#source === undefined
+      ? (this.#plain?.find(([taken]) => taken === name)?.[1] ?? null)
+      : this.#source.peekHeader(name);
   }
 
   has(name: string): boolean {
@@ -96,14 +109,14 @@ class LazyHeaders {
     return this.#ready();
   }
 
-  /** All of them, in no particular order. */
-  unordered(): Iterable<readonly [string, string]> {
-    return this.#headers === undefined && this.#source === undefined ? (this.#plain ?? []) : this.#ready();
+  /** All of them, as long as they were set one by one to what is legal everywhere; undefined otherwise. */
+  get plain(): readonly PlainHeader[] | undefined {
+    return this.#plain;
   }
 
   #ready(): Headers {
     if (this.#headers === undefined) {
-      this.#headers = new Headers(this.#plain === undefined ? undefined : [...this.#plain]);
+      this.#headers = new Headers(this.#plain as [string, string][] | undefined);
       this.#plain = undefined;
       this.#source?.fillHeader(this.#headers);
     }
@@ -118,8 +131,8 @@ Object.setPrototypeOf(LazyHeaders.prototype, Headers.prototype);
 export interface CallHeaders extends Headers {
   /** Whether anybody has set, appended or deleted a header. */
   readonly changed: boolean;
-  /** All of them, in no particular order, which costs less than to iterate. */
-  unordered(): Iterable<readonly [string, string]>;
+  /** All of them, as long as they were set one by one to what is legal everywhere; undefined otherwise. */
+  readonly plain: readonly PlainHeader[] | undefined;
 }
 
 /** Makes headers that are taken from the source, or empty without one, once somebody looks at them. */

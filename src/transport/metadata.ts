@@ -1,6 +1,6 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { Metadata, type MetadataValue } from "@grpc/grpc-js";
-import { isCallHeaders } from "./call-headers.ts";
+import { isCallHeaders, type PlainHeader } from "./call-headers.ts";
 
 /** What HTTP/2 forbids or the protocol itself writes. Never metadata of an application, so left out in silence. */
 const reserved = new Set([
@@ -75,7 +75,14 @@ export function fillHeaders(headers: Headers, metadata: Metadata): void {
  */
 export function metadataFromHeaders(headers: Headers, codeWhenIllegal: Code): Metadata {
   const metadata = new Metadata();
-  for (const [name, value] of isCallHeaders(headers) ? headers.unordered() : headers) {
+  const plain = isCallHeaders(headers) ? headers.plain : undefined;
+  if (plain?.every(isLegal) === true) {
+    for (const [name, value] of plain) {
+      fieldsOf(metadata).set(name, [value]);
+    }
+    return metadata;
+  }
+  for (const [name, value] of headers) {
     const problem = addHeader(metadata, name, value);
     if (problem !== undefined) {
       throw new ConnectError(problem, codeWhenIllegal);
@@ -112,6 +119,11 @@ export function metadataBytes(metadata: Metadata): number {
     }
   }
   return total;
+}
+
+/** Whether gRPC carries a plain header as it is. */
+function isLegal([name]: PlainHeader): boolean {
+  return !reserved.has(name) && !name.endsWith("-bin");
 }
 
 function addHeader(metadata: Metadata, name: string, value: string): string | undefined {

@@ -57,7 +57,7 @@ describe("headers of a call", () => {
     ];
     expect([...given()]).toEqual(both);
     expect([...new Headers(given())]).toEqual(both);
-    expect([...given().unordered()].toSorted()).toEqual(both);
+    expect(given().plain?.toSorted()).toEqual(both);
     expect(given().get("x-a")).toBe("1");
     expect(given().get("X-A")).toBe("1");
     expect(given().has("x-c")).toBe(false);
@@ -66,7 +66,8 @@ describe("headers of a call", () => {
     more.set("X-B", "4");
     more.set("x-c", " padded ");
     more.delete("x-d");
-    expect([...more.unordered()].toSorted()).toEqual([
+    expect(more.plain).toBeUndefined();
+    expect([...more]).toEqual([
       ["x-a", "1, 3"],
       ["x-b", "4"],
       ["x-c", "padded"],

@@ -5,9 +5,9 @@ import { createError, type RunInterceptor } from "../../runs/index.ts";
 /** Ends a run when its deadline passes, whatever works for it then; its back-end is told to stop. */
 export function deadline(options: { readonly clock: Clock }): RunInterceptor {
   const { clock } = options;
-  return (next) => async (request) => {
+  return (next) => (request) => {
     const { turn, run } = request;
-    const timer = clock.setTimeout(() => {
+    turn.expiry = clock.setTimeout(() => {
       turn.hold?.end();
       // A run that is being cancelled does not expire: it ends by its grace.
       if (turn.abortReason === undefined) {
@@ -15,10 +15,6 @@ export function deadline(options: { readonly clock: Clock }): RunInterceptor {
         turn.conclude({ kind: "expired" });
       }
     }, run.deadlineMs - clock.now());
-    try {
-      return await next(request);
-    } finally {
-      timer.cancel();
-    }
+    return next(request);
   };
 }
