@@ -91,6 +91,8 @@ export interface StepTry {
   readonly number: number;
 }
 
+const noOptions: StepOptions = {};
+
 /** The journal gets progress no more often than this: watchers get it at once. */
 const sampleIntervalMs = 5_000;
 const maxHandleBytes = 4096;
@@ -205,27 +207,15 @@ export class AttemptWork {
     name: string,
     schema: Desc,
     execute: (one: StepTry) => Promise<MessageInitShape<Desc>> | MessageInitShape<Desc>,
-    options: StepOptions = {},
+    options: StepOptions = noOptions,
   ): Promise<MessageShape<Desc>> {
     this.#claim(name, "step");
     const digest = options.input === undefined ? this.attempt.inputSha256 : payloadDigest(toBytes(options.input));
     const journaled = this.run.record.steps.get(name, digest);
-    const isRerun = this.run.record.accepted.rerunOf !== "";
-    const known = journaled ?? (isRerun ? (await this.#keptSteps())?.get(name, digest) : undefined);
-    if (known !== undefined) {
-      const bytes = await this.#services.payloads.get(
-        journaled === undefined ? this.run.record.accepted.rerunOf : this.run.id,
-        known.result?.sha256 ?? new Uint8Array(),
-      );
-      if (bytes !== undefined && known.result?.typeName === schema.typeName) {
-        const message = fromBinary(schema, bytes);
-        if (journaled !== undefined) {
-          return message;
-        }
-        if (!carriesArtifacts(schema) || (await this.#canKeepArtifacts(schema, message))) {
-          await this.#keep(known, bytes);
-          return message;
-        }
+    if (journaled !== undefined || this.run.record.accepted.rerunOf !== "") {
+      const message = await this.#recall(name, digest, schema, journaled);
+      if (message !== undefined) {
+        return message;
       }
     }
     if (!this.run.quiet) {
@@ -233,10 +223,13 @@ export class AttemptWork {
     }
     this.#assertCurrent();
     const startedMs = this.clock.monotonic();
-    const isPlain = options.retry === undefined && options.timeoutMs === undefined;
-    const { message, tries } = isPlain
-      ? { message: stepMessage(name, schema, await execute(new PlainTry(this.turn, 1))), tries: 1 }
-      : await this.#tryStep(name, schema, execute, options);
+    let message: MessageShape<Desc>;
+    let tries = 1;
+    if (options.retry === undefined && options.timeoutMs === undefined) {
+      message = stepMessage(name, schema, await execute(new PlainTry(this.turn, 1)));
+    } else {
+      ({ message, tries } = await this.#tryStep(name, schema, execute, options));
+    }
     const executionMs = this.clock.monotonic() - startedMs;
     this.#assertCurrent();
     if (carriesArtifacts(schema)) {
@@ -260,6 +253,32 @@ export class AttemptWork {
         },
       },
     ]);
+    return message;
+  }
+
+  /** The result of a step that this run, or the one that it takes over from, has journaled; undefined when it is gone. */
+  async #recall<Desc extends DescMessage>(
+    name: string,
+    digest: Uint8Array,
+    schema: Desc,
+    journaled: StepCompleted | undefined,
+  ): Promise<MessageShape<Desc> | undefined> {
+    const known = journaled ?? (await this.#keptSteps())?.get(name, digest);
+    if (known?.result === undefined) {
+      return undefined;
+    }
+    const owner = journaled === undefined ? this.run.record.accepted.rerunOf : this.run.id;
+    const bytes = await this.#services.payloads.get(owner, known.result.sha256);
+    if (bytes === undefined || known.result.typeName !== schema.typeName) {
+      return undefined;
+    }
+    const message = fromBinary(schema, bytes);
+    if (journaled === undefined) {
+      if (carriesArtifacts(schema) && !(await this.#canKeepArtifacts(schema, message))) {
+        return undefined;
+      }
+      await this.#keep(known, bytes);
+    }
     return message;
   }
 
