@@ -141,6 +141,10 @@ class EmbeddedGates implements Gates {
     return this.#pools.get(key)?.waiting ?? 0;
   }
 
+  isFull(key: string): boolean {
+    return this.#pools.get(key)?.hasRoom === false;
+  }
+
   /** Limits, endpoints and priority may have changed: the run asks anew, but before anybody else, and keeps its age. */
   #acquireAgain(known: Waiter | Claimant | Awaited | Holder, request: PermitRequest): Permit | Blocked {
     const { runId } = request;

@@ -27,7 +27,7 @@ export interface Gates {
   /** Forgets a run that waits, or that was woken and will not come. One that holds a permit keeps it. */
   withdraw(runId: string): void;
 
-  /** What a run waits for, and where it stands in that line; undefined when it does not wait. */
+  /** What a run waits for, and where it stands; undefined when it does not wait. Costs a look at each line before it. */
   place(runId: string): WaitingPlace | undefined;
 
   /** Runs that hold what it waits for, so many at most; none when it does not wait. Costs a look at every run. */
@@ -35,6 +35,9 @@ export interface Gates {
 
   /** How many waiting runs have asked under this limit, whichever limit holds them back; infinite ones count too. */
   waiting(key: string): number;
+
+  /** Whether no place is free under this limit, so that a newcomer that names it would wait. */
+  isFull(key: string): boolean;
 }
 
 export interface WaitingPlace {

@@ -765,7 +765,11 @@ export function describeGates(name: string, create: (scheduler: Pick<Scheduler, 
     /** Long enough for lines to build up, with more that ask than that leave. */
     function steps(needs: fc.Arbitrary<Omit<ModelRequest, "runId" | "priority" | "owner">>): fc.Arbitrary<Step[]> {
       const ask = fc
-        .record({ needs, owner: fc.constantFrom("ada", "ada", "ada", "bob"), priority: fc.constantFrom(0, 0, 0, 0, 1, -1) })
+        .record({
+          needs,
+          owner: fc.constantFrom("ada", "ada", "ada", "bob"),
+          priority: fc.constantFrom(0, 0, 0, 0, 1, -1),
+        })
         .map(({ needs, ...who }): Step => ({ kind: "ask", request: { runId: "", ...who, ...needs } }));
       const other = (kind: "come" | "release" | "withdraw") => fc.record({ kind: fc.constant(kind), pick });
       return fc.array(

@@ -54,7 +54,8 @@ export class GatesModel {
   #lineUp(run: ModelRun): void {
     const line = this.#lineOf(run);
     const first = line[0];
-    const turn = first === undefined || run.order > first.order ? (first?.turn ?? run.turn) : Math.min(run.turn, first.turn);
+    const turn =
+      first === undefined || run.order > first.order ? (first?.turn ?? run.turn) : Math.min(run.turn, first.turn);
     for (const one of [run, ...line]) {
       one.turn = turn;
     }
@@ -88,9 +89,7 @@ export class GatesModel {
     for (let position = 1, now = this.#sequence; ; position++, now++) {
       rivals.sort(
         (a, b) =>
-          b.priority - a.priority ||
-          (turns.get(lineName(a)) ?? 0) - (turns.get(lineName(b)) ?? 0) ||
-          a.order - b.order,
+          b.priority - a.priority || (turns.get(lineName(a)) ?? 0) - (turns.get(lineName(b)) ?? 0) || a.order - b.order,
       );
       const next = rivals.shift() as ModelRun;
       if (next === run) {
