@@ -14,6 +14,8 @@ const excess = 5;
 const rounds = 5;
 const windowMs = 3_000;
 const warmUpMs = 2_000;
+/** Less would hold too few runs to tell anything. */
+const shortestMs = 500;
 const connectionCount = 4;
 const ok = 0;
 const resourceExhausted = 8;
@@ -25,16 +27,16 @@ const resourceExhausted = 8;
 export async function measureOverload(options: ScenarioOptions): Promise<Values> {
   const { directory, signal } = options;
   await using server = await ManyProcess.start({ kind: "working", directory, limit, queueLimit }, signal);
-  const durationMs = scaled(windowMs, options);
+  const durationMs = Math.max(shortestMs, scaled(windowMs, options));
   const load = await Load.connect(server.port);
   try {
-    await load.atCapacity(scaled(warmUpMs, options), signal);
+    await load.atCapacity(Math.max(shortestMs, scaled(warmUpMs, options)), signal);
     const peaks: number[] = [];
     const goodputs: number[] = [];
     const shares: number[] = [];
     const refused: number[] = [];
     const refusalsMs: number[] = [];
-    for (let round = 0; round < rounds; round++) {
+    for (let round = 0; round < scaled(rounds, options); round++) {
       const peak = perSecond(await load.atCapacity(durationMs, signal), durationMs);
       const answers = await load.open(peak * excess, durationMs, signal);
       const goodput = perSecond(answers, durationMs);

@@ -20,7 +20,12 @@ export function createPermitLimits(concurrencyLimit: number): PermitLimits {
     if (perPrincipal === Number.POSITIVE_INFINITY) {
       return limits;
     }
-    const key = `principal/${owner.tenant}/${owner.subject} in ${workflowLimitKey(workflow.name)}`;
+    const key = `principal/${segment(owner.tenant)}/${segment(owner.subject)} in ${workflowLimitKey(workflow.name)}`;
     return [...limits, { key, gate: "principal", limit: perPrincipal }];
   };
+}
+
+/** So that no two owners share a key, whatever their names have in them. */
+function segment(name: string): string {
+  return name.replaceAll(/[%/ ]/g, encodeURIComponent);
 }

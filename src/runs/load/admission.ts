@@ -20,7 +20,7 @@ export class Admission {
   admit(priority: number): boolean {
     const index = Math.min(highestPriority, Math.max(lowestPriority, priority)) - lowestPriority;
     this.#offered[index] = (this.#offered[index] ?? 0) + 1;
-    if (priority > this.#floor || priority >= highestPriority) {
+    if (priority > this.#floor) {
       return true;
     }
     if (priority < this.#floor) {
@@ -57,6 +57,7 @@ export class Admission {
       }
       left -= offered;
     }
+    // Nothing of the highest is refused, whatever is left.
     this.#floor = count === 0 ? lowestPriority : highestPriority;
     this.#floorShare = 0;
   }

@@ -441,6 +441,21 @@ export function describeGates(name: string, create: (scheduler: Pick<Scheduler, 
         expect(woken).toEqual(["x1", "y1", "x2", "x3"]);
       });
 
+      it("keep their turn when a kept place is taken away from the first of them", async () => {
+        const of = (runId: string, owner: string, limit: number) => request(runId, { server: limit }, { owner });
+        const held = [await permit(of("x", "cleo", 2)), await permit(of("y", "cleo", 2))] as const;
+        await blocked(of("a1", "ada", 2));
+        await blocked(of("b1", "bob", 2));
+        await blocked(of("a2", "ada", 2));
+        gates.release(held[0]);
+        expect(woken).toEqual(["a1"]);
+        await blocked(of("a1", "ada", 1));
+        expect(["a1", "b1", "a2"].map((runId) => gates.place(runId)?.position)).toEqual([1, 2, 3]);
+        gates.release(held[1]);
+
+        expect(woken).toEqual(["a1", "a1"]);
+      });
+
       it("take turns in each thing they wait for apart from any other", async () => {
         const film = { server: 9, film: 1 };
         const image = { server: 9, image: 1 };
