@@ -26,8 +26,9 @@ export interface GateOptions {
 const nobody: RunOwner = { tenant: "", subject: "" };
 
 /**
- * Lets an attempt through when the server, its workflow, its owner's share and an endpoint have room, all together. The permit is kept
- * until the back-end has really stopped, or its attempt's time is over. While its workflow is paused, a run is parked.
+ * Lets an attempt through when the server, its workflow, its owner's share and an endpoint have room, all together. The
+ * permit is kept until the back-end has really stopped, or its attempt's time is over. While its workflow is paused, a
+ * run is parked.
  */
 export function gate(options: GateOptions): RunInterceptor {
   const { gates, pauses } = options;
