@@ -51,7 +51,10 @@ export function queueFull(workflow: string, limit: number, random: RandomSource)
 }
 
 /** The server is in trouble. UNAVAILABLE: no quota of the caller's is used up, and another replica may be well. */
-export function overloaded({ signal, reason }: OverloadState, random: RandomSource): ConnectError {
+export function overloaded(
+  { signal, reason }: Pick<OverloadState, "signal" | "reason">,
+  random: RandomSource,
+): ConnectError {
   return createError(
     Code.Unavailable,
     "OVERLOADED",

@@ -53,6 +53,8 @@ export class Overload {
   readonly #commitDelay: CommitDelay;
   readonly #listeners = new Set<(state: OverloadState) => void>();
   #state: OverloadState = { share: 0, signal: "event_loop", trouble: 0, reason: "" };
+  /** What was in trouble last: runs are refused for some time after it is well again. */
+  #cause: Pick<OverloadState, "signal" | "reason"> = this.#state;
   #timer: Timer | undefined;
   #closed = false;
 
@@ -77,7 +79,7 @@ export class Overload {
     if (this.#timer === undefined) {
       this.#watch();
     }
-    return this.#admission.admit(priority) ? undefined : overloaded(this.#state, this.#options.random);
+    return this.#admission.admit(priority) ? undefined : overloaded(this.#cause, this.#options.random);
   }
 
   /** Stops looking. */
@@ -110,6 +112,9 @@ export class Overload {
     const offered = this.#admission.next(share);
     const before = this.#state;
     this.#state = { ...worst, share };
+    if (worst.trouble >= 1) {
+      this.#cause = worst;
+    }
     if (share !== before.share) {
       this.#tell(before);
     }
@@ -128,17 +133,17 @@ export class Overload {
       {
         signal: "event_loop",
         trouble: eventLoopDelayMs / thresholds.eventLoopDelayMs,
-        reason: `its event loop is ${Math.round(eventLoopDelayMs)} ms late`,
+        reason: `its event loop was ${Math.round(eventLoopDelayMs)} ms late`,
       },
       {
         signal: "memory",
         trouble: memoryShare / thresholds.memoryShare,
-        reason: `${Math.round(memoryShare * 100)} % of its memory is in use`,
+        reason: `${Math.round(memoryShare * 100)} % of its memory was in use`,
       },
       {
         signal: "journal",
         trouble: commitDelayMs / thresholds.commitDelayMs,
-        reason: `its journal takes ${Math.round(commitDelayMs)} ms to make something durable`,
+        reason: `its journal took ${Math.round(commitDelayMs)} ms to make something durable`,
       },
     ];
     return signals.reduce((worst, signal) => (signal.trouble > worst.trouble ? signal : worst));

@@ -107,7 +107,7 @@ describe("Overload", () => {
     const [refusal] = refusals;
     expect(refusal?.code).toBe(Code.Unavailable);
     expect(refusal?.rawMessage).toBe(
-      "the server has more to do than it can, and takes no new runs of this priority at the moment: its event loop is 812 ms late; call again later",
+      "the server has more to do than it can, and takes no new runs of this priority at the moment: its event loop was 812 ms late; call again later",
     );
     expect(refusal?.findDetails(ErrorInfoSchema)[0]).toMatchObject({
       reason: "OVERLOADED",
@@ -117,6 +117,17 @@ describe("Overload", () => {
     expect(Math.min(...delays)).toBeGreaterThanOrEqual(500);
     expect(Math.max(...delays)).toBeLessThanOrEqual(1_500);
     expect(new Set(delays).size).toBeGreaterThan(25);
+  });
+
+  it("says what the trouble was for as long as it refuses runs after it", async () => {
+    reading = { ...calm, eventLoopDelayMs: 812 };
+    await offer(20);
+    reading = { eventLoopDelayMs: 3, memoryShare: 0.4 };
+    await offer(3);
+
+    expect(overload.state.signal).toBe("memory");
+    const refusals = Array.from({ length: 10 }, () => overload.refusal(0)).filter((refusal) => refusal !== undefined);
+    expect(refusals[0]?.rawMessage).toContain("its event loop was 812 ms late");
   });
 
   it("tells whoever wants to know each change of what is refused", async () => {
@@ -130,7 +141,7 @@ describe("Overload", () => {
     await offer(20);
 
     expect(states.map(({ share }) => share)).toEqual([0.2, 0.4, 0.6, 0.55]);
-    expect(states[0]).toMatchObject({ signal: "event_loop", trouble: 2, reason: "its event loop is 1000 ms late" });
+    expect(states[0]).toMatchObject({ signal: "event_loop", trouble: 2, reason: "its event loop was 1000 ms late" });
   });
 
   it("measures only while runs are offered, or refused", async () => {
