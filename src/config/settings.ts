@@ -7,6 +7,7 @@ import type {
   GrpcConfig,
   GrpcLimits,
   HealthCheckConfig,
+  OverloadConfig,
   SecretSource,
   ServerConfig,
   TlsConfig,
@@ -40,6 +41,16 @@ export interface ResolvedConfig {
   readonly log: { readonly level: LogLevel };
   readonly artifacts: ResolvedArtifacts;
   readonly webhooks: ResolvedWebhooks;
+  /** Absent where nothing counts as trouble. */
+  readonly overload?: ResolvedOverload;
+}
+
+/** From where on a signal means trouble. */
+export interface ResolvedOverload {
+  readonly eventLoopDelayMs: number;
+  /** From 0 to 1. */
+  readonly memoryShare: number;
+  readonly commitDelayMs: number;
 }
 
 export interface ResolvedGrpc {
@@ -182,6 +193,14 @@ const defaults = {
   /** As long as orchestrators wait between SIGTERM and SIGKILL. */
   drainTimeoutMs: 30 * second,
   logLevel: "info",
+  overload: {
+    /** Far above what a full but healthy server shows, and half of what makes people call again. */
+    eventLoopDelayMs: 500,
+    /** Beyond this V8 collects garbage most of the time, and a little more ends the process. */
+    memoryPercentage: 90,
+    /** A hundred times what a slow disk takes. */
+    commitDelayMs: 2 * second,
+  },
   artifacts: {
     /** An hour of film; what no file should be fills no disk by one mistake. */
     maxBytes: 4 * 1_024 * mebibyte,
@@ -263,6 +282,16 @@ export function withDefaults(config: ServerConfig): ResolvedConfig {
     log: { level: (config.log?.level || defaults.logLevel) as LogLevel },
     artifacts: resolveArtifacts(config.artifacts),
     webhooks: resolveWebhooks(config.webhooks),
+    ...(!config.overload?.disabled && { overload: resolveOverload(config.overload) }),
+  };
+}
+
+function resolveOverload(overload: OverloadConfig | undefined): ResolvedOverload {
+  const own = defaults.overload;
+  return {
+    eventLoopDelayMs: msOr(overload?.eventLoopDelay, own.eventLoopDelayMs),
+    memoryShare: (overload?.memoryPercentage ?? own.memoryPercentage) / 100,
+    commitDelayMs: msOr(overload?.commitDelay, own.commitDelayMs),
   };
 }
 

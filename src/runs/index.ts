@@ -38,6 +38,12 @@ export {
 } from "./handler.ts";
 export type { LiveRun } from "./live-run.ts";
 export { LiveRuns } from "./live-runs.ts";
+export {
+  type LoadSignal,
+  Overload,
+  type OverloadState,
+  type OverloadThresholds,
+} from "./load/overload.ts";
 export { type Logger, silentLogger } from "./logger.ts";
 export { type Pause, Pauses, pauseReason } from "./pauses.ts";
 export { ArtifactError, type ArtifactFilter, type Artifacts, type StoredArtifact } from "./ports/artifacts.ts";

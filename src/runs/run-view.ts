@@ -116,9 +116,9 @@ function waitOf(record: RunRecord, { gates, pauses }: RunViewOptions): RunWait |
       if (place === undefined) {
         return undefined;
       }
-      const { gate, position } = place;
+      const { gate, position, holders: holderCount } = place;
       const reason = `${place.reason}: ${position === 1 ? "it is next" : `number ${position} in line`}`;
-      return create(RunWaitSchema, { gate, reason, position, since });
+      return create(RunWaitSchema, { gate, reason, position, holderCount, since });
     }
     case RunState.BACKING_OFF:
     case RunState.PARKED:

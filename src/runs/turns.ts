@@ -466,7 +466,7 @@ export class Turns {
     const { queueLimit } = policy.concurrency;
     // A child belongs to a run that has been accepted, so it is never refused.
     return parentRunId === "" && this.#options.gates.waiting(workflowLimitKey(workflow)) > queueLimit
-      ? queueFull(workflow, queueLimit)
+      ? queueFull(workflow, queueLimit, this.#options.random)
       : undefined;
   }
 

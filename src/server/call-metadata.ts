@@ -3,6 +3,8 @@ import type { Workflow } from "../contract/index.ts";
 import { createError } from "../runs/index.ts";
 
 const maxKeyLength = 256;
+/** As in StartRunRequest. */
+const highestPriority = 100;
 const traceparentShape = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
 
 /** The one key that a call carries, in either of two places. @throws ConnectError INVALID_ARGUMENT */
@@ -29,6 +31,23 @@ export function callKey(outer: string, inField: string, outerName: string): stri
 export function metadataKey(header: Headers): string {
   const key = header.get("idempotency-key");
   return key === null ? "" : printable("idempotency-key", key);
+}
+
+/** The priority that a call asks for; 0 for none. @throws ConnectError INVALID_ARGUMENT */
+export function priorityOf(header: Headers): number {
+  const value = header.get("retake-priority");
+  if (value === null) {
+    return 0;
+  }
+  const priority = /^-?\d{1,3}$/.test(value) ? Number(value) : Number.NaN;
+  if (!(Math.abs(priority) <= highestPriority)) {
+    throw createError(
+      Code.InvalidArgument,
+      "INVALID_METADATA",
+      `the metadata retake-priority is a whole number from -${highestPriority} to ${highestPriority}, and not ${JSON.stringify(value)}`,
+    );
+  }
+  return priority;
 }
 
 const nothing: Readonly<Record<string, string>> = {};

@@ -13,6 +13,7 @@ import type { ResolvedConfig } from "../config/index.ts";
 import type { ContractRegistry, ReadContracts, Workflow } from "../contract/index.ts";
 import type { RequestValidator } from "../interceptors/rpc/index.ts";
 import { deadline, gate, record, retry, timeout } from "../interceptors/run/index.ts";
+import type { ProcessLoad } from "../process-load.ts";
 import {
   Acceptance,
   ArtifactRetention,
@@ -28,6 +29,7 @@ import {
   type Journal,
   LiveRuns,
   type Logger,
+  Overload,
   Pauses,
   type Payloads,
   Retention,
@@ -46,7 +48,7 @@ const wakePage = 500;
 
 /** What an engine stands on. */
 export interface EngineOptions {
-  readonly config: Pick<ResolvedConfig, "artifacts" | "concurrencyLimit" | "retention" | "webhooks">;
+  readonly config: Pick<ResolvedConfig, "artifacts" | "concurrencyLimit" | "overload" | "retention" | "webhooks">;
   /** Services that are not among them have handlers in this process. */
   readonly endpoints: ServiceEndpoints;
   readonly contracts: ContractRegistry;
@@ -60,6 +62,7 @@ export interface EngineOptions {
   readonly scheduler: Scheduler;
   readonly gates: Gates;
   readonly feed: Feed;
+  readonly load: ProcessLoad;
   readonly clock: Clock;
   readonly random: RandomSource;
   readonly log: Logger;
@@ -87,6 +90,8 @@ export class Engine {
   readonly maxMessageBytes: number;
   readonly outbox: WebhookOutbox;
   readonly pauses: Pauses;
+  /** Absent where nothing counts as trouble. */
+  readonly overload: Overload | undefined;
   /** Where callers may have the ends of their runs posted to. */
   readonly allowedUrls: readonly string[];
   /** Aborted when open calls are answered for the last time. */
@@ -191,9 +196,13 @@ export class Engine {
       random,
       log,
     });
+    this.overload =
+      config.overload && new Overload({ thresholds: config.overload, load: options.load, journal, clock, random, log });
     this.acceptance = new Acceptance({
       live: this.live,
       turns: this.turns,
+      gates,
+      overload: this.overload,
       journal,
       payloads,
       artifacts,
@@ -248,6 +257,7 @@ export class Engine {
    */
   async drain(timeoutMs: number): Promise<void> {
     this.acceptance.drain();
+    this.overload?.close();
     const time = Promise.withResolvers<void>();
     const timer: Timer = this.clock.setTimeout(time.resolve, timeoutMs);
     // Ends that attempts come to meanwhile are told still.

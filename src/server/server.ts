@@ -20,6 +20,7 @@ import {
   workflowName,
 } from "../contract/index.ts";
 import { createRequestValidator, errors, validateRequests } from "../interceptors/rpc/index.ts";
+import { createSystemLoad, noLoad, type ProcessLoad } from "../process-load.ts";
 import { createEmbeddedFeed, createEmbeddedGates, createEmbeddedScheduler } from "../runs/embedded/index.ts";
 import type { Artifacts, Journal, Logger, Payloads, WorkflowContext } from "../runs/index.ts";
 import { createInProcessTransport } from "../transport/index.ts";
@@ -63,6 +64,8 @@ export interface ServerOptions {
   readonly clock?: Clock;
   /** Default: the machine's random source. */
   readonly random?: RandomSource;
+  /** What tells when it has too much to do. Default: this process; none of it on another clock than the machine's. */
+  readonly load?: ProcessLoad;
   /** Default: JSON lines on standard output, by pino, at the configured level. */
   readonly log?: Logger;
   /** Default: SQLite in the data directory. */
@@ -149,6 +152,7 @@ class Server implements RetakeServer {
   #config: ResolvedConfig;
   readonly #clock: Clock;
   readonly #random: RandomSource;
+  readonly #processLoad: ProcessLoad;
   readonly #log: Logger;
   readonly #openStorage: NonNullable<ServerOptions["openStorage"]>;
   readonly #env: Environment;
@@ -168,6 +172,7 @@ class Server implements RetakeServer {
     this.#config = resolveConfig(given);
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? systemRandom;
+    this.#processLoad = options.load ?? (this.#clock === systemClock ? createSystemLoad() : noLoad);
     this.#env = options.env ?? process.env;
     this.#log = options.log ?? pino({ level: this.#config.log.level });
     this.#sources = new ContractSources({ clock: this.#clock, log: this.#log });
@@ -275,6 +280,7 @@ class Server implements RetakeServer {
         feed: createEmbeddedFeed({
           onError: (error, runId) => this.#log.error({ err: error, runId }, "a watcher could not be told"),
         }),
+        load: this.#processLoad,
         clock: this.#clock,
         random: this.#random,
         log: this.#log,

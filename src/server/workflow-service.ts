@@ -13,7 +13,7 @@ import {
 } from "../runs/index.ts";
 import { principalKey } from "../security/index.ts";
 import { flushHeadersKey, whenAborted } from "../transport/index.ts";
-import { callKey, forwardedMetadata, metadataKey, traceparentOf } from "./call-metadata.ts";
+import { callKey, forwardedMetadata, metadataKey, priorityOf, traceparentOf } from "./call-metadata.ts";
 import type { Engine } from "./engine.ts";
 
 /**
@@ -157,6 +157,7 @@ function accept(
     owner: { tenant, subject },
     key,
     mode: modeOf(requestHeader.get("retake-detach"), key),
+    priority: priorityOf(requestHeader),
     traceparent: traceparentOf(requestHeader),
     metadata: forwardedMetadata(workflow, requestHeader),
   });

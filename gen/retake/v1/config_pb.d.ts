@@ -108,6 +108,13 @@ export declare type ServerConfig = Message<"retake.v1.ServerConfig"> & {
    * @generated from field: retake.v1.WebhooksConfig webhooks = 15;
    */
   webhooks?: WebhooksConfig | undefined;
+
+  /**
+   * When the server is in so much trouble that it refuses new runs. On by default.
+   *
+   * @generated from field: retake.v1.OverloadConfig overload = 20;
+   */
+  overload?: OverloadConfig | undefined;
 };
 
 /**
@@ -115,6 +122,52 @@ export declare type ServerConfig = Message<"retake.v1.ServerConfig"> & {
  * Use `create(ServerConfigSchema)` to create a new message.
  */
 export declare const ServerConfigSchema: GenMessage<ServerConfig>;
+
+/**
+ * What counts as trouble. While there is some, a growing share of new runs is refused, those of the lowest priority first,
+ * with UNAVAILABLE (reason OVERLOADED) and a time after which to call again; runs of priority 100 never are. Runs that were
+ * accepted, their children, calls that join a run, and whatever reads or cancels runs are not affected. A signal is out of
+ * trouble again at four fifths of its threshold; once all are, the share shrinks.
+ *
+ * @generated from message retake.v1.OverloadConfig
+ */
+export declare type OverloadConfig = Message<"retake.v1.OverloadConfig"> & {
+  /**
+   * Accept whatever comes. Default: false.
+   *
+   * @generated from field: bool disabled = 1;
+   */
+  disabled: boolean;
+
+  /**
+   * How long the event loop keeps what is due waiting, on average over half a second. Default: 500 ms.
+   * Limits: 10 ms to 1 minute.
+   *
+   * @generated from field: google.protobuf.Duration event_loop_delay = 2;
+   */
+  eventLoopDelay?: Duration | undefined;
+
+  /**
+   * How much memory is in use, in percent: of what V8's heap may take, or of what the process may, whichever is more.
+   * Default: 90. Limits: 10 to 100.
+   *
+   * @generated from field: optional int32 memory_percentage = 3;
+   */
+  memoryPercentage?: number | undefined;
+
+  /**
+   * How long the journal takes to make something durable. Default: 2 s. Limits: 10 ms to 5 minutes.
+   *
+   * @generated from field: google.protobuf.Duration commit_delay = 4;
+   */
+  commitDelay?: Duration | undefined;
+};
+
+/**
+ * Describes the message retake.v1.OverloadConfig.
+ * Use `create(OverloadConfigSchema)` to create a new message.
+ */
+export declare const OverloadConfigSchema: GenMessage<OverloadConfig>;
 
 /**
  * The gRPC port.

@@ -337,7 +337,8 @@ export declare type CircuitBreakerPolicy = Message<"retake.v1.CircuitBreakerPoli
 export declare const CircuitBreakerPolicySchema: GenMessage<CircuitBreakerPolicy>;
 
 /**
- * How many runs of a workflow work and wait at once.
+ * How many runs of a workflow work and wait at once. Among runs that wait, a higher priority goes first; within a
+ * priority, principals take turns, so one that has a thousand runs waiting does not hold up the first one of another.
  *
  * @generated from message retake.v1.ConcurrencyPolicy
  */
@@ -350,7 +351,8 @@ export declare type ConcurrencyPolicy = Message<"retake.v1.ConcurrencyPolicy"> &
   limit?: number | undefined;
 
   /**
-   * Runs that may wait for a permit; one more is refused RESOURCE_EXHAUSTED at acceptance.
+   * Runs that may wait for a permit; one more is refused RESOURCE_EXHAUSTED (reason QUEUE_FULL) at acceptance. Children
+   * never are: they belong to a run that has been accepted.
    * Default: 10,000. Limits: 0 (nobody waits) to 10,000,000.
    *
    * @generated from field: optional int32 queue_limit = 2;
@@ -358,7 +360,7 @@ export declare type ConcurrencyPolicy = Message<"retake.v1.ConcurrencyPolicy"> &
   queueLimit?: number | undefined;
 
   /**
-   * Attempts at once of one principal. Default: no limit. Limits: 1 to 1,000,000.
+   * Attempts at once of the runs that one principal owns. Default: no limit. Limits: 1 to 1,000,000.
    *
    * @generated from field: optional int32 per_principal = 3;
    */

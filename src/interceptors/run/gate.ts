@@ -3,14 +3,15 @@ import type {
   EndpointSlots,
   Gates,
   Hold,
-  Limit,
   Outcome,
   Pausable,
   Permit,
   PermitRequest,
+  RunOwner,
   Turn,
 } from "../../runs/index.ts";
-import { type Pauses, parked, pauseReason, type RunInterceptor, workflowLimitKey } from "../../runs/index.ts";
+import { type Pauses, parked, pauseReason, type RunInterceptor } from "../../runs/index.ts";
+import { createPermitLimits } from "./permit-limits.ts";
 
 export interface GateOptions {
   readonly gates: Gates;
@@ -21,24 +22,17 @@ export interface GateOptions {
   endpoints(workflow: Workflow): readonly EndpointSlots[];
 }
 
+/** Of a run that was accepted before runs had owners. */
+const nobody: RunOwner = { tenant: "", subject: "" };
+
 /**
- * Lets an attempt through when the server, its workflow and an endpoint have room, all three together. The permit is kept
- * until the back-end has really stopped, or its attempt's time is over. While its workflow is paused, a run is parked.
+ * Lets an attempt through when the server, its workflow, its owner's share and an endpoint have room, all together. The
+ * permit is kept until the back-end has really stopped, or its attempt's time is over. While its workflow is paused, a
+ * run is parked.
  */
 export function gate(options: GateOptions): RunInterceptor {
   const { gates, pauses } = options;
-  const limits = new WeakMap<Workflow, readonly Limit[]>();
-  const limitsOf = (workflow: Workflow): readonly Limit[] => {
-    let known = limits.get(workflow);
-    if (known === undefined) {
-      known = [
-        { key: "server", gate: "server", limit: options.concurrencyLimit },
-        { key: workflowLimitKey(workflow.name), gate: "workflow", limit: workflow.policy.concurrency.limit },
-      ];
-      limits.set(workflow, known);
-    }
-    return known;
-  };
+  const limitsOf = createPermitLimits(options.concurrencyLimit);
   return (next) => async (request) => {
     const { run, workflow, turn } = request;
     const pause = pauses.of(workflow.name);
@@ -46,10 +40,12 @@ export function gate(options: GateOptions): RunInterceptor {
       gates.withdraw(run.accepted.runId);
       return { kind: "waiting", wakeAtMs: undefined, events: [parked("pause", pauseReason(pause))] };
     }
+    const owner = run.accepted.owner ?? nobody;
     const wish: PermitRequest = {
       runId: run.accepted.runId,
+      owner,
       priority: run.accepted.priority,
-      limits: limitsOf(workflow),
+      limits: limitsOf(workflow, owner),
       endpoints: options.endpoints(workflow),
     };
     const answer = gates.acquire(wish);

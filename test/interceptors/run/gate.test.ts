@@ -18,6 +18,7 @@ describe("the permit of an attempt that waits for a child", () => {
         place: () => undefined,
         holders: () => [],
         waiting: () => 0,
+        isFull: () => false,
       },
       pauses: { of: () => undefined },
       concurrencyLimit: 10,
@@ -26,7 +27,7 @@ describe("the permit of an attempt that waits for a child", () => {
     const pausables: Pausable[] = [];
     const request = {
       run: { accepted: { runId: "run", priority: 3 } },
-      workflow: { name: "a.B/C", policy: { concurrency: { limit: 5 } } },
+      workflow: { name: "a.B/C", policy: { concurrency: { limit: 5, perPrincipal: Number.POSITIVE_INFINITY } } },
       turn: { pausables, abortReason: undefined } as unknown as Turn,
     } as unknown as RunRequest;
     await stage(async () => {
