@@ -3,7 +3,7 @@ export { incompatibilities } from "./compatibility.ts";
 export { ContractError, type ContractProblem } from "./contract-error.ts";
 export { contractSet, contractSha256 } from "./contract-set.ts";
 export { type DescriptorSource, loadDescriptors, parseDescriptorSet } from "./descriptor-files.ts";
-export { fileBytes } from "./files.ts";
+export { fileBytes, withImports } from "./files.ts";
 export { hasRules } from "./has-rules.ts";
 export { isKeyField, keyFields } from "./idempotency-key.ts";
 export { mergePolicy } from "./merge-policy.ts";

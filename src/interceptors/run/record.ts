@@ -14,6 +14,8 @@ import {
 
 const noDigest = new Uint8Array();
 const nothing: string[] = [];
+/** What run.proto promises: messages within messages of their own kind have as many as their caller likes. */
+const mostPaths = 50;
 
 export interface RecordOptions {
   readonly clock: Clock;
@@ -61,7 +63,7 @@ export function record(options: RecordOptions): RunInterceptor {
           token,
           endpoint,
           quality: quality ?? Quality.FULL,
-          changedFields,
+          changedFields: changedFields.length > mostPaths ? changedFields.slice(0, mostPaths) : changedFields,
           inputSha256: changedSha256,
           policyRevision: workflow.policyRevision,
         },

@@ -1,5 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { FailureCategory, Quality, WorkflowPolicySchema } from "../../../gen/retake/v1/options_pb.js";
 import { QualityCause } from "../../../gen/retake/v1/quality_level_pb.js";
@@ -373,5 +374,80 @@ describe("while the journal fails", () => {
     await clock.advance(10 * second);
     expect(level()).toBe(FULL);
     expect(await settled(levels.lower(workflow, { name: "a", reason: "" }))).toBe(true);
+  });
+});
+
+describe("whatever happens,", () => {
+  const anything = fc.array(
+    fc.oneof(
+      fc.record({
+        kind: fc.constant("fail"),
+        times: fc.integer({ min: 1, max: 4 }),
+        at: fc.integer({ min: 1, max: 5 }),
+      }),
+      fc.record({ kind: fc.constant("alert"), name: fc.constantFrom("a", "b") }),
+      fc.record({
+        kind: fc.constant("set"),
+        level: fc.constantFrom(LOW, MEDIUM, HIGH, FULL),
+        holdForMs: fc.option(fc.integer({ min: second, max: 30 * minute }), { nil: undefined }),
+      }),
+      fc.record({ kind: fc.constant("wait"), ms: fc.integer({ min: 0, max: 15 * minute }) }),
+      fc.record({ kind: fc.constant("restart") }),
+    ),
+    { maxLength: 30 },
+  );
+
+  it("a level moves by one unless an operator moves it, stays in its bounds, and a restart finds it", async () => {
+    const policy = resolvePolicy(create(WorkflowPolicySchema, { quality: { min: LOW } }));
+    await fc.assert(
+      fc.asyncProperty(anything, async (happenings) => {
+        let now = await open({ policy });
+        const moves: [Quality, Quality, boolean][] = [];
+        let last = FULL as Quality;
+        const look = (byOperator: boolean): void => {
+          const { level, heldAt } = now.levels.status(workflow);
+          if (level !== last) moves.push([last, level, byOperator]);
+          last = level;
+          expect(level).toBeGreaterThanOrEqual(LOW);
+          expect(level).toBeLessThanOrEqual(heldAt ?? FULL);
+        };
+        for (const happening of happenings) {
+          switch (happening.kind) {
+            case "fail":
+              await now.fail(happening.times, outOfMemory, happening.at);
+              break;
+            case "alert":
+              await now.settled(now.levels.lower(workflow, { name: happening.name, reason: "" }));
+              break;
+            case "set":
+              await now.set(happening.level, happening.level === FULL ? undefined : happening.holdForMs);
+              break;
+            case "wait":
+              for (let restMs = happening.ms; restMs > 0; restMs -= minute) {
+                await now.clock.advance(Math.min(restMs, minute));
+                look(false);
+              }
+              break;
+            case "restart": {
+              const before = now.levels.status(workflow);
+              now.levels.stop();
+              now = await open({ ...now, policy });
+              const { risesMs, ...after } = now.levels.status(workflow);
+              expect({ ...after, risesMs: undefined }).toEqual({ ...before, risesMs: undefined });
+              // No later than before, and sooner only by a tenth of what a level takes to rise.
+              expect(risesMs === undefined).toBe(before.risesMs === undefined);
+              expect((before.risesMs ?? 0) - (risesMs ?? 0)).toBeLessThanOrEqual(4 * minute);
+              expect(risesMs ?? 0).toBeLessThanOrEqual(before.risesMs ?? 0);
+              break;
+            }
+          }
+          look(happening.kind === "set");
+        }
+        expect(moves.every(([from, to, byOperator]) => byOperator || Math.abs(from - to) === 1)).toBe(true);
+        now.levels.stop();
+        expect(now.clock.pendingTimers).toBe(0);
+      }),
+      { numRuns: 60 },
+    );
   });
 });
