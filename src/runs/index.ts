@@ -60,8 +60,10 @@ export {
   type StreamAppend,
 } from "./ports/journal.ts";
 export type { Outbox } from "./ports/outbox.ts";
-export type { PayloadCodec, Payloads } from "./ports/payloads.ts";
+export { type PayloadCodec, type Payloads, payloadDigest } from "./ports/payloads.ts";
 export type { Scheduler } from "./ports/scheduler.ts";
+export { type QualityAlert, QualityLevels, type QualityStatus } from "./quality-levels/quality-levels.ts";
+export { canLowerQuality, runQuality } from "./quality-levels/run-quality.ts";
 export { recover } from "./recovery.ts";
 export { Retention, type RetentionLimit, retireAtMs } from "./retention.ts";
 export { newRunId } from "./run-id.ts";

@@ -1,5 +1,7 @@
 import { Code } from "@connectrpc/connect";
+import { Quality } from "../../gen/retake/v1/options_pb.js";
 import type { Workflow } from "../contract/index.ts";
+import { qualityLevels, qualityNamed } from "../quality-names.ts";
 import { createError } from "../runs/index.ts";
 
 const maxKeyLength = 256;
@@ -65,6 +67,23 @@ export function forwardedMetadata({ policy }: Workflow, header: Headers): Readon
     }
   }
   return forwarded;
+}
+
+/** The least quality that a call takes, by its metadata; not set without. @throws ConnectError INVALID_ARGUMENT */
+export function minQualityOf(header: Headers): Quality {
+  const text = header.get("retake-min-quality");
+  if (text === null) {
+    return Quality.UNSPECIFIED;
+  }
+  const quality = qualityNamed(text);
+  if (quality === undefined) {
+    throw createError(
+      Code.InvalidArgument,
+      "INVALID_METADATA",
+      `the metadata retake-min-quality is one of ${qualityLevels.map((level) => Quality[level]).join(", ")}`,
+    );
+  }
+  return quality;
 }
 
 /** HTTP has no one character set for what is above ASCII, and gRPC carries none of it. */

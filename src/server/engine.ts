@@ -12,7 +12,7 @@ import type { Clock, RandomSource, Timer } from "../clock.ts";
 import type { ResolvedConfig } from "../config/index.ts";
 import type { ContractRegistry, ReadContracts, Workflow } from "../contract/index.ts";
 import type { RequestValidator } from "../interceptors/rpc/index.ts";
-import { deadline, gate, record, retry, timeout } from "../interceptors/run/index.ts";
+import { deadline, gate, quality, record, retry, timeout } from "../interceptors/run/index.ts";
 import type { ProcessLoad } from "../process-load.ts";
 import {
   Acceptance,
@@ -32,6 +32,7 @@ import {
   Overload,
   Pauses,
   type Payloads,
+  QualityLevels,
   Retention,
   type RetentionLimit,
   type RunRecord,
@@ -92,6 +93,7 @@ export class Engine {
   readonly pauses: Pauses;
   /** Absent where nothing counts as trouble. */
   readonly overload: Overload | undefined;
+  readonly qualityLevels: QualityLevels;
   /** Where callers may have the ends of their runs posted to. */
   readonly allowedUrls: readonly string[];
   /** Aborted when open calls are answered for the last time. */
@@ -123,6 +125,12 @@ export class Engine {
     });
     this.#contractCheck = new ContractCheck(contracts, journal);
     this.pauses = new Pauses({ journal, scheduler, clock });
+    this.qualityLevels = new QualityLevels({
+      journal,
+      clock,
+      log,
+      policy: (workflow) => contracts.workflows.get(workflow)?.policy,
+    });
     this.allowedUrls = config.webhooks.allowedUrls;
     this.outbox = new WebhookOutbox({
       config: config.webhooks,
@@ -172,7 +180,8 @@ export class Engine {
           concurrencyLimit: config.concurrencyLimit,
           endpoints: (workflow) => this.endpoints(workflow),
         }),
-        record({ clock, random }),
+        quality({ levels: this.qualityLevels }),
+        record({ clock, random, contracts }),
         timeout({ clock }),
       ],
       invoke({
@@ -226,6 +235,7 @@ export class Engine {
   async open(): Promise<void> {
     await this.#contractCheck.store();
     await this.pauses.open();
+    await this.qualityLevels.open();
     this.#endpoints.configure(this.#serviceEndpoints);
     const recovered = await recover({
       live: this.live,
@@ -258,6 +268,7 @@ export class Engine {
   async drain(timeoutMs: number): Promise<void> {
     this.acceptance.drain();
     this.overload?.close();
+    this.qualityLevels.stop();
     const time = Promise.withResolvers<void>();
     const timer: Timer = this.clock.setTimeout(time.resolve, timeoutMs);
     // Ends that attempts come to meanwhile are told still.
@@ -317,6 +328,7 @@ export class Engine {
   async adopt(contracts: ReadContracts, endpoints: ServiceEndpoints): Promise<void> {
     await this.#contractCheck.store(contracts.workflows, { impatient: true });
     this.contracts.replace(contracts);
+    this.qualityLevels.rearm();
     this.#endpoints.configure(endpoints);
   }
 

@@ -63,7 +63,11 @@ export async function startGateway(endpoints: readonly EndpointInit[]) {
           })),
         },
       ],
-      workflows: { [`${WorkflowsService.typeName}/Flaky`]: { retry: { initialBackoff: { nanos: 20_000_000 } } } },
+      workflows: {
+        [`${WorkflowsService.typeName}/Flaky`]: {
+          retry: { initialBackoff: { nanos: 20_000_000 }, lowerQuality: true },
+        },
+      },
     },
     { log },
   );

@@ -124,12 +124,14 @@ export interface CliServer extends AsyncDisposable {
 export async function startServer(
   own: WorkflowImpl<typeof WorkflowsService> = {},
   grpc: { readonly reflection?: boolean } = {},
+  more: (server: RetakeServer) => void = () => undefined,
 ): Promise<CliServer> {
   const server = createServer(
     { grpc: { port: 0, ...grpc }, web: { disabled: true } },
     { log: silentLogger, openStorage: (_, clock) => createMemoryStorage({ clock }) },
   );
   server.implement(WorkflowsService, handlers(own));
+  more(server);
   await server.listen();
   return {
     server,

@@ -5,6 +5,7 @@
 // What operators see and steer while the server runs.
 
 import type { GenFile, GenService } from "@bufbuild/protobuf/codegenv2";
+import type { ListQualityLevelsRequestSchema, ListQualityLevelsResponseSchema, SetQualityLevelRequestSchema, SetQualityLevelResponseSchema } from "./quality_level_pb.js";
 
 /**
  * Describes the file retake/v1/admin_service.proto.
@@ -17,5 +18,26 @@ export declare const file_retake_v1_admin_service: GenFile;
  * @generated from service retake.v1.AdminService
  */
 export declare const AdminService: GenService<{
+  /**
+   * Tells how much of their requests the runs of each workflow ask for, why, and when that rises.
+   *
+   * @generated from rpc retake.v1.AdminService.ListQualityLevels
+   */
+  listQualityLevels: {
+    methodKind: "unary";
+    input: typeof ListQualityLevelsRequestSchema;
+    output: typeof ListQualityLevelsResponseSchema;
+  },
+  /**
+   * Sets the quality of a workflow, for attempts that begin from now on. Setting it again changes nothing but who, why and
+   * how long.
+   *
+   * @generated from rpc retake.v1.AdminService.SetQualityLevel
+   */
+  setQualityLevel: {
+    methodKind: "unary";
+    input: typeof SetQualityLevelRequestSchema;
+    output: typeof SetQualityLevelResponseSchema;
+  },
 }>;
 

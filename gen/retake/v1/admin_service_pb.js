@@ -5,12 +5,13 @@
 // What operators see and steer while the server runs.
 
 import { fileDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import { file_retake_v1_quality_level } from "./quality_level_pb.js";
 
 /**
  * Describes the file retake/v1/admin_service.proto.
  */
 export const file_retake_v1_admin_service = /*@__PURE__*/
-  fileDesc("Ch1yZXRha2UvdjEvYWRtaW5fc2VydmljZS5wcm90bxIJcmV0YWtlLnYxMg4KDEFkbWluU2VydmljZWIGcHJvdG8z");
+  fileDesc("Ch1yZXRha2UvdjEvYWRtaW5fc2VydmljZS5wcm90bxIJcmV0YWtlLnYxMsgBCgxBZG1pblNlcnZpY2USXgoRTGlzdFF1YWxpdHlMZXZlbHMSIy5yZXRha2UudjEuTGlzdFF1YWxpdHlMZXZlbHNSZXF1ZXN0GiQucmV0YWtlLnYxLkxpc3RRdWFsaXR5TGV2ZWxzUmVzcG9uc2USWAoPU2V0UXVhbGl0eUxldmVsEiEucmV0YWtlLnYxLlNldFF1YWxpdHlMZXZlbFJlcXVlc3QaIi5yZXRha2UudjEuU2V0UXVhbGl0eUxldmVsUmVzcG9uc2ViBnByb3RvMw", [file_retake_v1_quality_level]);
 
 /**
  * Breakers, quality, drills and policies of a running server. What is set here survives a restart.

@@ -266,7 +266,9 @@ export declare type RetryPolicy = Message<"retake.v1.RetryPolicy"> & {
   retryableCategories: FailureCategory[];
 
   /**
-   * Retake an attempt that ran out of memory one quality level lower. Default: false.
+   * Retake an attempt that ran out of memory (FAILURE_CATEGORY_MEMORY) one quality level lower, for this run only, down to
+   * `quality.min` and the caller's `min_quality`. It makes these failures retryable until then, whether they are listed
+   * above or not; each of them is one of `max_attempts`. Default: false.
    *
    * @generated from field: bool lower_quality = 7;
    */
@@ -374,27 +376,30 @@ export declare type ConcurrencyPolicy = Message<"retake.v1.ConcurrencyPolicy"> &
 export declare const ConcurrencyPolicySchema: GenMessage<ConcurrencyPolicy>;
 
 /**
- * How the quality of a workflow goes down under trouble and comes back.
+ * How the quality of a workflow goes down under trouble and comes back, one level at a time. Operators can set it too
+ * (`SetQualityLevel`), also where this is not declared.
  *
  * @generated from message retake.v1.QualityPolicy
  */
 export declare type QualityPolicy = Message<"retake.v1.QualityPolicy"> & {
   /**
-   * The lowest level it may go to. Default: MINIMAL.
+   * The lowest level it may go to, whoever lowers it. Default: MINIMAL.
    *
    * @generated from field: retake.v1.Quality min = 1;
    */
   min: Quality;
 
   /**
-   * How long it must be quiet before the level rises by one. Default: 5 minutes. Limits: 1 s to 1 day.
+   * How long it must be quiet, without a critical failure, before the level rises by one. Each time that it falls back
+   * soon after it has risen doubles that, up to eight times as long. Default: 5 minutes. Limits: 1 s to 1 day.
    *
    * @generated from field: google.protobuf.Duration restore_after = 2;
    */
   restoreAfter?: Duration | undefined;
 
   /**
-   * Critical failures within `restore_after` that lower the level by one. Default: 3. Limits: 1 to 1,000.
+   * Critical failures (of severity CRITICAL, or out of memory) within `restore_after` that lower the level by one; those of
+   * attempts that asked for more than the level does do not count. Default: 3. Limits: 1 to 1,000.
    *
    * @generated from field: optional int32 lower_after_failures = 3;
    */
@@ -408,7 +413,9 @@ export declare type QualityPolicy = Message<"retake.v1.QualityPolicy"> & {
 export declare const QualityPolicySchema: GenMessage<QualityPolicy>;
 
 /**
- * What a degraded run asks of one request field.
+ * What a degraded run asks of one request field. It never asks for more than the caller did, and the request stays valid:
+ * a field that its validation rules do not allow at the level takes the value of the next level above at which they do,
+ * and where a rule of the whole message is broken, all of its fields do.
  *
  * @generated from message retake.v1.QualityRule
  */
@@ -452,13 +459,15 @@ export declare type QualityRule = Message<"retake.v1.QualityRule"> & {
 export declare const QualityRuleSchema: GenMessage<QualityRule>;
 
 /**
- * Multiplies a number by the level's factor, rounding integers down to a multiple of `step`.
+ * Multiplies a positive number by the level's factor, rounding integers down to a multiple of `step`. A number that would
+ * not become less stays as it is.
  *
  * @generated from message retake.v1.QualityScale
  */
 export declare type QualityScale = Message<"retake.v1.QualityScale"> & {
   /**
-   * It never goes below this. Default: 1 for integers, 0 for fractions.
+   * It never goes below this, nor below the field's own `gt` or `gte`: it stops at the first multiple of `step` from there
+   * on. Default: 1 for integers, 0 for fractions.
    *
    * @generated from field: optional double min = 1;
    */
@@ -479,7 +488,7 @@ export declare type QualityScale = Message<"retake.v1.QualityScale"> & {
 export declare const QualityScaleSchema: GenMessage<QualityScale>;
 
 /**
- * Steps an enum down its defined values.
+ * Steps an enum down its defined values. A value below `min`, or one that is not defined, stays as it is.
  *
  * @generated from message retake.v1.QualityLadder
  */
@@ -983,7 +992,8 @@ export declare const workflow: GenExtension<MethodOptions, WorkflowPolicy>;
 export declare const idempotency_key: GenExtension<FieldOptions, boolean>;
 
 /**
- * What a degraded run asks of this field of a request. Without it, the field stays as the caller sent it.
+ * What a degraded run asks of this field of a request, at any depth: of each message in a list or a map too, but not
+ * within an `Any`. Without it, the field stays as the caller sent it. A field that is unset stays unset.
  *
  * @generated from extension: optional retake.v1.QualityRule quality = 51172;
  */

@@ -866,7 +866,8 @@ export declare type AttemptStarted = Message<"retake.v1.AttemptStarted"> & {
   quality: Quality;
 
   /**
-   * The fields that the quality changed, by path.
+   * The fields that the quality changed, by path: "shots.steps" stands for that field in any of the shots. The first
+   * 50 are told.
    *
    * @generated from field: repeated string changed_fields = 5;
    */

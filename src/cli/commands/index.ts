@@ -41,6 +41,20 @@ export const commands: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
     },
   ],
   [
+    "quality list",
+    {
+      summary: "Tell how much of their requests runs ask for",
+      load: async () => (await import("./quality-list.ts")).qualityList,
+    },
+  ],
+  [
+    "quality set",
+    {
+      summary: "Let the runs of a workflow ask for less, or for all",
+      load: async () => (await import("./quality-set.ts")).qualitySet,
+    },
+  ],
+  [
     "webhook test",
     { summary: "Post a signed test message", load: async () => (await import("./webhook-test.ts")).webhookTest },
   ],

@@ -1,4 +1,5 @@
 import { fromBinary } from "@bufbuild/protobuf";
+import { QualityEventSchema } from "../../../gen/retake/v1/quality_event_pb.js";
 import { OutboxEventSchema } from "../../../gen/retake/v1/webhook_pb.js";
 import { WorkflowEventSchema } from "../../../gen/retake/v1/workflow_event_pb.js";
 import { IllegalEventError } from "../run-record.ts";
@@ -7,6 +8,7 @@ import { IllegalEventError } from "../run-record.ts";
 const readers: readonly (readonly [prefix: string, read: (data: Uint8Array) => { event: { case: unknown } }])[] = [
   ["outbox/", (data) => fromBinary(OutboxEventSchema, data)],
   ["pause/", (data) => fromBinary(WorkflowEventSchema, data)],
+  ["quality/", (data) => fromBinary(QualityEventSchema, data)],
 ];
 
 /** Looks at a record of a stream that belongs to no run. @throws IllegalEventError when a server could not read it */
