@@ -12,12 +12,14 @@ import type { Clock, RandomSource, Timer } from "../clock.ts";
 import type { ResolvedConfig } from "../config/index.ts";
 import type { ContractRegistry, ReadContracts, Workflow } from "../contract/index.ts";
 import type { RequestValidator } from "../interceptors/rpc/index.ts";
-import { deadline, gate, record, retry, timeout } from "../interceptors/run/index.ts";
+import { deadline, gate, park, record, retry, timeout } from "../interceptors/run/index.ts";
 import {
   Acceptance,
   ArtifactRetention,
   type Artifacts,
   type AttemptWorkServices,
+  type BackendBudget,
+  Breakers,
   ContractCheck,
   composeRun,
   createError,
@@ -32,6 +34,7 @@ import {
   type Payloads,
   Retention,
   type RetentionLimit,
+  RetryBudgets,
   type RunRecord,
   recover,
   retireAtMs,
@@ -49,6 +52,8 @@ export interface EngineOptions {
   readonly config: Pick<ResolvedConfig, "artifacts" | "concurrencyLimit" | "retention" | "webhooks">;
   /** Services that are not among them have handlers in this process. */
   readonly endpoints: ServiceEndpoints;
+  /** By service. */
+  readonly retryBudgets: ReadonlyMap<string, BackendBudget>;
   readonly contracts: ContractRegistry;
   readonly handlers: ReadonlyMap<string, WorkflowHandler>;
   readonly validator: RequestValidator;
@@ -87,6 +92,8 @@ export class Engine {
   readonly maxMessageBytes: number;
   readonly outbox: WebhookOutbox;
   readonly pauses: Pauses;
+  readonly breakers: Breakers;
+  readonly retryBudgets: RetryBudgets;
   /** Where callers may have the ends of their runs posted to. */
   readonly allowedUrls: readonly string[];
   /** Aborted when open calls are answered for the last time. */
@@ -118,6 +125,16 @@ export class Engine {
     });
     this.#contractCheck = new ContractCheck(contracts, journal);
     this.pauses = new Pauses({ journal, scheduler, clock });
+    this.breakers = new Breakers({
+      journal,
+      scheduler,
+      clock,
+      random,
+      log,
+      backendOf: (workflow) => this.backendName(workflow),
+    });
+    this.retryBudgets = new RetryBudgets({ scheduler, clock });
+    this.retryBudgets.configure(options.retryBudgets);
     this.allowedUrls = config.webhooks.allowedUrls;
     this.outbox = new WebhookOutbox({
       config: config.webhooks,
@@ -140,7 +157,7 @@ export class Engine {
       onLost: (run, error) => {
         this.live.drop(run);
         // A place that is kept for it would be nobody's: read anew, it asks again.
-        gates.withdraw(run.id);
+        this.#withdraw(run.id);
         log.error({ err: error, runId: run.id }, "an event could not be appended; the run is read anew");
       },
     });
@@ -160,10 +177,13 @@ export class Engine {
     const chain = composeRun(
       [
         deadline({ clock }),
+        park({ breakers: this.breakers, clock }),
         retry({ clock, random }),
         gate({
           gates,
           pauses: this.pauses,
+          breakers: this.breakers,
+          retryBudgets: this.retryBudgets,
           concurrencyLimit: config.concurrencyLimit,
           endpoints: (workflow) => this.endpoints(workflow),
         }),
@@ -186,6 +206,8 @@ export class Engine {
       payloads,
       contracts: this.#contractCheck,
       pauses: this.pauses,
+      breakers: this.breakers,
+      withdraw: (runId) => this.#withdraw(runId),
       chain,
       clock,
       random,
@@ -217,6 +239,7 @@ export class Engine {
   async open(): Promise<void> {
     await this.#contractCheck.store();
     await this.pauses.open();
+    await this.breakers.open(this.contracts.workflows.values());
     this.#endpoints.configure(this.#serviceEndpoints);
     const recovered = await recover({
       live: this.live,
@@ -235,6 +258,7 @@ export class Engine {
 
   /** Hands out turns. */
   start(): void {
+    this.breakers.start();
     this.#scheduler.start((runId) => this.turns.take(runId));
     this.retention.start();
     this.artifactRetention.start();
@@ -257,6 +281,7 @@ export class Engine {
       Promise.all([
         this.turns.handBack(),
         this.#scheduler.stop(),
+        this.breakers.stop(),
         this.retention.stop(),
         this.artifactRetention.stop(),
         this.outbox.stop(),
@@ -265,6 +290,7 @@ export class Engine {
     for (const run of this.live.values()) {
       run.refuse(draining());
     }
+    this.retryBudgets.stop();
     this.closing.abort(draining());
     this.#endpoints.close();
   }
@@ -300,14 +326,19 @@ export class Engine {
   }
 
   /**
-   * From now on these contracts are executed, at these endpoints. Attempts that are being made go on to their end.
+   * From now on these contracts are executed, at these endpoints, under these budgets. Attempts that are being made go on to their end.
    *
    * @throws JournalUnavailableError when the contracts cannot be stored; then everything stays as it was
    */
-  async adopt(contracts: ReadContracts, endpoints: ServiceEndpoints): Promise<void> {
+  async adopt(
+    contracts: ReadContracts,
+    { endpoints, retryBudgets }: Pick<EngineOptions, "endpoints" | "retryBudgets">,
+  ): Promise<void> {
     await this.#contractCheck.store(contracts.workflows, { impatient: true });
     this.contracts.replace(contracts);
     this.#endpoints.configure(endpoints);
+    this.retryBudgets.configure(retryBudgets);
+    this.breakers.retain(this.contracts.workflows.values());
   }
 
   /** Gives every run that waits a turn, so that it sees what has changed: its contract, its endpoints, its policy. */
@@ -328,6 +359,20 @@ export class Engine {
   /** Where the attempts of a workflow can be made; those that are not healthy have no slots. */
   endpoints({ service }: Workflow): readonly EndpointSlots[] {
     return this.#endpoints.of(service.typeName);
+  }
+
+  /** What carries out the attempts of a workflow, in one name. */
+  backendName(workflow: Workflow): string {
+    return this.endpoints(workflow)
+      .map(({ endpoint }) => endpoint)
+      .join(", ");
+  }
+
+  /** Whatever a run waits for, or was let through to, goes to others. */
+  #withdraw(runId: string): void {
+    this.gates.withdraw(runId);
+    this.breakers.withdraw(runId);
+    this.retryBudgets.withdraw(runId);
   }
 
   #backend(endpoint: string): Backend {

@@ -5,12 +5,13 @@
 // What operators see and steer while the server runs.
 
 import { fileDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import { file_retake_v1_breaker } from "./breaker_pb.js";
 
 /**
  * Describes the file retake/v1/admin_service.proto.
  */
 export const file_retake_v1_admin_service = /*@__PURE__*/
-  fileDesc("Ch1yZXRha2UvdjEvYWRtaW5fc2VydmljZS5wcm90bxIJcmV0YWtlLnYxMg4KDEFkbWluU2VydmljZWIGcHJvdG8z");
+  fileDesc("Ch1yZXRha2UvdjEvYWRtaW5fc2VydmljZS5wcm90bxIJcmV0YWtlLnYxMroBCgxBZG1pblNlcnZpY2USVAoMTGlzdEJyZWFrZXJzEh4ucmV0YWtlLnYxLkxpc3RCcmVha2Vyc1JlcXVlc3QaHy5yZXRha2UudjEuTGlzdEJyZWFrZXJzUmVzcG9uc2UiA5ACARJUCgxGb3JjZUJyZWFrZXISHi5yZXRha2UudjEuRm9yY2VCcmVha2VyUmVxdWVzdBofLnJldGFrZS52MS5Gb3JjZUJyZWFrZXJSZXNwb25zZSIDkAICYgZwcm90bzM", [file_retake_v1_breaker]);
 
 /**
  * Breakers, quality, drills and policies of a running server. What is set here survives a restart.

@@ -20,6 +20,8 @@ describe("the permit of an attempt that waits for a child", () => {
         waiting: () => 0,
       },
       pauses: { of: () => undefined },
+      breakers: { of: () => undefined, withdraw: () => undefined },
+      retryBudgets: { of: () => undefined, withdraw: () => undefined },
       concurrencyLimit: 10,
       endpoints: () => endpoints,
     });
