@@ -124,9 +124,10 @@ export interface CliServer extends AsyncDisposable {
 export async function startServer(
   own: WorkflowImpl<typeof WorkflowsService> = {},
   grpc: { readonly reflection?: boolean } = {},
+  config: Parameters<typeof createServer>[0] = {},
 ): Promise<CliServer> {
   const server = createServer(
-    { grpc: { port: 0, ...grpc }, web: { disabled: true } },
+    { ...(config as object), grpc: { port: 0, ...grpc }, web: { disabled: true } },
     { log: silentLogger, openStorage: (_, clock) => createMemoryStorage({ clock }) },
   );
   server.implement(WorkflowsService, handlers(own));

@@ -201,14 +201,19 @@ describe("a half-open breaker", () => {
   });
 
   it("ignores the answer of a probe from before", async () => {
-    const probed = Promise.withResolvers<void>();
-    const { breaker, clock, trip, state } = createBreaker({ probe: () => probed.promise });
+    const probes = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    let made = 0;
+    const { breaker, clock, trip, state } = createBreaker({ probe: () => probes[made++]?.promise });
     trip();
     await clock.advance(30_000);
     breaker.force({ open: true, requestedBy: "ana", reason: "", untilMs: undefined });
-    probed.resolve();
+    breaker.unforce("ana", "");
+    probes[0]?.resolve();
     await clock.advance(0);
-    expect(state()).toBe("OPEN");
+    expect(state()).toBe("HALF_OPEN");
+    probes[1]?.resolve();
+    await clock.advance(0);
+    expect(state()).toBe("CLOSED");
   });
 });
 
@@ -270,7 +275,10 @@ describe("runs that a breaker holds", () => {
     expect(woken).toHaveLength(4);
     // An end from an earlier wave is not one of this wave.
     end("success");
+    attempt("success", "held 2");
     expect(woken).toHaveLength(4);
+    attempt("success", "held 3");
+    expect(woken).toHaveLength(8);
   });
 
   it("begin with a wave of one anew behind one in which an attempt failed", () => {
