@@ -365,6 +365,7 @@ export class Engine {
   backendName(workflow: Workflow): string {
     return this.endpoints(workflow)
       .map(({ endpoint }) => endpoint)
+      .sort()
       .join(", ");
   }
 

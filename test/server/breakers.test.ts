@@ -222,6 +222,28 @@ describe("a back-end that is dead", () => {
   });
 });
 
+describe("runs that wait for a permit when their breaker opens", () => {
+  it("are not held up by attempts that hang: they fail, or are parked", async () => {
+    const studio = await start({}, { concurrency: { limit: 1 } });
+    const { admin, backend, clock, workflows } = studio;
+    backend.hold = deferred();
+    const hanging = await startRun(studio, "hangs");
+    const attached = rejection(workflows.plain({}), Code.Unavailable);
+    const detached = await startRun(studio);
+    expect(await stateOf(studio, detached)).toBe(RunState.QUEUED);
+    await admin.forceBreaker({ workflow: plain, mode: BreakerMode.FORCED_OPEN });
+    await clock.advance(0);
+    expect((await attached).findDetails(ErrorInfoSchema)[0]?.reason).toBe("BREAKER_OPEN");
+    expect(await stateOf(studio, detached)).toBe(RunState.PARKED);
+    await admin.forceBreaker({ workflow: plain, mode: BreakerMode.AUTOMATIC });
+    await clock.advance(0);
+    backend.hold.resolve();
+    await clock.advance(0);
+    for (const runId of [hanging, detached]) expect(await stateOf(studio, runId)).toBe(RunState.SUCCEEDED);
+    expect(await stateName(studio)).toBe("CLOSED");
+  });
+});
+
 describe("runs that a breaker has parked", () => {
   it("go in waves that each wait for the one before, and newcomers behind them", async () => {
     const studio = await start();

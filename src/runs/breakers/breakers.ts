@@ -1,4 +1,5 @@
-import { type BreakerEvent, BreakerMode } from "../../../gen/retake/v1/breaker_pb.js";
+import { type BreakerEvent, BreakerMode, BreakerState } from "../../../gen/retake/v1/breaker_pb.js";
+import { RunState } from "../../../gen/retake/v1/run_pb.js";
 import type { Clock, RandomSource } from "../../clock.ts";
 import type { Workflow } from "../../contract/index.ts";
 import type { Logger } from "../logger.ts";
@@ -33,6 +34,8 @@ export interface ListedBreaker {
   readonly transitions: readonly BreakerEvent[];
 }
 
+const pageSize = 500;
+
 interface Place {
   readonly breaker: Breaker;
   transitions: readonly BreakerEvent[];
@@ -48,6 +51,7 @@ interface Place {
  * 1. A transition holds at once, and is stored in the background: a crash may lose the newest one. What an operator has
  *    said is acknowledged when it is durable.
  * 2. Time passes from `start` on, and no attempt is made before that.
+ * 3. When a breaker opens, the runs that stand in line for a permit are told: attempts that hang may hold all of those.
  */
 export class Breakers {
   readonly #options: BreakersOptions;
@@ -224,6 +228,28 @@ export class Breakers {
       log.info(facts, kind === "closed" ? "a breaker has closed" : "a breaker is half-open: a trial decides");
     }
     onTransition?.({ workflow, event });
+    if (this.#started && place.breaker.state === BreakerState.OPEN) {
+      this.#wakeQueued(workflow).catch((error: unknown) => {
+        log.error({ err: error, workflow }, "runs in line could not be told that their breaker is open");
+      });
+    }
+  }
+
+  async #wakeQueued(workflow: string): Promise<void> {
+    const { journal, scheduler } = this.#options;
+    // What has been accepted until now must be found.
+    await journal.flush();
+    let beforePosition: number | undefined;
+    do {
+      const rows = await journal.listRuns(
+        { workflow, states: [RunState.QUEUED] },
+        { limit: pageSize, ...(beforePosition === undefined ? {} : { beforePosition }) },
+      );
+      for (const { runId } of rows) {
+        scheduler.wake(runId, 0, 0);
+      }
+      beforePosition = rows.length < pageSize ? undefined : rows.at(-1)?.position;
+    } while (beforePosition !== undefined && this.find(workflow)?.state === BreakerState.OPEN);
   }
 }
 
