@@ -1,102 +1,23 @@
 import { create } from "@bufbuild/protobuf";
-import { type Client, Code, ConnectError, createClient } from "@connectrpc/connect";
-import { describe, expect, it, onTestFinished } from "vitest";
+import { Code } from "@connectrpc/connect";
+import { describe, expect, it } from "vitest";
 import { ErrorInfoSchema, RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
-import { AdminService } from "../../gen/retake/v1/admin_service_pb.js";
-import { type Breaker, BreakerMode, BreakerState, ForceBreakerRequestSchema } from "../../gen/retake/v1/breaker_pb.js";
+import { BreakerMode, BreakerState, ForceBreakerRequestSchema } from "../../gen/retake/v1/breaker_pb.js";
 import { RunState } from "../../gen/retake/v1/run_pb.js";
-import { createVirtualClock } from "../../src/testing/index.ts";
 import { WorkflowsService } from "../gen/retake/test/v1/workflows_pb.js";
-import { deferred, eventsOf, type Harness, kindsOf, rejection, startServer, stateOf, stopServer } from "./harness.ts";
-
-const name = (method: string) => `${WorkflowsService.typeName}/${method}`;
-const plain = name("Plain");
-
-const circuitBreaker = { volumeThreshold: 3, resetTimeout: { seconds: 30n } };
-
-interface Studio extends Harness {
-  readonly admin: Client<typeof AdminService>;
-  /** Whether the back-end is down, and what it was asked. */
-  readonly backend: {
-    down: boolean;
-    readonly calls: string[];
-    hold: PromiseWithResolvers<void> | undefined;
-    /** Attempts at once. */
-    running: number;
-    most: number;
-  };
-}
-
-type Options = NonNullable<Parameters<typeof startServer>[1]>;
-
-async function start(options: Options = {}, policy: object = {}): Promise<Studio> {
-  const backend: Studio["backend"] = { down: false, calls: [], hold: undefined, running: 0, most: 0 };
-  const clock = options.clock ?? createVirtualClock();
-  const harness = await startServer(
-    {
-      plain: async ({ text }) => {
-        backend.calls.push(text);
-        backend.most = Math.max(backend.most, ++backend.running);
-        await (backend.hold?.promise ?? new Promise<void>((resolve) => clock.setImmediate(resolve)));
-        backend.running--;
-        if (backend.down) throw new ConnectError("no cards", Code.Unavailable);
-        if (text === "wrong") throw new ConnectError("no such style", Code.InvalidArgument);
-        return { text };
-      },
-    },
-    { ...options, clock, config: { workflows: { [plain]: { circuitBreaker, ...policy } }, ...options.config } },
-  );
-  onTestFinished(() => stopServer(harness));
-  return { ...harness, backend, admin: createClient(AdminService, harness.server.transport) };
-}
-
-async function startRun({ runs, clock }: Harness, text = "", priority = 0): Promise<string> {
-  const { run } = await runs.startRun({
-    workflow: plain,
-    input: { case: "json", value: JSON.stringify({ text }) },
-    priority,
-  });
-  await clock.advance(0);
-  return run?.runId ?? "";
-}
-
-async function breakerOf({ admin }: Studio): Promise<Breaker> {
-  const { breakers } = await admin.listBreakers({ workflow: plain });
-  if (breakers[0] === undefined) throw new Error("it is not listed");
-  return breakers[0];
-}
-
-const stateName = async (studio: Studio) => BreakerState[(await breakerOf(studio)).state];
-
-/** Has the back-end fail until the breaker has opened. */
-async function trip(studio: Studio): Promise<void> {
-  studio.backend.down = true;
-  for (let i = 0; i < 3; i++) await startRun(studio, `failure ${i}`);
-  expect(await stateName(studio)).toBe("OPEN");
-  studio.backend.calls.length = 0;
-}
-
-/** Parks many runs at a breaker that is held open, and lets them go. */
-async function drainMany(studio: Studio, count: number, limit: number): Promise<void> {
-  const { admin, runs, clock, backend } = studio;
-  await admin.forceBreaker({ workflow: plain, mode: BreakerMode.FORCED_OPEN });
-  for (let i = 0; i < count; i += 500) {
-    const started = Array.from({ length: Math.min(500, count - i) }, (_, index) =>
-      runs.startRun({ workflow: plain, input: { case: "json", value: `{"text":"${i + index}"}` } }),
-    );
-    await clock.advance(1);
-    await Promise.all(started);
-  }
-  expect(await breakerOf(studio)).toMatchObject({ waitingRuns: BigInt(count) });
-  await admin.forceBreaker({ workflow: plain, mode: BreakerMode.FORCED_CLOSED });
-  for (let seen = -1; seen < backend.calls.length; ) {
-    seen = backend.calls.length;
-    await clock.advance(0);
-  }
-  expect(backend.calls).toEqual(Array.from({ length: count }, (_, index) => String(index)));
-  expect(backend.most).toBe(limit);
-  expect(await breakerOf(studio)).toMatchObject({ waitingRuns: 0n, waveSize: 0 });
-}
+import {
+  breakerOf,
+  circuitBreaker,
+  drainMany,
+  name,
+  type Options,
+  plain,
+  start,
+  startRun,
+  stateName,
+  trip,
+} from "./breaker-studio.ts";
+import { deferred, eventsOf, kindsOf, rejection, stateOf, stopServer } from "./harness.ts";
 
 describe("a back-end that is dead", () => {
   it("is left alone: attached callers without a key fail at once, with the time to wait", async () => {

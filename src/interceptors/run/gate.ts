@@ -97,14 +97,17 @@ export function gate(options: GateOptions): RunInterceptor {
     }
     const attemptsBefore = run.attempts;
     const hold = new PermitHold(options, wish, workflow, permit, turn);
-    if (breaker !== undefined || budget !== undefined) {
-      hold.report(breaker, budget);
+    const isJudged = breaker !== undefined || budget !== undefined;
+    if (isJudged) {
+      hold.judges = { breaker, generation: breaker?.generation ?? 0, budget };
     }
     turn.pausables.push(hold);
     turn.hold = hold;
     try {
       const outcome = await next({ ...request, permit });
-      hold.settle(run.attempts === attemptsBefore ? undefined : verdictOf(outcome, turn));
+      if (isJudged) {
+        hold.settle(run.attempts === attemptsBefore ? undefined : verdictOf(outcome, turn));
+      }
       return outcome;
     } finally {
       hold.end();
@@ -119,6 +122,14 @@ function refused(refusal: BreakerRefusal, breaker: Breaker, { run }: RunRequest)
   return open ? { kind: "blocked", gate: "breaker", reason, notBeforeMs } : holdAtBreaker(breaker, run, reason);
 }
 
+/** Those who are told how an attempt has ended. */
+interface Judges {
+  readonly breaker: Breaker | undefined;
+  /** The breaker's, when the attempt began. */
+  readonly generation: number;
+  readonly budget: RetryBudget | undefined;
+}
+
 /** The permit of one attempt: given back while it waits for a child, and for good at its end. */
 class PermitHold implements Pausable, Hold {
   readonly #options: GateOptions;
@@ -129,9 +140,7 @@ class PermitHold implements Pausable, Hold {
   /** Counts pauses and returns from them: a return that is overtaken gives up. */
   #round = 0;
   #poke: (() => void) | undefined;
-  #breaker: Breaker | undefined;
-  #generation = 0;
-  #budget: RetryBudget | undefined;
+  judges: Judges | undefined;
 
   constructor(options: GateOptions, wish: PermitRequest, workflow: Workflow, permit: Permit, turn: Turn) {
     this.#options = options;
@@ -141,21 +150,14 @@ class PermitHold implements Pausable, Hold {
     this.#turn = turn;
   }
 
-  /** The end of the attempt is told to these. */
-  report(breaker: Breaker | undefined, budget: RetryBudget | undefined): void {
-    this.#breaker = breaker;
-    this.#generation = breaker?.generation ?? 0;
-    this.#budget = budget;
-  }
-
   /** The attempt has ended; the first verdict counts. */
   settle(verdict: Verdict): void {
-    const breaker = this.#breaker;
-    const budget = this.#budget;
-    this.#breaker = undefined;
-    this.#budget = undefined;
-    breaker?.settle(this.#wish.runId, this.#generation, verdict);
-    budget?.settle(this.#wish.runId, verdict);
+    const { judges } = this;
+    if (judges !== undefined) {
+      this.judges = undefined;
+      judges.breaker?.settle(this.#wish.runId, judges.generation, verdict);
+      judges.budget?.settle(this.#wish.runId, verdict);
+    }
   }
 
   pause(): void {
