@@ -104,17 +104,17 @@ export class RetryBudget {
 
   /** There is no budget any more: all go. */
   open(): void {
-    this.stop();
-    for (const runId of this.#waiting) {
+    const waiting = [...this.#waiting];
+    this.close();
+    for (const runId of waiting) {
       this.#wake(runId);
     }
-    this.#waiting.clear();
   }
 
-  /** Leaves no timer behind. */
-  stop(): void {
-    this.#timer?.cancel();
-    this.#timer = undefined;
+  /** Nobody is woken any more, and no timer is left behind. */
+  close(): void {
+    this.#waiting.clear();
+    this.#stopTimer();
   }
 
   /** Adds tokens, those included that time has brought. */
@@ -134,8 +134,13 @@ export class RetryBudget {
     return Math.max(0, missing * this.#options.tokenIntervalMs);
   }
 
+  #stopTimer(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+  }
+
   #letGo(awake?: string): void {
-    this.stop();
+    this.#stopTimer();
     if (this.#waiting.size === 0) {
       return;
     }

@@ -73,10 +73,10 @@ export class RetryBudgets {
     }
   }
 
-  /** Leaves no timer behind. */
-  stop(): void {
+  /** Nobody is woken any more, and no timer is left behind. */
+  close(): void {
     for (const budget of this.#byBackend.values()) {
-      budget.stop();
+      budget.close();
     }
   }
 }

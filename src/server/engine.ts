@@ -239,8 +239,9 @@ export class Engine {
   async open(): Promise<void> {
     await this.#contractCheck.store();
     await this.pauses.open();
-    await this.breakers.open(this.contracts.workflows.values());
     this.#endpoints.configure(this.#serviceEndpoints);
+    // They ask where the attempts of their workflows are made.
+    await this.breakers.open(this.contracts.workflows.values());
     const recovered = await recover({
       live: this.live,
       turns: this.turns,
@@ -290,7 +291,7 @@ export class Engine {
     for (const run of this.live.values()) {
       run.refuse(draining());
     }
-    this.retryBudgets.stop();
+    this.retryBudgets.close();
     this.closing.abort(draining());
     this.#endpoints.close();
   }

@@ -260,6 +260,33 @@ describe("a restart", () => {
     for (const runId of runIds) expect(await stateOf(third, runId)).toBe(RunState.SUCCEEDED);
   });
 
+  it("keeps a half-open one so, wherever its back-end is, and closes it for another one", async () => {
+    const at = (...targets: string[]) => ({
+      workflows: { [plain]: { circuitBreaker } },
+      backends: [
+        {
+          service: WorkflowsService.typeName,
+          endpoints: targets.map((target) => ({ target, healthCheck: { disabled: true } })),
+        },
+      ],
+    });
+    const first = await start({ config: at("dns:///127.0.0.1:1", "dns:///127.0.0.1:2") });
+    await first.admin.forceBreaker({ workflow: plain, mode: BreakerMode.FORCED_OPEN });
+    await first.admin.forceBreaker({ workflow: plain, mode: BreakerMode.AUTOMATIC });
+    await stopServer(first);
+    const { storage, clock } = first;
+    const second = await start({ config: at("dns:///127.0.0.1:2", "dns:///127.0.0.1:1"), storage, clock });
+    expect(await breakerOf(second)).toMatchObject({
+      state: BreakerState.HALF_OPEN,
+      generation: 2n,
+      backend: "dns:///127.0.0.1:1, dns:///127.0.0.1:2",
+    });
+    await second.server.reload({ grpc: { disabled: true }, web: { disabled: true }, ...at("dns:///127.0.0.1:3") });
+    const moved = await breakerOf(second);
+    expect(moved).toMatchObject({ state: BreakerState.CLOSED, generation: 3n, backend: "dns:///127.0.0.1:3" });
+    expect(moved.transitions[0]?.reason).toMatch(/^its back-end is dns:\/\/\/127\.0\.0\.1:3 now/);
+  });
+
   it("keeps what an operator has said, with its end", async () => {
     const first = await start();
     const { clock, storage } = first;

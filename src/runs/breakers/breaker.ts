@@ -88,6 +88,8 @@ export class Breaker {
   #waveTimer: Timer | undefined;
   /** Ends the state. */
   #timer: Timer | undefined;
+  /** Between `start` and `stop`. */
+  #running = false;
 
   constructor(options: BreakerOptions) {
     this.workflow = options.workflow;
@@ -236,6 +238,9 @@ export class Breaker {
 
   /** The attempt of a run that was let through in a generation has ended. */
   settle(runId: string, generation: number, verdict: Verdict): void {
+    if (!this.#running) {
+      return;
+    }
     if (generation === this.#generation && verdict !== undefined) {
       this.#count(verdict);
     }
@@ -269,6 +274,7 @@ export class Breaker {
 
   /** Time passes for it from now on. */
   start(): void {
+    this.#running = true;
     if (this.#state.kind === "half-open") {
       // The trial has ended with its process.
       this.#followProbe(this.#options.probe());
@@ -277,8 +283,9 @@ export class Breaker {
     this.#letGo();
   }
 
-  /** Leaves no timer behind. */
+  /** Leaves no timer behind; what ends from now on is not counted. */
   stop(): void {
+    this.#running = false;
     this.#timer?.cancel();
     this.#timer = undefined;
     this.#endWave();
@@ -360,7 +367,7 @@ export class Breaker {
     state.probing = probe !== undefined;
     const generation = this.#generation;
     const answered = (verdict: "success" | "failure"): void => {
-      if (generation === this.#generation) {
+      if (this.#running && generation === this.#generation) {
         this.#count(verdict);
       }
     };
@@ -372,6 +379,10 @@ export class Breaker {
 
   #setTimer(): void {
     this.#timer?.cancel();
+    this.#timer = undefined;
+    if (!this.#running) {
+      return;
+    }
     const { clock } = this.#options;
     const state = this.#state;
     if (state.kind === "open") {
@@ -386,13 +397,14 @@ export class Breaker {
         leftMs <= 0
           ? clock.setTimeout(() => this.unforce("", "the forced state has expired"), 0)
           : clock.setTimeout(() => this.#setTimer(), Math.min(leftMs, longestNapMs));
-    } else {
-      this.#timer = undefined;
     }
   }
 
   /** Lets those go on that may by now. @param awake the one that need not be woken */
   #letGo(awake?: string): void {
+    if (!this.#running) {
+      return;
+    }
     if (this.#trialIsFree) {
       this.#admitFirst(awake);
     } else if (this.#isClosed && this.#waveLeft === 0) {

@@ -102,7 +102,13 @@ export class Breakers {
 
   /** Whether a run that its breaker has parked stays so. */
   keeps({ accepted, createTimeMs }: RunRecord, workflow: Workflow): boolean {
-    return this.of(workflow)?.keeps(accepted.runId, accepted.priority, createTimeMs) ?? false;
+    const breaker = this.of(workflow);
+    if (breaker === undefined) {
+      // Its policy has changed: the one that held it, if it is still there, goes on without it.
+      this.withdraw(accepted.runId);
+      return false;
+    }
+    return breaker.keeps(accepted.runId, accepted.priority, createTimeMs);
   }
 
   /** A run will make no attempt: it has ended, or something else holds it. */

@@ -415,6 +415,23 @@ describe("a forced breaker", () => {
   });
 });
 
+it("leaves nothing to wait for when it is stopped, whatever ends afterwards", async () => {
+  const probed = Promise.withResolvers<void>();
+  const { breaker, clock, trip, begin, events, woken } = createBreaker({ probe: () => probed.promise });
+  const end = begin("late");
+  trip();
+  breaker.hold("held", 0, 0);
+  await clock.advance(30_000);
+  breaker.stop();
+  end("success");
+  probed.resolve();
+  breaker.withdraw("nobody");
+  await clock.advance(0);
+  expect(events).toHaveLength(2);
+  expect(woken).toEqual([]);
+  expect(clock.pendingTimers).toBe(0);
+});
+
 describe("after a restart", () => {
   /** What is left of a breaker in a later process, whose monotonic clock begins anew. */
   const restarted = (event: BreakerEvent | undefined, nowMs: number) => {
