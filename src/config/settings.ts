@@ -8,6 +8,7 @@ import type {
   GrpcLimits,
   HealthCheckConfig,
   OverloadConfig,
+  RetryBudgetConfig,
   SecretSource,
   ServerConfig,
   TlsConfig,
@@ -105,6 +106,14 @@ export interface ResolvedBackend {
   /** Absent for all services with a workflow that the endpoints tell by reflection. */
   readonly service?: string;
   readonly endpoints: readonly ResolvedEndpoint[];
+  /** Absent where retries need none. */
+  readonly retryBudget?: ResolvedRetryBudget;
+}
+
+export interface ResolvedRetryBudget {
+  readonly maxTokens: number;
+  readonly tokenRatio: number;
+  readonly tokenIntervalMs: number;
 }
 
 export interface ResolvedEndpoint {
@@ -207,6 +216,13 @@ const defaults = {
     /** Uploaded today, used by a run tomorrow. */
     gracePeriodMs: day,
     uploadTimeoutMs: day,
+  },
+  retryBudget: {
+    /** What gRPC's own examples have: four failures in a row are let pass, and ten successes make up for one. */
+    maxTokens: 10,
+    tokenRatio: 0.1,
+    /** A back-end that is down for long is asked some times a minute. */
+    tokenIntervalMs: 10 * second,
   },
   endpoint: {
     /** Below what firewalls remember of a silent connection; the answers to probes keep servers from objecting. */
@@ -362,10 +378,20 @@ function resolveBackends({ backends }: ServerConfig): readonly ResolvedBackend[]
     settings.set(endpoint.target, known === undefined ? endpoint : { ...known, ...givenIn(endpoint) });
   }
   const resolved = new Map([...settings].map(([target, endpoint]) => [target, resolveEndpoint(endpoint)] as const));
-  return backends.map(({ service, endpoints }) => ({
+  return backends.map(({ service, endpoints, retryBudget }) => ({
     ...(service !== "" && { service }),
     endpoints: endpoints.flatMap(({ target }) => resolved.get(target) ?? []),
+    ...(retryBudget && { retryBudget: resolveRetryBudget(retryBudget) }),
   }));
+}
+
+function resolveRetryBudget({ maxTokens, tokenRatio, tokenInterval }: RetryBudgetConfig): ResolvedRetryBudget {
+  const own = defaults.retryBudget;
+  return {
+    maxTokens: maxTokens ?? own.maxTokens,
+    tokenRatio: tokenRatio ?? own.tokenRatio,
+    tokenIntervalMs: msOr(tokenInterval, own.tokenIntervalMs),
+  };
 }
 
 function givenIn(endpoint: EndpointConfig): Partial<EndpointConfig> {

@@ -11,6 +11,10 @@ export {
 } from "./attempt-work.ts";
 export { backoffMs } from "./backoff.ts";
 export { parked } from "./bodies.ts";
+export type { Breaker, BreakerRefusal, Forcing, Verdict } from "./breakers/breaker.ts";
+export { Breakers, type BreakerTransition, type ListedBreaker } from "./breakers/breakers.ts";
+export { holdAtBreaker } from "./breakers/hold-at-breaker.ts";
+export { verdictOf } from "./breakers/verdict.ts";
 export { ContractCheck } from "./contract-check.ts";
 export { endError } from "./end-error.ts";
 export { equalBytes } from "./equal-bytes.ts";
@@ -66,6 +70,8 @@ export { type QualityAlert, QualityLevels, type QualityStatus } from "./quality-
 export { canLowerQuality, runQuality } from "./quality-levels/run-quality.ts";
 export { recover } from "./recovery.ts";
 export { Retention, type RetentionLimit, retireAtMs } from "./retention.ts";
+export type { RetryBudget } from "./retry-budget.ts";
+export { type BackendBudget, RetryBudgets } from "./retry-budgets.ts";
 export { newRunId } from "./run-id.ts";
 export { IllegalEventError, isTerminal, type RunRecord, reduceRun } from "./run-record.ts";
 export { viewRun, withValue } from "./run-view.ts";

@@ -12,13 +12,15 @@ import type { Clock, RandomSource, Timer } from "../clock.ts";
 import type { ResolvedConfig } from "../config/index.ts";
 import type { ContractRegistry, ReadContracts, Workflow } from "../contract/index.ts";
 import type { RequestValidator } from "../interceptors/rpc/index.ts";
-import { deadline, gate, quality, record, retry, timeout } from "../interceptors/run/index.ts";
+import { deadline, gate, park, quality, record, retry, timeout } from "../interceptors/run/index.ts";
 import type { ProcessLoad } from "../process-load.ts";
 import {
   Acceptance,
   ArtifactRetention,
   type Artifacts,
   type AttemptWorkServices,
+  type BackendBudget,
+  Breakers,
   ContractCheck,
   composeRun,
   createError,
@@ -35,6 +37,7 @@ import {
   QualityLevels,
   Retention,
   type RetentionLimit,
+  RetryBudgets,
   type RunRecord,
   recover,
   retireAtMs,
@@ -52,6 +55,8 @@ export interface EngineOptions {
   readonly config: Pick<ResolvedConfig, "artifacts" | "concurrencyLimit" | "overload" | "retention" | "webhooks">;
   /** Services that are not among them have handlers in this process. */
   readonly endpoints: ServiceEndpoints;
+  /** By service. */
+  readonly retryBudgets: ReadonlyMap<string, BackendBudget>;
   readonly contracts: ContractRegistry;
   readonly handlers: ReadonlyMap<string, WorkflowHandler>;
   readonly validator: RequestValidator;
@@ -94,6 +99,8 @@ export class Engine {
   /** Absent where nothing counts as trouble. */
   readonly overload: Overload | undefined;
   readonly qualityLevels: QualityLevels;
+  readonly breakers: Breakers;
+  readonly retryBudgets: RetryBudgets;
   /** Where callers may have the ends of their runs posted to. */
   readonly allowedUrls: readonly string[];
   /** Aborted when open calls are answered for the last time. */
@@ -131,6 +138,16 @@ export class Engine {
       log,
       policy: (workflow) => contracts.workflows.get(workflow)?.policy,
     });
+    this.breakers = new Breakers({
+      journal,
+      scheduler,
+      clock,
+      random,
+      log,
+      backendOf: (workflow) => this.backendName(workflow),
+    });
+    this.retryBudgets = new RetryBudgets({ scheduler, clock });
+    this.retryBudgets.configure(options.retryBudgets);
     this.allowedUrls = config.webhooks.allowedUrls;
     this.outbox = new WebhookOutbox({
       config: config.webhooks,
@@ -153,7 +170,7 @@ export class Engine {
       onLost: (run, error) => {
         this.live.drop(run);
         // A place that is kept for it would be nobody's: read anew, it asks again.
-        gates.withdraw(run.id);
+        this.#withdraw(run.id);
         log.error({ err: error, runId: run.id }, "an event could not be appended; the run is read anew");
       },
     });
@@ -173,10 +190,13 @@ export class Engine {
     const chain = composeRun(
       [
         deadline({ clock }),
+        park({ breakers: this.breakers, clock }),
         retry({ clock, random }),
         gate({
           gates,
           pauses: this.pauses,
+          breakers: this.breakers,
+          retryBudgets: this.retryBudgets,
           concurrencyLimit: config.concurrencyLimit,
           endpoints: (workflow) => this.endpoints(workflow),
         }),
@@ -200,6 +220,8 @@ export class Engine {
       payloads,
       contracts: this.#contractCheck,
       pauses: this.pauses,
+      breakers: this.breakers,
+      withdraw: (runId) => this.#withdraw(runId),
       chain,
       clock,
       random,
@@ -237,6 +259,8 @@ export class Engine {
     await this.pauses.open();
     await this.qualityLevels.open();
     this.#endpoints.configure(this.#serviceEndpoints);
+    // They ask where the attempts of their workflows are made.
+    await this.breakers.open(this.contracts.workflows.values());
     const recovered = await recover({
       live: this.live,
       turns: this.turns,
@@ -254,6 +278,7 @@ export class Engine {
 
   /** Hands out turns. */
   start(): void {
+    this.breakers.start();
     this.#scheduler.start((runId) => this.turns.take(runId));
     this.retention.start();
     this.artifactRetention.start();
@@ -278,6 +303,7 @@ export class Engine {
       Promise.all([
         this.turns.handBack(),
         this.#scheduler.stop(),
+        this.breakers.stop(),
         this.retention.stop(),
         this.artifactRetention.stop(),
         this.outbox.stop(),
@@ -286,6 +312,7 @@ export class Engine {
     for (const run of this.live.values()) {
       run.refuse(draining());
     }
+    this.retryBudgets.close();
     this.closing.abort(draining());
     this.#endpoints.close();
   }
@@ -321,15 +348,20 @@ export class Engine {
   }
 
   /**
-   * From now on these contracts are executed, at these endpoints. Attempts that are being made go on to their end.
+   * From now on these contracts are executed, at these endpoints, under these budgets. Attempts that are being made go on to their end.
    *
    * @throws JournalUnavailableError when the contracts cannot be stored; then everything stays as it was
    */
-  async adopt(contracts: ReadContracts, endpoints: ServiceEndpoints): Promise<void> {
+  async adopt(
+    contracts: ReadContracts,
+    { endpoints, retryBudgets }: Pick<EngineOptions, "endpoints" | "retryBudgets">,
+  ): Promise<void> {
     await this.#contractCheck.store(contracts.workflows, { impatient: true });
     this.contracts.replace(contracts);
     this.qualityLevels.rearm();
     this.#endpoints.configure(endpoints);
+    this.retryBudgets.configure(retryBudgets);
+    this.breakers.retain(this.contracts.workflows.values());
   }
 
   /** Gives every run that waits a turn, so that it sees what has changed: its contract, its endpoints, its policy. */
@@ -350,6 +382,21 @@ export class Engine {
   /** Where the attempts of a workflow can be made; those that are not healthy have no slots. */
   endpoints({ service }: Workflow): readonly EndpointSlots[] {
     return this.#endpoints.of(service.typeName);
+  }
+
+  /** What carries out the attempts of a workflow, in one name. */
+  backendName(workflow: Workflow): string {
+    return this.endpoints(workflow)
+      .map(({ endpoint }) => endpoint)
+      .sort()
+      .join(", ");
+  }
+
+  /** Whatever a run waits for, or was let through to, goes to others. */
+  #withdraw(runId: string): void {
+    this.gates.withdraw(runId);
+    this.breakers.withdraw(runId);
+    this.retryBudgets.withdraw(runId);
   }
 
   #backend(endpoint: string): Backend {

@@ -255,7 +255,7 @@ class Server implements RetakeServer {
     const config = this.#config;
     const secrets = new WebhookSecrets(config.webhooks.secrets, this.#env, this.#clock, this.#log);
     const tls = readTls(config);
-    const { services, endpoints } = await this.#load(config, startPatienceMs);
+    const { services, endpoints, retryBudgets } = await this.#load(config, startPatienceMs);
     const reflectionOn = config.grpc?.reflection === true;
     const contracts = createContractRegistry(this.#contracts(services, config));
     assertImplemented(contracts.workflows.keys(), this.#handlers, endpoints);
@@ -269,6 +269,7 @@ class Server implements RetakeServer {
         config,
         contracts,
         endpoints,
+        retryBudgets,
         handlers: this.#handlers,
         validator,
         secrets,
@@ -352,13 +353,13 @@ class Server implements RetakeServer {
     try {
       const given = init === undefined ? this.#given : create(ServerConfigSchema, init);
       const config = resolveConfig(given);
-      const { services, endpoints } = await this.#load(config, 0);
+      const loaded = await this.#load(config, 0);
       const before = running.contracts.workflows;
       const next = { ...this.#config, overrides: config.overrides };
-      const contracts = running.contracts.read(this.#contracts(services, next));
-      assertImplemented(contracts.workflows.keys(), this.#handlers, endpoints);
+      const contracts = running.contracts.read(this.#contracts(loaded.services, next));
+      assertImplemented(contracts.workflows.keys(), this.#handlers, loaded.endpoints);
       assertSigned(contracts, next);
-      await running.reload(contracts, services, endpoints);
+      await running.reload(contracts, loaded);
       const restart = restartKeys(this.#given, given);
       if (restart.length > 0) {
         this.#log.warn({ keys: restart }, "the configuration has changed where only a restart makes a difference");
@@ -461,10 +462,10 @@ class Running {
   }
 
   /** Serves other contracts. @throws JournalUnavailableError, before anything is changed */
-  async reload(contracts: ReadContracts, services: readonly DescService[], endpoints: ServiceEndpoints): Promise<void> {
+  async reload(contracts: ReadContracts, loaded: LoadedContracts): Promise<void> {
     const { engine } = this.#options;
-    await engine.adopt(contracts, endpoints);
-    this.serveContracts(services);
+    await engine.adopt(contracts, loaded);
+    this.serveContracts(loaded.services);
     this.serve();
     await engine.wakeWaiting();
   }

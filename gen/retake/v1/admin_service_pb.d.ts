@@ -5,6 +5,7 @@
 // What operators see and steer while the server runs.
 
 import type { GenFile, GenService } from "@bufbuild/protobuf/codegenv2";
+import type { ForceBreakerRequestSchema, ForceBreakerResponseSchema, ListBreakersRequestSchema, ListBreakersResponseSchema } from "./breaker_pb.js";
 import type { ListQualityLevelsRequestSchema, ListQualityLevelsResponseSchema, SetQualityLevelRequestSchema, SetQualityLevelResponseSchema } from "./quality_level_pb.js";
 
 /**
@@ -18,6 +19,27 @@ export declare const file_retake_v1_admin_service: GenFile;
  * @generated from service retake.v1.AdminService
  */
 export declare const AdminService: GenService<{
+  /**
+   * Lists the breakers of workflows, by name, with their newest transitions.
+   *
+   * @generated from rpc retake.v1.AdminService.ListBreakers
+   */
+  listBreakers: {
+    methodKind: "unary";
+    input: typeof ListBreakersRequestSchema;
+    output: typeof ListBreakersResponseSchema;
+  },
+  /**
+   * Holds a breaker open or closed, or lets it be automatic again: one that was held open goes on with a trial, one that
+   * was held closed with an empty window. Attempts that are being made go on.
+   *
+   * @generated from rpc retake.v1.AdminService.ForceBreaker
+   */
+  forceBreaker: {
+    methodKind: "unary";
+    input: typeof ForceBreakerRequestSchema;
+    output: typeof ForceBreakerResponseSchema;
+  },
   /**
    * Tells how much of their requests the runs of each workflow ask for, why, and when that rises.
    *

@@ -5,13 +5,14 @@
 // What operators see and steer while the server runs.
 
 import { fileDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import { file_retake_v1_breaker } from "./breaker_pb.js";
 import { file_retake_v1_quality_level } from "./quality_level_pb.js";
 
 /**
  * Describes the file retake/v1/admin_service.proto.
  */
 export const file_retake_v1_admin_service = /*@__PURE__*/
-  fileDesc("Ch1yZXRha2UvdjEvYWRtaW5fc2VydmljZS5wcm90bxIJcmV0YWtlLnYxMsgBCgxBZG1pblNlcnZpY2USXgoRTGlzdFF1YWxpdHlMZXZlbHMSIy5yZXRha2UudjEuTGlzdFF1YWxpdHlMZXZlbHNSZXF1ZXN0GiQucmV0YWtlLnYxLkxpc3RRdWFsaXR5TGV2ZWxzUmVzcG9uc2USWAoPU2V0UXVhbGl0eUxldmVsEiEucmV0YWtlLnYxLlNldFF1YWxpdHlMZXZlbFJlcXVlc3QaIi5yZXRha2UudjEuU2V0UXVhbGl0eUxldmVsUmVzcG9uc2ViBnByb3RvMw", [file_retake_v1_quality_level]);
+  fileDesc("Ch1yZXRha2UvdjEvYWRtaW5fc2VydmljZS5wcm90bxIJcmV0YWtlLnYxMvQCCgxBZG1pblNlcnZpY2USVAoMTGlzdEJyZWFrZXJzEh4ucmV0YWtlLnYxLkxpc3RCcmVha2Vyc1JlcXVlc3QaHy5yZXRha2UudjEuTGlzdEJyZWFrZXJzUmVzcG9uc2UiA5ACARJUCgxGb3JjZUJyZWFrZXISHi5yZXRha2UudjEuRm9yY2VCcmVha2VyUmVxdWVzdBofLnJldGFrZS52MS5Gb3JjZUJyZWFrZXJSZXNwb25zZSIDkAICEl4KEUxpc3RRdWFsaXR5TGV2ZWxzEiMucmV0YWtlLnYxLkxpc3RRdWFsaXR5TGV2ZWxzUmVxdWVzdBokLnJldGFrZS52MS5MaXN0UXVhbGl0eUxldmVsc1Jlc3BvbnNlElgKD1NldFF1YWxpdHlMZXZlbBIhLnJldGFrZS52MS5TZXRRdWFsaXR5TGV2ZWxSZXF1ZXN0GiIucmV0YWtlLnYxLlNldFF1YWxpdHlMZXZlbFJlc3BvbnNlYgZwcm90bzM", [file_retake_v1_breaker, file_retake_v1_quality_level]);
 
 /**
  * Breakers, quality, drills and policies of a running server. What is set here survives a restart.

@@ -458,6 +458,13 @@ export declare type BackendConfig = Message<"retake.v1.BackendConfig"> & {
    * @generated from field: repeated retake.v1.EndpointConfig endpoints = 2;
    */
   endpoints: EndpointConfig[];
+
+  /**
+   * How many retries it gets while its attempts fail. Default: as many as the workflows' policies ask for.
+   *
+   * @generated from field: retake.v1.RetryBudgetConfig retry_budget = 4;
+   */
+  retryBudget?: RetryBudgetConfig | undefined;
 };
 
 /**
@@ -465,6 +472,44 @@ export declare type BackendConfig = Message<"retake.v1.BackendConfig"> & {
  * Use `create(BackendConfigSchema)` to create a new message.
  */
 export declare const BackendConfigSchema: GenMessage<BackendConfig>;
+
+/**
+ * How many retries a back-end gets while its attempts fail: gRPC's retry throttling (gRFC A6), over all workflows of the
+ * `backends` entry. Each attempt that fails, but for its caller's mistake, takes one token, and each one that succeeds
+ * brings `token_ratio` back. A retry needs more than half of `max_tokens`, and holds one token while it is under way; it
+ * waits for that and is not given up. First attempts need none.
+ *
+ * @generated from message retake.v1.RetryBudgetConfig
+ */
+export declare type RetryBudgetConfig = Message<"retake.v1.RetryBudgetConfig"> & {
+  /**
+   * The tokens at the start, and at most. Default: 10. Limits: 1 to 1,000.
+   *
+   * @generated from field: optional int32 max_tokens = 1;
+   */
+  maxTokens?: number | undefined;
+
+  /**
+   * What one success brings. Default: 0.1. Limits: 0.001 to 1,000.
+   *
+   * @generated from field: optional double token_ratio = 2;
+   */
+  tokenRatio?: number | undefined;
+
+  /**
+   * One token comes back by itself this often, so that a retry that waits goes on even where nothing else runs.
+   * Default: 10 s. Limits: 10 ms to 1 day.
+   *
+   * @generated from field: google.protobuf.Duration token_interval = 3;
+   */
+  tokenInterval?: Duration | undefined;
+};
+
+/**
+ * Describes the message retake.v1.RetryBudgetConfig.
+ * Use `create(RetryBudgetConfigSchema)` to create a new message.
+ */
+export declare const RetryBudgetConfigSchema: GenMessage<RetryBudgetConfig>;
 
 /**
  * One address of a back-end. Where several back-ends name the same target, it is told about that in one place, or the

@@ -282,7 +282,10 @@ export declare type RetryPolicy = Message<"retake.v1.RetryPolicy"> & {
 export declare const RetryPolicySchema: GenMessage<RetryPolicy>;
 
 /**
- * When a failing back-end is left alone, one breaker for each back-end and workflow.
+ * When a failing back-end is left alone, one breaker for each back-end and workflow. Attempts count when they end, unless
+ * they were cancelled, or failed by their caller's mistake. Once it has closed, the runs that are parked go on in waves of
+ * 1, 2, 4, … and newcomers go behind them: a wave follows when all attempts of the one before have ended, at the latest
+ * after `reset_timeout`, and begins with 1 anew behind one in which an attempt failed.
  *
  * @generated from message retake.v1.CircuitBreakerPolicy
  */

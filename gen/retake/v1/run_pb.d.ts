@@ -298,7 +298,7 @@ export declare const RunStatisticsSchema: GenMessage<RunStatistics>;
  */
 export declare type RunWait = Message<"retake.v1.RunWait"> & {
   /**
-   * What holds it: "workflow", "principal", "endpoint", "server", "backoff", "breaker", "pause", "contract".
+   * What holds it: "workflow", "principal", "endpoint", "server", "backoff", "breaker", "retry_budget", "pause", "contract".
    *
    * @generated from field: string gate = 1;
    */

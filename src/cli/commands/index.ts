@@ -55,6 +55,22 @@ export const commands: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
     },
   ],
   [
+    "breakers list",
+    { summary: "List circuit breakers", load: async () => (await import("./breakers-list.ts")).breakersList },
+  ],
+  [
+    "breakers open",
+    { summary: "Leave a back-end alone", load: async () => (await import("./breakers-open.ts")).breakersOpen },
+  ],
+  [
+    "breakers close",
+    { summary: "Let attempts through", load: async () => (await import("./breakers-close.ts")).breakersClose },
+  ],
+  [
+    "breakers auto",
+    { summary: "Let outcomes decide again", load: async () => (await import("./breakers-auto.ts")).breakersAuto },
+  ],
+  [
     "webhook test",
     { summary: "Post a signed test message", load: async () => (await import("./webhook-test.ts")).webhookTest },
   ],

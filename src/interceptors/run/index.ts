@@ -1,5 +1,6 @@
 export { deadline } from "./deadline.ts";
 export { type GateOptions, gate } from "./gate.ts";
+export { park } from "./park.ts";
 export { quality } from "./quality.ts";
 export { record } from "./record.ts";
 export { retry } from "./retry.ts";

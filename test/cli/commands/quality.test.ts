@@ -4,13 +4,18 @@ import { type CliServer, retake as cli, jsonLines, startServer } from "../harnes
 
 let server: CliServer;
 beforeAll(async () => {
-  server = await startServer({}, {}, (own) =>
-    own.implement(QualityService, {
-      paint: ({ strokes }) => ({ strokes }),
-      async *paintSlowly() {},
-      sketch: () => ({}),
-      exhibit: () => ({}),
-    }),
+  server = await startServer(
+    {},
+    {},
+    {
+      more: (own) =>
+        own.implement(QualityService, {
+          paint: ({ strokes }) => ({ strokes }),
+          async *paintSlowly() {},
+          sketch: () => ({}),
+          exhibit: () => ({}),
+        }),
+    },
   );
 });
 afterAll(() => server[Symbol.asyncDispose]());

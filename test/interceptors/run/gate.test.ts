@@ -21,6 +21,8 @@ describe("the permit of an attempt that waits for a child", () => {
         isFull: () => false,
       },
       pauses: { of: () => undefined },
+      breakers: { of: () => undefined, withdraw: () => undefined },
+      retryBudgets: { of: () => undefined, withdraw: () => undefined },
       concurrencyLimit: 10,
       endpoints: () => endpoints,
     });

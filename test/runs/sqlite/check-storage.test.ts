@@ -3,6 +3,7 @@ import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
+import { BreakerEventSchema } from "../../../gen/retake/v1/breaker_pb.js";
 import { QualityEventSchema } from "../../../gen/retake/v1/quality_event_pb.js";
 import { RunState } from "../../../gen/retake/v1/run_pb.js";
 import type { StorageReport } from "../../../gen/retake/v1/storage_pb.js";
@@ -21,6 +22,7 @@ const large = payloadFileName(payloadDigest(largeBytes(1)));
 const inputOfA = Buffer.from(payloadDigest(Buffer.from("input of a"))).toString("hex");
 
 const outboxEvent = create(OutboxEventSchema, { event: { case: "stored", value: { run: { runId: "d" } } } });
+const breakerEvent = create(BreakerEventSchema, { event: { case: "closed", value: {} } });
 const pauseEvent = create(WorkflowEventSchema, { event: { case: "paused", value: { requestedBy: "ada" } } });
 const qualityEvent = create(QualityEventSchema, { event: { case: "raised", value: { level: 5 } } });
 
@@ -34,6 +36,7 @@ async function filled(): Promise<string> {
   await writeRun(storage, "d", { result: largeBytes(1) });
   await storage.journal.append([
     { stream: "other", expectedSequence: 0, records: [Uint8Array.of(1), Uint8Array.of(2)] },
+    { stream: "breaker/x.Y/Z@1", expectedSequence: 0, records: [toBinary(BreakerEventSchema, breakerEvent)] },
     { stream: "outbox/d", expectedSequence: 0, records: [toBinary(OutboxEventSchema, outboxEvent)] },
     { stream: "pause/x.Y/Z", expectedSequence: 0, records: [toBinary(WorkflowEventSchema, pauseEvent)] },
     { stream: "quality/x.Y/Z", expectedSequence: 0, records: [toBinary(QualityEventSchema, qualityEvent)] },
@@ -166,6 +169,12 @@ const damage: readonly (readonly [what: string, sql: string, message: RegExp, ru
     "an end that nobody could be told",
     "UPDATE events SET data = x'ffff' WHERE stream = (SELECT id FROM streams WHERE name = 'outbox/d')",
     /outbox\/d: record 1 is no event/,
+    "",
+  ],
+  [
+    "a breaker of which nobody can tell whether it is open",
+    "UPDATE events SET data = x'1001' WHERE stream = (SELECT id FROM streams WHERE name LIKE 'breaker/%')",
+    /breaker\/x\.Y\/Z@1: record 1 is no event/,
     "",
   ],
   [
