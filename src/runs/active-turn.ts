@@ -115,7 +115,16 @@ export class ActiveTurn implements Turn {
     }
     return new Promise((resolve, reject) => {
       this.#conclude = resolve;
-      chain(request).then((outcome) => this.conclude(outcome), reject);
+      chain(request).then(
+        (outcome) => {
+          this.expiry?.cancel();
+          this.conclude(outcome);
+        },
+        (error: unknown) => {
+          this.expiry?.cancel();
+          reject(error);
+        },
+      );
     });
   }
 

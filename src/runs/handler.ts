@@ -59,7 +59,7 @@ export interface Turn {
   readonly pausables: Pausable[];
   /** Ended when the attempt's time is over although its back-end has not stopped. */
   hold: Hold | undefined;
-  /** Cancelled when the turn has ended. */
+  /** Cancelled when the chain has come to an end: later than the turn, where its back-end does not stop. */
   expiry: Timer | undefined;
   /** Told when something moves the attempt: an update, a step, a checkpoint. */
   activity: ActivityListener | undefined;

@@ -269,7 +269,6 @@ export class Turns {
       await this.#settle(run, turn, outcome, contract.workflow);
     } finally {
       turn.concluded = true;
-      turn.expiry?.cancel();
       turn.onConclude?.();
       run.turn = undefined;
       if (--this.#active === 0) {

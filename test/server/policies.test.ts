@@ -303,6 +303,22 @@ describe("gate", () => {
     expect(most).toBe(1);
   });
 
+  it("takes the permit of a back-end that never stops back at its run's deadline", async () => {
+    let calls = 0;
+    const harness = await start(
+      { limited: () => (++calls === 1 ? new Promise(() => undefined) : {}) },
+      { config: { workflows: { [`${WorkflowsService.typeName}/Limited`]: { timeout: { seconds: 3600n } } } } },
+    );
+    const first = await startRun(harness, "Limited");
+    await harness.runs.cancelRun({ runId: first, reason: "" });
+    await harness.clock.advance(3_000_000);
+    expect(await stateOf(harness, first)).toBe(RunState.CANCELLED);
+    const second = await startRun(harness, "Limited");
+    expect(await stateOf(harness, second)).toBe(RunState.QUEUED);
+    await harness.clock.advance(600_000);
+    expect(await stateOf(harness, second)).toBe(RunState.SUCCEEDED);
+  });
+
   it("holds the server's and the endpoints' limits over all workflows", async () => {
     for (const config of [
       { concurrencyLimit: 3 },
