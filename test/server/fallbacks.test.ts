@@ -45,6 +45,7 @@ const handlers: Handlers = {
     yield { update: { case: "film", value: { title, by: "sketch", pencil: "2B" } } };
   },
   still: ({ title }) => ({ film: { title, by: "still" } }),
+  echo: ({ text }) => ({ text }),
   poster: () => {
     throw unavailable();
   },

@@ -14,6 +14,38 @@ import type { Progress } from "retake/gen/retake/v1/run_pb.js";
 export declare const file_retake_test_v1_fallbacks: GenFile;
 
 /**
+ * @generated from message retake.test.v1.EchoRequest
+ */
+export declare type EchoRequest = Message<"retake.test.v1.EchoRequest"> & {
+  /**
+   * @generated from field: string text = 1;
+   */
+  text: string;
+};
+
+/**
+ * Describes the message retake.test.v1.EchoRequest.
+ * Use `create(EchoRequestSchema)` to create a new message.
+ */
+export declare const EchoRequestSchema: GenMessage<EchoRequest>;
+
+/**
+ * @generated from message retake.test.v1.EchoResponse
+ */
+export declare type EchoResponse = Message<"retake.test.v1.EchoResponse"> & {
+  /**
+   * @generated from field: string text = 1;
+   */
+  text: string;
+};
+
+/**
+ * Describes the message retake.test.v1.EchoResponse.
+ * Use `create(EchoResponseSchema)` to create a new message.
+ */
+export declare const EchoResponseSchema: GenMessage<EchoResponse>;
+
+/**
  * @generated from message retake.test.v1.FilmRequest
  */
 export declare type FilmRequest = Message<"retake.test.v1.FilmRequest"> & {
@@ -351,6 +383,16 @@ export declare const FallbacksService: GenService<{
     methodKind: "unary";
     input: typeof StillRequestSchema;
     output: typeof StillResponseSchema;
+  },
+  /**
+   * Answers for whoever asks with a text.
+   *
+   * @generated from rpc retake.test.v1.FallbacksService.Echo
+   */
+  echo: {
+    methodKind: "unary";
+    input: typeof EchoRequestSchema;
+    output: typeof EchoResponseSchema;
   },
   /**
    * Needs a converter for the one that answers for it.

@@ -13,77 +13,91 @@ import { file_retake_v1_run } from "retake/gen/retake/v1/run_pb.js";
  * Describes the file retake/test/v1/fallbacks.proto.
  */
 export const file_retake_test_v1_fallbacks = /*@__PURE__*/
-  fileDesc("Ch5yZXRha2UvdGVzdC92MS9mYWxsYmFja3MucHJvdG8SDnJldGFrZS50ZXN0LnYxIn0KC0ZpbG1SZXF1ZXN0EhgKCnJlcXVlc3RfaWQYASABKAlCBJj+GAESDQoFdGl0bGUYAiABKAkSJgoEbW9vZBgDIAEoDjIYLnJldGFrZS50ZXN0LnYxLkZpbG1Nb29kEg8KB3NlY29uZHMYBCABKAUSDAoEdGFncxgFIAMoCSKYAQoMRmlsbVJlc3BvbnNlEicKCHByb2dyZXNzGAEgASgLMhMucmV0YWtlLnYxLlByb2dyZXNzSAASFwoHcHJldmlldxgCIAEoCUIEqv4YAEgAEhYKBGxpbmUYAyABKAlCBqr+GAIIAkgAEiQKBGZpbG0YBCABKAsyFC5yZXRha2UudGVzdC52MS5SZWVsSABCCAoGdXBkYXRlIiEKBFJlZWwSDQoFdGl0bGUYASABKAkSCgoCYnkYAiABKAkiWQoNU2tldGNoUmVxdWVzdBIoCgRtb29kGAEgASgOMhoucmV0YWtlLnRlc3QudjEuU2tldGNoTW9vZBINCgV0aXRsZRgCIAEoCRIPCgdzZWNvbmRzGAMgASgDIqIBCg5Ta2V0Y2hSZXNwb25zZRIWCgRsaW5lGAEgASgJQgaq/hgCCAJIABIXCgdwcmV2aWV3GAIgASgJQgSq/hgASAASJwoIcHJvZ3Jlc3MYAyABKAsyEy5yZXRha2UudjEuUHJvZ3Jlc3NIABIsCgRmaWxtGAQgASgLMhwucmV0YWtlLnRlc3QudjEuU2tldGNoZWRSZWVsSABCCAoGdXBkYXRlIjkKDFNrZXRjaGVkUmVlbBIKCgJieRgBIAEoCRINCgV0aXRsZRgCIAEoCRIOCgZwZW5jaWwYAyABKAkiJgoMU3RpbGxSZXF1ZXN0EhYKBXRpdGxlGAEgASgJQge6SARyAhgFIjMKDVN0aWxsUmVzcG9uc2USIgoEZmlsbRgBIAEoCzIULnJldGFrZS50ZXN0LnYxLlJlZWwiIQoNUG9zdGVyUmVxdWVzdBIQCghoZWFkbGluZRgBIAEoCSIdCg5Qb3N0ZXJSZXNwb25zZRILCgNzdmcYASABKAkqTQoIRmlsbU1vb2QSGQoVRklMTV9NT09EX1VOU1BFQ0lGSUVEEAASEgoORklMTV9NT09EX0NBTE0QARISCg5GSUxNX01PT0RfV0lMRBACKlUKClNrZXRjaE1vb2QSGwoXU0tFVENIX01PT0RfVU5TUEVDSUZJRUQQABIUChBTS0VUQ0hfTU9PRF9XSUxEEAESFAoQU0tFVENIX01PT0RfQ0FMTRACMqwEChBGYWxsYmFja3NTZXJ2aWNlErYBCgRGaWxtEhsucmV0YWtlLnRlc3QudjEuRmlsbVJlcXVlc3QaHC5yZXRha2UudGVzdC52MS5GaWxtUmVzcG9uc2UicZL+GG0SAwjYBCoGCAISAggBQiZyZXRha2UudGVzdC52MS5GYWxsYmFja3NTZXJ2aWNlL1NrZXRjaEIlcmV0YWtlLnRlc3QudjEuRmFsbGJhY2tzU2VydmljZS9TdGlsbGACcgIIBYIBCHgtc3R1ZGlvMAESXgoGU2tldGNoEh0ucmV0YWtlLnRlc3QudjEuU2tldGNoUmVxdWVzdBoeLnJldGFrZS50ZXN0LnYxLlNrZXRjaFJlc3BvbnNlIhOS/hgPcgIIBYIBCHgtc3R1ZGlvMAESSgoFU3RpbGwSHC5yZXRha2UudGVzdC52MS5TdGlsbFJlcXVlc3QaHS5yZXRha2UudGVzdC52MS5TdGlsbFJlc3BvbnNlIgSS/hgAErIBCgZQb3N0ZXISHS5yZXRha2UudGVzdC52MS5Qb3N0ZXJSZXF1ZXN0Gh4ucmV0YWtlLnRlc3QudjEuUG9zdGVyUmVzcG9uc2UiaZL+GGVCJnJldGFrZS50ZXN0LnYxLkZhbGxiYWNrc1NlcnZpY2UvU2tldGNoqgE6CiZyZXRha2UudGVzdC52MS5GYWxsYmFja3NTZXJ2aWNlL1NrZXRjaBIQcG9zdGVyLW9mLXNrZXRjaGIGcHJvdG8z", [file_buf_validate_validate, file_retake_v1_options, file_retake_v1_run]);
+  fileDesc("Ch5yZXRha2UvdGVzdC92MS9mYWxsYmFja3MucHJvdG8SDnJldGFrZS50ZXN0LnYxIhsKC0VjaG9SZXF1ZXN0EgwKBHRleHQYASABKAkiHAoMRWNob1Jlc3BvbnNlEgwKBHRleHQYASABKAkifQoLRmlsbVJlcXVlc3QSGAoKcmVxdWVzdF9pZBgBIAEoCUIEmP4YARINCgV0aXRsZRgCIAEoCRImCgRtb29kGAMgASgOMhgucmV0YWtlLnRlc3QudjEuRmlsbU1vb2QSDwoHc2Vjb25kcxgEIAEoBRIMCgR0YWdzGAUgAygJIpgBCgxGaWxtUmVzcG9uc2USJwoIcHJvZ3Jlc3MYASABKAsyEy5yZXRha2UudjEuUHJvZ3Jlc3NIABIXCgdwcmV2aWV3GAIgASgJQgSq/hgASAASFgoEbGluZRgDIAEoCUIGqv4YAggCSAASJAoEZmlsbRgEIAEoCzIULnJldGFrZS50ZXN0LnYxLlJlZWxIAEIICgZ1cGRhdGUiIQoEUmVlbBINCgV0aXRsZRgBIAEoCRIKCgJieRgCIAEoCSJZCg1Ta2V0Y2hSZXF1ZXN0EigKBG1vb2QYASABKA4yGi5yZXRha2UudGVzdC52MS5Ta2V0Y2hNb29kEg0KBXRpdGxlGAIgASgJEg8KB3NlY29uZHMYAyABKAMiogEKDlNrZXRjaFJlc3BvbnNlEhYKBGxpbmUYASABKAlCBqr+GAIIAkgAEhcKB3ByZXZpZXcYAiABKAlCBKr+GABIABInCghwcm9ncmVzcxgDIAEoCzITLnJldGFrZS52MS5Qcm9ncmVzc0gAEiwKBGZpbG0YBCABKAsyHC5yZXRha2UudGVzdC52MS5Ta2V0Y2hlZFJlZWxIAEIICgZ1cGRhdGUiOQoMU2tldGNoZWRSZWVsEgoKAmJ5GAEgASgJEg0KBXRpdGxlGAIgASgJEg4KBnBlbmNpbBgDIAEoCSImCgxTdGlsbFJlcXVlc3QSFgoFdGl0bGUYASABKAlCB7pIBHICGAUiMwoNU3RpbGxSZXNwb25zZRIiCgRmaWxtGAEgASgLMhQucmV0YWtlLnRlc3QudjEuUmVlbCIhCg1Qb3N0ZXJSZXF1ZXN0EhAKCGhlYWRsaW5lGAEgASgJIh0KDlBvc3RlclJlc3BvbnNlEgsKA3N2ZxgBIAEoCSpNCghGaWxtTW9vZBIZChVGSUxNX01PT0RfVU5TUEVDSUZJRUQQABISCg5GSUxNX01PT0RfQ0FMTRABEhIKDkZJTE1fTU9PRF9XSUxEEAIqVQoKU2tldGNoTW9vZBIbChdTS0VUQ0hfTU9PRF9VTlNQRUNJRklFRBAAEhQKEFNLRVRDSF9NT09EX1dJTEQQARIUChBTS0VUQ0hfTU9PRF9DQUxNEAIy9QQKEEZhbGxiYWNrc1NlcnZpY2UStgEKBEZpbG0SGy5yZXRha2UudGVzdC52MS5GaWxtUmVxdWVzdBocLnJldGFrZS50ZXN0LnYxLkZpbG1SZXNwb25zZSJxkv4YbRIDCNgEKgYIAhICCAFCJnJldGFrZS50ZXN0LnYxLkZhbGxiYWNrc1NlcnZpY2UvU2tldGNoQiVyZXRha2UudGVzdC52MS5GYWxsYmFja3NTZXJ2aWNlL1N0aWxsYAJyAggFggEIeC1zdHVkaW8wARJeCgZTa2V0Y2gSHS5yZXRha2UudGVzdC52MS5Ta2V0Y2hSZXF1ZXN0Gh4ucmV0YWtlLnRlc3QudjEuU2tldGNoUmVzcG9uc2UiE5L+GA9yAggFggEIeC1zdHVkaW8wARJKCgVTdGlsbBIcLnJldGFrZS50ZXN0LnYxLlN0aWxsUmVxdWVzdBodLnJldGFrZS50ZXN0LnYxLlN0aWxsUmVzcG9uc2UiBJL+GAASRwoERWNobxIbLnJldGFrZS50ZXN0LnYxLkVjaG9SZXF1ZXN0GhwucmV0YWtlLnRlc3QudjEuRWNob1Jlc3BvbnNlIgSS/hgAErIBCgZQb3N0ZXISHS5yZXRha2UudGVzdC52MS5Qb3N0ZXJSZXF1ZXN0Gh4ucmV0YWtlLnRlc3QudjEuUG9zdGVyUmVzcG9uc2UiaZL+GGVCJnJldGFrZS50ZXN0LnYxLkZhbGxiYWNrc1NlcnZpY2UvU2tldGNoqgE6CiZyZXRha2UudGVzdC52MS5GYWxsYmFja3NTZXJ2aWNlL1NrZXRjaBIQcG9zdGVyLW9mLXNrZXRjaGIGcHJvdG8z", [file_buf_validate_validate, file_retake_v1_options, file_retake_v1_run]);
+
+/**
+ * Describes the message retake.test.v1.EchoRequest.
+ * Use `create(EchoRequestSchema)` to create a new message.
+ */
+export const EchoRequestSchema = /*@__PURE__*/
+  messageDesc(file_retake_test_v1_fallbacks, 0);
+
+/**
+ * Describes the message retake.test.v1.EchoResponse.
+ * Use `create(EchoResponseSchema)` to create a new message.
+ */
+export const EchoResponseSchema = /*@__PURE__*/
+  messageDesc(file_retake_test_v1_fallbacks, 1);
 
 /**
  * Describes the message retake.test.v1.FilmRequest.
  * Use `create(FilmRequestSchema)` to create a new message.
  */
 export const FilmRequestSchema = /*@__PURE__*/
-  messageDesc(file_retake_test_v1_fallbacks, 0);
+  messageDesc(file_retake_test_v1_fallbacks, 2);
 
 /**
  * Describes the message retake.test.v1.FilmResponse.
  * Use `create(FilmResponseSchema)` to create a new message.
  */
 export const FilmResponseSchema = /*@__PURE__*/
-  messageDesc(file_retake_test_v1_fallbacks, 1);
+  messageDesc(file_retake_test_v1_fallbacks, 3);
 
 /**
  * Describes the message retake.test.v1.Reel.
  * Use `create(ReelSchema)` to create a new message.
  */
 export const ReelSchema = /*@__PURE__*/
-  messageDesc(file_retake_test_v1_fallbacks, 2);
+  messageDesc(file_retake_test_v1_fallbacks, 4);
 
 /**
  * Describes the message retake.test.v1.SketchRequest.
  * Use `create(SketchRequestSchema)` to create a new message.
  */
 export const SketchRequestSchema = /*@__PURE__*/
-  messageDesc(file_retake_test_v1_fallbacks, 3);
+  messageDesc(file_retake_test_v1_fallbacks, 5);
 
 /**
  * Describes the message retake.test.v1.SketchResponse.
  * Use `create(SketchResponseSchema)` to create a new message.
  */
 export const SketchResponseSchema = /*@__PURE__*/
-  messageDesc(file_retake_test_v1_fallbacks, 4);
+  messageDesc(file_retake_test_v1_fallbacks, 6);
 
 /**
  * Describes the message retake.test.v1.SketchedReel.
  * Use `create(SketchedReelSchema)` to create a new message.
  */
 export const SketchedReelSchema = /*@__PURE__*/
-  messageDesc(file_retake_test_v1_fallbacks, 5);
+  messageDesc(file_retake_test_v1_fallbacks, 7);
 
 /**
  * Describes the message retake.test.v1.StillRequest.
  * Use `create(StillRequestSchema)` to create a new message.
  */
 export const StillRequestSchema = /*@__PURE__*/
-  messageDesc(file_retake_test_v1_fallbacks, 6);
+  messageDesc(file_retake_test_v1_fallbacks, 8);
 
 /**
  * Describes the message retake.test.v1.StillResponse.
  * Use `create(StillResponseSchema)` to create a new message.
  */
 export const StillResponseSchema = /*@__PURE__*/
-  messageDesc(file_retake_test_v1_fallbacks, 7);
+  messageDesc(file_retake_test_v1_fallbacks, 9);
 
 /**
  * Describes the message retake.test.v1.PosterRequest.
  * Use `create(PosterRequestSchema)` to create a new message.
  */
 export const PosterRequestSchema = /*@__PURE__*/
-  messageDesc(file_retake_test_v1_fallbacks, 8);
+  messageDesc(file_retake_test_v1_fallbacks, 10);
 
 /**
  * Describes the message retake.test.v1.PosterResponse.
  * Use `create(PosterResponseSchema)` to create a new message.
  */
 export const PosterResponseSchema = /*@__PURE__*/
-  messageDesc(file_retake_test_v1_fallbacks, 9);
+  messageDesc(file_retake_test_v1_fallbacks, 11);
 
 /**
  * Describes the enum retake.test.v1.FilmMood.
