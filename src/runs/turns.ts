@@ -256,7 +256,9 @@ export class Turns {
           run.commit([parked("contract", `CONTRACT_CHANGED: ${contract.problem}`)]);
           await run.durable;
         }
-        this.#wish(run);
+        if (!run.terminal) {
+          this.#wish(run);
+        }
         return;
       }
       const outcome =
@@ -564,11 +566,15 @@ export class Turns {
   }
 
   #statistics(run: LiveRun, attemptMs = 0, fallback?: Succeeded["fallback"]) {
-    return runStatistics(run.record, {
-      attemptMs,
-      nowMs: this.#options.clock.now(),
-      ...(fallback === undefined ? {} : { fallbackUsed: fallback.workflow, qualityAchieved: fallback.quality }),
-    });
+    const nowMs = this.#options.clock.now();
+    return fallback === undefined
+      ? runStatistics(run.record, { attemptMs, nowMs })
+      : runStatistics(run.record, {
+          attemptMs,
+          nowMs,
+          fallbackUsed: fallback.workflow,
+          qualityAchieved: fallback.quality,
+        });
   }
 
   /** Whether nobody has come back to an orphaned run in time. */

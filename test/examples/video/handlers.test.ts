@@ -348,6 +348,9 @@ describe("the workflows of engines", () => {
     expect(run.statistics).toMatchObject({ attempts: 1, fallbackUsed: `${VideoService.typeName}/Animatic` });
     const [{ runId = "", reason = "" } = {}] = run.fallbacks;
     expect(reason).toMatch(/^ENGINE_MISSING: TextToVideo needs a text-to-video engine, and this server has none/);
+    const kept: unknown[] = [];
+    for await (const artifact of client.artifacts.list({ runId: handle.id })) kept.push(artifact);
+    expect(kept).toMatchObject([{ name: expect.stringMatching(/^animatic\./) }]);
     const child = await client.attach(runId).get({ view: RunView.FULL });
     const request = fromBinary(AnimaticRequestSchema, child.input?.value?.value ?? new Uint8Array());
     expect(request).toMatchObject({ ...{ width: 256, height: 256, fps: 10, prompt: "" }, scenes: [{}, {}, {}] });
