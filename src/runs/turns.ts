@@ -426,7 +426,7 @@ export class Turns {
       return run.durable;
     }
     const reason = run.record.cancelRequest?.reason ?? "";
-    run.commit([cancelled(reason, true, this.#statistics(run))]);
+    run.commit([cancelled(reason, run.record.fallback === undefined, this.#statistics(run))]);
     this.#options.scheduler.forget(run.id);
     return run.durable;
   }
