@@ -143,9 +143,9 @@ export declare type Reel = Message<"retake.test.v1.Reel"> & {
 export declare const ReelSchema: GenMessage<Reel>;
 
 /**
- * @generated from message retake.test.v1.SketchRequest
+ * @generated from message retake.test.v1.FilmSketchRequest
  */
-export declare type SketchRequest = Message<"retake.test.v1.SketchRequest"> & {
+export declare type FilmSketchRequest = Message<"retake.test.v1.FilmSketchRequest"> & {
   /**
    * @generated from field: retake.test.v1.SketchMood mood = 1;
    */
@@ -163,17 +163,17 @@ export declare type SketchRequest = Message<"retake.test.v1.SketchRequest"> & {
 };
 
 /**
- * Describes the message retake.test.v1.SketchRequest.
- * Use `create(SketchRequestSchema)` to create a new message.
+ * Describes the message retake.test.v1.FilmSketchRequest.
+ * Use `create(FilmSketchRequestSchema)` to create a new message.
  */
-export declare const SketchRequestSchema: GenMessage<SketchRequest>;
+export declare const FilmSketchRequestSchema: GenMessage<FilmSketchRequest>;
 
 /**
- * @generated from message retake.test.v1.SketchResponse
+ * @generated from message retake.test.v1.FilmSketchResponse
  */
-export declare type SketchResponse = Message<"retake.test.v1.SketchResponse"> & {
+export declare type FilmSketchResponse = Message<"retake.test.v1.FilmSketchResponse"> & {
   /**
-   * @generated from oneof retake.test.v1.SketchResponse.update
+   * @generated from oneof retake.test.v1.FilmSketchResponse.update
    */
   update: {
     /**
@@ -203,10 +203,10 @@ export declare type SketchResponse = Message<"retake.test.v1.SketchResponse"> & 
 };
 
 /**
- * Describes the message retake.test.v1.SketchResponse.
- * Use `create(SketchResponseSchema)` to create a new message.
+ * Describes the message retake.test.v1.FilmSketchResponse.
+ * Use `create(FilmSketchResponseSchema)` to create a new message.
  */
-export declare const SketchResponseSchema: GenMessage<SketchResponse>;
+export declare const FilmSketchResponseSchema: GenMessage<FilmSketchResponse>;
 
 /**
  * @generated from message retake.test.v1.SketchedReel
@@ -371,8 +371,8 @@ export declare const FallbacksService: GenService<{
    */
   sketch: {
     methodKind: "server_streaming";
-    input: typeof SketchRequestSchema;
-    output: typeof SketchResponseSchema;
+    input: typeof FilmSketchRequestSchema;
+    output: typeof FilmSketchResponseSchema;
   },
   /**
    * Answers at once, for short titles.
