@@ -198,7 +198,11 @@ export class Engine {
       [
         deadline({ clock }),
         park({ breakers: this.breakers, clock }),
-        fallback({ delegation, withdraw: (runId) => this.#withdraw(runId), endpoints: (workflow) => this.endpoints(workflow) }),
+        fallback({
+          delegation,
+          withdraw: (runId) => this.#withdraw(runId),
+          endpoints: (workflow) => this.endpoints(workflow),
+        }),
         retry({ clock, random }),
         gate({
           gates,
