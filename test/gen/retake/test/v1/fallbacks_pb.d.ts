@@ -143,9 +143,9 @@ export declare type Reel = Message<"retake.test.v1.Reel"> & {
 export declare const ReelSchema: GenMessage<Reel>;
 
 /**
- * @generated from message retake.test.v1.FilmSketchRequest
+ * @generated from message retake.test.v1.FallbacksServiceSketchRequest
  */
-export declare type FilmSketchRequest = Message<"retake.test.v1.FilmSketchRequest"> & {
+export declare type FallbacksServiceSketchRequest = Message<"retake.test.v1.FallbacksServiceSketchRequest"> & {
   /**
    * @generated from field: retake.test.v1.SketchMood mood = 1;
    */
@@ -163,17 +163,17 @@ export declare type FilmSketchRequest = Message<"retake.test.v1.FilmSketchReques
 };
 
 /**
- * Describes the message retake.test.v1.FilmSketchRequest.
- * Use `create(FilmSketchRequestSchema)` to create a new message.
+ * Describes the message retake.test.v1.FallbacksServiceSketchRequest.
+ * Use `create(FallbacksServiceSketchRequestSchema)` to create a new message.
  */
-export declare const FilmSketchRequestSchema: GenMessage<FilmSketchRequest>;
+export declare const FallbacksServiceSketchRequestSchema: GenMessage<FallbacksServiceSketchRequest>;
 
 /**
- * @generated from message retake.test.v1.FilmSketchResponse
+ * @generated from message retake.test.v1.FallbacksServiceSketchResponse
  */
-export declare type FilmSketchResponse = Message<"retake.test.v1.FilmSketchResponse"> & {
+export declare type FallbacksServiceSketchResponse = Message<"retake.test.v1.FallbacksServiceSketchResponse"> & {
   /**
-   * @generated from oneof retake.test.v1.FilmSketchResponse.update
+   * @generated from oneof retake.test.v1.FallbacksServiceSketchResponse.update
    */
   update: {
     /**
@@ -203,10 +203,10 @@ export declare type FilmSketchResponse = Message<"retake.test.v1.FilmSketchRespo
 };
 
 /**
- * Describes the message retake.test.v1.FilmSketchResponse.
- * Use `create(FilmSketchResponseSchema)` to create a new message.
+ * Describes the message retake.test.v1.FallbacksServiceSketchResponse.
+ * Use `create(FallbacksServiceSketchResponseSchema)` to create a new message.
  */
-export declare const FilmSketchResponseSchema: GenMessage<FilmSketchResponse>;
+export declare const FallbacksServiceSketchResponseSchema: GenMessage<FallbacksServiceSketchResponse>;
 
 /**
  * @generated from message retake.test.v1.SketchedReel
@@ -371,8 +371,8 @@ export declare const FallbacksService: GenService<{
    */
   sketch: {
     methodKind: "server_streaming";
-    input: typeof FilmSketchRequestSchema;
-    output: typeof FilmSketchResponseSchema;
+    input: typeof FallbacksServiceSketchRequestSchema;
+    output: typeof FallbacksServiceSketchResponseSchema;
   },
   /**
    * Answers at once, for short titles.
