@@ -1,6 +1,6 @@
 export { ReflectionError } from "./backends/index.ts";
 export { ConfigError, loadConfig, parseConfig } from "./config/index.ts";
-export { ContractError } from "./contract/index.ts";
+export { ContractError, type FallbackConverter } from "./contract/index.ts";
 export {
   type ArtifactContent,
   type ArtifactDraft,

@@ -3,6 +3,7 @@ import process from "node:process";
 import { ExitCode } from "../../src/cli/exit-code.ts";
 import { explainError } from "../../src/cli/explain-error.ts";
 import { type CliIo, writeLines } from "../../src/cli/io.ts";
+import { runChaos } from "./demo/chaos.ts";
 import { demoHelp, parseDemoOptions } from "./demo/options.ts";
 import { runDemo } from "./demo/run-demo.ts";
 import { openTerminal } from "./demo/terminal.ts";
@@ -12,7 +13,7 @@ process.exitCode = await main(process.argv.slice(2), openTerminal());
 async function main(argv: readonly string[], io: CliIo): Promise<ExitCode> {
   try {
     const options = parseDemoOptions(argv);
-    if (options !== "help") return await runDemo(options, io);
+    if (options !== "help") return await (options.chaos ? runChaos(options, io) : runDemo(options, io));
     io.stdout.write(demoHelp);
     return ExitCode.ok;
   } catch (error) {

@@ -1,6 +1,6 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
-import { Code, ConnectError } from "@connectrpc/connect";
+import { type Client, Code, ConnectError } from "@connectrpc/connect";
 import { step, type WorkflowContext, type WorkflowImpl } from "retake";
 import { ErrorInfoSchema } from "retake/gen/google/rpc/error_details_pb.js";
 import {
@@ -18,6 +18,8 @@ import {
   type AnimaticRequest,
   type AnimaticResponseSchema,
   RenderedSceneSchema,
+  type TextToVideoRequest,
+  type TextToVideoResponse,
   VideoSchema,
   type VideoService,
 } from "./gen/storycore/video/v1/video_service_pb.js";
@@ -27,6 +29,8 @@ import { filmFormatFrom, storyboardFrom } from "./storyboard-from.ts";
 export interface VideoHandlerOptions {
   /** The program that encodes MP4. Default: `ffmpeg`, looked up on the PATH. */
   readonly ffmpeg?: string;
+  /** What generates films, called over gRPC. Default: there is none, and every attempt says so. */
+  readonly engine?: Pick<Client<typeof VideoService>, "textToVideo">;
   /** A film that is larger is encoded at a lower quality. Default: 64 MiB. */
   readonly maxFilmBytes?: number;
 }
@@ -40,13 +44,16 @@ const drawingShare = 0.75;
 type AnimaticUpdate = MessageInitShape<typeof AnimaticResponseSchema>;
 
 /**
- * The implementation of `storycore.video.v1.VideoService`: Animatic draws, one durable step a scene; the others say which
- * engine they miss.
+ * The implementation of `storycore.video.v1.VideoService`: Animatic draws, one durable step a scene; TextToVideo asks its
+ * engine, where it has one, and the others say which they miss.
  */
 export function videoHandlers(options: VideoHandlerOptions = {}) {
-  const { ffmpeg = "ffmpeg", maxFilmBytes = defaultMaxFilmBytes } = options;
+  const { ffmpeg = "ffmpeg", maxFilmBytes = defaultMaxFilmBytes, engine } = options;
   return {
-    textToVideo: () => withoutEngine("TextToVideo", "a text-to-video engine"),
+    textToVideo: (request: TextToVideoRequest, { signal }: WorkflowContext): AsyncIterable<TextToVideoResponse> =>
+      engine === undefined
+        ? withoutEngine("TextToVideo", "a text-to-video engine")
+        : generated(engine, request, signal),
     imageToVideo: () => withoutEngine("ImageToVideo", "an image-to-video engine"),
     upscale: () => withoutEngine("Upscale", "an upscaling engine"),
     async *animatic(request: AnimaticRequest, context: WorkflowContext): AsyncGenerator<AnimaticUpdate> {
@@ -62,7 +69,7 @@ export function videoHandlers(options: VideoHandlerOptions = {}) {
 async function* draw(
   request: AnimaticRequest,
   context: WorkflowContext,
-  { ffmpeg, maxFilmBytes }: Required<VideoHandlerOptions>,
+  { ffmpeg, maxFilmBytes }: Required<Pick<VideoHandlerOptions, "ffmpeg" | "maxFilmBytes">>,
 ): AsyncGenerator<AnimaticUpdate> {
   const plan = planShots(storyboardFrom(await withImages(request, context.artifacts)));
   const steps = plan.shots.length + 1;
@@ -100,6 +107,21 @@ async function* draw(
   const name = `animatic.${mediaType === "video/mp4" ? "mp4" : "webp"}`;
   const artifact = await context.artifacts.create(content, { name, mediaType });
   yield { update: { case: "video", value: create(VideoSchema, { artifact, mediaType, ...factsOf(plan) }) } };
+}
+
+async function* generated(
+  engine: Required<VideoHandlerOptions>["engine"],
+  request: TextToVideoRequest,
+  signal: AbortSignal,
+): AsyncGenerator<TextToVideoResponse> {
+  try {
+    yield* engine.textToVideo(request, { signal });
+  } catch (error) {
+    const { code, rawMessage } = ConnectError.from(error);
+    // A stream that nobody here has cancelled ends so when its other end is gone.
+    const isLost = !signal.aborted && (code === Code.Canceled || code === Code.Aborted);
+    throw isLost ? new ConnectError(`the engine is gone: ${rawMessage}`, Code.Unavailable) : error;
+  }
 }
 
 function factsOf({ width, height, frames, fps, seed }: ShootingPlan): MessageInitShape<typeof VideoSchema> {

@@ -134,6 +134,10 @@ class Connection {
     this.#probe?.probe();
   }
 
+  get unhealthy(): boolean {
+    return this.#probe?.health.kind === "unhealthy";
+  }
+
   get healthy(): boolean {
     return this.#probe === undefined || this.#probe.health.kind === "healthy";
   }
@@ -152,7 +156,12 @@ class Connection {
 
 function slotsOf(endpoint: Pick<EndpointSettings, "target" | "slots">, connection?: Connection): EndpointSlots {
   const { target, slots } = endpoint;
-  return { endpoint: target, key: `endpoint/${target}`, slots: connection?.healthy === false ? 0 : slots };
+  return {
+    endpoint: target,
+    key: `endpoint/${target}`,
+    slots: connection?.healthy === false ? 0 : slots,
+    ...(connection?.unhealthy === true ? { unhealthy: true } : {}),
+  };
 }
 
 /** A channel to a back-end. Calls that are under way when it is closed go on. @throws TypeError for TLS that cannot work */

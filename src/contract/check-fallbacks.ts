@@ -1,10 +1,18 @@
 import { suggestion } from "../nearest-name.ts";
 import type { ContractProblem } from "./contract-error.ts";
+import type { FallbackMappings } from "./mapping/fallback-mappings.ts";
+import type { Workflow } from "./workflow.ts";
 
 /** The fallbacks of each workflow, by its name. */
 type Fallbacks = ReadonlyMap<string, readonly string[]>;
 
-/** Fallbacks that could not answer: those that nobody knows, and those that lead back to where they came from. */
+/** How many fallbacks may stand in for each other, one behind the other: whoever waits for more waits in vain. */
+export const deepestFallback = 4;
+
+/**
+ * Fallbacks that could not answer: those that nobody knows, those that lead back to where they came from, and those that
+ * lead too far.
+ */
 export function fallbackProblems(fallbacks: Fallbacks, methods: ReadonlySet<string>): ContractProblem[] {
   const problems: ContractProblem[] = [];
   for (const [name, own] of fallbacks) {
@@ -19,7 +27,50 @@ export function fallbackProblems(fallbacks: Fallbacks, methods: ReadonlySet<stri
       message: `fallbacks: they lead back to it: ${[...cycle, cycle[0]].join(" -> ")}`,
     });
   }
+  if (problems.length === 0) {
+    for (const name of fallbacks.keys()) {
+      const path = longestPath(name, fallbacks);
+      if (path.length - 1 > deepestFallback) {
+        const message = `fallbacks: they lead more than ${deepestFallback} deep: ${path.join(" -> ")}`;
+        problems.push({ where: name, message });
+      }
+    }
+  }
   return problems;
+}
+
+/** Fallbacks whose requests or answers do not fit, and converters that are not there. */
+export function mappingProblems(
+  workflows: ReadonlyMap<string, Workflow>,
+  mappings: FallbackMappings,
+): ContractProblem[] {
+  const problems: ContractProblem[] = [];
+  for (const workflow of workflows.values()) {
+    const { fallbacks, fallbackConverters } = workflow.policy;
+    fallbacks.forEach((name, index) => {
+      const fallback = workflows.get(name);
+      if (fallback === undefined || fallback === workflow) return;
+      for (const problem of mappings.of(workflow, fallback).problems) {
+        const advice = fallbackConverters.has(name) ? "" : `; ${converterAdvice}`;
+        problems.push({ where: workflow.name, message: `fallbacks[${index}]: ${name}: ${problem}${advice}` });
+      }
+    });
+    for (const name of fallbackConverters.keys()) {
+      if (fallbacks.includes(name)) continue;
+      const message = `fallback_converters: "${name}" is none of its fallbacks.${suggestion(name, fallbacks)}`;
+      problems.push({ where: workflow.name, message });
+    }
+  }
+  return problems;
+}
+
+const converterAdvice = "name them alike with the same type, or name a converter (fallback_converters)";
+
+/** Up to the first one too many. */
+function longestPath(name: string, fallbacks: Fallbacks, left = deepestFallback + 1): readonly string[] {
+  if (left === 0) return [name];
+  const paths = (fallbacks.get(name) ?? []).map((next) => longestPath(next, fallbacks, left - 1));
+  return [name, ...paths.reduce((longest, path) => (path.length > longest.length ? path : longest), [])];
 }
 
 function problemOf(

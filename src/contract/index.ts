@@ -1,4 +1,5 @@
 export { artifactIdsIn, carriesArtifacts } from "./artifact-fields.ts";
+export { deepestFallback } from "./check-fallbacks.ts";
 export { incompatibilities } from "./compatibility.ts";
 export { ContractError, type ContractProblem } from "./contract-error.ts";
 export { contractSet, contractSha256 } from "./contract-set.ts";
@@ -6,6 +7,11 @@ export { type DescriptorSource, loadDescriptors, parseDescriptorSet } from "./de
 export { fileBytes, withImports } from "./files.ts";
 export { hasRules } from "./has-rules.ts";
 export { isKeyField, keyFields } from "./idempotency-key.ts";
+export { type AnyConverter, anyConverter, type Converters, type FallbackConverter } from "./mapping/converter.ts";
+export type { FallbackMapping } from "./mapping/fallback-mapping.ts";
+export type { FallbackMappings } from "./mapping/fallback-mappings.ts";
+export type { LostField } from "./mapping/message-mapping.ts";
+export { typeText } from "./mapping/type-text.ts";
 export { mergePolicy } from "./merge-policy.ts";
 export { offeredServices, workflowLines } from "./offered-services.ts";
 export { type Place, type Placed, placeOf } from "./place.ts";

@@ -3,8 +3,8 @@ import { type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
 import { type WorkflowPolicy, WorkflowPolicySchema } from "../../gen/retake/v1/options_pb.js";
 
 /**
- * The contract's policy with the operator's override on top: messages merge field by field, lists are replaced, and
- * what the override leaves unset stays. Neither input is changed.
+ * The contract's policy with the operator's override on top: messages merge field by field and maps entry by entry, lists
+ * are replaced, and what the override leaves unset stays. Neither input is changed.
  */
 export function mergePolicy(contract: WorkflowPolicy, override: WorkflowPolicy | undefined): WorkflowPolicy {
   const merged = clone(WorkflowPolicySchema, contract);
@@ -23,7 +23,10 @@ function overlay(target: ReflectMessage, source: ReflectMessage): void {
       target.clear(field);
       const list = target.get(field);
       for (const item of source.get(field)) list.add(item);
-    } else if (field.fieldKind !== "map") {
+    } else if (field.fieldKind === "map") {
+      const entries = target.get(field);
+      for (const [key, value] of source.get(field)) entries.set(key, value);
+    } else {
       target.set(field, source.get(field));
     }
   }

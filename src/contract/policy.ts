@@ -36,6 +36,8 @@ export interface Policy {
   readonly concurrency: ResolvedConcurrency;
   /** Workflows that answer in this one's place, in order. */
   readonly fallbacks: readonly string[];
+  /** The names of the converters of some of them, by fallback. */
+  readonly fallbackConverters: ReadonlyMap<string, string>;
   /** Absent where the quality stays FULL. */
   readonly quality?: ResolvedQuality;
   readonly recovery: readonly ResolvedRecoveryRule[];
@@ -160,6 +162,7 @@ export function resolvePolicy(policy: WorkflowPolicy): Policy {
     ...(policy.circuitBreaker && { circuitBreaker: resolveCircuitBreaker(policy.circuitBreaker, attemptTimeoutMs) }),
     concurrency: resolveConcurrency(policy.concurrency),
     fallbacks: [...policy.fallbacks],
+    fallbackConverters: new Map(Object.entries(policy.fallbackConverters).filter(([, name]) => name !== "")),
     ...(policy.quality && { quality: resolveQuality(policy.quality) }),
     recovery: resolveRecovery(policy.recovery),
     onInterrupt: policy.onInterrupt === OnInterrupt.FAIL ? "fail" : "retake",

@@ -19,13 +19,14 @@ import {
 } from "../../gen/retake/v1/options_pb.js";
 import { suggestion } from "../nearest-name.ts";
 import { carriesArtifacts } from "./artifact-fields.ts";
-import { fallbackProblems } from "./check-fallbacks.ts";
+import { fallbackProblems, mappingProblems } from "./check-fallbacks.ts";
 import { declarationProblems, policyProblems } from "./check-policy.ts";
 import { requestProblems } from "./check-request.ts";
 import { ruleProblems } from "./check-rules.ts";
 import type { ContractProblem } from "./contract-error.ts";
 import { contractSha256 } from "./contract-set.ts";
 import { keyFields } from "./idempotency-key.ts";
+import { FallbackMappings } from "./mapping/fallback-mappings.ts";
 import { mergePolicy } from "./merge-policy.ts";
 import { workflowLines } from "./offered-services.ts";
 import { resolvePolicy } from "./policy.ts";
@@ -41,6 +42,8 @@ export interface WorkflowSources {
   readonly types: Registry;
   /** A validator that knows these types. */
   readonly validator: Validator;
+  /** Default: without converters. */
+  readonly mappings?: FallbackMappings;
 }
 
 /**
@@ -49,6 +52,7 @@ export interface WorkflowSources {
  */
 export function readWorkflows(sources: WorkflowSources, problems: ContractProblem[]): ReadonlyMap<string, Workflow> {
   const methods = methodsByName(sources.services);
+  const { mappings = new FallbackMappings() } = sources;
   const declarations = readDeclarations(methods, sources, problems);
   const requests = new Set([...methods.values()].map(({ input }) => input));
   const fieldsReported = new Set<DescField>();
@@ -66,7 +70,7 @@ export function readWorkflows(sources: WorkflowSources, problems: ContractProble
     problems.push(...policyProblems(name, resolvePolicy(declared)));
     if (workflow !== undefined) workflows.set(name, workflow);
   }
-  problems.push(...fallbackProblems(fallbacks, new Set(methods.keys())));
+  problems.push(...fallbackProblems(fallbacks, new Set(methods.keys())), ...mappingProblems(workflows, mappings));
   problems.push(...ruleProblems(new Set(declarations.map(({ method }) => method.input)), sources));
   return workflows;
 }

@@ -3,6 +3,8 @@ import { createValidator, type Validator } from "@bufbuild/protovalidate";
 import type { WorkflowPolicy } from "../../gen/retake/v1/options_pb.js";
 import { collectFiles } from "./collect-files.ts";
 import { ContractError, type ContractProblem } from "./contract-error.ts";
+import type { Converters } from "./mapping/converter.ts";
+import { FallbackMappings } from "./mapping/fallback-mappings.ts";
 import { readWorkflows } from "./read-workflows.ts";
 import type { Workflow } from "./workflow.ts";
 
@@ -14,6 +16,8 @@ export interface Contracts {
   readonly ownServices?: readonly DescService[];
   /** What the operator overrides of a workflow's policy, by its name. Default: nothing. */
   readonly overrides?: Readonly<Record<string, WorkflowPolicy>>;
+  /** The converters that policies may name. Default: they are not known, and taken to be right. */
+  readonly converters?: Converters;
 }
 
 /**
@@ -27,6 +31,8 @@ export interface ContractRegistry {
   readonly workflows: ReadonlyMap<string, Workflow>;
   /** The contracts and the server's own services, by full name, in alphabetical order. */
   readonly services: ReadonlyMap<string, DescService>;
+  /** Between workflows and their fallbacks. Others after a replacement. */
+  readonly mappings: FallbackMappings;
   /** All types of all files. The same object over all replacements. */
   readonly registry: Registry;
   /** Knows the rules of all types, predefined ones included. Another one after a replacement. */
@@ -51,6 +57,7 @@ export interface ReadContracts {
   readonly files: ReadonlyMap<string, DescFile>;
   readonly types: Registry;
   readonly validator: Validator;
+  readonly mappings: FallbackMappings;
 }
 
 /** @throws ContractError with everything that is wrong with the contracts */
@@ -67,6 +74,9 @@ export function createContractRegistry(contracts: Contracts): ContractRegistry {
     get services() {
       return current.services;
     },
+    get mappings() {
+      return current.mappings;
+    },
     registry: liveRegistry(() => current.types),
     get validator() {
       return current.validator;
@@ -81,15 +91,16 @@ export function createContractRegistry(contracts: Contracts): ContractRegistry {
   };
 }
 
-function read({ services: contracts, ownServices = [], overrides = {} }: Contracts): ReadContracts {
+function read({ services: contracts, ownServices = [], overrides = {}, converters }: Contracts): ReadContracts {
   const problems: ContractProblem[] = [];
   const services = byName([...ownServices, ...contracts], problems);
   const files = collectFiles([...ownServices, ...contracts], problems);
   const types = createRegistry(...files.values());
   const validator = createValidator({ registry: types });
-  const workflows = readWorkflows({ services: contracts, overrides, types, validator }, problems);
+  const mappings = new FallbackMappings(converters);
+  const workflows = readWorkflows({ services: contracts, overrides, types, validator, mappings }, problems);
   if (problems.length > 0) throw new ContractError(problems);
-  return { workflows, services, files, types, validator };
+  return { workflows, services, files, types, validator, mappings };
 }
 
 function byName(services: readonly DescService[], problems: ContractProblem[]): ReadonlyMap<string, DescService> {

@@ -25,6 +25,8 @@ export type ResponsePart =
 export interface Updates {
   /** Called for each message of a stream: as cheap as one look-up for updates in a oneof. */
   classifyUpdate(message: Message): ResponsePart;
+  /** Whether a member of the response is an update. */
+  isUpdate(member: DescField): boolean;
   /** A response message that carries the progress; undefined where the contract has no member for it. */
   progressUpdate(progress: Progress): Message | undefined;
 }
@@ -32,6 +34,7 @@ export interface Updates {
 /** The one answer of a unary workflow is its result. */
 export const unaryUpdates: Updates = {
   classifyUpdate: () => result,
+  isUpdate: () => false,
   progressUpdate: () => undefined,
 };
 
@@ -151,6 +154,7 @@ function compile(output: DescMessage, marks: readonly Mark[]): Updates {
     else byOneof.set(oneof, (byOneof.get(oneof) ?? new Map()).set(localName, mark));
   }
   const oneofs = [...byOneof].map(([{ localName }, members]) => ({ localName, members }));
+  const members = new Set(marks.map(({ field }) => field));
   const carrier = marks.find(({ carriesProgress }) => carriesProgress)?.field;
 
   return {
@@ -167,6 +171,7 @@ function compile(output: DescMessage, marks: readonly Mark[]): Updates {
       }
       return part;
     },
+    isUpdate: (member) => members.has(member),
     progressUpdate(progress) {
       if (carrier === undefined) return undefined;
       const value = carrier.oneof === undefined ? progress : { case: carrier.localName, value: progress };

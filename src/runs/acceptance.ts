@@ -41,7 +41,17 @@ export interface RunOrder {
   /** Where its end is posted to, instead of where the policy says. */
   readonly notifyUrl?: string;
   /** For children: the id that derives from parent, name and input. */
-  readonly child?: { readonly runId: string; readonly parentRunId: string; readonly name: string };
+  readonly child?: ChildOrder;
+}
+
+export interface ChildOrder {
+  readonly runId: string;
+  readonly parentRunId: string;
+  readonly name: string;
+  /** It works in its parent's place. Default: for it. */
+  readonly fallback?: boolean;
+  /** How many fallbacks led to it. */
+  readonly fallbackDepth: number;
 }
 
 export interface AcceptedRun {
@@ -188,6 +198,8 @@ export class Acceptance {
       metadata: order.metadata ?? {},
       discardSteps: order.discardSteps ?? false,
       notifyUrl: order.notifyUrl ?? "",
+      fallback: order.child?.fallback ?? false,
+      fallbackDepth: order.child?.fallbackDepth ?? 0,
     };
     const run = live.accept({ case: "accepted", value: accepted }, nowMs);
     run.input = input;

@@ -56,6 +56,10 @@ export class ActiveTurn implements Turn {
     }
   }
 
+  prepare(events: readonly RunEventBody[]): void {
+    this.#run.prepare(events);
+  }
+
   commit(events: readonly RunEventBody[]): Promise<void> {
     this.#run.commit(events);
     return this.#run.durable;

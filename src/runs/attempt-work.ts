@@ -322,7 +322,7 @@ export class AttemptWork {
       timeoutMs: record.deadlineMs - this.clock.now(),
       traceparent: record.accepted.traceparent,
       metadata: record.accepted.metadata,
-      child: { runId, parentRunId: this.run.id, name },
+      child: { runId, parentRunId: this.run.id, name, fallbackDepth: record.accepted.fallbackDepth },
     });
     try {
       await this.turn.paused(() => untilAborted(child.ended, this.turn.signal));

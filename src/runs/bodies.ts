@@ -1,4 +1,4 @@
-import { create } from "@bufbuild/protobuf";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import {
   AttemptFailedSchema,
   CancelledSchema,
@@ -6,6 +6,9 @@ import {
   ExpiredSchema,
   FailedSchema,
   type Failure,
+  FallbackEndedSchema,
+  FallbackSkippedSchema,
+  FallbackStartedSchema,
   OrphanedSchema,
   ParkedSchema,
   type Payload,
@@ -59,6 +62,18 @@ export function parked(gate: string, reason: string, notBeforeMs?: number): RunE
       ...(notBeforeMs === undefined ? {} : { notBefore: timestampFromMs(notBeforeMs) }),
     }),
   };
+}
+
+export function fallbackStarted(init: MessageInitShape<typeof FallbackStartedSchema>): RunEventBody {
+  return { case: "fallbackStarted", value: create(FallbackStartedSchema, init) };
+}
+
+export function fallbackEnded(index: number, failure: Failure): RunEventBody {
+  return { case: "fallbackEnded", value: create(FallbackEndedSchema, { index, failure }) };
+}
+
+export function fallbackSkipped(index: number, workflow: string, reason: string): RunEventBody {
+  return { case: "fallbackSkipped", value: create(FallbackSkippedSchema, { index, workflow, reason }) };
 }
 
 export function orphaned(graceUntilMs: number): RunEventBody {

@@ -63,6 +63,8 @@ function writeAccepted(accepted: Accepted): void {
   }
   writeUint(16, accepted.discardSteps ? 1 : 0);
   writeString(17, accepted.notifyUrl);
+  writeUint(18, accepted.fallback ? 1 : 0);
+  writeUint(19, accepted.fallbackDepth);
 }
 
 function writeAttemptStarted(started: AttemptStarted): void {

@@ -47,7 +47,12 @@ export function payloadOf(typeName: string, sha256: Uint8Array, size: number): P
 /** What a run took up to now, with `attemptMs` of its open attempt. */
 export function runStatistics(
   run: RunRecord,
-  more: { readonly attemptMs?: number; readonly nowMs?: number; readonly qualityAchieved?: Quality } = {},
+  more: {
+    readonly attemptMs?: number;
+    readonly nowMs?: number;
+    readonly qualityAchieved?: Quality;
+    readonly fallbackUsed?: string;
+  } = {},
 ): RunStatistics {
   const queuedMs = run.state === 1 && more.nowMs !== undefined ? Math.max(0, more.nowMs - run.stateSinceMs) : 0;
   return {
@@ -57,7 +62,7 @@ export function runStatistics(
     interruptions: run.interruptions,
     executionTime: durationFromMs(run.executionMs + (more.attemptMs ?? 0)),
     queueTime: durationFromMs(run.queueMs + queuedMs),
-    fallbackUsed: run.fallbackUsed,
+    fallbackUsed: more.fallbackUsed ?? run.fallbackUsed,
     qualityAchieved: more.qualityAchieved ?? run.quality,
     steps: run.steps.size,
   };

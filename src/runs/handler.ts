@@ -49,6 +49,8 @@ export interface Turn {
   abort(reason: ConnectError): void;
   /** Ends the turn over the head of its chain; the first outcome counts. */
   conclude(outcome: Outcome): void;
+  /** Lets events happen that are committed together with what the turn comes to. */
+  prepare(events: readonly RunEventBody[]): void;
   /** Commits events in order; resolves when they are durable. */
   commit(events: readonly RunEventBody[]): Promise<void>;
   /** The serialised input of the run. @throws PayloadLostError */
@@ -91,9 +93,21 @@ export interface Pausable {
  */
 export type Outcome =
   /** The back-end answered. */
-  | { readonly kind: "succeeded"; readonly result: Payload; readonly message?: Message | undefined }
+  | {
+      readonly kind: "succeeded";
+      readonly result: Payload;
+      readonly message?: Message | undefined;
+      /** The fallback whose answer it is. */
+      readonly fallback?: { readonly workflow: string; readonly quality: Quality };
+    }
   /** No attempt is left, or none would help: the run fails. */
-  | { readonly kind: "failed"; readonly failure: Failure; readonly events?: readonly RunEventBody[] }
+  | {
+      readonly kind: "failed";
+      readonly failure: Failure;
+      /** What closes the open attempt, where that is another failure than the run's. */
+      readonly attemptFailure?: Failure;
+      readonly events?: readonly RunEventBody[];
+    }
   /** No permit. Not a failure: never counted, never retried. Whatever blocks wakes the run, or `notBeforeMs` does. */
   | {
       readonly kind: "blocked";

@@ -10,13 +10,14 @@ export {
   type StepTry,
 } from "./attempt-work.ts";
 export { backoffMs } from "./backoff.ts";
-export { parked } from "./bodies.ts";
+export { fallbackEnded, fallbackSkipped, fallbackStarted, parked } from "./bodies.ts";
 export type { Breaker, BreakerRefusal, Forcing, Verdict } from "./breakers/breaker.ts";
 export { Breakers, type BreakerTransition, type ListedBreaker } from "./breakers/breakers.ts";
 export { holdAtBreaker } from "./breakers/hold-at-breaker.ts";
 export { verdictOf } from "./breakers/verdict.ts";
 export { ContractCheck } from "./contract-check.ts";
-export { endError } from "./end-error.ts";
+export { Delegation, type DelegationOptions, type DelegationPlan, type DelegationStatus } from "./delegation.ts";
+export { crashLoop, endError } from "./end-error.ts";
 export { equalBytes } from "./equal-bytes.ts";
 export { draining, journalUnavailable, unknownRun } from "./errors.ts";
 export {
@@ -28,6 +29,7 @@ export {
   failureFromConnectError,
   isHopeless,
 } from "./failure.ts";
+export { failureOfAll, fallbackTry, untriedFallbacks } from "./fallback-tries.ts";
 export {
   type ActivityListener,
   type Attempt,
@@ -73,7 +75,7 @@ export { Retention, type RetentionLimit, retireAtMs } from "./retention.ts";
 export type { RetryBudget } from "./retry-budget.ts";
 export { type BackendBudget, RetryBudgets } from "./retry-budgets.ts";
 export { newRunId } from "./run-id.ts";
-export { IllegalEventError, isTerminal, type RunRecord, reduceRun } from "./run-record.ts";
+export { IllegalEventError, isTerminal, type RunEventBody, type RunRecord, reduceRun } from "./run-record.ts";
 export { viewRun, withValue } from "./run-view.ts";
 export { sleep } from "./sleep.ts";
 export { durationFromMs, msFromDuration, msFromTimestamp, timestampFromMs } from "./time.ts";

@@ -19,6 +19,8 @@ export interface LiveRunPorts {
   readonly outbox: Outbox;
   /** When retention may delete a run that has just ended. */
   retireAtMs(run: RunRecord): number | undefined;
+  /** Told when a fallback has ended, durably: its parent waits for that. */
+  onFallbackEnded(run: LiveRun): void;
   /** Told when an append has failed: what is in memory is no longer what the journal says. */
   onLost(run: LiveRun, error: unknown): void;
 }
@@ -253,6 +255,9 @@ export class LiveRun {
     if (terminal) {
       this.#endDurable = true;
       this.#tellEnded();
+      if (this.record.accepted.fallback) {
+        this.#ports.onFallbackEnded(this);
+      }
     }
     for (
       let first = this.#waiting?.[0];

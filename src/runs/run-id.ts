@@ -24,6 +24,11 @@ export function childRunId(parentRunId: string, name: string, inputSha256: Uint8
   return formatVersion7(Number.parseInt(parentRunId.slice(0, 8) + parentRunId.slice(9, 13), 16));
 }
 
+/** The id of a fallback. No child that a handler names can have it: those have a name. */
+export function fallbackRunId(parentRunId: string, workflow: string, inputSha256: Uint8Array): string {
+  return childRunId(parentRunId, "", createHash("sha256").update(`${workflow}\n`).update(inputSha256).digest());
+}
+
 const shape = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
 /** Whether this is a UUID as we write it: lower case, with dashes. */

@@ -5,6 +5,7 @@ import type {
   CancelRequested,
   Failure,
   FallbackStarted,
+  FallbackTry,
   Payload,
   Progress,
   RunEvent,
@@ -12,6 +13,7 @@ import type {
 } from "../../gen/retake/v1/run_pb.js";
 import { RunMode, RunState } from "../../gen/retake/v1/run_pb.js";
 import { isInterruption } from "./failure.ts";
+import { fallbackTry } from "./fallback-tries.ts";
 import { JournaledSteps } from "./journaled-steps.ts";
 import { msFromDuration, msFromTimestamp } from "./time.ts";
 
@@ -55,6 +57,10 @@ export interface RunRecord {
   steps: JournaledSteps;
   children: ReadonlyMap<string, ChildRecord>;
   fallback: FallbackStarted | undefined;
+  /** The fallbacks that it has turned to, in order. */
+  fallbacks: readonly FallbackTry[];
+  /** The failure by which it has given up making attempts of its own. */
+  givenUp: Failure | undefined;
   wait: Pick<RunWait, "gate" | "reason"> | undefined;
   /** When BACKING_OFF ends, or PARKED may. */
   wakeAtMs: number | undefined;
@@ -197,6 +203,8 @@ export function acceptedRun(accepted: Accepted, createTimeMs: number): RunRecord
     steps: noSteps,
     children: noChildren,
     fallback: undefined,
+    fallbacks: noFallbacks,
+    givenUp: undefined,
     wait: undefined,
     wakeAtMs: undefined,
     orphanedUntilMs: undefined,
@@ -297,8 +305,12 @@ export function applyNext(run: RunRecord, body: RunEventBody, timeMs: number): R
       }
       break;
     case "recoveryActed":
-    case "fallbackSkipped":
       break;
+    case "fallbackSkipped": {
+      const { index, workflow, reason } = body.value;
+      run.fallbacks = [...run.fallbacks, fallbackTry(index, workflow, "", "", { case: "skipped", value: reason })];
+      break;
+    }
     case "retryScheduled":
       run.wakeAtMs = msFromTimestamp(body.value.wakeAt);
       run.wait = { gate: "backoff", reason: body.value.reason };
@@ -314,11 +326,15 @@ export function applyNext(run: RunRecord, body: RunEventBody, timeMs: number): R
       break;
     case "fallbackStarted":
       run.fallback = body.value;
+      run.fallbacks = [...run.fallbacks, tryOf(body.value)];
+      run.givenUp = body.value.failure ?? run.givenUp;
       enter(run, DELEGATED, timeMs);
       break;
     case "fallbackEnded":
       run.fallback = undefined;
-      run.failure = body.value.failure;
+      if (body.value.failure !== undefined) {
+        run.fallbacks = withOutcome(run.fallbacks, { case: "failed", value: body.value.failure });
+      }
       if (run.state !== CANCELLING) {
         enter(run, QUEUED, timeMs);
       }
@@ -341,7 +357,10 @@ export function applyNext(run: RunRecord, body: RunEventBody, timeMs: number): R
       run.quality = body.value.statistics?.qualityAchieved ?? 0;
       run.fallbackUsed = body.value.statistics?.fallbackUsed ?? "";
       run.attempt = undefined;
-      run.fallback = undefined;
+      if (run.fallback !== undefined) {
+        run.fallback = undefined;
+        run.fallbacks = withOutcome(run.fallbacks, { case: "answered", value: true });
+      }
       end(run, SUCCEEDED, timeMs);
       break;
     case "failed":
@@ -361,6 +380,16 @@ export function applyNext(run: RunRecord, body: RunEventBody, timeMs: number): R
 /** Most runs have neither steps nor children, and an empty map of one's own is not free. */
 const noSteps = new JournaledSteps();
 const noChildren: ReadonlyMap<string, ChildRecord> = new Map();
+const noFallbacks: readonly FallbackTry[] = [];
+
+function tryOf({ index, workflow, childRunId, reason }: FallbackStarted): FallbackTry {
+  return fallbackTry(index, workflow, childRunId, reason, { case: undefined });
+}
+
+/** What came of the one that has been turned to last. */
+function withOutcome(tries: readonly FallbackTry[], outcome: FallbackTry["outcome"]): readonly FallbackTry[] {
+  return tries.map((one, index) => (index === tries.length - 1 ? { ...one, outcome } : one));
+}
 
 /** The children with one more: in place, unless they are those that all runs share. */
 function withChild(children: RunRecord["children"], name: string, child: ChildRecord): RunRecord["children"] {

@@ -26,7 +26,7 @@ export interface RunViewOptions {
   /** Of no use for runs that have ended. */
   readonly breakers?: Pick<Breakers, "find">;
   readonly retryBudgets?: Pick<RetryBudgets, "place">;
-  /** What its back-end said last, where it is at hand. */
+  /** What its back-end said last, or that of its fallback, where it is at hand. */
   readonly latestProgress?: RunProgress | undefined;
 }
 
@@ -49,6 +49,7 @@ export function viewRun(record: RunRecord, options: RunViewOptions): Run {
     lastSequence: BigInt(record.lastSequence),
     statistics: runStatistics(record, { nowMs }),
     cancelReason: record.cancelRequest?.reason ?? "",
+    fallbacks: [...record.fallbacks],
   });
   if (accepted.owner !== undefined) {
     run.owner = accepted.owner;
@@ -74,8 +75,8 @@ export function viewRun(record: RunRecord, options: RunViewOptions): Run {
   if (record.result !== undefined) {
     run.result = withoutValue(record.result);
   }
-  if (record.state === RunState.RUNNING) {
-    const progress = latestProgress?.progress ?? record.progress;
+  if (record.state === RunState.RUNNING || record.state === RunState.DELEGATED) {
+    const progress = latestProgress?.progress ?? (record.fallback === undefined ? record.progress : undefined);
     if (progress !== undefined) {
       run.progress = progress;
     }
@@ -143,6 +144,14 @@ function waitOf(record: RunRecord, options: RunViewOptions): RunWait | undefined
         reason: record.wait?.reason ?? "",
         since,
         ...(record.wakeAtMs === undefined ? {} : { notBefore: timestampFromMs(record.wakeAtMs) }),
+      });
+    }
+    case RunState.DELEGATED: {
+      const { workflow = "", childRunId = "" } = record.fallback ?? {};
+      return create(RunWaitSchema, {
+        gate: "fallback",
+        reason: `its fallback ${workflow} works in its place, as run ${childRunId}`,
+        since,
       });
     }
     default:

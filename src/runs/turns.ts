@@ -1,5 +1,5 @@
 import { Code, ConnectError } from "@connectrpc/connect";
-import { type Failure, RunMode, RunState, WakeCause } from "../../gen/retake/v1/run_pb.js";
+import { type Failure, type FallbackStarted, RunMode, RunState, WakeCause } from "../../gen/retake/v1/run_pb.js";
 import type { Clock, RandomSource } from "../clock.ts";
 import type { Policy, Workflow } from "../contract/index.ts";
 import { ActiveTurn, type LoadInput } from "./active-turn.ts";
@@ -9,6 +9,7 @@ import {
   cancelRequested,
   expired,
   failed,
+  fallbackEnded,
   orphaned,
   parked,
   rejoined,
@@ -17,10 +18,12 @@ import {
 } from "./bodies.ts";
 import type { Breakers } from "./breakers/breakers.ts";
 import type { ContractCheck } from "./contract-check.ts";
+import { crashLoop, endFailure } from "./end-error.ts";
 import { equalBytes } from "./equal-bytes.ts";
 import { draining, queueFull } from "./errors.ts";
 import { runStatistics } from "./events.ts";
 import { classifyError, createFailure, errorFromFailure } from "./failure.ts";
+import { untriedFallbacks } from "./fallback-tries.ts";
 import type { Outcome, RunHandler } from "./handler.ts";
 import type { LiveRun } from "./live-run.ts";
 import type { LiveRuns } from "./live-runs.ts";
@@ -252,12 +255,14 @@ export class Turns {
           );
           run.commit([parked("contract", `CONTRACT_CHANGED: ${contract.problem}`)]);
           await run.durable;
+        }
+        if (!run.terminal) {
           this.#wish(run);
         }
         return;
       }
       const outcome =
-        run.record.state === RunState.QUEUED
+        run.record.state === RunState.QUEUED || run.record.state === RunState.DELEGATED
           ? await turn.outcome(chain, {
               run: run.record,
               workflow: contract.workflow,
@@ -302,6 +307,7 @@ export class Turns {
         this.#endCancelled(run).catch(() => undefined);
         return undefined;
       case RunState.QUEUED:
+      case RunState.DELEGATED:
         return queuedEntry;
       case RunState.BACKING_OFF:
       case RunState.PARKED: {
@@ -340,13 +346,20 @@ export class Turns {
     const bodies = this.#bodies(run, turn, outcome, policy);
     if (
       outcome.kind === "succeeded" &&
-      record.state === RunState.RUNNING &&
+      (record.state === RunState.RUNNING || record.state === RunState.DELEGATED) &&
       // By another version of it the message has another shape than those who wait for it can read.
       equalBytes(workflow.contractSha256, record.accepted.contractSha256)
     ) {
       run.resultMessage = outcome.message;
     }
+    const { fallback } = record;
     run.commit(bodies);
+    if (record.fallback !== undefined && record.fallback !== fallback) {
+      // The next turn starts it. What it writes comes behind this in the journal, so nothing need be waited for.
+      run.turnAgain = true;
+      this.#wish(run);
+      return undefined;
+    }
     if (run.terminal) {
       this.#options.scheduler.forget(run.id);
       this.#cancelChildren(record, run.id);
@@ -365,6 +378,9 @@ export class Turns {
     const close = (failure: Failure, counted: boolean): RunEventBody[] =>
       record.attempt === undefined ? [] : [attemptFailed(record.attempt.number, failure, counted, attemptMs)];
     if (record.state === RunState.CANCELLING) {
+      if (record.fallback !== undefined) {
+        return [];
+      }
       const reason = record.cancelRequest?.reason ?? "";
       const failure = createFailure({ code: Code.Canceled, reason: "CANCELLED", message: reason, retryable: false });
       return [
@@ -374,10 +390,10 @@ export class Turns {
     }
     switch (outcome.kind) {
       case "succeeded":
-        return [succeeded(outcome.result, this.#statistics(run, attemptMs))];
+        return [succeeded(outcome.result, this.#statistics(run, attemptMs, outcome.fallback))];
       case "failed":
         return [
-          ...close(outcome.failure, true),
+          ...close(outcome.attemptFailure ?? outcome.failure, true),
           ...(outcome.events ?? []),
           failed(outcome.failure, this.#statistics(run, attemptMs)),
         ];
@@ -401,12 +417,49 @@ export class Turns {
     }
   }
 
-  /** Ends a run that is being cancelled and has nothing to wait for. */
+  /** Ends a run that is being cancelled and has nothing to wait for but its fallback. */
   #endCancelled(run: LiveRun): Promise<void> {
+    if (run.record.fallback !== undefined && !this.#stopped) {
+      run.commit();
+      void this.#endWithFallback(run, run.record.fallback);
+      return run.durable;
+    }
     const reason = run.record.cancelRequest?.reason ?? "";
-    run.commit([cancelled(reason, true, this.#statistics(run))]);
+    run.commit([cancelled(reason, run.record.fallback === undefined, this.#statistics(run))]);
     this.#options.scheduler.forget(run.id);
     return run.durable;
+  }
+
+  /** Ends a run that is being cancelled when its fallback has ended, or the time for that is over. Never rejects. */
+  async #endWithFallback(run: LiveRun, { index, childRunId }: FallbackStarted): Promise<void> {
+    const { live, clock, scheduler, log } = this.#options;
+    const { record } = run;
+    run.holders += 1;
+    try {
+      const child = await live.hold(childRunId);
+      if (child !== undefined) {
+        live.release(child);
+      }
+      if (run.terminal || run.lost) {
+        return;
+      }
+      const graceUntilMs = (record.cancelRequestedMs ?? 0) + (this.#policyOf(record)?.cancelGraceMs ?? 0);
+      const ended = child === undefined || child.terminal;
+      if (!ended && clock.now() < graceUntilMs) {
+        scheduler.wake(run.id, graceUntilMs, record.accepted.priority);
+        return;
+      }
+      const succeeded = child?.record.state === RunState.SUCCEEDED;
+      run.commit([
+        ...(child === undefined || !ended || succeeded ? [] : [fallbackEnded(index, endFailure(child.record))]),
+        cancelled(record.cancelRequest?.reason ?? "", ended, this.#statistics(run)),
+      ]);
+      scheduler.forget(run.id);
+    } catch (error) {
+      log.error({ err: error, runId: run.id }, "a fallback could not be read; its run ends at the next start");
+    } finally {
+      live.release(run);
+    }
   }
 
   /** What follows when an attempt has ended with its process. */
@@ -430,14 +483,12 @@ export class Turns {
       });
       return [close, failed(reason, statistics)];
     }
-    if (policy !== undefined && record.interruptionsInRow + 1 >= policy.maxInterruptions) {
-      const reason = createFailure({
-        code: Code.Aborted,
-        reason: "CRASH_LOOP",
-        message: `${policy.maxInterruptions} attempts in a row were interrupted without a new step or checkpoint: look for what stops the server while this run works`,
-        retryable: false,
-      });
-      return [close, failed(reason, statistics)];
+    if (
+      policy !== undefined &&
+      record.interruptionsInRow + 1 >= policy.maxInterruptions &&
+      untriedFallbacks(record, policy).length === 0
+    ) {
+      return [close, failed(crashLoop(policy), statistics)];
     }
     return [close];
   }
@@ -476,6 +527,9 @@ export class Turns {
   }
 
   #cancelChildren(record: RunRecord, runId: string): void {
+    if (record.fallback !== undefined) {
+      void this.cancelById(record.fallback.childRunId, "parent", `its parent ${runId} has ended`);
+    }
     for (const child of record.children.values()) {
       if (child.endState === undefined) {
         void this.cancelById(child.childRunId, "parent", `its parent ${runId} has ended`);
@@ -510,8 +564,16 @@ export class Turns {
     return bytes;
   }
 
-  #statistics(run: LiveRun, attemptMs = 0) {
-    return runStatistics(run.record, { attemptMs, nowMs: this.#options.clock.now() });
+  #statistics(run: LiveRun, attemptMs = 0, fallback?: Succeeded["fallback"]) {
+    const nowMs = this.#options.clock.now();
+    return fallback === undefined
+      ? runStatistics(run.record, { attemptMs, nowMs })
+      : runStatistics(run.record, {
+          attemptMs,
+          nowMs,
+          fallbackUsed: fallback.workflow,
+          qualityAchieved: fallback.quality,
+        });
   }
 
   /** Whether nobody has come back to an orphaned run in time. */
@@ -524,6 +586,8 @@ export class Turns {
     return this.#options.contracts.workflow(record.accepted.workflow)?.policy;
   }
 }
+
+type Succeeded = Outcome & { readonly kind: "succeeded" };
 
 interface Entry {
   /** What ends the run's wait, if it waits. */

@@ -1,14 +1,16 @@
 import { create } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
-import type { RunEvent } from "../../gen/retake/v1/run_pb.js";
+import type { FallbackStarted, RunEvent } from "../../gen/retake/v1/run_pb.js";
 import { type RunProgress, RunProgressSchema } from "../../gen/retake/v1/run_service_pb.js";
 import type { Clock } from "../clock.ts";
 import { unknownRun } from "./errors.ts";
 import { createError } from "./failure.ts";
 import type { LiveRuns } from "./live-runs.ts";
 import type { Feed } from "./ports/feed.ts";
-import type { Journal } from "./ports/journal.ts";
+import { type Journal, runStream } from "./ports/journal.ts";
+import type { Payloads } from "./ports/payloads.ts";
 import { RunTail } from "./run-tail.ts";
+import { Understudy } from "./understudy.ts";
 
 /** Something that a watcher sees. */
 export type Sight =
@@ -21,7 +23,20 @@ export interface WatchOptions {
   readonly journal: Journal;
   readonly feed: Feed;
   readonly live: LiveRuns;
+  readonly payloads: Payloads;
   readonly clock: Clock;
+  /** An update of a fallback as one of the workflow in whose place it works; undefined where that has nothing like it. */
+  fallbackUpdate(workflow: string, fallback: string, message: Uint8Array): Uint8Array | undefined;
+}
+
+export interface WatchedRun {
+  readonly runId: string;
+  /** The event behind which it begins; 0 for the first. */
+  readonly afterSequence: number;
+  /** For whoever wants to see the updates of fallbacks too, as the run's own: the run's workflow. */
+  readonly workflow?: string;
+  /** It may not be in the journal yet. Default: then there is no such run. */
+  readonly expected?: boolean;
 }
 
 /** An idle stream repeats the newest snapshot this often, so that nobody on the way takes it for dead. */
@@ -47,11 +62,13 @@ export class Watch {
   }
 
   /**
-   * What happens to a run after an event, up to its end.
+   * What happens to a run after an event, up to its end, and meanwhile the progress of the fallback that works in its
+   * place.
    *
    * @throws ConnectError NOT_FOUND, or OUT_OF_RANGE for a number that the run has not reached
    */
-  async *run(runId: string, afterSequence: number, signal: AbortSignal): AsyncGenerator<Sight, void, undefined> {
+  async *run(watched: WatchedRun, signal: AbortSignal): AsyncGenerator<Sight, void, undefined> {
+    const { runId, afterSequence } = watched;
     const tail = this.#tail(runId);
     const glance = new Glance(this.#options.clock);
     const unlisten = tail.listen((hint) => {
@@ -71,14 +88,31 @@ export class Watch {
     });
     const onAbort = (): void => glance.look();
     signal.addEventListener("abort", onAbort, { once: true });
+    let understudy: Understudy | undefined;
+    const follow = (started: FallbackStarted): void => {
+      understudy?.close();
+      understudy = new Understudy(
+        started.childRunId,
+        (stopped) => this.#fallback(started, watched.workflow, AbortSignal.any([signal, stopped])),
+        () => glance.look(),
+      );
+    };
     try {
-      if (await this.#endsAt(tail, runId, afterSequence)) {
+      const last = watched.expected === true ? undefined : await this.#lastSeen(tail, runId, afterSequence);
+      if (last !== undefined && terminalKinds.has(last.event.case)) {
         return;
+      }
+      const started = last && (await this.#fallbackAt(last, runId));
+      if (started !== undefined) {
+        follow(started);
       }
       let sequence = afterSequence;
       const joined = this.#options.live.get(runId);
-      glance.progress ??= joined?.latestProgress;
-      glance.update ??= joined?.latestUpdate;
+      // What its own attempts said last is over where a fallback works.
+      if (joined?.record.fallback === undefined) {
+        glance.progress ??= joined?.latestProgress;
+        glance.update ??= joined?.latestUpdate;
+      }
       let snapshot: RunProgress | undefined;
       let caughtUp = false;
       while (!signal.aborted) {
@@ -88,13 +122,23 @@ export class Watch {
           if (signal.aborted) {
             return;
           }
+          if (understudy !== undefined && endsFallback(event)) {
+            if (watched.workflow !== undefined && (await this.#exists(understudy.runId))) {
+              yield* understudy.rest();
+            }
+            understudy.close();
+            understudy = undefined;
+          }
           sequence = Number(event.sequence);
-          if (event.event.case === "attemptStarted") {
+          if (event.event.case === "attemptStarted" || event.event.case === "fallbackStarted") {
             snapshot = undefined;
           } else if (event.event.case === "progressSampled") {
             snapshot = progressOf(event, sequence);
           }
           yield { kind: "event", event };
+          if (event.event.case === "fallbackStarted") {
+            follow(event.event.value);
+          }
           if (terminalKinds.has(event.event.case)) {
             return;
           }
@@ -108,7 +152,13 @@ export class Watch {
           glance.progress ??= snapshot;
         }
         const { progress, update } = glance;
-        if (progress !== undefined) {
+        const shown = understudy?.take();
+        if (shown?.kind === "progress") {
+          snapshot = { ...shown.progress, lastSequence: BigInt(sequence) };
+          yield { kind: "progress", progress: snapshot };
+        } else if (shown !== undefined) {
+          yield shown;
+        } else if (progress !== undefined) {
           glance.progress = undefined;
           snapshot = progress;
           yield { kind: "progress", progress };
@@ -119,16 +169,13 @@ export class Watch {
           tail.doubt();
           yield {
             kind: "progress",
-            progress: create(RunProgressSchema, {
-              attempt: snapshot?.attempt ?? 0,
-              lastSequence: BigInt(sequence),
-              ...(snapshot?.progress === undefined ? {} : { progress: snapshot.progress }),
-            }),
+            progress: { ...(snapshot ?? create(RunProgressSchema)), lastSequence: BigInt(sequence) },
           };
         }
       }
     } finally {
       signal.removeEventListener("abort", onAbort);
+      understudy?.close();
       glance.close();
       unlisten();
       if (tail.watchers === 0) {
@@ -147,11 +194,70 @@ export class Watch {
     return tail;
   }
 
-  /** Whether the run has ended with that event. A watcher may know no more than the run. */
-  async #endsAt(tail: RunTail, runId: string, sequence: number): Promise<boolean> {
+  /** What a fallback shows, as if the run itself did that. */
+  async *#fallback(
+    { workflow: fallback, childRunId }: FallbackStarted,
+    workflow: string | undefined,
+    signal: AbortSignal,
+  ): AsyncGenerator<Sight, void, undefined> {
+    const { payloads } = this.#options;
+    const updates = workflow === undefined ? {} : { workflow: fallback };
+    for await (const sight of this.run({ runId: childRunId, afterSequence: 0, expected: true, ...updates }, signal)) {
+      if (sight.kind === "progress") {
+        const { progress } = sight;
+        if (progress.progress !== undefined) {
+          yield {
+            kind: "progress",
+            progress: { ...progress, fallbackRunId: progress.fallbackRunId || childRunId },
+          };
+        }
+        continue;
+      }
+      if (workflow === undefined) {
+        continue;
+      }
+      let message: Uint8Array | undefined;
+      if (sight.kind === "update") {
+        message = sight.message;
+      } else if (sight.event.event.case === "updateRecorded") {
+        message = await payloads.get(childRunId, sight.event.event.value.update?.sha256 ?? new Uint8Array());
+      }
+      const mapped = message && this.#options.fallbackUpdate(workflow, fallback, message);
+      if (mapped !== undefined) {
+        yield { kind: "update", message: mapped };
+      }
+    }
+  }
+
+  /** The fallback that works in a run's place when this event is its newest; what follows it is seen as it comes. */
+  async #fallbackAt({ event }: RunEvent, runId: string): Promise<FallbackStarted | undefined> {
+    switch (event.case) {
+      case "fallbackStarted":
+        return event.value;
+      case "orphaned":
+      case "rejoined": {
+        // These say nothing of what the run does.
+        const run = await this.#options.live.hold(runId);
+        if (run === undefined) {
+          return undefined;
+        }
+        this.#options.live.release(run);
+        return run.record.fallback;
+      }
+      default:
+        return undefined;
+    }
+  }
+
+  async #exists(runId: string): Promise<boolean> {
+    return (await this.#options.journal.read(runStream(runId), 0, 1)).length > 0;
+  }
+
+  /** The event that a watcher has seen last, if any. He may know no more than the run. */
+  async #lastSeen(tail: RunTail, runId: string, sequence: number): Promise<RunEvent | undefined> {
     const [event] = await tail.after(Math.max(0, sequence - 1));
     if (event !== undefined) {
-      return sequence > 0 && terminalKinds.has(event.event.case);
+      return sequence > 0 ? event : undefined;
     }
     if (sequence <= 1 || (await tail.after(0)).length === 0) {
       throw unknownRun(runId);
@@ -203,6 +309,10 @@ class Glance {
   close(): void {
     this.#wake?.(false);
   }
+}
+
+function endsFallback({ event }: RunEvent): boolean {
+  return event.case === "fallbackEnded" || event.case === "succeeded";
 }
 
 function progressOf(event: RunEvent, sequence: number): RunProgress {

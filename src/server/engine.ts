@@ -1,3 +1,4 @@
+import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
 import { RunState } from "../../gen/retake/v1/run_pb.js";
 import {
@@ -12,7 +13,7 @@ import type { Clock, RandomSource, Timer } from "../clock.ts";
 import type { ResolvedConfig } from "../config/index.ts";
 import type { ContractRegistry, ReadContracts, Workflow } from "../contract/index.ts";
 import type { RequestValidator } from "../interceptors/rpc/index.ts";
-import { deadline, gate, park, quality, record, retry, timeout } from "../interceptors/run/index.ts";
+import { deadline, fallback, gate, park, quality, record, retry, timeout } from "../interceptors/run/index.ts";
 import type { ProcessLoad } from "../process-load.ts";
 import {
   Acceptance,
@@ -24,6 +25,7 @@ import {
   ContractCheck,
   composeRun,
   createError,
+  Delegation,
   draining,
   type EndpointSlots,
   type Feed,
@@ -128,7 +130,7 @@ export class Engine {
       inProcess: createInProcessBackend(options.handlers),
       clock,
       log,
-      onSlots: (slots) => gates.setSlots(slots),
+      onSlots: (slots) => this.#onSlots(slots),
     });
     this.#contractCheck = new ContractCheck(contracts, journal);
     this.pauses = new Pauses({ journal, scheduler, clock });
@@ -167,6 +169,7 @@ export class Engine {
       clock,
       outbox: this.outbox,
       retireAtMs: (run) => retireAtMs(run, contracts.workflows.get(run.accepted.workflow)?.policy, config.retention),
+      onFallbackEnded: ({ record }) => scheduler.wake(record.accepted.parentRunId, 0, record.accepted.priority),
       onLost: (run, error) => {
         this.live.drop(run);
         // A place that is kept for it would be nobody's: read anew, it asks again.
@@ -187,10 +190,19 @@ export class Engine {
       maxMessageBytes: options.maxMessageBytes,
       validate: (schema, message) => this.validator.validate(schema, message),
     };
+    const delegation = new Delegation({
+      ...work,
+      mappings: () => contracts.mappings,
+    });
     const chain = composeRun(
       [
         deadline({ clock }),
         park({ breakers: this.breakers, clock }),
+        fallback({
+          delegation,
+          withdraw: (runId) => this.#withdraw(runId),
+          endpoints: (workflow) => this.endpoints(workflow),
+        }),
         retry({ clock, random }),
         gate({
           gates,
@@ -241,7 +253,14 @@ export class Engine {
       random,
       maxMessageBytes: options.maxMessageBytes,
     });
-    this.watch = new Watch({ journal, feed, live: this.live, clock });
+    this.watch = new Watch({
+      journal,
+      payloads,
+      feed,
+      live: this.live,
+      clock,
+      fallbackUpdate: (...update) => this.#fallbackUpdate(...update),
+    });
     this.retention = new Retention({
       journal,
       payloads,
@@ -364,12 +383,35 @@ export class Engine {
     this.breakers.retain(this.contracts.workflows.values());
   }
 
-  /** Gives every run that waits a turn, so that it sees what has changed: its contract, its endpoints, its policy. */
-  async wakeWaiting(): Promise<void> {
+  #onSlots(slots: EndpointSlots): void {
+    this.gates.setSlots(slots);
+    if (slots.unhealthy !== true) {
+      return;
+    }
+    for (const workflow of this.contracts.workflows.values()) {
+      const mayDelegate =
+        workflow.policy.fallbacks.length > 0 &&
+        this.endpoints(workflow).some(({ endpoint }) => endpoint === slots.endpoint);
+      if (mayDelegate) {
+        this.wakeWaiting(workflow.name).catch((error: unknown) =>
+          this.log.error({ err: error, workflow: workflow.name }, "runs could not be told that an endpoint is away"),
+        );
+      }
+    }
+  }
+
+  /**
+   * Gives every run that waits a turn, or those of one workflow, so that it sees what has changed: its contract, its
+   * endpoints, its policy.
+   */
+  async wakeWaiting(workflow?: string): Promise<void> {
     let beforePosition: number | undefined;
     do {
       const rows = await this.journal.listRuns(
-        { states: [RunState.QUEUED, RunState.PARKED] },
+        {
+          states: [RunState.QUEUED, RunState.PARKED, RunState.DELEGATED],
+          ...(workflow === undefined ? {} : { workflow }),
+        },
         { limit: wakePage, ...(beforePosition === undefined ? {} : { beforePosition }) },
       );
       for (const { runId } of rows) {
@@ -382,6 +424,22 @@ export class Engine {
   /** Where the attempts of a workflow can be made; those that are not healthy have no slots. */
   endpoints({ service }: Workflow): readonly EndpointSlots[] {
     return this.#endpoints.of(service.typeName);
+  }
+
+  /** Nothing of an update is worth ending the call of whoever waits for the result. */
+  #fallbackUpdate(name: string, fallbackName: string, message: Uint8Array): Uint8Array | undefined {
+    const workflow = this.contracts.workflows.get(name);
+    const fallback = this.contracts.workflows.get(fallbackName);
+    if (workflow === undefined || fallback === undefined) {
+      return undefined;
+    }
+    try {
+      const mapped = this.contracts.mappings.of(workflow, fallback).update(fromBinary(fallback.output, message));
+      return mapped && toBinary(workflow.output, mapped);
+    } catch (error) {
+      this.log.warn({ err: error, workflow: name, fallback: fallbackName }, "an update of a fallback is left out");
+      return undefined;
+    }
   }
 
   /** What carries out the attempts of a workflow, in one name. */

@@ -117,7 +117,7 @@ export function createRunService(engine: Engine): ServiceImpl<typeof RunService>
 
     async *watchRun({ runId, afterSequence, view }, context) {
       const signal = AbortSignal.any([context.signal, engine.closing.signal]);
-      for await (const sight of engine.watch.run(runId, sequenceOf(afterSequence), signal)) {
+      for await (const sight of engine.watch.run({ runId, afterSequence: sequenceOf(afterSequence) }, signal)) {
         switch (sight.kind) {
           case "event":
             yield watched(await withPayloads(sight.event, runId, view, engine));

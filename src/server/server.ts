@@ -13,9 +13,12 @@ import type { ServiceEndpoints, WorkflowHandler } from "../backends/index.ts";
 import { type Clock, type RandomSource, systemClock, systemRandom } from "../clock.ts";
 import { inProcessTarget, type ResolvedConfig, resolveConfig } from "../config/index.ts";
 import {
+  type AnyConverter,
+  anyConverter,
   type ContractRegistry,
   type Contracts,
   createContractRegistry,
+  type FallbackConverter,
   type ReadContracts,
   workflowName,
 } from "../contract/index.ts";
@@ -31,6 +34,7 @@ import { contractChanges } from "./contract-changes.ts";
 import { ContractSources, type LoadedContracts } from "./contract-sources.ts";
 import { openEmbeddedStorage } from "./embedded-storage.ts";
 import { Engine } from "./engine.ts";
+import { FallbackLosses } from "./fallback-losses.ts";
 import { type GrpcFront, listenGrpcFront } from "./grpc-front.ts";
 import { createHealth, type HealthReporter, overallHealth, ServingStatus } from "./health.ts";
 import { createReflection } from "./reflection.ts";
@@ -97,6 +101,17 @@ export interface RetakeServer {
    */
   implement<Desc extends DescService>(service: Desc, implementation: WorkflowImpl<Desc>): RetakeServer;
 
+  /**
+   * Registers a converter between a workflow and a fallback, under the name by which policies call it
+   * (`fallback_converters`).
+   *
+   * @throws TypeError for a name that is taken
+   */
+  convert<Workflow extends DescMethod, Fallback extends DescMethod>(
+    name: string,
+    converter: FallbackConverter<Workflow, Fallback>,
+  ): RetakeServer;
+
   /** Serves a contract whose workflows are carried out by configured back-ends: one that code brings. */
   serve(service: DescService): RetakeServer;
 
@@ -158,6 +173,8 @@ class Server implements RetakeServer {
   readonly #env: Environment;
   readonly #services = new Map<string, DescService>();
   readonly #handlers = new Map<string, WorkflowHandler>();
+  readonly #converters = new Map<string, AnyConverter>();
+  readonly #losses: FallbackLosses;
   readonly #sources: ContractSources;
   /** Aborted when nothing is waited for any more. */
   readonly #stopping = new AbortController();
@@ -175,6 +192,7 @@ class Server implements RetakeServer {
     this.#processLoad = options.load ?? (this.#clock === systemClock ? createSystemLoad() : noLoad);
     this.#env = options.env ?? process.env;
     this.#log = options.log ?? pino({ level: this.#config.log.level });
+    this.#losses = new FallbackLosses(this.#log);
     this.#sources = new ContractSources({ clock: this.#clock, log: this.#log });
     this.#openStorage = options.openStorage ?? ((config, clock) => openEmbeddedStorage(config, clock));
   }
@@ -210,6 +228,20 @@ class Server implements RetakeServer {
       }
       this.#handlers.set(name, (handler as WorkflowHandler).bind(implementation));
     }
+    return this;
+  }
+
+  convert<Workflow extends DescMethod, Fallback extends DescMethod>(
+    name: string,
+    converter: FallbackConverter<Workflow, Fallback>,
+  ): RetakeServer {
+    if (this.#starting !== undefined) {
+      throw new TypeError(`the server listens already: register the converter "${name}" before listen()`);
+    }
+    if (name === "" || this.#converters.has(name)) {
+      throw new TypeError(name === "" ? "a converter needs a name" : `there are two converters named "${name}"`);
+    }
+    this.#converters.set(name, anyConverter(converter));
     return this;
   }
 
@@ -260,6 +292,7 @@ class Server implements RetakeServer {
     const contracts = createContractRegistry(this.#contracts(services, config));
     assertImplemented(contracts.workflows.keys(), this.#handlers, endpoints);
     assertSigned(contracts, config);
+    this.#losses.tell(contracts);
     const storage = await this.#openStorage(config, this.#clock, this.#log);
     const closers: (() => Promise<unknown>)[] = [() => storage.close()];
     try {
@@ -342,7 +375,12 @@ class Server implements RetakeServer {
 
   #contracts(services: readonly DescService[], { grpc, overrides }: ResolvedConfig): Contracts {
     const reflection = grpc?.reflection === true ? [ServerReflection, ServerReflectionV1Alpha] : [];
-    return { services, ownServices: [RunService, ArtifactService, AdminService, Health, ...reflection], overrides };
+    return {
+      services,
+      ownServices: [RunService, ArtifactService, AdminService, Health, ...reflection],
+      overrides,
+      converters: this.#converters,
+    };
   }
 
   async #reload(init: MessageInitShape<typeof ServerConfigSchema> | undefined): Promise<void> {
@@ -360,6 +398,7 @@ class Server implements RetakeServer {
       assertImplemented(contracts.workflows.keys(), this.#handlers, loaded.endpoints);
       assertSigned(contracts, next);
       await running.reload(contracts, loaded);
+      this.#losses.tell(contracts);
       const restart = restartKeys(this.#given, given);
       if (restart.length > 0) {
         this.#log.warn({ keys: restart }, "the configuration has changed where only a restart makes a difference");

@@ -14,7 +14,7 @@ export async function durableView(engine: Engine, run: LiveRun, view = RunView.B
     pauses: engine.pauses,
     breakers: engine.breakers,
     retryBudgets: engine.retryBudgets,
-    latestProgress: run.latestProgress,
+    latestProgress: latestProgressOf(engine, run),
   });
   if (view === RunView.FULL && shown.wait !== undefined) {
     shown.wait.holders.push(...engine.gates.holders(run.id, mostHolders));
@@ -30,6 +30,16 @@ export async function durableView(engine: Engine, run: LiveRun, view = RunView.B
     Object.assign(shown, { ...(input === undefined ? {} : { input }), ...(result === undefined ? {} : { result }) });
   }
   return shown;
+}
+
+/** What is being done for a run, by itself or by a fallback, and a fallback of that. */
+function latestProgressOf(engine: Engine, run: LiveRun): LiveRun["latestProgress"] {
+  const { fallback } = run.record;
+  if (fallback === undefined) {
+    return run.latestProgress;
+  }
+  const child = engine.live.get(fallback.childRunId);
+  return child && latestProgressOf(engine, child);
 }
 
 /** Uses a run that is held, and lets it go. */

@@ -16,6 +16,7 @@ import { principalKey } from "../security/index.ts";
 import { flushHeadersKey, whenAborted } from "../transport/index.ts";
 import { callKey, forwardedMetadata, metadataKey, minQualityOf, priorityOf, traceparentOf } from "./call-metadata.ts";
 import type { Engine } from "./engine.ts";
+import { tellFallback } from "./fallback-metadata.ts";
 
 /**
  * The implementation of a contract as its callers see it: each call starts a run or joins one, stays attached to it, and
@@ -79,6 +80,7 @@ function awaitUnary(engine: Engine, workflow: Workflow, run: LiveRun, context: H
         context.responseHeader.set("retake-run-id", run.id);
         context.responseTrailer.set("retake-run-id", run.id);
         tellQuality(run, context);
+        tellFallback(run, context.responseHeader, context.responseTrailer);
         leave();
         resolve(result);
       }
@@ -117,7 +119,7 @@ async function* callStreaming(
       yield* progressUpdate(workflow, create(ProgressSchema, { stage: "queued" }));
     }
     const signal = AbortSignal.any([context.signal, engine.closing.signal]);
-    for await (const sight of engine.watch.run(run.id, 0, signal)) {
+    for await (const sight of engine.watch.run({ runId: run.id, afterSequence: 0, workflow: workflow.name }, signal)) {
       switch (sight.kind) {
         case "progress":
           if (sight.progress.progress !== undefined) {
@@ -146,6 +148,7 @@ async function* callStreaming(
     const result = await resultOf(engine, run, workflow);
     context.responseTrailer.set("retake-run-id", run.id);
     tellQuality(run, context);
+    tellFallback(run, context.responseTrailer);
     yield result;
   } catch (error) {
     throw withRunId(error, run);

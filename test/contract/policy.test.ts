@@ -24,6 +24,7 @@ describe("resolvePolicy", () => {
       progressTimeoutMs: Number.POSITIVE_INFINITY,
       concurrency: { limit: Number.POSITIVE_INFINITY, queueLimit: 10_000, perPrincipal: Number.POSITIVE_INFINITY },
       fallbacks: [],
+      fallbackConverters: new Map(),
       recovery: [],
       onInterrupt: "retake",
       maxInterruptions: 5,
@@ -153,6 +154,15 @@ describe("mergePolicy", () => {
     );
     expect(merged.fallbacks).toEqual(["a.B/E"]);
     expect(merged.recovery?.rules.map(({ action }) => action)).toEqual([RecoveryAction.INTERRUPT]);
+  });
+
+  it("merges maps entry by entry, where an empty converter is none", () => {
+    const contract = policy({ fallbackConverters: { "a.B/C": "one", "a.B/D": "two" } });
+    const merged = mergePolicy(contract, policy({ fallbackConverters: { "a.B/D": "", "a.B/E": "three" } }));
+    expect([...resolvePolicy(merged).fallbackConverters]).toEqual([
+      ["a.B/C", "one"],
+      ["a.B/E", "three"],
+    ]);
   });
 
   it("replaces a duration as a whole", () => {

@@ -140,6 +140,54 @@ const refused: Record<string, Case> = {
       /S\/A: fallbacks: they lead back to it: fallback_cycle.S\/A -> fallback_cycle.S\/C -> fallback_cycle.S\/B -> fallback_cycle.S\/A$/,
     ],
   },
+  fallback_too_deep: {
+    body: `service S { ${["A", "B", "C", "D", "E"]
+      .map(
+        (name, index) =>
+          `rpc ${name}(In) returns (Out) { option (retake.v1.workflow) = { fallbacks: ["fallback_too_deep.S/${"BCDEF"[index]}"] }; }`,
+      )
+      .join("\n")}
+      rpc F(In) returns (Out) { option (retake.v1.workflow) = {}; } }
+      message In {} message Out { string text = 1; }`,
+    problems: [
+      /S\/A: fallbacks: they lead more than 4 deep: fallback_too_deep.S\/A -> .*S\/E -> fallback_too_deep.S\/F$/,
+    ],
+  },
+  fallback_misfit: {
+    body: `service S { rpc A(In) returns (Out) { option (retake.v1.workflow) = { fallbacks: ["fallback_misfit.S/B"] }; }
+                       rpc B(Other) returns (Else) { option (retake.v1.workflow) = {}; } }
+           message In { Inner inner = 1; string same = 2; } message Inner { repeated string words = 1; }
+           message Other { OtherInner inner = 1; string same = 2; } message OtherInner { string words = 1; }
+           message Out { int32 size = 1; } message Else { int64 size = 1; }`,
+    problems: [
+      'S/A: fallbacks[0]: fallback_misfit.S/B: the field "inner.words" of its request is repeated string in fallback_misfit.Inner, and string in fallback_misfit.OtherInner; name them alike with the same type, or name a converter (fallback_converters)',
+      'S/A: fallbacks[0]: fallback_misfit.S/B: the field "size" of its response is int64 in fallback_misfit.Else, and int32 in fallback_misfit.Out; name',
+    ],
+  },
+  fallback_without_answer: {
+    body: `service S { rpc A(In) returns (Out) { option (retake.v1.workflow) = { fallbacks: ["fallback_without_answer.S/B"] }; }
+                       rpc B(In) returns (Else) { option (retake.v1.workflow) = {}; } }
+           message In {} message Out { string text = 1; } message Else { string words = 1; }`,
+    problems: [
+      'S/A: fallbacks[0]: fallback_without_answer.S/B: nothing of what it answers would arrive: fallback_without_answer.Out has no field named "words"',
+    ],
+  },
+  fallback_result_is_update: {
+    body: `service S { rpc A(In) returns (stream Out) { option (retake.v1.workflow) = { fallbacks: ["fallback_result_is_update.S/B"] }; }
+                       rpc B(In) returns (Else) { option (retake.v1.workflow) = {}; } }
+           message In {} message Else { string text = 1; }
+           message Out { oneof update { string text = 1 [(retake.v1.update) = {}]; string film = 2; } }`,
+    problems: [
+      'S/A: fallbacks[0]: fallback_result_is_update.S/B: "text" is its result, and an update in fallback_result_is_update.Out',
+    ],
+  },
+  converter_of_no_fallback: {
+    body: `service S { rpc A(In) returns (Out) { option (retake.v1.workflow) = {
+                         fallback_converters: { key: "converter_of_no_fallback.S/B" value: "c" } }; }
+                       rpc B(In) returns (Out) { option (retake.v1.workflow) = {}; } }
+           message In {} message Out {}`,
+    problems: ['S/A: fallback_converters: "converter_of_no_fallback.S/B" is none of its fallbacks.'],
+  },
   fallback_of_a_broken_workflow: {
     body: `service S { rpc A(In) returns (Out) { option (retake.v1.workflow) = { fallbacks: ["fallback_of_a_broken_workflow.S/B"] }; }
                        rpc B(stream In) returns (Out) { option (retake.v1.workflow) = {}; } } message In {} message Out {}`,

@@ -68,6 +68,8 @@ const events = fc.oneof(
       traceparent: text,
       metadata: fc.dictionary(fc.stringMatching(/^[a-z-]{1,20}$/), text, { maxKeys: 5, noNullPrototype: true }),
       discardSteps: fc.boolean(),
+      fallback: fc.boolean(),
+      fallbackDepth: count,
     })
     .map((value) => ({ case: "accepted" as const, value: create(AcceptedSchema, given(value)) })),
   fc

@@ -2,6 +2,7 @@ import { access, constants, mkdir, rename, rm, stat, writeFile } from "node:fs/p
 import { dirname, extname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { CliError, UsageError } from "../../../src/cli/cli-error.ts";
+import { durationMs, showDuration } from "../../../src/cli/display/times.ts";
 import { ExitCode } from "../../../src/cli/exit-code.ts";
 import { type Video, VideoFormat } from "../gen/storycore/video/v1/video_service_pb.js";
 import { callerDirectory } from "./options.ts";
@@ -62,4 +63,11 @@ export async function saveFilm(
 export function shownPath(path: string): string {
   const fromCaller = relative(callerDirectory, path);
   return fromCaller.length < path.length && !fromCaller.startsWith("../..") ? fromCaller : path;
+}
+
+/** How long it is, and how large. */
+export function describeFilm({ artifact, width, height, duration, mediaType }: Video): string {
+  const length = duration === undefined ? "" : `${showDuration(durationMs(duration))} of `;
+  const kind = mediaType === "image/webp" ? ", animated for any browser" : "";
+  return `${length}${width} x ${height}, ${Math.ceil(Number(artifact?.size ?? 0n) / 1024)} KiB${kind}`;
 }

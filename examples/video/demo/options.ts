@@ -9,6 +9,8 @@ export interface DemoOptions {
   readonly out?: string;
   /** The storyboard's file. */
   readonly storyboard: string;
+  /** Whether to show what happens when an engine fails, in place of a storyboard's film. */
+  readonly chaos: boolean;
   /** Whether the server stays up when the film is there. */
   readonly keep: boolean;
 }
@@ -21,6 +23,8 @@ Flags:
   --out FILE         Save the film here: .mp4, .webp, or a directory. Default: build/the-paper-boat.mp4,
                      or .webp where there is no ffmpeg
   --storyboard FILE  Another one, as JSON. Default: examples/video/storyboard.json
+  --chaos            Show what happens when an engine is short of memory, is killed while it works, and comes back:
+                     films of a prompt, in five acts
   --keep             Leave the server up until Ctrl-C
   --help             Show this
 
@@ -38,6 +42,7 @@ export function parseDemoOptions(argv: readonly string[]): DemoOptions | "help" 
   const flags = {
     out: { value: "FILE", description: "" },
     storyboard: { value: "FILE", description: "" },
+    chaos: { description: "" },
     keep: { description: "" },
     help: { short: "h", description: "" },
   };
@@ -45,10 +50,14 @@ export function parseDemoOptions(argv: readonly string[]): DemoOptions | "help" 
     const given = parseArguments(argv, flags, []);
     if (given.has("help")) return "help";
     const [out, storyboard] = [given.value("out"), given.value("storyboard")];
+    if (given.has("chaos") && (storyboard !== undefined || given.has("keep"))) {
+      throw new UsageError("--chaos tells a story of its own: leave out --storyboard and --keep");
+    }
     return {
       // A slash at the end says that a directory is meant, and resolving would take it away.
       ...(out === undefined ? {} : { out: resolve(callerDirectory, out) + (out.endsWith("/") ? "/" : "") }),
       storyboard: storyboard === undefined ? bundled : resolve(callerDirectory, storyboard),
+      chaos: given.has("chaos"),
       keep: given.has("keep"),
     };
   } catch (error) {

@@ -73,8 +73,11 @@ export declare type WorkflowPolicy = Message<"retake.v1.WorkflowPolicy"> & {
   concurrency?: ConcurrencyPolicy | undefined;
 
   /**
-   * Workflows that answer in this one's place, in order, when it fails for good: `package.Service/Method`.
-   * Requests, updates and results map by field name. Default: none. Limit: 8.
+   * Workflows that answer in this one's place, in order, when it fails for good, or its breaker is open, or none of its
+   * endpoints is healthy: `package.Service/Method`. Each is a child run with its own policy. Not tried for what is the
+   * caller's doing: requests that are wrong (category VALIDATION), PERMISSION_DENIED, UNAUTHENTICATED, cancellation, and
+   * the run's deadline. Requests, updates and results map by field name (see `fallback_converters`). They must not lead
+   * back to where they came from, and lead at most 4 deep. Default: none. Limit: 8.
    *
    * @generated from field: repeated string fallbacks = 8;
    */
@@ -153,6 +156,15 @@ export declare type WorkflowPolicy = Message<"retake.v1.WorkflowPolicy"> & {
    * @generated from field: repeated string updates = 18;
    */
   updates: string[];
+
+  /**
+   * Who converts requests and responses where names are not enough: a fallback's workflow, and the name of a converter
+   * that the server's code registers (`createServer().convert("name", { … })`). An override adds to what the contract
+   * says; an empty name takes an entry away. Default: all fallbacks map by field name. Limit: 8.
+   *
+   * @generated from field: map<string, string> fallback_converters = 21;
+   */
+  fallbackConverters: { [key: string]: string };
 };
 
 /**

@@ -140,14 +140,14 @@ export declare type Run = Message<"retake.v1.Run"> & {
   statistics?: RunStatistics | undefined;
 
   /**
-   * The newest progress that its back-end reported in this attempt.
+   * The newest progress that its back-end reported in this attempt, or the fallback that works in its place.
    *
    * @generated from field: retake.v1.Progress progress = 18;
    */
   progress?: Progress | undefined;
 
   /**
-   * What it waits for, in the states QUEUED, BACKING_OFF and PARKED.
+   * What it waits for, in the states QUEUED, BACKING_OFF, PARKED and DELEGATED.
    *
    * @generated from field: retake.v1.RunWait wait = 19;
    */
@@ -187,6 +187,13 @@ export declare type Run = Message<"retake.v1.Run"> & {
    * @generated from field: retake.v1.Payload result = 24;
    */
   result?: Payload | undefined;
+
+  /**
+   * The fallbacks that it has turned to, in order, and what came of each.
+   *
+   * @generated from field: repeated retake.v1.FallbackTry fallbacks = 28;
+   */
+  fallbacks: FallbackTry[];
 };
 
 /**
@@ -194,6 +201,79 @@ export declare type Run = Message<"retake.v1.Run"> & {
  * Use `create(RunSchema)` to create a new message.
  */
 export declare const RunSchema: GenMessage<Run>;
+
+/**
+ * A fallback that a run has turned to: one that works, has answered, did not succeed, or was passed over. Also among the
+ * details of the failure of a run whose fallbacks did not succeed either.
+ *
+ * @generated from message retake.v1.FallbackTry
+ */
+export declare type FallbackTry = Message<"retake.v1.FallbackTry"> & {
+  /**
+   * Its place in the policy of that time, from 0.
+   *
+   * @generated from field: int32 index = 1;
+   */
+  index: number;
+
+  /**
+   * The fallback.
+   *
+   * @generated from field: string workflow = 2;
+   */
+  workflow: string;
+
+  /**
+   * The run that works, or worked, in this one's place; empty for one that was passed over.
+   *
+   * @generated from field: string run_id = 3;
+   */
+  runId: string;
+
+  /**
+   * Why the run has turned to it; empty for one that was passed over.
+   *
+   * @generated from field: string reason = 4;
+   */
+  reason: string;
+
+  /**
+   * What came of it; absent while it works.
+   *
+   * @generated from oneof retake.v1.FallbackTry.outcome
+   */
+  outcome: {
+    /**
+     * Its result is the run's result.
+     *
+     * @generated from field: bool answered = 5;
+     */
+    value: boolean;
+    case: "answered";
+  } | {
+    /**
+     * Why it did not succeed.
+     *
+     * @generated from field: retake.v1.Failure failed = 6;
+     */
+    value: Failure;
+    case: "failed";
+  } | {
+    /**
+     * Why it was passed over.
+     *
+     * @generated from field: string skipped = 7;
+     */
+    value: string;
+    case: "skipped";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message retake.v1.FallbackTry.
+ * Use `create(FallbackTrySchema)` to create a new message.
+ */
+export declare const FallbackTrySchema: GenMessage<FallbackTry>;
 
 /**
  * Who started a run.
@@ -298,7 +378,8 @@ export declare const RunStatisticsSchema: GenMessage<RunStatistics>;
  */
 export declare type RunWait = Message<"retake.v1.RunWait"> & {
   /**
-   * What holds it: "workflow", "principal", "endpoint", "server", "backoff", "breaker", "retry_budget", "pause", "contract".
+   * What holds it: "workflow", "principal", "endpoint", "server", "backoff", "breaker", "retry_budget", "pause", "contract",
+   * "fallback".
    *
    * @generated from field: string gate = 1;
    */
@@ -823,6 +904,20 @@ export declare type Accepted = Message<"retake.v1.Accepted"> & {
    * @generated from field: string notify_url = 17;
    */
   notifyUrl: string;
+
+  /**
+   * Whether it works in its parent's place, as a fallback.
+   *
+   * @generated from field: bool fallback = 18;
+   */
+  fallback: boolean;
+
+  /**
+   * How many fallbacks led to it: its own, and those of its ancestors.
+   *
+   * @generated from field: int32 fallback_depth = 19;
+   */
+  fallbackDepth: number;
 };
 
 /**
@@ -1192,6 +1287,13 @@ export declare type FallbackSkipped = Message<"retake.v1.FallbackSkipped"> & {
    * @generated from field: string reason = 2;
    */
   reason: string;
+
+  /**
+   * Its place in the policy, from 0.
+   *
+   * @generated from field: int32 index = 3;
+   */
+  index: number;
 };
 
 /**
@@ -1314,6 +1416,14 @@ export declare type FallbackStarted = Message<"retake.v1.FallbackStarted"> & {
    * @generated from field: string reason = 4;
    */
   reason: string;
+
+  /**
+   * The failure by which the run has given up making attempts of its own. Absent where it was only held back by a breaker,
+   * or had no healthy endpoint: it goes on when its fallbacks have not succeeded.
+   *
+   * @generated from field: retake.v1.Failure failure = 5;
+   */
+  failure?: Failure | undefined;
 };
 
 /**

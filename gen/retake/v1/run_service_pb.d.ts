@@ -423,6 +423,13 @@ export declare type RunProgress = Message<"retake.v1.RunProgress"> & {
    * @generated from field: retake.v1.Progress progress = 3;
    */
   progress?: Progress | undefined;
+
+  /**
+   * The run that reported it, with its attempt, where that is a fallback in this one's place; empty for the run itself.
+   *
+   * @generated from field: string fallback_run_id = 4;
+   */
+  fallbackRunId: string;
 };
 
 /**

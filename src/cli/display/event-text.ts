@@ -18,11 +18,11 @@ import { durationMs, showDuration, showTime, timestampMs } from "./times.ts";
 export function eventText({ event }: RunEvent): string {
   switch (event.case) {
     case "accepted": {
-      const { owner, idempotencyKey, rerunOf, parentRunId } = event.value;
+      const { owner, idempotencyKey, rerunOf, parentRunId, fallback } = event.value;
       return join(
         `accepted${owner === undefined ? "" : ` from ${plainText(owner.subject)}`}`,
         idempotencyKey && `key ${plainText(idempotencyKey)}`,
-        parentRunId && `child of ${parentRunId}`,
+        parentRunId && `${fallback ? "fallback" : "child"} of ${parentRunId}`,
         rerunOf && `rerun of ${rerunOf}`,
       );
     }

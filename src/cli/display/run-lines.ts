@@ -1,6 +1,6 @@
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { Quality } from "../../../gen/retake/v1/options_pb.js";
-import { type Run, RunMode, RunState, type RunWait } from "../../../gen/retake/v1/run_pb.js";
+import { type FallbackTry, type Run, RunMode, RunState, type RunWait } from "../../../gen/retake/v1/run_pb.js";
 import { statisticsText } from "./event-text.ts";
 import { failureDetails, failureText } from "./failure-text.ts";
 import { plainText } from "./plain-text.ts";
@@ -25,6 +25,7 @@ export function runLines(run: Run, nowMs: number): string[] {
     ["Not before", at(wait?.notBefore)],
     [run.state === RunState.FAILED ? "Failure" : "Last failure", failure === undefined ? "" : failureText(failure)],
     ...(failure === undefined ? [] : failureDetails(failure).map((line) => ["", line] as const)),
+    ...run.fallbacks.map((one, index) => [index === 0 ? "Fallbacks" : "", fallbackText(one)] as const),
     ["Cancelled", plainText(run.cancelReason)],
     ["Took", statisticsText(run.statistics)],
     ["Accepted", at(run.createTime)],
@@ -50,4 +51,18 @@ function heldBy(wait: RunWait | undefined): string {
   }
   const others = wait.holderCount - wait.holders.length;
   return `${wait.holders.join(", ")}${others > 0 ? `, and ${others} more` : ""}`;
+}
+
+function fallbackText({ workflow, runId, outcome }: FallbackTry): string {
+  const name = runId === "" ? workflow : `${workflow}, run ${runId}`;
+  switch (outcome.case) {
+    case "answered":
+      return `${name}: answered`;
+    case "failed":
+      return `${name}: ${failureText(outcome.value)}`;
+    case "skipped":
+      return `${name}: passed over, ${plainText(outcome.value)}`;
+    default:
+      return `${name}: turned to`;
+  }
 }

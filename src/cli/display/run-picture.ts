@@ -55,7 +55,7 @@ export class RunPicture {
 
 type Phase = (nowMs: number) => string;
 
-function phaseOf({ state, wait, statistics }: Run): Phase {
+function phaseOf({ state, wait, statistics, fallbacks }: Run): Phase {
   switch (state) {
     case RunState.QUEUED:
       return constant(wait === undefined ? "queued" : `queued: ${plainText(wait.reason)}`);
@@ -66,7 +66,7 @@ function phaseOf({ state, wait, statistics }: Run): Phase {
     case RunState.PARKED:
       return waiting(`parked: ${plainText(wait?.reason ?? "")}`, wait?.notBefore && timestampMs(wait.notBefore));
     case RunState.DELEGATED:
-      return constant("a fallback works");
+      return constant(`fallback ${fallbacks.at(-1)?.workflow ?? ""} works`);
     case RunState.CANCELLING:
       return constant("stopping");
     default:

@@ -28,8 +28,8 @@ export function lintContracts(contracts: CompiledContracts, overrides: Overrides
   if (services.length === 0) return { findings: [withoutService(contracts)], registry: undefined };
   try {
     const registry = createContractRegistry({ services, overrides });
-    const { workflows } = registry;
-    const findings = rules.flatMap((rule) => [...rule({ contracts, workflows })]);
+    const { workflows, mappings } = registry;
+    const findings = rules.flatMap((rule) => [...rule({ contracts, workflows, mappings })]);
     return { findings: sorted(findings), registry };
   } catch (error) {
     if (!(error instanceof ContractError)) throw error;

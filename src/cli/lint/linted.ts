@@ -1,7 +1,7 @@
 import { type DescField, type DescFile, type DescMessage, hasOption } from "@bufbuild/protobuf";
 import { update } from "../../../gen/retake/v1/options_pb.js";
 import { ProgressSchema } from "../../../gen/retake/v1/run_pb.js";
-import { type Placed, placeOf, type Workflow } from "../../contract/index.ts";
+import { type FallbackMappings, type Placed, placeOf, type Workflow } from "../../contract/index.ts";
 import type { CompiledContracts } from "../sources/compile.ts";
 import { importFix } from "../sources/explain-compile-error.ts";
 import type { Finding, Fix } from "../sources/finding.ts";
@@ -11,6 +11,8 @@ export interface Linted {
   readonly contracts: CompiledContracts;
   /** By name. */
   readonly workflows: ReadonlyMap<string, Workflow>;
+  /** Between them and their fallbacks. */
+  readonly mappings: FallbackMappings;
 }
 
 /** Looks at contracts for one kind of thing. */

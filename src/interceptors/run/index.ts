@@ -1,4 +1,5 @@
 export { deadline } from "./deadline.ts";
+export { fallback } from "./fallback.ts";
 export { type GateOptions, gate } from "./gate.ts";
 export { park } from "./park.ts";
 export { quality } from "./quality.ts";

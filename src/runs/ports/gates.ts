@@ -79,6 +79,8 @@ export interface EndpointSlots {
   readonly key: string;
   /** Infinity for no limit; 0 while it is not healthy. */
   readonly slots: number;
+  /** Whether it was seen to be away; one that has not been probed yet has no slots, but is not unhealthy. */
+  readonly unhealthy?: boolean;
 }
 
 export interface Permit {

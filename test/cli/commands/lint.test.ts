@@ -191,7 +191,6 @@ message DrawRequest {
 }
 message Style { double weight = 1; }
 message SketchRequest {
-  string steps = 1 [(buf.validate.field).string.max_len = 9];
   bool same = 2;
 }
 message Poster { string svg = 1; }
@@ -202,12 +201,29 @@ message Drawing { string svg = 1; bytes png = 2; }`),
       ["lossy-fallback", 10],
     ]);
     expect(findings[0]?.message).toContain('"steps", "style"');
-    expect(findings[0] && linesOf(findings[0])).toEqual([
-      'int32 steps = 3; // in place of its own "steps"',
-      "Style style = 4;",
-    ]);
+    expect(findings[0] && linesOf(findings[0])).toEqual(["int32 steps = 3;", "Style style = 4;"]);
     expect(findings[1]?.message).toContain('"png"');
     expect(findings[1] && linesOf(findings[1])).toEqual(["bytes png = 2;"]);
+  });
+
+  it("refuses a fallback whose fields of the same name hold something else", async () => {
+    const { findings } = await lint(
+      contract(`service StudioService {
+  rpc Draw(DrawRequest) returns (Poster) {
+    option (retake.v1.workflow) = { timeout: { seconds: 9 } fallbacks: ["studio.v1.StudioService/Sketch"] };
+  }
+  rpc Sketch(SketchRequest) returns (Poster) {
+    option (retake.v1.workflow) = { timeout: { seconds: 9 } };
+  }
+}
+message DrawRequest { int32 steps = 2; }
+message SketchRequest { string steps = 1; }
+message Poster { string svg = 1; }`),
+    );
+    expect(findings).toMatchObject([{ severity: "error", rule: "contract", line: 10 }]);
+    expect(findings[0]?.message).toContain(
+      'the field "steps" of its request is int32 in studio.v1.DrawRequest, and string',
+    );
   });
 
   it("offers rules that compile, and after which nothing is missing", async () => {

@@ -17,6 +17,7 @@ const cases: readonly (readonly [Body, string])[] = [
     "accepted from ann, key k, child of p, rerun of r",
   ],
   [{ case: "accepted", value: {} }, "accepted"],
+  [{ case: "accepted", value: { parentRunId: "p", fallback: true } }, "accepted, fallback of p"],
   [
     { case: "attemptStarted", value: { attempt: 1, endpoint: "in-process", quality: Quality.FULL } },
     "attempt 1 started on in-process",

@@ -33,7 +33,7 @@ describe("RunPicture", () => {
     [{ state: RunState.RUNNING, statistics: { attempts: 2 } }, "attempt 2"],
     [{ state: RunState.BACKING_OFF, wait: { notBefore: timestampFromMs(startMs + 4_000) } }, "to be retaken in 4.0 s"],
     [{ state: RunState.PARKED, wait: { reason: "paused" } }, "parked: paused"],
-    [{ state: RunState.DELEGATED }, "a fallback works"],
+    [{ state: RunState.DELEGATED, fallbacks: [{ workflow: "a.B/C" }] }, "fallback a.B/C works"],
     [{ state: RunState.CANCELLING }, "stopping"],
     [{ state: RunState.SUCCEEDED }, "succeeded"],
   ])("begins where the run stands: %o", (run, phase) => {

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { fromBinary, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
+import { create, fromBinary, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { type RetakeClient, RunFailedError, type RunHandle } from "retake/client";
@@ -12,9 +12,10 @@ import type * as scene from "../../../examples/video/animatic/scene.ts";
 import { renderScene } from "../../../examples/video/animatic/scene.ts";
 import { writeAnimation } from "../../../examples/video/animatic/webp-animation.ts";
 import {
-  type AnimaticRequestSchema,
+  AnimaticRequestSchema,
   type AnimaticResponseSchema,
   RenderedSceneSchema,
+  TextToVideoResponseSchema,
   type Video,
   VideoFormat,
   VideoService,
@@ -331,24 +332,80 @@ describeWithTool("ffmpeg", "Animatic with ffmpeg", () => {
 });
 
 describe("the workflows of engines", () => {
-  const bytes = Buffer.alloc(12).toString("base64");
-
-  it.each([
-    ["TextToVideo", { prompt: "a boat" }, "a text-to-video engine"],
-    ["ImageToVideo", { prompt: "a boat", image: bytes }, "an image-to-video engine"],
-    ["Upscale", { video: bytes }, "an upscaling engine"],
-  ])("%s answers UNAVAILABLE at once, and says which engine it misses", async (name, request, engine) => {
-    const { client } = await startVideoServer(await dataDirectory());
-    const workflow = `${VideoService.typeName}/${name}`;
+  const startRun = async (client: RetakeClient, name: string, request: object) => {
     const input = { case: "json", value: JSON.stringify(request) } as const;
-    const { run } = await client.runs.startRun({ workflow, input });
-    const handle = client.attach(run?.runId ?? "");
+    const { run } = await client.runs.startRun({ workflow: `${VideoService.typeName}/${name}`, input });
+    return client.attach(run?.runId ?? "");
+  };
+  const small = { width: 256, height: 256, frames: 5, fps: 10 };
+
+  it("are answered by an animatic of the prompt, sentence by sentence, where there is no engine", async () => {
+    const { client } = await startVideoServer(await dataDirectory());
+    const prompt = "A boat. A storm! Then: calm.";
+    const handle = await startRun(client, "TextToVideo", { ...small, frames: 33, prompt });
+    await lastOf(handle);
+    const run = await handle.get();
+    expect(run.statistics).toMatchObject({ attempts: 1, fallbackUsed: `${VideoService.typeName}/Animatic` });
+    const [{ runId = "", reason = "" } = {}] = run.fallbacks;
+    expect(reason).toMatch(/^ENGINE_MISSING: TextToVideo needs a text-to-video engine, and this server has none/);
+    const kept: unknown[] = [];
+    for await (const artifact of client.artifacts.list({ runId: handle.id })) kept.push(artifact);
+    expect(kept).toMatchObject([{ name: expect.stringMatching(/^animatic\./) }]);
+    const child = await client.attach(runId).get({ view: RunView.FULL });
+    const request = fromBinary(AnimaticRequestSchema, child.input?.value?.value ?? new Uint8Array());
+    expect(request).toMatchObject({ ...{ width: 256, height: 256, fps: 10, prompt: "" }, scenes: [{}, {}, {}] });
+    expect(request.scenes.map(({ text }) => text)).toEqual(["A boat.", "A storm!", "Then: calm."]);
+    expect(request.scenes.map(({ duration }) => duration?.nanos)).toEqual([100_000_000, 100_000_000, 100_000_000]);
+  });
+
+  it("are answered by an animatic of their image", async () => {
+    const { client } = await startVideoServer(await dataDirectory());
+    const image = Buffer.from(await noise(64, 64)).toString("base64");
+    const handle = await startRun(client, "ImageToVideo", { ...small, prompt: "a boat", image });
+    await lastOf(handle);
+    expect((await handle.get()).statistics?.fallbackUsed).toBe(`${VideoService.typeName}/Animatic`);
+  });
+
+  it("ask the engine that they have, and pass on what it sends", async () => {
+    const engine = {
+      async *textToVideo({ prompt }: { prompt?: string }) {
+        if (prompt === "gone") throw new ConnectError("stream closed", Code.Canceled);
+        yield create(TextToVideoResponseSchema, { update: { case: "video", value: { mediaType: "video/mp4" } } });
+      },
+    };
+    const { client } = await startVideoServer(await dataDirectory(), { engine });
+    const handle = await startRun(client, "TextToVideo", { ...small, prompt: "a boat" });
+    await lastOf(handle);
+    expect((await handle.get()).statistics).toMatchObject({ attempts: 1, fallbackUsed: "" });
+    const lost = await startRun(client, "TextToVideo", { ...small, prompt: "gone" });
+    for await (const update of lost.events()) {
+      if (update.kind !== "event" || update.event.event.case !== "attemptFailed") continue;
+      expect(update.event.event.value.failure).toMatchObject({
+        code: Code.Unavailable,
+        message: "the engine is gone: stream closed",
+      });
+      break;
+    }
+    await lost.cancel();
+  });
+
+  it("fail UNAVAILABLE at once where nothing stands in, and say which engine they miss", async () => {
+    const { client } = await startVideoServer(await dataDirectory());
+    const handle = await startRun(client, "Upscale", { video: Buffer.alloc(12).toString("base64") });
     const failure = await failureOf(handle);
     expect(failure).toMatchObject({ code: Code.Unavailable, reason: "ENGINE_MISSING" });
-    expect(failure.message).toContain(`${name} needs ${engine}, and this server has none`);
+    expect(failure.message).toContain("Upscale needs an upscaling engine, and this server has none");
     expect(told(await eventsOf(handle), "retryScheduled")).toEqual([]);
   });
 });
+
+/** Waits for the end of a run that succeeds. */
+async function lastOf(handle: RunHandle<unknown>): Promise<void> {
+  for await (const update of handle.events()) {
+    if (update.kind === "event" && update.event.event.case === "failed")
+      throw new Error(JSON.stringify(update.event.event.value.failure?.message));
+  }
+}
 
 /** A still WebP that is as large as one of this size gets. */
 async function noise(width: number, height: number): Promise<Uint8Array> {

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { createServer, type RetakeServer, type ServerOptions } from "retake";
 import { connectRetake, type RetakeClient } from "retake/client";
 import { onTestFinished } from "vitest";
+import { convertFallbacks, fallbackPolicies } from "../../../examples/video/fallback-converters.ts";
 import { VideoService } from "../../../examples/video/gen/storycore/video/v1/video_service_pb.js";
 import { type VideoHandlerOptions, videoHandlers } from "../../../examples/video/handlers.ts";
 
@@ -25,9 +26,9 @@ export async function dataDirectory(): Promise<string> {
 
 /** Starts a real server on a directory; it is stopped after the test at the latest. */
 export async function startVideoServer(directory: string, options: VideoHandlerOptions = {}): Promise<VideoServer> {
-  const config = { dataDirectory: directory, grpc: { port: 0 }, web: { port: 0 } };
+  const config = { dataDirectory: directory, grpc: { port: 0 }, web: { port: 0 }, workflows: fallbackPolicies };
   const server = createServer(config, { log: silent }).implement(VideoService, videoHandlers(options));
-  await server.listen();
+  await convertFallbacks(server).listen();
   const client = connectRetake({ target: `127.0.0.1:${server.grpc?.port}` });
   onTestFinished(async () => {
     client.close();

@@ -20,8 +20,8 @@ async function parse(argv: readonly string[], env: Readonly<Record<string, strin
 }
 
 it("takes the bundled storyboard, saves under build/ and stops, unless it is told otherwise", async () => {
-  expect(await parse([])).toEqual({ storyboard: bundled, keep: false });
-  expect(await parse(["--keep"])).toEqual({ storyboard: bundled, keep: true });
+  expect(await parse([])).toEqual({ storyboard: bundled, chaos: false, keep: false });
+  expect(await parse(["--keep"])).toEqual({ storyboard: bundled, chaos: false, keep: true });
 });
 
 it("takes paths from where the person stands, also when npm has gone elsewhere", async () => {

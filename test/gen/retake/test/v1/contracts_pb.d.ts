@@ -192,6 +192,11 @@ export declare type DraftResponse = Message<"retake.test.v1.DraftResponse"> & {
    * @generated from field: string text = 1;
    */
   text: string;
+
+  /**
+   * @generated from field: retake.test.v1.Film film = 2;
+   */
+  film?: Film | undefined;
 };
 
 /**
