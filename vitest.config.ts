@@ -7,6 +7,8 @@ export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
     exclude: [...configDefaults.exclude, "test/**/*.slow.test.ts"],
+    // What tests start leaves nothing in the home of who runs them.
+    env: { NODE_DISABLE_COMPILE_CACHE: "1" },
     testTimeout: 20_000,
     hookTimeout: 20_000,
   },

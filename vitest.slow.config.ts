@@ -5,6 +5,7 @@ import config from "./vitest.config.ts";
 export default defineConfig({
   ...config,
   test: {
+    env: config.test?.env ?? {},
     include: ["test/**/*.slow.test.ts"],
     exclude: configDefaults.exclude,
     // Each has the machine for itself: they load it, and look at its timing.

@@ -30,7 +30,7 @@ export const manyFigures: readonly ManyFigure[] = [
   figure("many-events-p99", "ms", "events", { below: 100 }),
   figure("many-events-bare-p99", "ms", "events"),
   figure("many-queued", "B each", "queued", { atMost: 1024 }),
-  figure("many-queued-resident", "B each", "queued"),
+  figure("many-queued-resident", "B each", "queued", { atMost: 1024 }),
   figure("many-at-once", "share", "at-once", { atLeast: 1 }),
   figure("many-at-once-time", "ms", "at-once"),
   figure("many-at-once-bare-time", "ms", "at-once"),

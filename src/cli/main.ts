@@ -3,10 +3,10 @@
 import { closeSync, openSync } from "node:fs";
 import process from "node:process";
 import { systemClock, systemRandom } from "../clock.ts";
+import { keepCompiledCode } from "./compile-cache.ts";
 import { ExitCode } from "./exit-code.ts";
 import type { CliIo } from "./io.ts";
 import { nodeProblem } from "./node-version.ts";
-import { runCli } from "./run-cli.ts";
 
 const { stdout, stderr, stdin } = process;
 const tooOld = nodeProblem(process.versions.node, process.argv[2]);
@@ -78,4 +78,7 @@ function terminalIsGone(): boolean {
   }
 }
 
+keepCompiledCode(process.env);
+// Only now, so that they are found there.
+const { runCli } = await import("./run-cli.ts");
 process.exitCode = await runCli(process.argv.slice(2), io);

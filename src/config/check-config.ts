@@ -1,21 +1,19 @@
 import { isIP } from "node:net";
 import { create, equals, isFieldSet } from "@bufbuild/protobuf";
 import { pathToString } from "@bufbuild/protobuf/reflect";
-import { createValidator } from "@bufbuild/protovalidate";
 import {
   type EndpointConfig,
   EndpointConfigSchema,
   type ServerConfig,
   ServerConfigSchema,
 } from "../../gen/retake/v1/config_pb.js";
+import { ownValidator } from "../own-validator.ts";
 import type { ConfigProblem } from "./config-error.ts";
 import { inProcessTarget, type ResolvedConfig, withDefaults } from "./settings.ts";
 
-const validator = createValidator();
-
 /** What breaks the rules of config.proto; if nothing does, what makes no sense together. */
 export function configProblems(config: ServerConfig): ConfigProblem[] {
-  const checked = validator.validate(ServerConfigSchema, config);
+  const checked = ownValidator.validate(ServerConfigSchema, config);
   if (checked.kind === "error") throw checked.error;
   if (checked.kind === "invalid") {
     return checked.violations.map(({ field, message, forKey }) => ({

@@ -1,10 +1,6 @@
 import { readFile } from "node:fs/promises";
-import { fromJson } from "@bufbuild/protobuf";
-import { type Document, LineCounter, parseDocument } from "yaml";
-import { type ServerConfig, ServerConfigSchema } from "../../gen/retake/v1/config_pb.js";
-import { configProblems } from "./check-config.ts";
-import { ConfigError, type ConfigProblem } from "./config-error.ts";
-import { readYamlMessage } from "./yaml-message.ts";
+import type { ServerConfig } from "../../gen/retake/v1/config_pb.js";
+import { ConfigError } from "./config-error.ts";
 
 /**
  * Reads a configuration file: the JSON form of `ServerConfig`, written as YAML.
@@ -12,7 +8,7 @@ import { readYamlMessage } from "./yaml-message.ts";
  * @throws ConfigError when it cannot be read, or is no configuration: each problem with its line
  */
 export async function loadConfig(file: string): Promise<ServerConfig> {
-  return parseConfig(decode(file, await read(file)), file);
+  return await parseConfig(decode(file, await read(file)), file);
 }
 
 /**
@@ -20,23 +16,10 @@ export async function loadConfig(file: string): Promise<ServerConfig> {
  *
  * @throws ConfigError with every problem, each with its line
  */
-export function parseConfig(yamlText: string, fileName: string): ServerConfig {
-  const lines = new LineCounter();
-  const document = parseDocument(yamlText, { lineCounter: lines, merge: true, prettyErrors: false });
-  const fail = (problems: readonly (Omit<ConfigProblem, "position"> & { offset: number })[]): void => {
-    if (problems.length === 0) return;
-    const sorted = [...problems].sort((a, b) => a.offset - b.offset);
-    throw new ConfigError(
-      fileName,
-      sorted.map(({ field, message, offset }) => ({ field, message, position: positionOf(lines, offset) })),
-    );
-  };
-  fail(syntaxProblems(document));
-  const { json, offsets, problems } = readYamlMessage(ServerConfigSchema, document);
-  fail(problems);
-  const config = fromJson(ServerConfigSchema, json);
-  fail(configProblems(config).map((problem) => ({ ...problem, offset: nearestOffset(problem.field, offsets) })));
-  return config;
+export async function parseConfig(yamlText: string, fileName: string): Promise<ServerConfig> {
+  // A server that is configured in code starts without the YAML library: its seventy modules are a twentieth of the start.
+  const { parseYamlConfig } = await import("./yaml-config.ts");
+  return parseYamlConfig(yamlText, fileName);
 }
 
 async function read(file: string): Promise<Uint8Array> {
@@ -60,32 +43,4 @@ function decode(file: string, bytes: Uint8Array): string {
   } catch (cause) {
     throw new ConfigError(file, [{ field: "", message: "the file is no UTF-8 text" }], { cause });
   }
-}
-
-function syntaxProblems({ errors, warnings }: Document): { field: string; message: string; offset: number }[] {
-  return [...errors, ...warnings].map(({ code, message, pos: [offset] }) => ({
-    field: "",
-    message: explanations[code] ?? message,
-    offset,
-  }));
-}
-
-const explanations: Readonly<Record<string, string>> = {
-  DUPLICATE_KEY: "this key is given twice; keep one of them",
-  MULTIPLE_DOCS: 'a configuration is one document; remove the "---" and what follows it',
-};
-
-/** Of a field that is not in the file: where it would be, in the message around it. */
-function nearestOffset(field: string, offsets: ReadonlyMap<string, number>): number {
-  for (let path = field; path !== ""; path = path.slice(0, Math.max(path.lastIndexOf("."), path.lastIndexOf("[")))) {
-    const offset = offsets.get(path);
-    if (offset !== undefined) return offset;
-    if (!/[.[]/.test(path)) break;
-  }
-  return 0;
-}
-
-function positionOf(lines: LineCounter, offset: number): { line: number; column: number } {
-  const { line, col } = lines.linePos(offset);
-  return { line: Math.max(line, 1), column: Math.max(col, 1) };
 }

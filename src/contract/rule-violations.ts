@@ -1,13 +1,11 @@
 import type { DescMessage, Message } from "@bufbuild/protobuf";
 import { pathToString, type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
-import { createValidator } from "@bufbuild/protovalidate";
-
-const validator = createValidator();
+import { ownValidator } from "../own-validator.ts";
 
 /** What is wrong with an option or an override by the rules of our own contracts: one sentence each, with its field. */
 export function ruleViolations<Desc extends DescMessage>(schema: Desc, message: Message): string[] {
   const unknown = unknownFields(reflect(schema, message as never));
-  const checked = validator.validate(schema, message as never);
+  const checked = ownValidator.validate(schema, message as never);
   if (checked.kind === "error") throw checked.error;
   const broken = (checked.violations ?? []).map(({ field, message }) => `${pathToString(field)}: ${message}`);
   return [...unknown, ...broken];

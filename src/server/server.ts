@@ -32,7 +32,7 @@ import { createAdminService } from "./admin-service.ts";
 import { createArtifactService } from "./artifact-service.ts";
 import { contractChanges } from "./contract-changes.ts";
 import { ContractSources, type LoadedContracts } from "./contract-sources.ts";
-import { openEmbeddedStorage } from "./embedded-storage.ts";
+import { type StorageOpener, startEmbeddedStorage } from "./embedded-storage.ts";
 import { Engine } from "./engine.ts";
 import { FallbackLosses } from "./fallback-losses.ts";
 import { type GrpcFront, listenGrpcFront } from "./grpc-front.ts";
@@ -42,7 +42,7 @@ import { restartKeys } from "./restart-keys.ts";
 import { type Route, route } from "./routes.ts";
 import { createRunService } from "./run-service.ts";
 import { type FrontsTls, readTls } from "./tls.ts";
-import { listenWebFront, type WebFront } from "./web-front.ts";
+import type { WebFront } from "./web-front.ts";
 import { createWorkflowService } from "./workflow-service.ts";
 
 /** The implementation of a contract: one handler for each of its workflows. */
@@ -169,7 +169,7 @@ class Server implements RetakeServer {
   readonly #random: RandomSource;
   readonly #processLoad: ProcessLoad;
   readonly #log: Logger;
-  readonly #openStorage: NonNullable<ServerOptions["openStorage"]>;
+  readonly #openStorage: ServerOptions["openStorage"];
   readonly #env: Environment;
   readonly #services = new Map<string, DescService>();
   readonly #handlers = new Map<string, WorkflowHandler>();
@@ -194,7 +194,7 @@ class Server implements RetakeServer {
     this.#log = options.log ?? pino({ level: this.#config.log.level });
     this.#losses = new FallbackLosses(this.#log);
     this.#sources = new ContractSources({ clock: this.#clock, log: this.#log });
-    this.#openStorage = options.openStorage ?? ((config, clock) => openEmbeddedStorage(config, clock));
+    this.#openStorage = options.openStorage;
   }
 
   get grpc(): ServerAddress | undefined {
@@ -287,15 +287,20 @@ class Server implements RetakeServer {
     const config = this.#config;
     const secrets = new WebhookSecrets(config.webhooks.secrets, this.#env, this.#clock, this.#log);
     const tls = readTls(config);
-    const { services, endpoints, retryBudgets } = await this.#load(config, startPatienceMs);
-    const reflectionOn = config.grpc?.reflection === true;
-    const contracts = createContractRegistry(this.#contracts(services, config));
-    assertImplemented(contracts.workflows.keys(), this.#handlers, endpoints);
-    assertSigned(contracts, config);
-    this.#losses.tell(contracts);
-    const storage = await this.#openStorage(config, this.#clock, this.#log);
-    const closers: (() => Promise<unknown>)[] = [() => storage.close()];
+    const opener = this.#startStorage();
+    const closers = [() => opener.end()];
     try {
+      const { services, endpoints, retryBudgets } = await this.#load(config, startPatienceMs);
+      const reflectionOn = config.grpc?.reflection === true;
+      const contracts = createContractRegistry(this.#contracts(services, config));
+      assertImplemented(contracts.workflows.keys(), this.#handlers, endpoints);
+      assertSigned(contracts, config);
+      this.#losses.tell(contracts);
+      const opening = opener.open(config, this.#clock);
+      // Loaded while the thread is at work, and only where there is a web port: it is a sixth of all modules.
+      if (config.web !== undefined) import("./web-front.ts").catch(() => undefined);
+      const storage = await opening;
+      closers[0] = () => storage.close();
       const validator = createRequestValidator(contracts);
       const scheduler = createEmbeddedScheduler({ clock: this.#clock });
       const engine = new Engine({
@@ -362,6 +367,12 @@ class Server implements RetakeServer {
       }
       throw error;
     }
+  }
+
+  #startStorage(): StorageOpener {
+    const open = this.#openStorage;
+    if (open === undefined) return startEmbeddedStorage();
+    return { open: async () => await open(this.#config, this.#clock, this.#log), end: async () => undefined };
   }
 
   #load(config: ResolvedConfig, patienceMs: number): Promise<LoadedContracts> {
@@ -523,6 +534,7 @@ class Running {
       this.#grpc = await listenGrpcFront({ config: config.grpc, tls: tls.grpc, routes, interceptors, clock });
     }
     if (config.web !== undefined) {
+      const { listenWebFront } = await import("./web-front.ts");
       this.#web = await listenWebFront({
         config: config.web,
         tls: tls.web,

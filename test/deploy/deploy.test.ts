@@ -19,8 +19,8 @@ interface Probe {
 }
 
 describe("the configuration", () => {
-  it("is one, on the default ports, open to others, with the data where the others expect it", () => {
-    expect(resolveConfig(parseConfig(read("retake.yaml"), "retake.yaml"))).toMatchObject({
+  it("is one, on the default ports, open to others, with the data where the others expect it", async () => {
+    expect(resolveConfig(await parseConfig(read("retake.yaml"), "retake.yaml"))).toMatchObject({
       dataDirectory: "/var/lib/retake",
       grpc: { host: "0.0.0.0", port: ports.grpc },
       web: { host: "0.0.0.0", port: ports.web },
@@ -96,9 +96,9 @@ describe("the Kubernetes manifest", () => {
     expect([configMap.kind, service.kind, set.kind]).toEqual(["ConfigMap", "Service", "StatefulSet"]);
   });
 
-  it("has the configuration that stands beside it, where the server looks for it", () => {
-    const config = (text: string) => resolveConfig(parseConfig(text, "retake.yaml"));
-    expect(config(configMap.data["retake.yaml"])).toEqual(config(read("retake.yaml")));
+  it("has the configuration that stands beside it, where the server looks for it", async () => {
+    const config = async (text: string) => resolveConfig(await parseConfig(text, "retake.yaml"));
+    expect(await config(configMap.data["retake.yaml"])).toEqual(await config(read("retake.yaml")));
     expect(container.args).toEqual(["serve", "--config", configFile]);
     expect(container.volumeMounts.map(({ mountPath }: { mountPath: string }) => mountPath)).toEqual([
       "/var/lib/retake",

@@ -1,11 +1,14 @@
+import { createHash, X509Certificate } from "node:crypto";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { type Browser, chromium } from "playwright-core";
 import { rolldown } from "rolldown";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { describeWithTool, findTool } from "../tools.ts";
+import { describeWithTool, findTool, requireTool } from "../tools.ts";
+import { serverCertificate } from "../transport/certificates.ts";
 import { expectForeignReport } from "./foreign-report.ts";
+import { startNginx } from "./nginx.ts";
 import { createServerSite, freePort, type ServerSite } from "./server-process.ts";
 
 const flags = [
@@ -13,6 +16,11 @@ const flags = [
   // Without these it looks for its maker's servers at each start.
   ...["--disable-background-networking", "--disable-component-update", "--disable-sync"],
 ];
+
+/** The certificate of the proxy, by the digest of its key: Chromium takes it without knowing who has issued it. */
+const pin = createHash("sha256")
+  .update(new X509Certificate(serverCertificate).publicKey.export({ type: "spki", format: "der" }))
+  .digest("base64");
 
 describeWithTool("chromium", "a page in Chromium, with @connectrpc/connect-web", () => {
   let site: ServerSite;
@@ -37,7 +45,7 @@ describeWithTool("chromium", "a page in Chromium, with @connectrpc/connect-web",
     const found = findTool("chromium");
     browser = await chromium.launch({
       executablePath: found.kind === "found" ? found.path : "",
-      args: flags,
+      args: [...flags, `--ignore-certificate-errors-spki-list=${pin}`],
     });
   }, 120_000);
 
@@ -48,11 +56,13 @@ describeWithTool("chromium", "a page in Chromium, with @connectrpc/connect-web",
     await site?.[Symbol.asyncDispose]();
   });
 
-  async function visit(origin: string, protocol: string): Promise<unknown> {
+  const direct = (): string => `http://127.0.0.1:${site.webPort}`;
+
+  async function visit(origin: string, protocol: string, server = direct()): Promise<unknown> {
     const page = await browser.newPage();
     try {
       await page.goto(origin);
-      const call = [`http://127.0.0.1:${site.webPort}`, protocol].map((argument) => JSON.stringify(argument));
+      const call = [server, protocol].map((argument) => JSON.stringify(argument));
       // As text: a function would be rewritten for this process before the page gets it.
       return await page.evaluate(`import("/page.js").then(({ visit }) => visit(${call.join(", ")}))`);
     } finally {
@@ -62,6 +72,14 @@ describeWithTool("chromium", "a page in Chromium, with @connectrpc/connect-web",
 
   it.each(["connect", "grpc-web"])("calls, watches, cancels and reads what was wrong, by %s", async (protocol) => {
     expectForeignReport(await visit(allowed, protocol), "by a page");
+  });
+
+  it("does the same through nginx, over TLS and HTTP/2", async (context) => {
+    await using nginx = await startNginx(requireTool("nginx", context), site);
+    const proxied = `https://localhost:${nginx.webPort}`;
+    for (const protocol of ["connect", "grpc-web"]) {
+      expectForeignReport(await visit(allowed, protocol, proxied), "by a page");
+    }
   });
 
   it("is refused to a page of another origin", async () => {

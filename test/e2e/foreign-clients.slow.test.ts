@@ -62,10 +62,17 @@ describe("a Python program with grpcio", () => {
 });
 
 describe("grpcurl, with nothing but the server's reflection", () => {
-  it("lists, describes with options, calls, starts and watches", async (context) => {
+  it("lists, describes with options, calls, starts and watches, directly and through nginx", async (context) => {
     const program = await requireGrpcurl(context);
+    const proxy = requireTool("nginx", context);
+    await expectAllBy(program, ["-plaintext"], target);
+    await using nginx = await startNginx(proxy, site);
+    await expectAllBy(program, ["-cacert", nginx.caFile], `localhost:${nginx.grpcPort}`);
+  });
+
+  async function expectAllBy(program: string, flags: readonly string[], target: string): Promise<void> {
     const grpcurl = async (...args: string[]): Promise<string> =>
-      (await run(program, ["-plaintext", "-max-time", "60", ...args])).stdout;
+      (await run(program, [...flags, "-max-time", "60", ...args])).stdout;
     const messages = (output: string): Record<string, unknown>[] =>
       output
         .split(/^(?=\{)/m)
@@ -77,6 +84,7 @@ describe("grpcurl, with nothing but the server's reflection", () => {
       "grpc.reflection.v1.ServerReflection",
       "grpc.reflection.v1alpha.ServerReflection",
       WorkloadService.typeName,
+      "retake.v1.AdminService",
       "retake.v1.ArtifactService",
       "retake.v1.RunService",
     ]);
@@ -121,7 +129,7 @@ describe("grpcurl, with nothing but the server's reflection", () => {
 
     const bad = grpcurl("-d", '{"lines":-1}', target, `${WorkloadService.typeName}/Stream`);
     await expect(bad).rejects.toThrow(/InvalidArgument.*google\.rpc\.BadRequest.*"field": *"lines"/s);
-  });
+  }
 });
 
 describe("stubs made of what `retake protos` writes", () => {
@@ -151,9 +159,12 @@ describe("stubs made of what `retake protos` writes", () => {
     expectForeignReport(await callAll(transport), "by a page");
   });
 
-  it("serve a Go program", async (context) => {
+  it("serve a Go program, directly and through nginx", async (context) => {
     const program = await requireGoClient(context, join(site.root, "go"));
-    const { stdout } = await run(program, [target], { timeout: 60_000 });
-    expectForeignReport(JSON.parse(stdout), "by Go");
+    const direct = await run(program, [target], { timeout: 60_000 });
+    expectForeignReport(JSON.parse(direct.stdout), "by Go");
+    await using nginx = await startNginx(requireTool("nginx", context), site);
+    const proxied = await run(program, [`localhost:${nginx.grpcPort}`, nginx.caFile], { timeout: 60_000 });
+    expectForeignReport(JSON.parse(proxied.stdout), "by Go");
   });
 });

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -16,8 +16,7 @@ export interface Nginx extends AsyncDisposable {
 const example = join(import.meta.dirname, "../../deploy/nginx.conf");
 
 export async function startNginx(program: string, site: ServerSite): Promise<Nginx> {
-  const directory = join(site.root, "nginx");
-  await mkdir(directory);
+  const directory = await mkdtemp(join(site.root, "nginx-"));
   const [grpcPort, webPort] = [await freePort(), await freePort()];
   const file = (name: string): string => join(directory, name);
   await writeFile(file("ca.pem"), caCertificate);

@@ -3,7 +3,8 @@ import { ManyProcess } from "../many-process.ts";
 import { type ScenarioOptions, scaled, type Values } from "../scenarios.ts";
 
 const queuedRuns = 100_000;
-const warmUpRuns = 10_000;
+/** SQLite's caches are full after some ten thousand runs. */
+const warmUpRuns = 40_000;
 
 /** What a run that waits in line adds to the memory of the server, while one is at work. */
 export async function measureQueued(options: ScenarioOptions): Promise<Values> {

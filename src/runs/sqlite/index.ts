@@ -4,4 +4,4 @@ export { type CheckOptions, checkStorage } from "./check-storage.ts";
 export { type Compacted, compact } from "./compact.ts";
 export { openSqliteStorage, type SqliteStorage, type SqliteStorageOptions } from "./open-storage.ts";
 export { type RestoreOptions, restore } from "./restore.ts";
-export { openSqliteThread, type SqliteThreadOptions } from "./thread/open-thread.ts";
+export { openSqliteThread, type SqliteThreadOptions } from "./thread/index.ts";

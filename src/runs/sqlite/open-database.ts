@@ -4,6 +4,7 @@ import { DatabaseSync } from "node:sqlite";
 import type { Clock } from "../../clock.ts";
 import { JournalOpenError } from "../ports/journal.ts";
 import { checkpoint, framesInLog } from "./checkpoint.ts";
+import { databaseName } from "./database-name.ts";
 import { type DirectoryLock, lockDirectory } from "./directory-lock.ts";
 import { migrate } from "./migrate.ts";
 import { migrations } from "./migrations.ts";
@@ -18,8 +19,6 @@ export interface OpenDatabase {
   readonly path: string;
   readonly lock: DirectoryLock;
 }
-
-export const databaseName = "retake.db";
 
 /** Where the database of a data directory is. */
 export function databasePath(directory: string): string {

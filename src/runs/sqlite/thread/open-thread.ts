@@ -3,7 +3,7 @@ import { DatabaseSync } from "node:sqlite";
 import { Worker } from "node:worker_threads";
 import type { Clock } from "../../../clock.ts";
 import { abandon } from "../abandon.ts";
-import { databaseName } from "../open-database.ts";
+import { databaseName } from "../database-name.ts";
 import type { SqliteStorage } from "../open-storage.ts";
 import { type ClientChannel, StorageClient } from "./client.ts";
 import { fromFailure } from "./failures.ts";
@@ -21,27 +21,51 @@ export interface SqliteThreadOptions {
 /** Under `src` this file is TypeScript, under `dist` JavaScript; the compiler leaves URLs alone. */
 const workerUrl = new URL(`./worker${import.meta.url.slice(import.meta.url.lastIndexOf("."))}`, import.meta.url);
 
+/** A thread for an embedded storage that is not open yet. */
+export interface SqliteThread {
+  /**
+   * Opens the storage; called once. The thread keeps the process alive only while something is being waited for.
+   *
+   * @throws JournalOpenError when the directory is locked, unreadable, damaged, or written by a newer version
+   */
+  open(options: SqliteThreadOptions): Promise<SqliteStorage>;
+  /** Ends a thread that is not to open anything. */
+  end(): Promise<void>;
+}
+
 /**
- * Opens the embedded storage on a thread of its own: SQLite and the disk take about a third of what a run costs, and the
- * event loop has the other two. The thread keeps the process alive only while something is being waited for.
- *
- * @throws JournalOpenError when the directory is locked, unreadable, damaged, or written by a newer version
+ * Starts a thread for the embedded storage: SQLite and the disk take about a third of what a run costs, and the event
+ * loop has the other two. It loads its code meanwhile, and touches no file before `open`.
  */
-export async function openSqliteThread(options: SqliteThreadOptions): Promise<SqliteStorage> {
-  const { directory, clock, syncModule } = options;
+export function startSqliteThread(): SqliteThread {
   const worker = new Worker(workerUrl, {
     name: "retake-journal",
-    workerData: { directory, syncModule: syncModule?.href } satisfies StorageThreadData,
     // Options of the process are not meant for it, and some a worker cannot take.
     execArgv: [],
   });
-  try {
-    await opened(worker);
-    return connect(worker, new DatabaseSync(join(directory, databaseName)), clock);
-  } catch (error) {
-    await worker.terminate();
-    throw error;
-  }
+  const ready = opened(worker);
+  // What goes wrong before `open` is told by `open`.
+  ready.catch(() => undefined);
+  return {
+    async open({ directory, clock, syncModule }) {
+      worker.postMessage({ directory, syncModule: syncModule?.href } satisfies StorageThreadData);
+      try {
+        await ready;
+        return connect(worker, new DatabaseSync(join(directory, databaseName)), clock);
+      } catch (error) {
+        await worker.terminate();
+        throw error;
+      }
+    },
+    async end() {
+      await worker.terminate();
+    },
+  };
+}
+
+/** Opens the embedded storage on a thread of its own. @throws JournalOpenError as `SqliteThread.open` does */
+export async function openSqliteThread(options: SqliteThreadOptions): Promise<SqliteStorage> {
+  return await startSqliteThread().open(options);
 }
 
 /** Resolves when the storage is open. */

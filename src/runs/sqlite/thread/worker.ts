@@ -1,12 +1,12 @@
 import { fdatasyncSync } from "node:fs";
-import { type MessagePort, parentPort, workerData } from "node:worker_threads";
+import { type MessagePort, parentPort } from "node:worker_threads";
 import { systemClock } from "../../../clock.ts";
 import { openSqliteStorage } from "../open-storage.ts";
 import { toFailure } from "./failures.ts";
 import { hostStorage } from "./host.ts";
 import type { StorageReply } from "./messages.ts";
 
-/** What the thread is started with. */
+/** What the thread is told first: it opens nothing before. */
 export interface StorageThreadData {
   readonly directory: string;
   /** The URL of a module whose `sync(file)` takes the place of `fdatasync`; for tests and measurements. */
@@ -30,7 +30,9 @@ async function open(port: MessagePort, { directory, syncModule }: StorageThreadD
 
 if (parentPort !== null) {
   const port = parentPort;
-  open(port, workerData as StorageThreadData).catch((error: unknown) => {
-    port.postMessage({ kind: "refused", failure: toFailure(error) } satisfies StorageReply);
+  port.once("message", (data: StorageThreadData) => {
+    open(port, data).catch((error: unknown) => {
+      port.postMessage({ kind: "refused", failure: toFailure(error) } satisfies StorageReply);
+    });
   });
 }

@@ -1,0 +1,58 @@
+import { fromJson } from "@bufbuild/protobuf";
+import { type Document, LineCounter, parseDocument } from "yaml";
+import { type ServerConfig, ServerConfigSchema } from "../../gen/retake/v1/config_pb.js";
+import { configProblems } from "./check-config.ts";
+import { ConfigError, type ConfigProblem } from "./config-error.ts";
+import { readYamlMessage } from "./yaml-message.ts";
+
+/**
+ * Reads a configuration from YAML. `fileName` is for the messages.
+ *
+ * @throws ConfigError with every problem, each with its line
+ */
+export function parseYamlConfig(yamlText: string, fileName: string): ServerConfig {
+  const lines = new LineCounter();
+  const document = parseDocument(yamlText, { lineCounter: lines, merge: true, prettyErrors: false });
+  const fail = (problems: readonly (Omit<ConfigProblem, "position"> & { offset: number })[]): void => {
+    if (problems.length === 0) return;
+    const sorted = [...problems].sort((a, b) => a.offset - b.offset);
+    throw new ConfigError(
+      fileName,
+      sorted.map(({ field, message, offset }) => ({ field, message, position: positionOf(lines, offset) })),
+    );
+  };
+  fail(syntaxProblems(document));
+  const { json, offsets, problems } = readYamlMessage(ServerConfigSchema, document);
+  fail(problems);
+  const config = fromJson(ServerConfigSchema, json);
+  fail(configProblems(config).map((problem) => ({ ...problem, offset: nearestOffset(problem.field, offsets) })));
+  return config;
+}
+
+function syntaxProblems({ errors, warnings }: Document): { field: string; message: string; offset: number }[] {
+  return [...errors, ...warnings].map(({ code, message, pos: [offset] }) => ({
+    field: "",
+    message: explanations[code] ?? message,
+    offset,
+  }));
+}
+
+const explanations: Readonly<Record<string, string>> = {
+  DUPLICATE_KEY: "this key is given twice; keep one of them",
+  MULTIPLE_DOCS: 'a configuration is one document; remove the "---" and what follows it',
+};
+
+/** Of a field that is not in the file: where it would be, in the message around it. */
+function nearestOffset(field: string, offsets: ReadonlyMap<string, number>): number {
+  for (let path = field; path !== ""; path = path.slice(0, Math.max(path.lastIndexOf("."), path.lastIndexOf("[")))) {
+    const offset = offsets.get(path);
+    if (offset !== undefined) return offset;
+    if (!/[.[]/.test(path)) break;
+  }
+  return 0;
+}
+
+function positionOf(lines: LineCounter, offset: number): { line: number; column: number } {
+  const { line, col } = lines.linePos(offset);
+  return { line: Math.max(line, 1), column: Math.max(col, 1) };
+}

@@ -1,0 +1,2 @@
+/** Within the data directory. */
+export const databaseName = "retake.db";

@@ -1,0 +1,42 @@
+import { spawnSync } from "node:child_process";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { temporaryDirectory } from "../runs/sqlite/temporary-directory.ts";
+
+const index = join(import.meta.dirname, "../../src/index.ts");
+
+/** The packages that a process loads until its server listens. */
+function packagesOf(web: object): readonly string[] {
+  const config = { dataDirectory: temporaryDirectory(), grpc: { port: 0 }, log: { level: "silent" }, web };
+  const script = `
+    import { registerHooks } from "node:module";
+    const loaded = new Set();
+    registerHooks({
+      load(url, context, next) {
+        loaded.add(url.match(/.*node_modules\\/((?:@[^/]+\\/)?[^/]+)/)?.[1] ?? url);
+        return next(url, context);
+      },
+    });
+    const { createServer } = await import(${JSON.stringify(index)});
+    const server = createServer(${JSON.stringify(config)});
+    await server.listen();
+    console.log(JSON.stringify([...loaded]));
+    await server.close();
+  `;
+  const { stdout, stderr } = spawnSync(process.execPath, ["--input-type=module", "--eval", script], {
+    encoding: "utf8",
+  });
+  expect(stderr).toBe("");
+  return JSON.parse(stdout) as string[];
+}
+
+describe("a server that starts", () => {
+  it("loads what the web port needs only where there is one, and no YAML without a file", () => {
+    const without = packagesOf({ disabled: true });
+    expect(without).toContain("@grpc/grpc-js");
+    for (const name of ["fastify", "@connectrpc/connect-node", "yaml", "modern-tar"]) {
+      expect(without).not.toContain(name);
+    }
+    expect(packagesOf({ port: 0 })).toContain("fastify");
+  });
+});
