@@ -4,13 +4,58 @@
 
 // What operators see and steer while the server runs.
 
-import { fileDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
+import { file_google_protobuf_duration } from "@bufbuild/protobuf/wkt";
+import { file_retake_v1_fault } from "./fault_pb.js";
 
 /**
  * Describes the file retake/v1/admin_service.proto.
  */
 export const file_retake_v1_admin_service = /*@__PURE__*/
-  fileDesc("Ch1yZXRha2UvdjEvYWRtaW5fc2VydmljZS5wcm90bxIJcmV0YWtlLnYxMg4KDEFkbWluU2VydmljZWIGcHJvdG8z");
+  fileDesc("Ch1yZXRha2UvdjEvYWRtaW5fc2VydmljZS5wcm90bxIJcmV0YWtlLnYxIhMKEUxpc3RGYXVsdHNSZXF1ZXN0IjwKEkxpc3RGYXVsdHNSZXNwb25zZRImCgZmYXVsdHMYASADKAsyFi5yZXRha2UudjEuQWN0aXZlRmF1bHQikAIKEkluamVjdEZhdWx0UmVxdWVzdBInCgVmYXVsdBgBIAEoCzIQLnJldGFrZS52MS5GYXVsdEIGukgDyAEBEj0KCGR1cmF0aW9uGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQhC6SA2qAQoiBAiA9SQyAggBOpEBukiNARqKAQoQaW5qZWN0X2ZhdWx0LmVuZBJDc2F5cyBob3cgbG9uZyBpdCBsYXN0cyBpbiBvbmUgcGxhY2U6IGR1cmF0aW9uLCBvciBmYXVsdC5leHBpcmVfdGltZRoxaGFzKHRoaXMuZHVyYXRpb24pICE9IGhhcyh0aGlzLmZhdWx0LmV4cGlyZV90aW1lKSI8ChNJbmplY3RGYXVsdFJlc3BvbnNlEiUKBWZhdWx0GAEgASgLMhYucmV0YWtlLnYxLkFjdGl2ZUZhdWx0IjEKElJlbW92ZUZhdWx0UmVxdWVzdBIbCghmYXVsdF9pZBgBIAEoCUIJukgGcgQQARhAIjwKE1JlbW92ZUZhdWx0UmVzcG9uc2USJQoFZmF1bHQYASABKAsyFi5yZXRha2UudjEuQWN0aXZlRmF1bHQy/wEKDEFkbWluU2VydmljZRJOCgpMaXN0RmF1bHRzEhwucmV0YWtlLnYxLkxpc3RGYXVsdHNSZXF1ZXN0Gh0ucmV0YWtlLnYxLkxpc3RGYXVsdHNSZXNwb25zZSIDkAIBEkwKC0luamVjdEZhdWx0Eh0ucmV0YWtlLnYxLkluamVjdEZhdWx0UmVxdWVzdBoeLnJldGFrZS52MS5JbmplY3RGYXVsdFJlc3BvbnNlElEKC1JlbW92ZUZhdWx0Eh0ucmV0YWtlLnYxLlJlbW92ZUZhdWx0UmVxdWVzdBoeLnJldGFrZS52MS5SZW1vdmVGYXVsdFJlc3BvbnNlIgOQAgJiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_duration, file_retake_v1_fault]);
+
+/**
+ * Describes the message retake.v1.ListFaultsRequest.
+ * Use `create(ListFaultsRequestSchema)` to create a new message.
+ */
+export const ListFaultsRequestSchema = /*@__PURE__*/
+  messageDesc(file_retake_v1_admin_service, 0);
+
+/**
+ * Describes the message retake.v1.ListFaultsResponse.
+ * Use `create(ListFaultsResponseSchema)` to create a new message.
+ */
+export const ListFaultsResponseSchema = /*@__PURE__*/
+  messageDesc(file_retake_v1_admin_service, 1);
+
+/**
+ * Describes the message retake.v1.InjectFaultRequest.
+ * Use `create(InjectFaultRequestSchema)` to create a new message.
+ */
+export const InjectFaultRequestSchema = /*@__PURE__*/
+  messageDesc(file_retake_v1_admin_service, 2);
+
+/**
+ * Describes the message retake.v1.InjectFaultResponse.
+ * Use `create(InjectFaultResponseSchema)` to create a new message.
+ */
+export const InjectFaultResponseSchema = /*@__PURE__*/
+  messageDesc(file_retake_v1_admin_service, 3);
+
+/**
+ * Describes the message retake.v1.RemoveFaultRequest.
+ * Use `create(RemoveFaultRequestSchema)` to create a new message.
+ */
+export const RemoveFaultRequestSchema = /*@__PURE__*/
+  messageDesc(file_retake_v1_admin_service, 4);
+
+/**
+ * Describes the message retake.v1.RemoveFaultResponse.
+ * Use `create(RemoveFaultResponseSchema)` to create a new message.
+ */
+export const RemoveFaultResponseSchema = /*@__PURE__*/
+  messageDesc(file_retake_v1_admin_service, 5);
 
 /**
  * Breakers, quality, drills and policies of a running server. What is set here survives a restart.

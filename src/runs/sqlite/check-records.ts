@@ -1,10 +1,12 @@
 import { fromBinary } from "@bufbuild/protobuf";
+import { FaultEventSchema } from "../../../gen/retake/v1/fault_pb.js";
 import { OutboxEventSchema } from "../../../gen/retake/v1/webhook_pb.js";
 import { WorkflowEventSchema } from "../../../gen/retake/v1/workflow_event_pb.js";
 import { IllegalEventError } from "../run-record.ts";
 
 /** How streams that belong to no run are read when a server starts, by how their names begin. */
 const readers: readonly (readonly [prefix: string, read: (data: Uint8Array) => { event: { case: unknown } }])[] = [
+  ["faults", (data) => fromBinary(FaultEventSchema, data)],
   ["outbox/", (data) => fromBinary(OutboxEventSchema, data)],
   ["pause/", (data) => fromBinary(WorkflowEventSchema, data)],
 ];
