@@ -9,6 +9,7 @@ import {
   classifyError,
   createError,
   createWorkflowContext,
+  type Disturb,
   type LiveRuns,
   type Logger,
   type RunHandler,
@@ -43,7 +44,8 @@ export function invoke(options: InvokeOptions): RunHandler {
     liveRun.latestUpdate = undefined;
     try {
       const context = createWorkflowContext(work, Quality.FULL);
-      const answer = options.backend(workflow, attempt.endpoint).call({ workflow, message, attempt, context });
+      const called = options.backend(workflow, attempt.endpoint).call({ workflow, message, attempt, context });
+      const answer = request.disturb === undefined ? called : disturbed(called, request.disturb);
       const result = workflow.streaming ? await drain(answer, workflow, work, clock) : asResult(await answer, workflow);
       const stored = work.result(result);
       return { kind: "succeeded", result: stored instanceof Promise ? await stored : stored, message: result };
@@ -58,6 +60,10 @@ export function invoke(options: InvokeOptions): RunHandler {
       return { kind: "failed", failure };
     }
   };
+}
+
+function disturbed(answer: unknown, disturb: Disturb): unknown {
+  return isAsyncIterable(answer) ? disturb.stream(answer) : disturb.unary(answer);
 }
 
 /** Messages taken from a back-end that has them all at hand before everybody else gets a turn. */

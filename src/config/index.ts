@@ -10,6 +10,7 @@ export {
   type ResolvedConfig,
   type ResolvedEndpoint,
   type ResolvedHealthCheck,
+  type ResolvedOutlierDetection,
   type ResolvedSecretSource,
   type ResolvedTls,
   type ResolvedWebhooks,

@@ -7,6 +7,7 @@ import type {
   GrpcConfig,
   GrpcLimits,
   HealthCheckConfig,
+  OutlierDetectionConfig,
   SecretSource,
   ServerConfig,
   TlsConfig,
@@ -14,6 +15,7 @@ import type {
   WebhooksConfig,
   WebLimits,
 } from "../../gen/retake/v1/config_pb.js";
+import type { Fault } from "../../gen/retake/v1/fault_pb.js";
 import type { RetentionPolicy, WorkflowPolicy } from "../../gen/retake/v1/options_pb.js";
 import { RunState } from "../../gen/retake/v1/run_pb.js";
 
@@ -40,6 +42,8 @@ export interface ResolvedConfig {
   readonly log: { readonly level: LogLevel };
   readonly artifacts: ResolvedArtifacts;
   readonly webhooks: ResolvedWebhooks;
+  /** Drills that are on from the start, those that are over among them. */
+  readonly faults: readonly Fault[];
 }
 
 export interface ResolvedGrpc {
@@ -94,6 +98,15 @@ export interface ResolvedBackend {
   /** Absent for all services with a workflow that the endpoints tell by reflection. */
   readonly service?: string;
   readonly endpoints: readonly ResolvedEndpoint[];
+  /** Absent where no endpoint is taken out for failing. */
+  readonly outlierDetection?: ResolvedOutlierDetection;
+}
+
+export interface ResolvedOutlierDetection {
+  readonly consecutiveFailures: number;
+  readonly baseEjectionMs: number;
+  readonly maxEjectionMs: number;
+  readonly maxEjectionPercent: number;
 }
 
 export interface ResolvedEndpoint {
@@ -202,6 +215,14 @@ const defaults = {
       timeoutMs: 3 * second,
     },
   },
+  outlierDetection: {
+    /** Envoy's own defaults for failures in a row and for both times. */
+    consecutiveFailures: 5,
+    baseEjectionMs: 30 * second,
+    maxEjectionMs: 5 * minute,
+    /** Pools of GPUs are small: Envoy's tenth of them would be none. */
+    maxEjectionPercent: 50,
+  },
   grpc: {
     /** Room for a busy client of many runs, ten times what browsers and proxies get. */
     maxStreamsPerConnection: 1_000,
@@ -263,6 +284,7 @@ export function withDefaults(config: ServerConfig): ResolvedConfig {
     log: { level: (config.log?.level || defaults.logLevel) as LogLevel },
     artifacts: resolveArtifacts(config.artifacts),
     webhooks: resolveWebhooks(config.webhooks),
+    faults: [...config.faults],
   };
 }
 
@@ -333,10 +355,21 @@ function resolveBackends({ backends }: ServerConfig): readonly ResolvedBackend[]
     settings.set(endpoint.target, known === undefined ? endpoint : { ...known, ...givenIn(endpoint) });
   }
   const resolved = new Map([...settings].map(([target, endpoint]) => [target, resolveEndpoint(endpoint)] as const));
-  return backends.map(({ service, endpoints }) => ({
+  return backends.map(({ service, endpoints, outlierDetection }) => ({
     ...(service !== "" && { service }),
     endpoints: endpoints.flatMap(({ target }) => resolved.get(target) ?? []),
+    ...(outlierDetection?.disabled !== true && { outlierDetection: resolveOutlierDetection(outlierDetection) }),
   }));
+}
+
+function resolveOutlierDetection(detection: OutlierDetectionConfig | undefined): ResolvedOutlierDetection {
+  const own = defaults.outlierDetection;
+  return {
+    consecutiveFailures: detection?.consecutiveFailures ?? own.consecutiveFailures,
+    baseEjectionMs: msOr(detection?.baseEjectionTime, own.baseEjectionMs),
+    maxEjectionMs: msOr(detection?.maxEjectionTime, own.maxEjectionMs),
+    maxEjectionPercent: detection?.maxEjectionPercent ?? own.maxEjectionPercent,
+  };
 }
 
 function givenIn(endpoint: EndpointConfig): Partial<EndpointConfig> {

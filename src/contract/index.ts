@@ -9,7 +9,7 @@ export { isKeyField, keyFields } from "./idempotency-key.ts";
 export { mergePolicy } from "./merge-policy.ts";
 export { offeredServices, workflowLines } from "./offered-services.ts";
 export { type Place, type Placed, placeOf } from "./place.ts";
-export type { Policy } from "./policy.ts";
+export type { Policy, ResolvedRecoveryRule } from "./policy.ts";
 export { printProto } from "./print-proto.ts";
 export { type ContractRegistry, type Contracts, createContractRegistry, type ReadContracts } from "./registry.ts";
 export { standardFiles } from "./standard-files.ts";

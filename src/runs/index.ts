@@ -21,13 +21,16 @@ export {
   createFailure,
   errorDomain,
   errorFromFailure,
+  type FailureInit,
   failureFromConnectError,
   isHopeless,
 } from "./failure.ts";
+export { type Drill, Faults, longestFaultMs } from "./faults.ts";
 export {
   type ActivityListener,
   type Attempt,
   composeRun,
+  type Disturb,
   type Hold,
   type Outcome,
   type Pausable,
@@ -59,13 +62,14 @@ export type { Scheduler } from "./ports/scheduler.ts";
 export { recover } from "./recovery.ts";
 export { Retention, type RetentionLimit, retireAtMs } from "./retention.ts";
 export { newRunId } from "./run-id.ts";
-export { IllegalEventError, isTerminal, type RunRecord, reduceRun } from "./run-record.ts";
+export { type FailedAttempt, IllegalEventError, isTerminal, type RunRecord, reduceRun } from "./run-record.ts";
 export { viewRun, withValue } from "./run-view.ts";
 export { sleep } from "./sleep.ts";
 export { durationFromMs, msFromDuration, msFromTimestamp, timestampFromMs } from "./time.ts";
 export { Turns, workflowLimitKey } from "./turns.ts";
 export { untilAborted } from "./until-aborted.ts";
 export { type Sight, Watch } from "./watch.ts";
+export { within } from "./within.ts";
 export {
   call,
   createWorkflowContext,

@@ -1,8 +1,9 @@
 import type { ServiceImpl } from "@connectrpc/connect";
 import type { AdminService } from "../../gen/retake/v1/admin_service_pb.js";
+import { createFaultAdmin } from "./admin/faults.ts";
 import type { Engine } from "./engine.ts";
 
 /** `retake.v1.AdminService` over an engine: one file of `admin/` a topic. Requests have passed their rules. */
-export function createAdminService(_engine: Engine): ServiceImpl<typeof AdminService> {
-  return {};
+export function createAdminService(engine: Engine): ServiceImpl<typeof AdminService> {
+  return { ...createFaultAdmin(engine) };
 }

@@ -1,5 +1,11 @@
 import type { EndpointSettings } from "../backends/index.ts";
-import { ConfigError, type ConfigProblem, type ResolvedBackend, type ResolvedBackendTls } from "../config/index.ts";
+import {
+  ConfigError,
+  type ConfigProblem,
+  type ResolvedBackend,
+  type ResolvedBackendTls,
+  type ResolvedOutlierDetection,
+} from "../config/index.ts";
 import type { TlsOptions } from "../transport/index.ts";
 import { readPemFiles } from "./pem-files.ts";
 
@@ -8,6 +14,7 @@ export interface BackendSettings {
   /** Absent for all services with a workflow that the endpoints tell by reflection. */
   readonly service?: string;
   readonly endpoints: readonly EndpointSettings[];
+  readonly outlierDetection?: ResolvedOutlierDetection;
 }
 
 /**

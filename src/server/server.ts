@@ -9,9 +9,9 @@ import { AdminService } from "../../gen/retake/v1/admin_service_pb.js";
 import { ArtifactService } from "../../gen/retake/v1/artifact_pb.js";
 import { type ServerConfig, ServerConfigSchema } from "../../gen/retake/v1/config_pb.js";
 import { RunService } from "../../gen/retake/v1/run_service_pb.js";
-import type { ServiceEndpoints, WorkflowHandler } from "../backends/index.ts";
+import type { ServiceEndpoints, ServiceJobs, WorkflowHandler } from "../backends/index.ts";
 import { type Clock, type RandomSource, systemClock, systemRandom } from "../clock.ts";
-import { inProcessTarget, type ResolvedConfig, resolveConfig } from "../config/index.ts";
+import { ConfigError, inProcessTarget, type ResolvedConfig, resolveConfig } from "../config/index.ts";
 import {
   type ContractRegistry,
   type Contracts,
@@ -30,6 +30,7 @@ import { contractChanges } from "./contract-changes.ts";
 import { ContractSources, type LoadedContracts } from "./contract-sources.ts";
 import { openEmbeddedStorage } from "./embedded-storage.ts";
 import { Engine } from "./engine.ts";
+import { faultProblems } from "./fault-problems.ts";
 import { type GrpcFront, listenGrpcFront } from "./grpc-front.ts";
 import { createHealth, type HealthReporter, overallHealth, ServingStatus } from "./health.ts";
 import { createReflection } from "./reflection.ts";
@@ -69,6 +70,8 @@ export interface ServerOptions {
   readonly openStorage?: (config: ResolvedConfig, clock: Clock, log: Logger) => Storage | Promise<Storage>;
   /** Where secrets are that the configuration names. Default: the environment of this process. */
   readonly env?: Environment;
+  /** Ends the process at once, for drills that do so (`Fault.crash`). Default: there are no such drills. */
+  readonly crash?: () => void;
 }
 
 /** Where runs, their payloads and artifacts are kept. */
@@ -90,9 +93,15 @@ export interface RetakeServer {
   /**
    * Implements the workflows of a contract in this process. Several calls for one service add up.
    *
+   * @param jobs what can be asked about jobs of the service, and done about them: what `retake.v1.BackendService` is for a
+   * back-end elsewhere
    * @throws TypeError for a method that the contract does not have, or one that is implemented already
    */
-  implement<Desc extends DescService>(service: Desc, implementation: WorkflowImpl<Desc>): RetakeServer;
+  implement<Desc extends DescService>(
+    service: Desc,
+    implementation: WorkflowImpl<Desc>,
+    jobs?: ServiceJobs,
+  ): RetakeServer;
 
   /** Serves a contract whose workflows are carried out by configured back-ends: one that code brings. */
   serve(service: DescService): RetakeServer;
@@ -110,8 +119,8 @@ export interface RetakeServer {
 
   /**
    * Reads contracts anew, from descriptor sets and by reflection, and serves them in place of what it has; what has
-   * changed goes into the log. With a configuration, by its `contracts`, `workflows` and `backends`; its other keys need
-   * a restart. Attempts that are being made go on, and so do runs, unless their contract has changed too much: they are
+   * changed goes into the log. With a configuration, by its `contracts`, `workflows`, `backends` and `faults`; its other
+   * keys need a restart. Attempts that are being made go on, and so do runs, unless their contract has changed too much: they are
    * PARKED (CONTRACT_CHANGED). When it throws, everything stays as it was, and the log says why.
    *
    * @throws ContractError, ConfigError, ReflectionError, JournalUnavailableError, TypeError
@@ -154,6 +163,8 @@ class Server implements RetakeServer {
   readonly #env: Environment;
   readonly #services = new Map<string, DescService>();
   readonly #handlers = new Map<string, WorkflowHandler>();
+  readonly #jobs = new Map<string, ServiceJobs>();
+  readonly #crash: (() => void) | undefined;
   readonly #sources: ContractSources;
   /** Aborted when nothing is waited for any more. */
   readonly #stopping = new AbortController();
@@ -169,6 +180,7 @@ class Server implements RetakeServer {
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? systemRandom;
     this.#env = options.env ?? process.env;
+    this.#crash = options.crash;
     this.#log = options.log ?? pino({ level: this.#config.log.level });
     this.#sources = new ContractSources({ clock: this.#clock, log: this.#log });
     this.#openStorage = options.openStorage ?? ((config, clock) => openEmbeddedStorage(config, clock));
@@ -189,8 +201,18 @@ class Server implements RetakeServer {
     return this.#running.transport;
   }
 
-  implement<Desc extends DescService>(service: Desc, implementation: WorkflowImpl<Desc>): RetakeServer {
+  implement<Desc extends DescService>(
+    service: Desc,
+    implementation: WorkflowImpl<Desc>,
+    jobs?: ServiceJobs,
+  ): RetakeServer {
     this.serve(service);
+    if (jobs !== undefined) {
+      if (this.#jobs.has(service.typeName)) {
+        throw new TypeError(`${service.typeName} has been told twice what can be done about its jobs`);
+      }
+      this.#jobs.set(service.typeName, jobs);
+    }
     for (const [localName, handler] of Object.entries(implementation)) {
       const method = service.method[localName];
       if (method === undefined) {
@@ -255,6 +277,7 @@ class Server implements RetakeServer {
     const contracts = createContractRegistry(this.#contracts(services, config));
     assertImplemented(contracts.workflows.keys(), this.#handlers, endpoints);
     assertSigned(contracts, config);
+    this.#assertFaults(contracts, config);
     const storage = await this.#openStorage(config, this.#clock, this.#log);
     const closers: (() => Promise<unknown>)[] = [() => storage.close()];
     try {
@@ -265,6 +288,8 @@ class Server implements RetakeServer {
         contracts,
         endpoints,
         handlers: this.#handlers,
+        jobs: this.#jobs,
+        crash: this.#crash,
         validator,
         secrets,
         journal: storage.journal,
@@ -348,11 +373,12 @@ class Server implements RetakeServer {
       const config = resolveConfig(given);
       const { services, endpoints } = await this.#load(config, 0);
       const before = running.contracts.workflows;
-      const next = { ...this.#config, overrides: config.overrides };
+      const next = { ...this.#config, overrides: config.overrides, faults: config.faults };
       const contracts = running.contracts.read(this.#contracts(services, next));
       assertImplemented(contracts.workflows.keys(), this.#handlers, endpoints);
       assertSigned(contracts, next);
-      await running.reload(contracts, services, endpoints);
+      this.#assertFaults(contracts, next);
+      await running.reload(contracts, services, endpoints, next);
       const restart = restartKeys(this.#given, given);
       if (restart.length > 0) {
         this.#log.warn({ keys: restart }, "the configuration has changed where only a restart makes a difference");
@@ -363,6 +389,17 @@ class Server implements RetakeServer {
     } catch (error) {
       this.#log.error({ err: error }, "the contracts cannot be read anew: those from before go on being served");
       throw error;
+    }
+  }
+
+  #assertFaults(contracts: Pick<ReadContracts, "workflows">, { faults }: ResolvedConfig): void {
+    const problems = faultProblems(faults, {
+      workflows: contracts.workflows,
+      nowMs: this.#clock.now(),
+      canCrash: this.#crash !== undefined,
+    });
+    if (problems.length > 0) {
+      throw new ConfigError("configuration", problems);
     }
   }
 
@@ -455,9 +492,15 @@ class Running {
   }
 
   /** Serves other contracts. @throws JournalUnavailableError, before anything is changed */
-  async reload(contracts: ReadContracts, services: readonly DescService[], endpoints: ServiceEndpoints): Promise<void> {
+  async reload(
+    contracts: ReadContracts,
+    services: readonly DescService[],
+    endpoints: ServiceEndpoints,
+    { faults }: Pick<ResolvedConfig, "faults">,
+  ): Promise<void> {
     const { engine } = this.#options;
     await engine.adopt(contracts, endpoints);
+    engine.faults.configure(faults);
     this.serveContracts(services);
     this.serve();
     await engine.wakeWaiting();
@@ -543,7 +586,7 @@ function assertImplemented(
   endpoints: ServiceEndpoints,
 ): void {
   const missing = [...workflows].filter((name) => {
-    const own = endpoints.get(name.slice(0, name.indexOf("/")));
+    const own = endpoints.get(name.slice(0, name.indexOf("/")))?.endpoints;
     return !handlers.has(name) && (own === undefined || own.some(({ target }) => target === inProcessTarget));
   });
   if (missing.length > 0) {

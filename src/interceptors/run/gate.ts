@@ -17,8 +17,8 @@ export interface GateOptions {
   readonly pauses: Pick<Pauses, "of">;
   /** Attempts at once, over all workflows. */
   readonly concurrencyLimit: number;
-  /** Where the attempts of a workflow can be made. */
-  endpoints(workflow: Workflow): readonly EndpointSlots[];
+  /** Where the attempts of a workflow can be made; one of them only where there is no other. */
+  endpoints(workflow: Workflow, avoided?: string): readonly EndpointSlots[];
 }
 
 /**
@@ -50,7 +50,7 @@ export function gate(options: GateOptions): RunInterceptor {
       runId: run.accepted.runId,
       priority: run.accepted.priority,
       limits: limitsOf(workflow),
-      endpoints: options.endpoints(workflow),
+      endpoints: options.endpoints(workflow, request.avoidedEndpoint),
     };
     const answer = gates.acquire(wish);
     const permit = answer instanceof Promise ? await answer : answer;
