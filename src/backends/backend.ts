@@ -44,7 +44,7 @@ export interface Job {
   readonly attempt: number;
   /** Unique to the attempt. */
   readonly token: string;
-  /** What the attempt has checkpointed, if it has. */
+  /** The newest checkpoint of the run: the attempt's own, or that of an earlier one whose job it may have adopted. */
   readonly handle?: Uint8Array;
 }
 

@@ -206,6 +206,7 @@ class Connection implements OutlierMember {
   readonly #clock: Clock;
   readonly #probe: HealthProbe | undefined;
   #channel: Channel;
+  #closed = false;
 
   constructor(settings: EndpointSettings, { clock, onHealth, onFailure }: ConnectionOptions) {
     this.settings = settings;
@@ -256,6 +257,7 @@ class Connection implements OutlierMember {
   }
 
   close(): void {
+    this.#closed = true;
     this.#probe?.stop();
     this.standing.ejection?.cancel();
     this.#channel.close();
@@ -263,6 +265,9 @@ class Connection implements OutlierMember {
 
   /** From the next call on by a new channel; calls that are under way go on. @throws ConnectError when it does not connect */
   async #reconnect(): Promise<true> {
+    if (this.#closed) {
+      throw createError(Code.Unavailable, "ENDPOINT_GONE", "it is no endpoint any more");
+    }
     const before = this.#channel;
     this.#channel = connectEndpoint(this.settings);
     // A call that has chosen its channel may not have begun yet.

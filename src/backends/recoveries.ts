@@ -52,7 +52,14 @@ export class Recoveries {
       return undefined;
     }
     const { runId } = run.accepted;
-    const job: FailedJob = { workflow: workflow.name, runId, attempt: failed.number, token: failed.token, failure };
+    const job: FailedJob = {
+      workflow: workflow.name,
+      runId,
+      attempt: failed.number,
+      token: failed.token,
+      failure,
+      ...(run.checkpoint && { handle: run.checkpoint.handle }),
+    };
     const perform = () =>
       this.#limited(timeoutMs, async (signal) => (await backend.recover?.(action, job, signal)) ?? false);
     if (action === RecoveryAction.INTERRUPT) {

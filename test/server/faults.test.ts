@@ -83,11 +83,13 @@ describe("a drill", () => {
   });
 
   it("delays the call of the back-end while the attempt's time runs, and ends with its removal", async () => {
-    const harness = await start();
+    let called = 0;
+    const harness = await start({ plain: () => ({ text: `${++called}` }) });
     const faultId = await inject(harness, "Plain", { case: "delay", value: { duration: { seconds: 30n } } });
     const [first, second] = [await startRun(harness, "Plain"), await startRun(harness, "Plain")];
     await harness.runs.cancelRun({ runId: second });
     await harness.clock.advance(29_999);
+    expect(called).toBe(0);
     expect([await stateOf(harness, first), await stateOf(harness, second)]).toEqual([
       RunState.RUNNING,
       RunState.CANCELLED,

@@ -219,3 +219,26 @@ describe("a probe", () => {
     });
   });
 });
+
+describe("a job whose server was lost", () => {
+  it("is cancelled by the next one when its caller has gone with it", async () => {
+    const never = { plain: () => new Promise<never>(() => {}) };
+    const before = await start(never, {});
+    const call = before.workflows.plain({}).catch(() => undefined);
+    await before.clock.advance(0);
+    const { runs } = await before.runs.listRuns({});
+    const runId = runs[0]?.runId ?? "";
+    const cancelled: unknown[] = [];
+    const after = await start(
+      never,
+      { cancel: async (job) => void cancelled.push(job) },
+      { clock: before.clock, storage: before.storage },
+    );
+    expect(cancelled).toEqual([
+      { workflow: `${WorkflowsService.typeName}/Plain`, runId, attempt: 1, token: `${runId}.1` },
+    ]);
+    expect(await stateOf(after, runId)).toBe(RunState.CANCELLED);
+    await stopServer(before);
+    await call;
+  });
+});

@@ -60,8 +60,9 @@ async function hit(
       return next(request);
     }
   }
+  const stopped = () => drillFailure(drill, text, { code: Code.Canceled, reason: "CANCELLED", retryable: false });
   if (mustStop(request)) {
-    return drillFailure(drill, text, { code: Code.Canceled, reason: "CANCELLED", retryable: false });
+    return stopped();
   }
   log.warn(
     { runId, workflow: workflow.name, attempt: number, drill: drill.id, effect: text },
@@ -74,12 +75,12 @@ async function hit(
     },
   ]);
   if (mustStop(request)) {
-    return drillFailure(drill, text, { code: Code.Canceled, reason: "CANCELLED", retryable: false });
+    return stopped();
   }
   switch (effect.case) {
     case "delay":
       await heldFor(clock, msFromDuration(effect.value.duration), [turn.signal, drill.over]);
-      return next(request);
+      return mustStop(request) ? stopped() : next(request);
     case "status": {
       const code = CodeByName[(effect.value.code || "UNAVAILABLE") as keyof typeof CodeByName] as number as Code;
       const message = effect.value.message === "" ? text : `${text}: ${effect.value.message}`;
