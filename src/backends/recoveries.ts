@@ -31,6 +31,7 @@ interface Flight {
 export class Recoveries {
   readonly #options: RecoveriesOptions;
   readonly #flights = new Map<string, Flight>();
+  readonly #closing = new AbortController();
 
   constructor(options: RecoveriesOptions) {
     this.#options = options;
@@ -84,12 +85,18 @@ export class Recoveries {
     return outcome;
   }
 
+  /** Waits for nothing that is under way. */
+  close(): void {
+    this.#closing.abort(new Error("the server stops"));
+  }
+
   async #limited(
     timeoutMs: number,
     perform: (signal: AbortSignal) => Promise<boolean>,
   ): Promise<RecoveryOutcome | undefined> {
     try {
-      return (await within(this.#options.clock, timeoutMs, perform)) ? { error: "" } : undefined;
+      const done = await within(this.#options.clock, timeoutMs, perform, this.#closing.signal);
+      return done ? { error: "" } : undefined;
     } catch (error) {
       const text = error instanceof ConnectError ? error.rawMessage : error instanceof Error ? error.message : error;
       // Never empty: that would say that it is done.

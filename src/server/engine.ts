@@ -106,6 +106,7 @@ export class Engine {
   readonly #scheduler: Scheduler;
   readonly #contractCheck: ContractCheck;
   readonly #endpoints: Endpoints;
+  readonly #recoveries: Recoveries;
   readonly #serviceEndpoints: ServiceEndpoints;
   readonly #configuredFaults: readonly Fault[];
 
@@ -172,12 +173,17 @@ export class Engine {
       maxMessageBytes: options.maxMessageBytes,
       validate: (schema, message) => this.validator.validate(schema, message),
     };
-    const recoveries = new Recoveries({ endpoints: this.#endpoints, clock });
+    this.#recoveries = new Recoveries({ endpoints: this.#endpoints, clock });
     const chain = composeRun(
       [
         deadline({ clock }),
         retry({ clock, random }),
-        recovery({ clock, log, act: (rule, request, failed) => recoveries.act(rule, request, failed) }),
+        recovery({
+          clock,
+          log,
+          pauses: this.pauses,
+          act: (rule, request, failed) => this.#recoveries.act(rule, request, failed),
+        }),
         gate({
           gates,
           pauses: this.pauses,
@@ -289,6 +295,7 @@ export class Engine {
     }
     this.closing.abort(draining());
     this.faults.close();
+    this.#recoveries.close();
     this.#endpoints.close();
   }
 

@@ -43,7 +43,7 @@ function recoveriesOf(recover: Backend["recover"], switchFrom = async () => true
       } satisfies FailedAttempt,
     );
   };
-  return { clock, act, jobs };
+  return { clock, act, jobs, close: () => recoveries.close() };
 }
 
 const { FREE_MEMORY, INTERRUPT, RESTART, SWITCH_ENDPOINT } = RecoveryAction;
@@ -104,6 +104,15 @@ describe("a recovery action", () => {
     await clock.advance(5_000);
     expect(await acted).toEqual({ error: "it took longer than its 5000 ms" });
     expect(signals[0]?.aborted).toBe(true);
+    expect(clock.pendingTimers).toBe(0);
+  });
+
+  it("is not waited for when the server stops", async () => {
+    const { clock, act, close } = recoveriesOf(() => new Promise(() => {}));
+    const acted = act(RESTART);
+    close();
+    expect(await acted).toEqual({ error: "the server stops" });
+    expect(await act(INTERRUPT)).toEqual({ error: "the server stops" });
     expect(clock.pendingTimers).toBe(0);
   });
 

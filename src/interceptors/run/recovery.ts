@@ -9,6 +9,7 @@ import {
   type FailedAttempt,
   type Logger,
   type Outcome,
+  type Pauses,
   type RunHandler,
   type RunInterceptor,
   type RunRequest,
@@ -18,6 +19,7 @@ import {
 export interface RecoveryOptions {
   readonly clock: Clock;
   readonly log: Logger;
+  readonly pauses: Pick<Pauses, "of">;
   /** Carries out one rule. Undefined when nothing was done, else why it could not be, or nothing. Never rejects. */
   act(
     rule: ResolvedRecoveryRule,
@@ -36,7 +38,10 @@ const lookAgainMs = 5_000;
 export function recovery(options: RecoveryOptions): RunInterceptor {
   return (next) => (request) => {
     const { run, workflow } = request;
-    return run.failedAttempt === undefined || workflow.policy.recovery.length === 0
+    return run.failedAttempt === undefined ||
+      workflow.policy.recovery.length === 0 ||
+      // Nobody's back-end is restarted while its workflow is held: it is done when that goes on.
+      options.pauses.of(workflow.name) !== undefined
       ? next(request)
       : recover(request, run.failedAttempt, next, options);
   };

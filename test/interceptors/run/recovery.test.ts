@@ -23,7 +23,7 @@ const rule = (action: RecoveryAction, ...categories: FailureCategory[]): Resolve
   cooldownMs: 0,
 });
 
-function stageOf(rules: readonly ResolvedRecoveryRule[], failed?: Partial<FailedAttempt>) {
+function stageOf(rules: readonly ResolvedRecoveryRule[], failed?: Partial<FailedAttempt>, isPaused = false) {
   const clock = createVirtualClock();
   const controller = new AbortController();
   const acts: RecoveryAction[] = [];
@@ -56,6 +56,7 @@ function stageOf(rules: readonly ResolvedRecoveryRule[], failed?: Partial<Failed
     recovery({
       clock,
       log: silentLogger,
+      pauses: { of: () => (isPaused ? { workflow: "a.B/C", pausedBy: "ana", reason: "", sinceMs: 0 } : undefined) },
       act: ({ action }) => {
         acts.push(action);
         return act(action);
@@ -88,8 +89,9 @@ describe("the recovery stage", () => {
     ["a run that has not failed", [rule(RESTART, network)], undefined],
     ["a policy without rules", [], {}],
     ["what is done already", [rule(RESTART, network)], { recoveries: [RESTART] }],
-  ])("does nothing for %s", async (_, rules, failed) => {
-    const { run, acts, asked, request } = stageOf(rules, failed);
+    ["a workflow that is paused", [rule(RESTART, network)], {}, true],
+  ])("does nothing for %s", async (_, rules, failed, isPaused = false) => {
+    const { run, acts, asked, request } = stageOf(rules, failed, isPaused);
     await run();
     expect(acts).toEqual([]);
     expect(asked).toEqual([request]);

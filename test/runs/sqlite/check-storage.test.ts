@@ -3,6 +3,7 @@ import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
+import { FaultEventSchema } from "../../../gen/retake/v1/fault_pb.js";
 import { RunState } from "../../../gen/retake/v1/run_pb.js";
 import type { StorageReport } from "../../../gen/retake/v1/storage_pb.js";
 import { OutboxEventSchema } from "../../../gen/retake/v1/webhook_pb.js";
@@ -21,6 +22,7 @@ const inputOfA = Buffer.from(payloadDigest(Buffer.from("input of a"))).toString(
 
 const outboxEvent = create(OutboxEventSchema, { event: { case: "stored", value: { run: { runId: "d" } } } });
 const pauseEvent = create(WorkflowEventSchema, { event: { case: "paused", value: { requestedBy: "ada" } } });
+const faultEvent = create(FaultEventSchema, { event: { case: "removed", value: { faultId: "f" } } });
 
 /** A directory with a run that has succeeded, one that has failed, one that is open, and one with a file; closed. */
 async function filled(): Promise<string> {
@@ -34,6 +36,7 @@ async function filled(): Promise<string> {
     { stream: "other", expectedSequence: 0, records: [Uint8Array.of(1), Uint8Array.of(2)] },
     { stream: "outbox/d", expectedSequence: 0, records: [toBinary(OutboxEventSchema, outboxEvent)] },
     { stream: "pause/x.Y/Z", expectedSequence: 0, records: [toBinary(WorkflowEventSchema, pauseEvent)] },
+    { stream: "faults", expectedSequence: 0, records: [toBinary(FaultEventSchema, faultEvent)] },
   ]);
   await storage.close();
   return directory;
@@ -169,6 +172,12 @@ const damage: readonly (readonly [what: string, sql: string, message: RegExp, ru
     "a pause without what has happened",
     "UPDATE events SET data = x'' WHERE stream = (SELECT id FROM streams WHERE name LIKE 'pause/%')",
     /pause\/x\.Y\/Z: record 1 is no event/,
+    "",
+  ],
+  [
+    "a drill that nobody can read",
+    "UPDATE events SET data = x'ffff' WHERE stream = (SELECT id FROM streams WHERE name = 'faults')",
+    /faults: record 1 is no event/,
     "",
   ],
   [
