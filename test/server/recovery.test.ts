@@ -211,7 +211,7 @@ describe("a probe", () => {
   it("that says no has the attempt cut off as STALLED, with its reason", async () => {
     const harness = await start(never, { probe: async () => ({ alive: false, reason: "the queue was emptied" }) });
     const runId = await startRun(harness, hurried);
-    await harness.clock.advance(3_000);
+    await harness.clock.advance(4_000);
     expect((await harness.runs.getRun({ runId })).run?.failure).toMatchObject({
       code: Code.Unavailable,
       reason: "STALLED",

@@ -195,8 +195,8 @@ export declare const CancelResponseSchema: GenMessage<CancelResponse>;
 export declare const BackendService: GenService<{
   /**
    * Whether a job lives whose call has been silent for the workflow's `progress_timeout`. While it does, the attempt is not
-   * cut off. Asked again after each further silence; an error or no answer in 5 s is asked three times in all, and
-   * then counts as no.
+   * cut off. Asked again after each further silence. A no is asked for twice, since a result may be on its way; after an
+   * error, or 5 s without an answer, it is asked three times in all. There is a second between them.
    *
    * @generated from rpc retake.v1.BackendService.Probe
    */

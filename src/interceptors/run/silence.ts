@@ -1,3 +1,4 @@
+import { ConnectError } from "@connectrpc/connect";
 import type { Clock } from "../../clock.ts";
 import { type ActivityListener, type Pausable, sleep, within } from "../../runs/index.ts";
 import { Countdown } from "./countdown.ts";
@@ -80,6 +81,7 @@ export class Silence implements Pausable, ActivityListener {
   async #ask(probe: Probe, outer: AbortSignal): Promise<"alive" | { readonly why: string }> {
     const { clock } = this.#options;
     let why = "";
+    let noes = 0;
     for (let asked = 0; asked < asks && !outer.aborted; asked++) {
       try {
         if (asked > 0) {
@@ -89,11 +91,18 @@ export class Silence implements Pausable, ActivityListener {
         if (health === undefined) {
           return { why: "" };
         }
-        return health.alive ? "alive" : { why: health.reason || "its back-end says that the job does not live" };
+        if (health.alive) {
+          return "alive";
+        }
+        why = health.reason || "its back-end says that the job does not live";
+        // The result of a job that has just ended may be on its way.
+        if (++noes === 2) {
+          return { why };
+        }
       } catch (error) {
-        why = error instanceof Error ? error.message : String(error);
+        why = `its back-end could not tell whether the job lives: ${error instanceof ConnectError ? error.rawMessage : String(error)}`;
       }
     }
-    return { why: `its back-end could not tell whether the job lives: ${why}` };
+    return { why };
   }
 }
