@@ -70,7 +70,10 @@ describe("an endpoint that cannot be reached", () => {
         return new Promise<never>(() => undefined);
       },
     });
-    const gateway = await startGateway([{ port: first.port }]);
+    // The probe that the failure sets off has its answer by then.
+    const gateway = await startGateway([{ port: first.port }], {
+      flaky: { retry: { initialBackoff: { nanos: 500_000_000 } } },
+    });
     const started = await gateway.runs.startRun({ workflow: flaky });
     const runId = started.run?.runId ?? "";
     await called.promise;

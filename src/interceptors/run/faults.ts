@@ -17,6 +17,7 @@ import {
   type RunRequest,
 } from "../../runs/index.ts";
 import { abortedAnswer, heldAnswer } from "./disturbed-answer.ts";
+import { mustStop } from "./must-stop.ts";
 import { heldFor, until } from "./until.ts";
 
 export interface FaultsStageOptions {
@@ -106,10 +107,6 @@ async function hit(
       // Of a later version.
       return next(request);
   }
-}
-
-function mustStop({ turn }: RunRequest): boolean {
-  return turn.abortReason !== undefined || turn.concluded;
 }
 
 function drillFailure(drill: Drill, message: string, init: Omit<FailureInit, "message">): Outcome {

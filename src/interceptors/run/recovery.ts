@@ -15,6 +15,7 @@ import {
   type RunRequest,
   untilAborted,
 } from "../../runs/index.ts";
+import { mustStop } from "./must-stop.ts";
 
 export interface RecoveryOptions {
   readonly clock: Clock;
@@ -88,10 +89,6 @@ async function recover(
   return outcome.kind === "blocked" && outcome.notBeforeMs === undefined
     ? { ...outcome, notBeforeMs: options.clock.now() + lookAgainMs }
     : outcome;
-}
-
-function mustStop({ turn }: RunRequest): boolean {
-  return turn.abortReason !== undefined || turn.concluded;
 }
 
 /** The turn knows why, and says so in the run's end. */
