@@ -13,12 +13,13 @@ export interface BenchOptions {
 
 export const usage = `npm run bench -- [--only NAME] [--json FILE] [--seconds N] [--scale N]
 
-Without --only it measures everything but the figures "many", which take minutes of their own: --only many.
+Without --only it measures everything but the figures "many", which take minutes of their own: --only many; and but what
+happens in trouble: --only overload (five times of what the server can do), --only failing (a thousand first attempts fail).
 
   --only NAME    only the figure with that name, or those whose name begins with NAME and a dash
   --json FILE    write the figures to FILE, too
-  --seconds N    how long to measure, in all, once the servers are warm (default: 120); the figures "many" take what they take
-  --scale N      for the figures "many": a share of the numbers that the bars are about, for a quick look (default: 1)`;
+  --seconds N    how long to measure, in all, once the servers are warm (default: 120); the others take what they take
+  --scale N      for those figures: a share of the numbers that the bars are about, for a quick look (default: 1)`;
 
 /** @throws Error that says what is wrong with the arguments */
 export function parseOptions(args: readonly string[]): BenchOptions {

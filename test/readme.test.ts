@@ -4,8 +4,11 @@ import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parse } from "yaml";
+import { Quality } from "../gen/retake/v1/options_pb.js";
 import { deriveImports } from "../scripts/derive-imports.ts";
 import { parseConfig } from "../src/config/index.ts";
+import { degradeRequest } from "../src/testing/index.ts";
+import { compileContracts, contractSource } from "./contract/compile-contracts.ts";
 
 const root = join(import.meta.dirname, "..");
 const bin = join(root, "node_modules", ".bin");
@@ -169,5 +172,18 @@ describe("the README", () => {
     const named = [...readme.matchAll(/npm (?:run )?(demo|test|verify|bench)\b/g)].map(([, name]) => name ?? "");
     expect(named.length).toBeGreaterThan(3);
     for (const name of named) expect(Object.keys(scripts)).toContain(name);
+  });
+});
+
+describe("the contract that can ask for less", () => {
+  it("does as its comments say", async () => {
+    const source = contractSource("film.v1", `${block("part: quality")} message ShootResponse {}`);
+    const request = (await compileContracts({ "film.proto": source })).getMessage("film.v1.ShootRequest");
+    if (request === undefined) throw new Error("ShootRequest is lost");
+    const steps = [Quality.FULL, Quality.HIGH, Quality.MEDIUM, Quality.LOW, Quality.MINIMAL].map(
+      (quality) =>
+        (degradeRequest(request, { steps: 50 } as never, quality).message as unknown as { steps: number }).steps,
+    );
+    expect(steps).toEqual([50, 40, 30, 20, 15]);
   });
 });

@@ -42,10 +42,22 @@ export const manyFigures: readonly ManyFigure[] = [
   ]),
 ];
 
+/** What holds when there is more to do than can be done, or when it fails: measured as the others are. */
+export const troubleFigures: readonly ManyFigure[] = [
+  figure("overload-peak", "runs/s", "overload"),
+  figure("overload-goodput", "runs/s", "overload"),
+  figure("overload-goodput-share", "ratio", "overload", { atLeast: 0.9 }),
+  figure("overload-refused", "share", "overload"),
+  figure("overload-refusal-p99", "ms", "overload", { below: 5 }),
+  figure("failing-at-once", "share", "failing", { atLeast: 1 }),
+  figure("failing-at-once-time", "ms", "failing"),
+];
+
 /** The figures with that name, else those whose name begins with it and a dash; none for another. */
 export function selectManyFigures(only: string | undefined): readonly ManyFigure[] {
-  const named = manyFigures.filter(({ name }) => name === only);
-  return named.length > 0 ? named : manyFigures.filter(({ name }) => only !== undefined && name.startsWith(`${only}-`));
+  const all = [...manyFigures, ...troubleFigures];
+  const named = all.filter(({ name }) => name === only);
+  return named.length > 0 ? named : all.filter(({ name }) => only !== undefined && name.startsWith(`${only}-`));
 }
 
 /** @throws Error when the scenario has not told it */

@@ -6,7 +6,9 @@ import type { Report } from "../report.ts";
 import { evaluateManyFigure, type ManyFigure } from "./figures.ts";
 import { measureAtOnce } from "./measure/at-once.ts";
 import { measureEvents } from "./measure/events.ts";
+import { measureFailing } from "./measure/failing.ts";
 import { measureFinished } from "./measure/finished.ts";
+import { measureOverload } from "./measure/overload.ts";
 import { measureQueued } from "./measure/queued.ts";
 import { measureRecovery } from "./measure/recovery.ts";
 import { measureStartUp } from "./measure/start-up.ts";
@@ -21,6 +23,8 @@ const measures: Readonly<Record<Scenario, (options: ScenarioOptions) => Promise<
   queued: measureQueued,
   "at-once": measureAtOnce,
   finished: measureFinished,
+  overload: measureOverload,
+  failing: measureFailing,
 };
 
 export interface ManyOptions {

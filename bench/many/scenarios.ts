@@ -1,5 +1,15 @@
 /** What is measured one after the other, each with servers and a directory of its own. */
-export const scenarios = ["start-up", "recovery", "watchers", "events", "queued", "at-once", "finished"] as const;
+export const scenarios = [
+  "start-up",
+  "recovery",
+  "watchers",
+  "events",
+  "queued",
+  "at-once",
+  "finished",
+  "overload",
+  "failing",
+] as const;
 
 export type Scenario = (typeof scenarios)[number];
 

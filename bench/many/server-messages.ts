@@ -13,6 +13,13 @@ export type ManyOrder =
       readonly limit?: number;
       /** Of dist/ instead of the sources. Default: false. */
       readonly compiled?: boolean;
+    }
+  /** Runs that take time and a core, so many at once and so many in line; others fail at their first attempt. */
+  | {
+      readonly kind: "working";
+      readonly directory: string;
+      readonly limit: number;
+      readonly queueLimit: number;
     };
 
 export type ManyWish =

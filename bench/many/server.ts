@@ -22,6 +22,11 @@ async function start(): Promise<ManyReady> {
     return startBare(hold);
   }
   // Imported here, because what a process loads is a part of what it takes.
+  if (order.kind === "working") {
+    const { createServer } = await import("../../src/index.ts");
+    const { startWorkingWorkflows } = await import("./working-workflows.ts");
+    return startWorkingWorkflows(createServer, order);
+  }
   const index = new URL(order.compiled === true ? "../../dist/index.js" : "../../src/index.ts", import.meta.url);
   const { createServer } = (await import(index.href)) as typeof import("../../src/index.ts");
   const { startHeldWorkflows } = await import("./held-workflows.ts");

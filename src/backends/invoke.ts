@@ -1,6 +1,5 @@
 import { create, isMessage, type Message } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
-import { Quality } from "../../gen/retake/v1/options_pb.js";
 import type { Clock, RandomSource } from "../clock.ts";
 import type { Workflow } from "../contract/index.ts";
 import {
@@ -43,7 +42,7 @@ export function invoke(options: InvokeOptions): RunHandler {
     liveRun.latestProgress = undefined;
     liveRun.latestUpdate = undefined;
     try {
-      const context = createWorkflowContext(work, Quality.FULL);
+      const context = createWorkflowContext(work);
       const called = options.backend(workflow, attempt.endpoint).call({ workflow, message, attempt, context });
       const answer = request.disturb === undefined ? called : disturbed(called, request.disturb);
       const result = workflow.streaming ? await drain(answer, workflow, work, clock) : asResult(await answer, workflow);

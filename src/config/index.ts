@@ -11,6 +11,7 @@ export {
   type ResolvedEndpoint,
   type ResolvedHealthCheck,
   type ResolvedOutlierDetection,
+  type ResolvedRetryBudget,
   type ResolvedSecretSource,
   type ResolvedTls,
   type ResolvedWebhooks,

@@ -8,6 +8,8 @@ import type {
   GrpcLimits,
   HealthCheckConfig,
   OutlierDetectionConfig,
+  OverloadConfig,
+  RetryBudgetConfig,
   SecretSource,
   ServerConfig,
   TlsConfig,
@@ -42,8 +44,18 @@ export interface ResolvedConfig {
   readonly log: { readonly level: LogLevel };
   readonly artifacts: ResolvedArtifacts;
   readonly webhooks: ResolvedWebhooks;
+  /** Absent where nothing counts as trouble. */
+  readonly overload?: ResolvedOverload;
   /** Drills that are on from the start, those that are over among them. */
   readonly faults: readonly Fault[];
+}
+
+/** From where on a signal means trouble. */
+export interface ResolvedOverload {
+  readonly eventLoopDelayMs: number;
+  /** From 0 to 1. */
+  readonly memoryShare: number;
+  readonly commitDelayMs: number;
 }
 
 export interface ResolvedGrpc {
@@ -100,6 +112,8 @@ export interface ResolvedBackend {
   readonly endpoints: readonly ResolvedEndpoint[];
   /** Absent where no endpoint is taken out for failing. */
   readonly outlierDetection?: ResolvedOutlierDetection;
+  /** Absent where retries need none. */
+  readonly retryBudget?: ResolvedRetryBudget;
 }
 
 export interface ResolvedOutlierDetection {
@@ -107,6 +121,12 @@ export interface ResolvedOutlierDetection {
   readonly baseEjectionMs: number;
   readonly maxEjectionMs: number;
   readonly maxEjectionPercent: number;
+}
+
+export interface ResolvedRetryBudget {
+  readonly maxTokens: number;
+  readonly tokenRatio: number;
+  readonly tokenIntervalMs: number;
 }
 
 export interface ResolvedEndpoint {
@@ -195,12 +215,27 @@ const defaults = {
   /** As long as orchestrators wait between SIGTERM and SIGKILL. */
   drainTimeoutMs: 30 * second,
   logLevel: "info",
+  overload: {
+    /** Far above what a full but healthy server shows, and half of what makes people call again. */
+    eventLoopDelayMs: 500,
+    /** Beyond this V8 collects garbage most of the time, and a little more ends the process. */
+    memoryPercentage: 90,
+    /** A hundred times what a slow disk takes. */
+    commitDelayMs: 2 * second,
+  },
   artifacts: {
     /** An hour of film; what no file should be fills no disk by one mistake. */
     maxBytes: 4 * 1_024 * mebibyte,
     /** Uploaded today, used by a run tomorrow. */
     gracePeriodMs: day,
     uploadTimeoutMs: day,
+  },
+  retryBudget: {
+    /** What gRPC's own examples have: four failures in a row are let pass, and ten successes make up for one. */
+    maxTokens: 10,
+    tokenRatio: 0.1,
+    /** A back-end that is down for long is asked some times a minute. */
+    tokenIntervalMs: 10 * second,
   },
   endpoint: {
     /** Below what firewalls remember of a silent connection; the answers to probes keep servers from objecting. */
@@ -285,6 +320,16 @@ export function withDefaults(config: ServerConfig): ResolvedConfig {
     artifacts: resolveArtifacts(config.artifacts),
     webhooks: resolveWebhooks(config.webhooks),
     faults: [...config.faults],
+    ...(!config.overload?.disabled && { overload: resolveOverload(config.overload) }),
+  };
+}
+
+function resolveOverload(overload: OverloadConfig | undefined): ResolvedOverload {
+  const own = defaults.overload;
+  return {
+    eventLoopDelayMs: msOr(overload?.eventLoopDelay, own.eventLoopDelayMs),
+    memoryShare: (overload?.memoryPercentage ?? own.memoryPercentage) / 100,
+    commitDelayMs: msOr(overload?.commitDelay, own.commitDelayMs),
   };
 }
 
@@ -355,10 +400,11 @@ function resolveBackends({ backends }: ServerConfig): readonly ResolvedBackend[]
     settings.set(endpoint.target, known === undefined ? endpoint : { ...known, ...givenIn(endpoint) });
   }
   const resolved = new Map([...settings].map(([target, endpoint]) => [target, resolveEndpoint(endpoint)] as const));
-  return backends.map(({ service, endpoints, outlierDetection }) => ({
+  return backends.map(({ service, endpoints, outlierDetection, retryBudget }) => ({
     ...(service !== "" && { service }),
     endpoints: endpoints.flatMap(({ target }) => resolved.get(target) ?? []),
     ...(outlierDetection?.disabled !== true && { outlierDetection: resolveOutlierDetection(outlierDetection) }),
+    ...(retryBudget && { retryBudget: resolveRetryBudget(retryBudget) }),
   }));
 }
 
@@ -369,6 +415,15 @@ function resolveOutlierDetection(detection: OutlierDetectionConfig | undefined):
     baseEjectionMs: msOr(detection?.baseEjectionTime, own.baseEjectionMs),
     maxEjectionMs: msOr(detection?.maxEjectionTime, own.maxEjectionMs),
     maxEjectionPercent: detection?.maxEjectionPercent ?? own.maxEjectionPercent,
+  };
+}
+
+function resolveRetryBudget({ maxTokens, tokenRatio, tokenInterval }: RetryBudgetConfig): ResolvedRetryBudget {
+  const own = defaults.retryBudget;
+  return {
+    maxTokens: maxTokens ?? own.maxTokens,
+    tokenRatio: tokenRatio ?? own.tokenRatio,
+    tokenIntervalMs: msOr(tokenInterval, own.tokenIntervalMs),
   };
 }
 

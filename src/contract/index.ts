@@ -3,14 +3,21 @@ export { incompatibilities } from "./compatibility.ts";
 export { ContractError, type ContractProblem } from "./contract-error.ts";
 export { contractSet, contractSha256 } from "./contract-set.ts";
 export { type DescriptorSource, loadDescriptors, parseDescriptorSet } from "./descriptor-files.ts";
-export { fileBytes } from "./files.ts";
+export { fileBytes, withImports } from "./files.ts";
 export { hasRules } from "./has-rules.ts";
 export { isKeyField, keyFields } from "./idempotency-key.ts";
 export { mergePolicy } from "./merge-policy.ts";
 export { offeredServices, workflowLines } from "./offered-services.ts";
 export { type Place, type Placed, placeOf } from "./place.ts";
-export type { Policy, ResolvedRecoveryRule } from "./policy.ts";
+export {
+  defaultQuality,
+  type Policy,
+  type ResolvedCircuitBreaker,
+  type ResolvedQuality,
+  type ResolvedRecoveryRule,
+} from "./policy.ts";
 export { printProto } from "./print-proto.ts";
+export { degrade } from "./quality/degrade.ts";
 export { type ContractRegistry, type Contracts, createContractRegistry, type ReadContracts } from "./registry.ts";
 export { standardFiles } from "./standard-files.ts";
 export { type ResponsePart, readUpdates, type Updates } from "./updates.ts";

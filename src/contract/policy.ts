@@ -219,6 +219,9 @@ function resolveConcurrency(concurrency: ConcurrencyPolicy | undefined): Resolve
   };
 }
 
+/** What holds where no policy says how the quality goes down and comes back. */
+export const defaultQuality: ResolvedQuality = { min: Quality.MINIMAL, ...defaults.quality };
+
 function resolveQuality(quality: QualityPolicy): ResolvedQuality {
   return {
     min: quality.min === Quality.UNSPECIFIED ? Quality.MINIMAL : quality.min,

@@ -29,6 +29,7 @@ import { keyFields } from "./idempotency-key.ts";
 import { mergePolicy } from "./merge-policy.ts";
 import { workflowLines } from "./offered-services.ts";
 import { resolvePolicy } from "./policy.ts";
+import { hasQualityRules } from "./quality/rules.ts";
 import { readUpdates, type Updates, unaryUpdates } from "./updates.ts";
 import { type Workflow, workflowName } from "./workflow.ts";
 
@@ -136,6 +137,8 @@ function readResponse(method: DescMethod, named: readonly string[], problems: Co
 
 function createWorkflow(method: DescMethod, declared: WorkflowPolicy, updates: Updates): Workflow {
   const [keyField] = keyFields(method.input);
+  const policy = resolvePolicy(declared);
+  const inputQuality = hasQualityRules(method.input);
   return {
     name: workflowName(method),
     service: method.parent,
@@ -143,7 +146,7 @@ function createWorkflow(method: DescMethod, declared: WorkflowPolicy, updates: U
     input: method.input,
     output: method.output,
     streaming: method.methodKind === "server_streaming",
-    policy: resolvePolicy(declared),
+    policy,
     declared,
     policyRevision: revisionOf(declared),
     contractSha256: contractSha256({ service: method.parent }),
@@ -151,6 +154,8 @@ function createWorkflow(method: DescMethod, declared: WorkflowPolicy, updates: U
     updates,
     inputArtifacts: carriesArtifacts(method.input),
     outputArtifacts: carriesArtifacts(method.output),
+    inputQuality,
+    degradable: inputQuality || policy.quality !== undefined || policy.retry?.lowerQuality === true,
   };
 }
 

@@ -6,18 +6,20 @@ import type { Clock, RandomSource } from "../clock.ts";
 import { artifactIdsIn, type Workflow } from "../contract/index.ts";
 import { artifactConnectError } from "./artifacts/connect-error.ts";
 import { equalBytes } from "./equal-bytes.ts";
-import { draining, journalUnavailable, keyTaken } from "./errors.ts";
+import { draining, journalUnavailable, keyTaken, queueFull } from "./errors.ts";
 import { payloadOf } from "./events.ts";
 import { createError } from "./failure.ts";
 import type { LiveRun } from "./live-run.ts";
 import type { LiveRuns } from "./live-runs.ts";
+import type { Overload } from "./load/overload.ts";
 import type { Artifacts } from "./ports/artifacts.ts";
+import type { Gates } from "./ports/gates.ts";
 import type { Journal, RunOwner } from "./ports/journal.ts";
 import { type Payloads, payloadDigest } from "./ports/payloads.ts";
 import { newRunId } from "./run-id.ts";
 import type { RunRecord } from "./run-record.ts";
 import { msFromDuration, timestampFromMs } from "./time.ts";
-import type { Turns } from "./turns.ts";
+import { type Turns, workflowLimitKey } from "./turns.ts";
 
 /** A wish to execute a workflow; its message has been validated. */
 export interface RunOrder {
@@ -52,6 +54,9 @@ export interface AcceptedRun {
 export interface AcceptanceOptions {
   readonly live: LiveRuns;
   readonly turns: Turns;
+  readonly gates: Pick<Gates, "isFull" | "waiting">;
+  /** Absent where nothing counts as trouble. */
+  readonly overload?: Pick<Overload, "refusal"> | undefined;
   readonly journal: Journal;
   readonly payloads: Payloads;
   readonly artifacts: Pick<Artifacts, "keep" | "release">;
@@ -98,6 +103,8 @@ export class Acceptance {
   }
 
   #acceptNew(order: RunOrder): AcceptedRun {
+    this.#assertOpen();
+    this.#assertRoom(order);
     return { run: this.#create(order, this.#encode(order)), joined: false };
   }
 
@@ -126,10 +133,12 @@ export class Acceptance {
   async #joinOrCreate(order: RunOrder): Promise<AcceptedRun> {
     const { journal, live, clock } = this.#options;
     const input = this.#encode(order);
-    this.#assertOpen(true);
+    this.#assertOpen();
     const row = await journal.findRunByKey(order.owner, order.workflow.name, order.key);
     const run = row === undefined ? undefined : await live.hold(row.runId);
     if (run === undefined) {
+      this.#assertOpen();
+      this.#assertRoom(order);
       return { run: this.#create(order, input), joined: false };
     }
     const { record } = run;
@@ -141,9 +150,12 @@ export class Acceptance {
       return { run, joined: true };
     }
     live.release(run);
+    this.#assertOpen();
+    this.#assertRoom(order);
     return { run: this.#create({ ...order, rerunOf: run.id }, input), joined: false };
   }
 
+  /** A child belongs to a run that has been accepted, so it is taken even by a server that takes no others. */
   async #acceptChild(order: RunOrder, runId: string): Promise<AcceptedRun> {
     const known = await this.#options.live.hold(runId);
     return known === undefined
@@ -153,7 +165,6 @@ export class Acceptance {
 
   #create(order: RunOrder, input: Uint8Array): LiveRun {
     const { live, turns, payloads, clock, random } = this.#options;
-    this.#assertOpen(order.child === undefined);
     const nowMs = clock.now();
     const { policy } = order.workflow;
     const runId = order.child?.runId ?? newRunId(nowMs, random);
@@ -222,17 +233,30 @@ export class Acceptance {
     return bytes;
   }
 
-  /** While the server drains or cannot store them it takes no new runs; children belong to runs that it has taken. */
-  #assertOpen(fresh: boolean): void {
-    if (!fresh) {
-      return;
-    }
+  /** While the server drains, or cannot store them, it takes no new runs. */
+  #assertOpen(): void {
     if (this.#draining) {
       throw draining();
     }
     const { status } = this.#options.journal;
     if (status.kind === "failing") {
       throw journalUnavailable(status.cause);
+    }
+  }
+
+  /** Refuses what would be refused later, or should be while the server is in trouble, before it has cost anything. */
+  #assertRoom({ workflow, priority }: RunOrder): void {
+    const { gates, overload, random } = this.#options;
+    const refusal = overload?.refusal(priority ?? 0);
+    if (refusal !== undefined) {
+      throw refusal;
+    }
+    const { limit, queueLimit } = workflow.policy.concurrency;
+    if (limit !== Number.POSITIVE_INFINITY) {
+      const key = workflowLimitKey(workflow.name);
+      if (gates.isFull(key) && gates.waiting(key) >= queueLimit) {
+        throw queueFull(workflow.name, queueLimit, random);
+      }
     }
   }
 }

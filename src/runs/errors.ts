@@ -1,5 +1,8 @@
 import { Code, type ConnectError } from "@connectrpc/connect";
+import { QuotaFailureSchema } from "../../gen/google/rpc/error_details_pb.js";
+import type { RandomSource } from "../clock.ts";
 import { createError } from "./failure.ts";
+import type { OverloadState } from "./load/overload.ts";
 
 /** How long callers are asked to wait when the server cannot take them right now. */
 const retryDelayMs = 1000;
@@ -34,13 +37,35 @@ export function unknownRun(runId: string): ConnectError {
   );
 }
 
-export function queueFull(workflow: string, limit: number): ConnectError {
-  return createError(
+/** As many wait as may. RESOURCE_EXHAUSTED: it is a quota, and this workflow's alone. */
+export function queueFull(workflow: string, limit: number, random: RandomSource): ConnectError {
+  const description = `as many runs wait as its policy allows (queue_limit ${limit})`;
+  const error = createError(
     Code.ResourceExhausted,
     "QUEUE_FULL",
-    `workflow ${workflow} has as many runs waiting as its policy allows (queue_limit ${limit}): call again later`,
-    { retryDelayMs },
+    `workflow ${workflow} is full: ${description}; call again later`,
+    { retryDelayMs: scattered(retryDelayMs, random), metadata: { workflow } },
   );
+  error.details.push({ desc: QuotaFailureSchema, value: { violations: [{ subject: workflow, description }] } });
+  return error;
+}
+
+/** The server is in trouble. UNAVAILABLE: no quota of the caller's is used up, and another replica may be well. */
+export function overloaded(
+  { signal, reason }: Pick<OverloadState, "signal" | "reason">,
+  random: RandomSource,
+): ConnectError {
+  return createError(
+    Code.Unavailable,
+    "OVERLOADED",
+    `the server has more to do than it can, and takes no new runs of this priority at the moment: ${reason}; call again later`,
+    { retryDelayMs: scattered(retryDelayMs, random), metadata: { signal } },
+  );
+}
+
+/** Half as long to half as long again: those who are refused together do not come back together. */
+function scattered(delayMs: number, random: RandomSource): number {
+  return Math.round(delayMs * (0.5 + random.next()));
 }
 
 export function keyTaken(key: string, workflow: string, runId: string): ConnectError {

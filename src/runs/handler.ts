@@ -1,5 +1,6 @@
 import type { Message } from "@bufbuild/protobuf";
 import type { ConnectError } from "@connectrpc/connect";
+import type { Quality } from "../../gen/retake/v1/options_pb.js";
 import type { Failure, Payload } from "../../gen/retake/v1/run_pb.js";
 import type { Timer } from "../clock.ts";
 import type { Workflow } from "../contract/index.ts";
@@ -20,6 +21,8 @@ export interface RunRequest {
   readonly avoidedEndpoint?: string;
   /** From the gate on. */
   readonly permit?: Permit;
+  /** From the quality on: how much of its input the attempt asks for. Absent for FULL. */
+  readonly quality?: Quality;
   /** From the record on: the attempt's own copy of the effective input. */
   readonly message?: Message;
   /** From the record on. */
@@ -40,7 +43,8 @@ export interface Attempt {
   /** Unique to this attempt. */
   readonly token: string;
   readonly endpoint: string;
-  /** The SHA-256 of the effective input. */
+  readonly quality: Quality;
+  /** Names what it asks for: the SHA-256 of the effective input. */
   readonly inputSha256: Uint8Array;
 }
 

@@ -11,6 +11,10 @@ export {
 } from "./attempt-work.ts";
 export { backoffMs } from "./backoff.ts";
 export { parked } from "./bodies.ts";
+export type { Breaker, BreakerRefusal, Forcing, Verdict } from "./breakers/breaker.ts";
+export { Breakers, type BreakerTransition, type ListedBreaker } from "./breakers/breakers.ts";
+export { holdAtBreaker } from "./breakers/hold-at-breaker.ts";
+export { verdictOf } from "./breakers/verdict.ts";
 export { ContractCheck } from "./contract-check.ts";
 export { endError } from "./end-error.ts";
 export { equalBytes } from "./equal-bytes.ts";
@@ -41,6 +45,12 @@ export {
 } from "./handler.ts";
 export type { LiveRun } from "./live-run.ts";
 export { LiveRuns } from "./live-runs.ts";
+export {
+  type LoadSignal,
+  Overload,
+  type OverloadState,
+  type OverloadThresholds,
+} from "./load/overload.ts";
 export { type Logger, silentLogger } from "./logger.ts";
 export { type Pause, Pauses, pauseReason } from "./pauses.ts";
 export { ArtifactError, type ArtifactFilter, type Artifacts, type StoredArtifact } from "./ports/artifacts.ts";
@@ -57,10 +67,14 @@ export {
   type StreamAppend,
 } from "./ports/journal.ts";
 export type { Outbox } from "./ports/outbox.ts";
-export type { PayloadCodec, Payloads } from "./ports/payloads.ts";
+export { type PayloadCodec, type Payloads, payloadDigest } from "./ports/payloads.ts";
 export type { Scheduler } from "./ports/scheduler.ts";
+export { type QualityAlert, QualityLevels, type QualityStatus } from "./quality-levels/quality-levels.ts";
+export { canLowerQuality, runQuality } from "./quality-levels/run-quality.ts";
 export { recover } from "./recovery.ts";
 export { Retention, type RetentionLimit, retireAtMs } from "./retention.ts";
+export type { RetryBudget } from "./retry-budget.ts";
+export { type BackendBudget, RetryBudgets } from "./retry-budgets.ts";
 export { newRunId } from "./run-id.ts";
 export { type FailedAttempt, IllegalEventError, isTerminal, type RunRecord, reduceRun } from "./run-record.ts";
 export { viewRun, withValue } from "./run-view.ts";

@@ -1,4 +1,4 @@
-import { RecoveryAction } from "../../gen/retake/v1/options_pb.js";
+import { FailureCategory, RecoveryAction } from "../../gen/retake/v1/options_pb.js";
 import type {
   Accepted,
   AttemptCheckpoint,
@@ -68,7 +68,10 @@ export interface RunRecord {
   failure: Failure | undefined;
   result: Payload | undefined;
   fallbackUsed: string;
+  /** Of the newest attempt; of the result, once there is one. */
   quality: number;
+  /** The lowest quality at which an attempt has run out of memory; 0 for none. */
+  outOfMemoryAt: number;
 }
 
 export interface OpenAttempt {
@@ -217,6 +220,7 @@ export function acceptedRun(accepted: Accepted, createTimeMs: number): RunRecord
     result: undefined,
     fallbackUsed: "",
     quality: 0,
+    outOfMemoryAt: 0,
   };
 }
 
@@ -297,6 +301,9 @@ export function applyNext(run: RunRecord, body: RunEventBody, timeMs: number): R
       run.attempt = undefined;
       run.executionMs += msFromDuration(body.value.executionTime);
       run.failure = body.value.failure;
+      if (run.failure?.category === FailureCategory.MEMORY) {
+        run.outOfMemoryAt = Math.min(run.quality, run.outOfMemoryAt || run.quality);
+      }
       if (body.value.counted) {
         run.countedFailures += 1;
         run.interruptionsInRow = 0;

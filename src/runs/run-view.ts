@@ -10,10 +10,12 @@ import {
   RunWaitSchema,
 } from "../../gen/retake/v1/run_pb.js";
 import type { RunProgress } from "../../gen/retake/v1/run_service_pb.js";
+import type { Breakers } from "./breakers/breakers.ts";
 import { runStatistics } from "./events.ts";
 import { type Pauses, pauseReason } from "./pauses.ts";
 import type { Gates } from "./ports/gates.ts";
 import type { Payloads } from "./ports/payloads.ts";
+import type { RetryBudgets } from "./retry-budgets.ts";
 import type { RunRecord } from "./run-record.ts";
 import { timestampFromMs } from "./time.ts";
 
@@ -21,6 +23,9 @@ export interface RunViewOptions {
   readonly nowMs: number;
   readonly gates: Gates;
   readonly pauses: Pick<Pauses, "of">;
+  /** Of no use for runs that have ended. */
+  readonly breakers?: Pick<Breakers, "find">;
+  readonly retryBudgets?: Pick<RetryBudgets, "place">;
   /** What its back-end said last, where it is at hand. */
   readonly latestProgress?: RunProgress | undefined;
 }
@@ -103,7 +108,8 @@ function withoutValue({ typeName, sha256, size }: Payload): Payload {
   return create(PayloadSchema, { typeName, sha256, size });
 }
 
-function waitOf(record: RunRecord, { gates, pauses }: RunViewOptions): RunWait | undefined {
+function waitOf(record: RunRecord, options: RunViewOptions): RunWait | undefined {
+  const { gates, pauses } = options;
   const since = timestampFromMs(record.stateSinceMs);
   switch (record.state) {
     case RunState.QUEUED: {
@@ -113,22 +119,50 @@ function waitOf(record: RunRecord, { gates, pauses }: RunViewOptions): RunWait |
         const reason = `${pauseReason(pause)}; it is parked when its turn comes`;
         return create(RunWaitSchema, { gate: "pause", reason, since });
       }
+      const retry = options.retryBudgets?.place(record.accepted.runId);
+      if (retry !== undefined) {
+        const { reason, position, notBeforeMs } = retry;
+        const notBefore = timestampFromMs(notBeforeMs);
+        return create(RunWaitSchema, { gate: "retry_budget", reason, position, notBefore, since });
+      }
       if (place === undefined) {
         return undefined;
       }
-      const { gate, position } = place;
+      const { gate, position, holders: holderCount } = place;
       const reason = `${place.reason}: ${position === 1 ? "it is next" : `number ${position} in line`}`;
-      return create(RunWaitSchema, { gate, reason, position, since });
+      return create(RunWaitSchema, { gate, reason, position, holderCount, since });
     }
     case RunState.BACKING_OFF:
-    case RunState.PARKED:
+    case RunState.PARKED: {
+      const atBreaker = record.wait?.gate === "breaker" ? breakerWait(record, options) : undefined;
+      if (atBreaker !== undefined) {
+        return atBreaker;
+      }
       return create(RunWaitSchema, {
         gate: record.wait?.gate ?? "",
         reason: record.wait?.reason ?? "",
         since,
         ...(record.wakeAtMs === undefined ? {} : { notBefore: timestampFromMs(record.wakeAtMs) }),
       });
+    }
     default:
       return undefined;
   }
+}
+
+/** As its breaker stands now: since the run was parked it may have been tried in vain, or an operator may have come. */
+function breakerWait({ accepted, stateSinceMs }: RunRecord, { breakers }: RunViewOptions): RunWait | undefined {
+  const breaker = breakers?.find(accepted.workflow);
+  const position = breaker?.position(accepted.runId);
+  if (breaker === undefined || position === undefined) {
+    return undefined;
+  }
+  const { reason, notBeforeMs } = breaker;
+  return create(RunWaitSchema, {
+    gate: "breaker",
+    reason,
+    position,
+    since: timestampFromMs(stateSinceMs),
+    ...(notBeforeMs === undefined ? {} : { notBefore: timestampFromMs(notBeforeMs) }),
+  });
 }

@@ -15,6 +15,7 @@ import {
   succeeded,
   woken,
 } from "./bodies.ts";
+import type { Breakers } from "./breakers/breakers.ts";
 import type { ContractCheck } from "./contract-check.ts";
 import { equalBytes } from "./equal-bytes.ts";
 import { draining, queueFull } from "./errors.ts";
@@ -33,10 +34,13 @@ import { allowsEvent, type RunEventBody, type RunRecord } from "./run-record.ts"
 export interface TurnsOptions {
   readonly live: LiveRuns;
   readonly scheduler: Scheduler;
-  readonly gates: Gates;
+  readonly gates: Pick<Gates, "waiting">;
   readonly payloads: Payloads;
   readonly contracts: ContractCheck;
   readonly pauses: Pick<Pauses, "of">;
+  readonly breakers: Pick<Breakers, "keeps">;
+  /** A run will make no attempt: whatever it waits for, or was let through to, goes to others. */
+  readonly withdraw: (runId: string) => void;
   /** The stages, composed, with the back-ends innermost. */
   readonly chain: RunHandler;
   readonly clock: Clock;
@@ -76,17 +80,17 @@ export class Turns {
 
   /** The scheduler's call: reads the run and advances it. Never rejects. */
   async take(runId: string): Promise<void> {
-    const { live, gates, log } = this.#options;
+    const { live, withdraw, log } = this.#options;
     let run: LiveRun | undefined;
     try {
       run = await live.hold(runId);
     } catch (error) {
       log.error({ err: error, runId }, "a run could not be read; it stays as it is until the next start");
-      gates.withdraw(runId);
+      withdraw(runId);
       return;
     }
     if (run === undefined) {
-      gates.withdraw(runId);
+      withdraw(runId);
       return;
     }
     try {
@@ -136,7 +140,7 @@ export class Turns {
     if (run.terminal || record.state === RunState.CANCELLING || run.lost) {
       return run.durable;
     }
-    this.#options.gates.withdraw(run.id);
+    this.#options.withdraw(run.id);
     this.#cancelChildren(record, run.id);
     if (turn === undefined) {
       run.prepare([cancelRequested(requestedBy, reason)]);
@@ -220,7 +224,7 @@ export class Turns {
     if (entry === undefined) {
       return;
     }
-    const { clock, contracts, pauses, chain } = this.#options;
+    const { clock, contracts, pauses, breakers, chain } = this.#options;
     const turn = new ActiveTurn(run, clock, this.#loadInput);
     run.turn = turn;
     this.#active++;
@@ -229,7 +233,8 @@ export class Turns {
       const contract = check instanceof Promise ? await check : check;
       const staysParked =
         (entry.parkedBy === "contract" && contract.kind === "changed") ||
-        (entry.parkedBy === "pause" && pauses.of(run.record.accepted.workflow) !== undefined);
+        (entry.parkedBy === "pause" && pauses.of(run.record.accepted.workflow) !== undefined) ||
+        (entry.parkedBy === "breaker" && contract.kind === "same" && breakers.keeps(run.record, contract.workflow));
       if (staysParked) {
         this.#wish(run);
         return;
@@ -238,7 +243,7 @@ export class Turns {
         run.prepare([woken(entry.wake)]);
       }
       if (contract.kind === "changed") {
-        this.#options.gates.withdraw(run.id);
+        this.#options.withdraw(run.id);
         if (run.record.state === RunState.QUEUED) {
           const { workflow } = run.record.accepted;
           this.#options.log.warn(
@@ -278,6 +283,7 @@ export class Turns {
     const { record } = run;
     const nowMs = this.#options.clock.now();
     if (run.terminal || run.lost) {
+      this.#options.withdraw(run.id);
       return undefined;
     }
     if (record.state !== RunState.CANCELLING) {
@@ -286,7 +292,7 @@ export class Turns {
         return undefined;
       }
       if (record.deadlineMs <= nowMs) {
-        this.#options.gates.withdraw(run.id);
+        this.#options.withdraw(run.id);
         this.#cancelChildren(record, run.id);
         run.commit([expired(this.#statistics(run))]);
         return undefined;
@@ -325,7 +331,7 @@ export class Turns {
     if (run.unwritten && outcome.kind === "blocked") {
       const refusal = this.#refusalOf(run, policy);
       if (refusal !== undefined) {
-        this.#options.gates.withdraw(run.id);
+        this.#options.withdraw(run.id);
         run.discard(refusal);
         this.#options.live.drop(run);
         this.#options.payloads.deleteRuns([run.id]).catch(() => undefined);
@@ -466,7 +472,7 @@ export class Turns {
     const { queueLimit } = policy.concurrency;
     // A child belongs to a run that has been accepted, so it is never refused.
     return parentRunId === "" && this.#options.gates.waiting(workflowLimitKey(workflow)) > queueLimit
-      ? queueFull(workflow, queueLimit)
+      ? queueFull(workflow, queueLimit, this.#options.random)
       : undefined;
   }
 

@@ -40,6 +40,7 @@ export interface RunContext {
   /** The same for all attempts that ask the same: a key for services that the handler calls. */
   readonly idempotencyKey: string;
   readonly deadline: Date;
+  /** How much of its request the attempt asks for; the fields with quality rules have been lowered already. */
   readonly quality: Quality;
   /** The caller's trace, a W3C `traceparent`; empty without one. */
   readonly traceparent: string;
@@ -51,8 +52,8 @@ export interface PreviousAttempt {
 }
 
 /** The context of one attempt. */
-export function createWorkflowContext(work: AttemptWork, quality: Quality): WorkflowContext {
-  return new AttemptContext(work, quality);
+export function createWorkflowContext(work: AttemptWork): WorkflowContext {
+  return new AttemptContext(work);
 }
 
 /**
@@ -101,7 +102,6 @@ class AttemptContext implements WorkflowContext {
   readonly requestMethod = "POST";
   readonly protocolName = "grpc";
   readonly #work: AttemptWork;
-  readonly #quality: Quality;
   #run: RunContext | undefined;
   #artifacts: RunArtifacts | undefined;
   #requestHeader: Headers | undefined;
@@ -109,9 +109,8 @@ class AttemptContext implements WorkflowContext {
   #responseTrailer: Headers | undefined;
   #values: ContextValues | undefined;
 
-  constructor(work: AttemptWork, quality: Quality) {
+  constructor(work: AttemptWork) {
     this.#work = work;
-    this.#quality = quality;
   }
 
   /** What an attempt's own context stands for; undefined for any other object. */
@@ -136,7 +135,7 @@ class AttemptContext implements WorkflowContext {
   }
 
   get run(): RunContext {
-    this.#run ??= runContext(this.#work, this.#quality);
+    this.#run ??= runContext(this.#work);
     return this.#run;
   }
 
@@ -193,7 +192,7 @@ class AttemptContext implements WorkflowContext {
   }
 }
 
-function runContext(work: AttemptWork, quality: Quality): RunContext {
+function runContext(work: AttemptWork): RunContext {
   const { accepted, deadlineMs } = work.run.record;
   return {
     runId: accepted.runId,
@@ -203,7 +202,7 @@ function runContext(work: AttemptWork, quality: Quality): RunContext {
     token: work.attempt.token,
     idempotencyKey: idempotencyKey(accepted.runId, work.attempt.inputSha256),
     deadline: new Date(deadlineMs),
-    quality,
+    quality: work.attempt.quality,
     traceparent: accepted.traceparent,
   };
 }

@@ -5,6 +5,7 @@ import {
   type ResolvedBackend,
   type ResolvedBackendTls,
   type ResolvedOutlierDetection,
+  type ResolvedRetryBudget,
 } from "../config/index.ts";
 import type { TlsOptions } from "../transport/index.ts";
 import { readPemFiles } from "./pem-files.ts";
@@ -15,6 +16,8 @@ export interface BackendSettings {
   readonly service?: string;
   readonly endpoints: readonly EndpointSettings[];
   readonly outlierDetection?: ResolvedOutlierDetection;
+  /** Absent where retries need none. */
+  readonly retryBudget?: ResolvedRetryBudget;
 }
 
 /**

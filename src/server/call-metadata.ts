@@ -1,8 +1,12 @@
 import { Code } from "@connectrpc/connect";
+import { Quality } from "../../gen/retake/v1/options_pb.js";
 import type { Workflow } from "../contract/index.ts";
+import { qualityLevels, qualityNamed } from "../quality-names.ts";
 import { createError } from "../runs/index.ts";
 
 const maxKeyLength = 256;
+/** As in StartRunRequest. */
+const highestPriority = 100;
 const traceparentShape = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
 
 /** The one key that a call carries, in either of two places. @throws ConnectError INVALID_ARGUMENT */
@@ -31,6 +35,23 @@ export function metadataKey(header: Headers): string {
   return key === null ? "" : printable("idempotency-key", key);
 }
 
+/** The priority that a call asks for; 0 for none. @throws ConnectError INVALID_ARGUMENT */
+export function priorityOf(header: Headers): number {
+  const value = header.get("retake-priority");
+  if (value === null) {
+    return 0;
+  }
+  const priority = /^-?\d{1,3}$/.test(value) ? Number(value) : Number.NaN;
+  if (!(Math.abs(priority) <= highestPriority)) {
+    throw createError(
+      Code.InvalidArgument,
+      "INVALID_METADATA",
+      `the metadata retake-priority is a whole number from -${highestPriority} to ${highestPriority}, and not ${JSON.stringify(value)}`,
+    );
+  }
+  return priority;
+}
+
 const nothing: Readonly<Record<string, string>> = {};
 
 /** The metadata that the workflow's policy forwards to its back-end. @throws ConnectError INVALID_ARGUMENT */
@@ -46,6 +67,23 @@ export function forwardedMetadata({ policy }: Workflow, header: Headers): Readon
     }
   }
   return forwarded;
+}
+
+/** The least quality that a call takes, by its metadata; not set without. @throws ConnectError INVALID_ARGUMENT */
+export function minQualityOf(header: Headers): Quality {
+  const text = header.get("retake-min-quality");
+  if (text === null) {
+    return Quality.UNSPECIFIED;
+  }
+  const quality = qualityNamed(text);
+  if (quality === undefined) {
+    throw createError(
+      Code.InvalidArgument,
+      "INVALID_METADATA",
+      `the metadata retake-min-quality is one of ${qualityLevels.map((level) => Quality[level]).join(", ")}`,
+    );
+  }
+  return quality;
 }
 
 /** HTTP has no one character set for what is above ASCII, and gRPC carries none of it. */

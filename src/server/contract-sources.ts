@@ -19,7 +19,7 @@ import {
   parseDescriptorSet,
   workflowLines,
 } from "../contract/index.ts";
-import { type Logger, sleep } from "../runs/index.ts";
+import { type BackendBudget, type Logger, sleep } from "../runs/index.ts";
 import { type BackendSettings, readBackendTls } from "./backend-tls.ts";
 
 export interface ContractSourcesOptions {
@@ -41,6 +41,8 @@ export interface LoadOptions {
 export interface LoadedContracts {
   readonly services: readonly DescService[];
   readonly endpoints: ServiceEndpoints;
+  /** The retry budgets of the services whose back-ends have one. */
+  readonly retryBudgets: ReadonlyMap<string, BackendBudget>;
 }
 
 /** What a back-end has told, as far as it was asked. */
@@ -99,7 +101,8 @@ export class ContractSources {
       if (service === undefined) problems.push(...nothingToldProblems(told, services, files));
     }
     if (problems.length > 0) throw new ContractError(problems);
-    return { services, endpoints: endpointsOf(backends, reflected, services, options.implemented) };
+    const endpoints = endpointsOf(backends, reflected, services, options.implemented);
+    return { services, endpoints, retryBudgets: retryBudgetsOf(backends, endpoints) };
   }
 
   async #reflect(backend: BackendSettings, known: ReadonlySet<string>, options: LoadOptions): Promise<Reflected> {
@@ -257,4 +260,24 @@ function endpointsOf(
     }
   }
   return endpoints;
+}
+
+/** By service: the budget of the first of its back-ends that has one. Services with the same back-end share it. */
+function retryBudgetsOf(
+  backends: readonly BackendSettings[],
+  endpoints: ServiceEndpoints,
+): ReadonlyMap<string, BackendBudget> {
+  const budgets = new Map<string, BackendBudget>();
+  for (const [service, { endpoints: targets }] of endpoints) {
+    const backend = backends.find(
+      (each) =>
+        each.retryBudget !== undefined &&
+        (each.service === service || (each.service === undefined && each.endpoints.some((e) => targets.includes(e)))),
+    );
+    if (backend?.retryBudget !== undefined) {
+      const name = backend.endpoints.map(({ target }) => target).join(", ");
+      budgets.set(service, { ...backend.retryBudget, backend: name });
+    }
+  }
+  return budgets;
 }

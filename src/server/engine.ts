@@ -16,12 +16,15 @@ import type { Clock, RandomSource, Timer } from "../clock.ts";
 import type { ResolvedConfig } from "../config/index.ts";
 import type { ContractRegistry, ReadContracts, Workflow } from "../contract/index.ts";
 import type { RequestValidator } from "../interceptors/rpc/index.ts";
-import { deadline, faults, gate, record, recovery, retry, timeout } from "../interceptors/run/index.ts";
+import { deadline, faults, gate, park, quality, record, recovery, retry, timeout } from "../interceptors/run/index.ts";
+import type { ProcessLoad } from "../process-load.ts";
 import {
   Acceptance,
   ArtifactRetention,
   type Artifacts,
   type AttemptWorkServices,
+  type BackendBudget,
+  Breakers,
   ContractCheck,
   composeRun,
   createError,
@@ -33,10 +36,13 @@ import {
   type Journal,
   LiveRuns,
   type Logger,
+  Overload,
   Pauses,
   type Payloads,
+  QualityLevels,
   Retention,
   type RetentionLimit,
+  RetryBudgets,
   type RunRecord,
   type RunRequest,
   recover,
@@ -53,9 +59,14 @@ const wakePage = 500;
 
 /** What an engine stands on. */
 export interface EngineOptions {
-  readonly config: Pick<ResolvedConfig, "artifacts" | "concurrencyLimit" | "faults" | "retention" | "webhooks">;
+  readonly config: Pick<
+    ResolvedConfig,
+    "artifacts" | "concurrencyLimit" | "faults" | "overload" | "retention" | "webhooks"
+  >;
   /** Services that are not among them have handlers in this process. */
   readonly endpoints: ServiceEndpoints;
+  /** By service. */
+  readonly retryBudgets: ReadonlyMap<string, BackendBudget>;
   readonly contracts: ContractRegistry;
   readonly handlers: ReadonlyMap<string, WorkflowHandler>;
   /** What handlers offer beside carrying out workflows, by service. */
@@ -71,6 +82,7 @@ export interface EngineOptions {
   readonly scheduler: Scheduler;
   readonly gates: Gates;
   readonly feed: Feed;
+  readonly load: ProcessLoad;
   readonly clock: Clock;
   readonly random: RandomSource;
   readonly log: Logger;
@@ -99,6 +111,11 @@ export class Engine {
   readonly outbox: WebhookOutbox;
   readonly pauses: Pauses;
   readonly faults: Faults;
+  /** Absent where nothing counts as trouble. */
+  readonly overload: Overload | undefined;
+  readonly qualityLevels: QualityLevels;
+  readonly breakers: Breakers;
+  readonly retryBudgets: RetryBudgets;
   /** Where callers may have the ends of their runs posted to. */
   readonly allowedUrls: readonly string[];
   /** Aborted when open calls are answered for the last time. */
@@ -134,6 +151,22 @@ export class Engine {
     this.#contractCheck = new ContractCheck(contracts, journal);
     this.pauses = new Pauses({ journal, scheduler, clock });
     this.faults = new Faults({ journal, clock, random, log, crash: options.crash });
+    this.qualityLevels = new QualityLevels({
+      journal,
+      clock,
+      log,
+      policy: (workflow) => contracts.workflows.get(workflow)?.policy,
+    });
+    this.breakers = new Breakers({
+      journal,
+      scheduler,
+      clock,
+      random,
+      log,
+      backendOf: (workflow) => this.backendName(workflow),
+    });
+    this.retryBudgets = new RetryBudgets({ scheduler, clock });
+    this.retryBudgets.configure(options.retryBudgets);
     this.allowedUrls = config.webhooks.allowedUrls;
     this.outbox = new WebhookOutbox({
       config: config.webhooks,
@@ -156,7 +189,7 @@ export class Engine {
       onLost: (run, error) => {
         this.live.drop(run);
         // A place that is kept for it would be nobody's: read anew, it asks again.
-        gates.withdraw(run.id);
+        this.#withdraw(run.id);
         log.error({ err: error, runId: run.id }, "an event could not be appended; the run is read anew");
       },
     });
@@ -177,6 +210,7 @@ export class Engine {
     const chain = composeRun(
       [
         deadline({ clock }),
+        park({ breakers: this.breakers, clock }),
         retry({ clock, random }),
         recovery({
           clock,
@@ -187,13 +221,16 @@ export class Engine {
         gate({
           gates,
           pauses: this.pauses,
+          breakers: this.breakers,
+          retryBudgets: this.retryBudgets,
           concurrencyLimit: config.concurrencyLimit,
           endpoints: (workflow, avoided) =>
             avoided === undefined
               ? this.endpoints(workflow)
               : this.#endpoints.butFor(workflow.service.typeName, avoided),
         }),
-        record({ clock, random }),
+        quality({ levels: this.qualityLevels }),
+        record({ clock, random, contracts }),
         timeout({ clock, probe: (request) => this.#probe(request) }),
         faults({ faults: this.faults, clock, log }),
       ],
@@ -213,14 +250,20 @@ export class Engine {
       payloads,
       contracts: this.#contractCheck,
       pauses: this.pauses,
+      breakers: this.breakers,
+      withdraw: (runId) => this.#withdraw(runId),
       chain,
       clock,
       random,
       log,
     });
+    this.overload =
+      config.overload && new Overload({ thresholds: config.overload, load: options.load, journal, clock, random, log });
     this.acceptance = new Acceptance({
       live: this.live,
       turns: this.turns,
+      gates,
+      overload: this.overload,
       journal,
       payloads,
       artifacts,
@@ -245,7 +288,10 @@ export class Engine {
     await this.#contractCheck.store();
     await this.pauses.open();
     await this.faults.open(this.#configuredFaults);
+    await this.qualityLevels.open();
     this.#endpoints.configure(this.#serviceEndpoints);
+    // They ask where the attempts of their workflows are made.
+    await this.breakers.open(this.contracts.workflows.values());
     const recovered = await recover({
       live: this.live,
       turns: this.turns,
@@ -263,6 +309,7 @@ export class Engine {
 
   /** Hands out turns. */
   start(): void {
+    this.breakers.start();
     this.#scheduler.start((runId) => this.turns.take(runId));
     this.retention.start();
     this.artifactRetention.start();
@@ -276,6 +323,8 @@ export class Engine {
    */
   async drain(timeoutMs: number): Promise<void> {
     this.acceptance.drain();
+    this.overload?.close();
+    this.qualityLevels.stop();
     const time = Promise.withResolvers<void>();
     const timer: Timer = this.clock.setTimeout(time.resolve, timeoutMs);
     // Ends that attempts come to meanwhile are told still.
@@ -285,6 +334,7 @@ export class Engine {
       Promise.all([
         this.turns.handBack(),
         this.#scheduler.stop(),
+        this.breakers.stop(),
         this.retention.stop(),
         this.artifactRetention.stop(),
         this.outbox.stop(),
@@ -293,6 +343,7 @@ export class Engine {
     for (const run of this.live.values()) {
       run.refuse(draining());
     }
+    this.retryBudgets.close();
     this.closing.abort(draining());
     this.faults.close();
     this.#recoveries.close();
@@ -330,14 +381,20 @@ export class Engine {
   }
 
   /**
-   * From now on these contracts are executed, at these endpoints. Attempts that are being made go on to their end.
+   * From now on these contracts are executed, at these endpoints, under these budgets. Attempts that are being made go on to their end.
    *
    * @throws JournalUnavailableError when the contracts cannot be stored; then everything stays as it was
    */
-  async adopt(contracts: ReadContracts, endpoints: ServiceEndpoints): Promise<void> {
+  async adopt(
+    contracts: ReadContracts,
+    { endpoints, retryBudgets }: Pick<EngineOptions, "endpoints" | "retryBudgets">,
+  ): Promise<void> {
     await this.#contractCheck.store(contracts.workflows, { impatient: true });
     this.contracts.replace(contracts);
+    this.qualityLevels.rearm();
     this.#endpoints.configure(endpoints);
+    this.retryBudgets.configure(retryBudgets);
+    this.breakers.retain(this.contracts.workflows.values());
   }
 
   /** Gives every run that waits a turn, so that it sees what has changed: its contract, its endpoints, its policy. */
@@ -358,6 +415,21 @@ export class Engine {
   /** Where the attempts of a workflow can be made; those that are not healthy have no slots. */
   endpoints({ service }: Workflow): readonly EndpointSlots[] {
     return this.#endpoints.of(service.typeName);
+  }
+
+  /** What carries out the attempts of a workflow, in one name. */
+  backendName(workflow: Workflow): string {
+    return this.endpoints(workflow)
+      .map(({ endpoint }) => endpoint)
+      .sort()
+      .join(", ");
+  }
+
+  /** Whatever a run waits for, or was let through to, goes to others. */
+  #withdraw(runId: string): void {
+    this.gates.withdraw(runId);
+    this.breakers.withdraw(runId);
+    this.retryBudgets.withdraw(runId);
   }
 
   #backend(endpoint: string): Backend {

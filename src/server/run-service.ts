@@ -16,8 +16,6 @@ import { inputKey, type Workflow } from "../contract/index.ts";
 import {
   createError,
   draining,
-  JournalUnavailableError,
-  journalUnavailable,
   type LiveRun,
   msFromDuration,
   msFromTimestamp,
@@ -33,6 +31,7 @@ import { isAllowedUrl } from "../webhooks/index.ts";
 import { cancelRuns, rerunRuns } from "./bulk-runs.ts";
 import { callKey, forwardedMetadata, traceparentOf } from "./call-metadata.ts";
 import type { Engine } from "./engine.ts";
+import { ifStored } from "./if-stored.ts";
 import { ownerOf } from "./owner-of.ts";
 import { createPageToken, pageScope, parsePageToken, parsePosition } from "./page-token.ts";
 import { rerun } from "./rerun.ts";
@@ -222,14 +221,6 @@ function pauseOf(name: string, { pauses }: Engine): { pause?: WorkflowPause } {
   }
   const { workflow, pausedBy, reason, sinceMs } = pause;
   return { pause: create(WorkflowPauseSchema, { workflow, pausedBy, reason, pauseTime: timestampFromMs(sinceMs) }) };
-}
-
-async function ifStored<T>(change: Promise<T>): Promise<T> {
-  try {
-    return await change;
-  } catch (error) {
-    throw error instanceof JournalUnavailableError ? journalUnavailable(error) : error;
-  }
 }
 
 function inputOf(workflow: Workflow, input: StartInput, engine: Engine): Message {

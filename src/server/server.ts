@@ -20,6 +20,7 @@ import {
   workflowName,
 } from "../contract/index.ts";
 import { createRequestValidator, errors, validateRequests } from "../interceptors/rpc/index.ts";
+import { createSystemLoad, noLoad, type ProcessLoad } from "../process-load.ts";
 import { createEmbeddedFeed, createEmbeddedGates, createEmbeddedScheduler } from "../runs/embedded/index.ts";
 import type { Artifacts, Journal, Logger, Payloads, WorkflowContext } from "../runs/index.ts";
 import { createInProcessTransport } from "../transport/index.ts";
@@ -64,6 +65,8 @@ export interface ServerOptions {
   readonly clock?: Clock;
   /** Default: the machine's random source. */
   readonly random?: RandomSource;
+  /** What tells when it has too much to do. Default: this process; none of it on another clock than the machine's. */
+  readonly load?: ProcessLoad;
   /** Default: JSON lines on standard output, by pino, at the configured level. */
   readonly log?: Logger;
   /** Default: SQLite in the data directory. */
@@ -158,6 +161,7 @@ class Server implements RetakeServer {
   #config: ResolvedConfig;
   readonly #clock: Clock;
   readonly #random: RandomSource;
+  readonly #processLoad: ProcessLoad;
   readonly #log: Logger;
   readonly #openStorage: NonNullable<ServerOptions["openStorage"]>;
   readonly #env: Environment;
@@ -179,6 +183,7 @@ class Server implements RetakeServer {
     this.#config = resolveConfig(given);
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? systemRandom;
+    this.#processLoad = options.load ?? (this.#clock === systemClock ? createSystemLoad() : noLoad);
     this.#env = options.env ?? process.env;
     this.#crash = options.crash;
     this.#log = options.log ?? pino({ level: this.#config.log.level });
@@ -272,7 +277,7 @@ class Server implements RetakeServer {
     const config = this.#config;
     const secrets = new WebhookSecrets(config.webhooks.secrets, this.#env, this.#clock, this.#log);
     const tls = readTls(config);
-    const { services, endpoints } = await this.#load(config, startPatienceMs);
+    const { services, endpoints, retryBudgets } = await this.#load(config, startPatienceMs);
     const reflectionOn = config.grpc?.reflection === true;
     const contracts = createContractRegistry(this.#contracts(services, config));
     assertImplemented(contracts.workflows.keys(), this.#handlers, endpoints);
@@ -287,6 +292,7 @@ class Server implements RetakeServer {
         config,
         contracts,
         endpoints,
+        retryBudgets,
         handlers: this.#handlers,
         jobs: this.#jobs,
         crash: this.#crash,
@@ -300,6 +306,7 @@ class Server implements RetakeServer {
         feed: createEmbeddedFeed({
           onError: (error, runId) => this.#log.error({ err: error, runId }, "a watcher could not be told"),
         }),
+        load: this.#processLoad,
         clock: this.#clock,
         random: this.#random,
         log: this.#log,
@@ -371,14 +378,14 @@ class Server implements RetakeServer {
     try {
       const given = init === undefined ? this.#given : create(ServerConfigSchema, init);
       const config = resolveConfig(given);
-      const { services, endpoints } = await this.#load(config, 0);
+      const loaded = await this.#load(config, 0);
       const before = running.contracts.workflows;
       const next = { ...this.#config, overrides: config.overrides, faults: config.faults };
-      const contracts = running.contracts.read(this.#contracts(services, next));
-      assertImplemented(contracts.workflows.keys(), this.#handlers, endpoints);
+      const contracts = running.contracts.read(this.#contracts(loaded.services, next));
+      assertImplemented(contracts.workflows.keys(), this.#handlers, loaded.endpoints);
       assertSigned(contracts, next);
       this.#assertFaults(contracts, next);
-      await running.reload(contracts, services, endpoints, next);
+      await running.reload(contracts, loaded, next);
       const restart = restartKeys(this.#given, given);
       if (restart.length > 0) {
         this.#log.warn({ keys: restart }, "the configuration has changed where only a restart makes a difference");
@@ -494,14 +501,13 @@ class Running {
   /** Serves other contracts. @throws JournalUnavailableError, before anything is changed */
   async reload(
     contracts: ReadContracts,
-    services: readonly DescService[],
-    endpoints: ServiceEndpoints,
+    loaded: LoadedContracts,
     { faults }: Pick<ResolvedConfig, "faults">,
   ): Promise<void> {
     const { engine } = this.#options;
-    await engine.adopt(contracts, endpoints);
+    await engine.adopt(contracts, loaded);
     engine.faults.configure(faults);
-    this.serveContracts(services);
+    this.serveContracts(loaded.services);
     this.serve();
     await engine.wakeWaiting();
   }

@@ -12,6 +12,8 @@ export async function durableView(engine: Engine, run: LiveRun, view = RunView.B
     nowMs: engine.clock.now(),
     gates: engine.gates,
     pauses: engine.pauses,
+    breakers: engine.breakers,
+    retryBudgets: engine.retryBudgets,
     latestProgress: run.latestProgress,
   });
   if (view === RunView.FULL && shown.wait !== undefined) {

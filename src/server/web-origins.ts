@@ -7,6 +7,7 @@ const exposedHeaders = [
   "retake-run-id",
   "grpc-retry-pushback-ms",
   "trailer-retake-run-id",
+  "trailer-retake-quality",
   // Of artifacts.
   "accept-ranges",
   "content-disposition",

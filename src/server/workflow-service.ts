@@ -1,5 +1,6 @@
 import { create, type DescService, fromBinary, type Message } from "@bufbuild/protobuf";
 import { Code, ConnectError, type HandlerContext, type ServiceImpl } from "@connectrpc/connect";
+import { Quality } from "../../gen/retake/v1/options_pb.js";
 import { type Progress, ProgressSchema, RunMode, RunState } from "../../gen/retake/v1/run_pb.js";
 import { inputKey, type Workflow, workflowName } from "../contract/index.ts";
 import {
@@ -13,7 +14,7 @@ import {
 } from "../runs/index.ts";
 import { principalKey } from "../security/index.ts";
 import { flushHeadersKey, whenAborted } from "../transport/index.ts";
-import { callKey, forwardedMetadata, metadataKey, traceparentOf } from "./call-metadata.ts";
+import { callKey, forwardedMetadata, metadataKey, minQualityOf, priorityOf, traceparentOf } from "./call-metadata.ts";
 import type { Engine } from "./engine.ts";
 
 /**
@@ -27,6 +28,8 @@ export function createWorkflowService<Desc extends DescService>(
   engine: Engine,
 ): Partial<ServiceImpl<Desc>> {
   const implementation: Record<string, unknown> = {};
+  // A run may hand it on to a child, so any workflow will do.
+  const takesMinQuality = workflows.values().some(({ degradable }) => degradable);
   for (const method of service.methods) {
     const workflow = workflows.get(workflowName(method));
     if (workflow === undefined) {
@@ -34,15 +37,22 @@ export function createWorkflowService<Desc extends DescService>(
     }
     implementation[method.localName] =
       method.methodKind === "unary"
-        ? (message: Message, context: HandlerContext) => callUnary(engine, workflow, message, context)
-        : (message: Message, context: HandlerContext) => callStreaming(engine, workflow, message, context);
+        ? (message: Message, context: HandlerContext) => callUnary(engine, workflow, message, context, takesMinQuality)
+        : (message: Message, context: HandlerContext) =>
+            callStreaming(engine, workflow, message, context, takesMinQuality);
   }
   return implementation as Partial<ServiceImpl<Desc>>;
 }
 
 /** Written with as few promises as it takes: each costs every call a hundredth of its time. */
-function callUnary(engine: Engine, workflow: Workflow, message: Message, context: HandlerContext): Promise<Message> {
-  const accepted = accept(engine, workflow, message, context);
+function callUnary(
+  engine: Engine,
+  workflow: Workflow,
+  message: Message,
+  context: HandlerContext,
+  takesMinQuality: boolean,
+): Promise<Message> {
+  const accepted = accept(engine, workflow, message, context, takesMinQuality);
   return accepted instanceof Promise
     ? accepted.then(({ run }) => awaitUnary(engine, workflow, run, context))
     : awaitUnary(engine, workflow, accepted.run, context);
@@ -68,6 +78,7 @@ function awaitUnary(engine: Engine, workflow: Workflow, run: LiveRun, context: H
         // The run's id goes with the response: clients stop retrying once headers have arrived.
         context.responseHeader.set("retake-run-id", run.id);
         context.responseTrailer.set("retake-run-id", run.id);
+        tellQuality(run, context);
         leave();
         resolve(result);
       }
@@ -92,8 +103,9 @@ async function* callStreaming(
   workflow: Workflow,
   message: Message,
   context: HandlerContext,
+  takesMinQuality: boolean,
 ): AsyncGenerator<Message, void, undefined> {
-  const { run } = await accept(engine, workflow, message, context);
+  const { run } = await accept(engine, workflow, message, context, takesMinQuality);
   attach(engine, run, context);
   try {
     await untilAborted(run.accepted, context.signal);
@@ -133,6 +145,7 @@ async function* callStreaming(
     await untilAborted(run.ended, context.signal);
     const result = await resultOf(engine, run, workflow);
     context.responseTrailer.set("retake-run-id", run.id);
+    tellQuality(run, context);
     yield result;
   } catch (error) {
     throw withRunId(error, run);
@@ -147,6 +160,7 @@ function accept(
   workflow: Workflow,
   message: Message,
   context: HandlerContext,
+  takesMinQuality: boolean,
 ): AcceptedRun | Promise<AcceptedRun> {
   const { requestHeader } = context;
   const { tenant, subject } = context.values.get(principalKey);
@@ -157,6 +171,8 @@ function accept(
     owner: { tenant, subject },
     key,
     mode: modeOf(requestHeader.get("retake-detach"), key),
+    priority: priorityOf(requestHeader),
+    minQuality: takesMinQuality ? minQualityOf(requestHeader) : Quality.UNSPECIFIED,
     traceparent: traceparentOf(requestHeader),
     metadata: forwardedMetadata(workflow, requestHeader),
   });
@@ -167,6 +183,13 @@ function attach(engine: Engine, run: LiveRun, context: HandlerContext): void {
     run.callerTimeoutMs = context.timeoutMs;
   }
   engine.turns.join(run);
+}
+
+/** Known at the end only. Without it, the quality is FULL. */
+function tellQuality({ record }: LiveRun, context: HandlerContext): void {
+  if (record.quality !== Quality.UNSPECIFIED && record.quality !== Quality.FULL) {
+    context.responseTrailer.set("retake-quality", Quality[record.quality] ?? "");
+  }
 }
 
 function modeOf(detach: string | null, key: string): RunMode {

@@ -76,7 +76,10 @@ export async function startGateway(endpoints: readonly EndpointInit[], options: 
         },
       ],
       workflows: {
-        [`${WorkflowsService.typeName}/Flaky`]: { retry: { initialBackoff: { nanos: 20_000_000 } }, ...options.flaky },
+        [`${WorkflowsService.typeName}/Flaky`]: {
+          retry: { initialBackoff: { nanos: 20_000_000 }, lowerQuality: true },
+          ...options.flaky,
+        },
       },
     },
     { log, openStorage: (_, clock) => createMemoryStorage({ clock }) },

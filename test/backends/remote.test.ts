@@ -1,5 +1,7 @@
+import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
+import { FailureCategory } from "../../gen/retake/v1/options_pb.js";
 import { FailureSchema, RunState } from "../../gen/retake/v1/run_pb.js";
 import { type StreamingResponse, WorkflowsService } from "../gen/retake/test/v1/workflows_pb.js";
 import { rejection } from "../server/harness.ts";
@@ -70,6 +72,28 @@ describe("a remote back-end", () => {
     expect(seen.map((header) => header.get("retake-attempt"))).toEqual(["1", "2", "3"]);
     expect(new Set(seen.map((header) => header.get("idempotency-key"))).size).toBe(1);
     expect(new Set(seen.map((header) => header.get("retake-attempt-token"))).size).toBe(3);
+  });
+
+  it("is told the quality of each attempt, and another idempotency key where that asks for less", async () => {
+    const seen: Headers[] = [];
+    const memory = create(FailureSchema, {
+      code: Code.ResourceExhausted,
+      category: FailureCategory.MEMORY,
+      reason: "OUT_OF_MEMORY",
+      retryable: true,
+    });
+    const flaky = (_: unknown, context: { requestHeader: Headers }) => {
+      seen.push(new Headers(context.requestHeader));
+      if (seen.length === 3) return { attempts: 3 };
+      throw new ConnectError("full", Code.ResourceExhausted, undefined, [{ desc: FailureSchema, value: memory }]);
+    };
+    const backend = await startBackend({ flaky });
+    const { workflows } = await startGateway([{ port: backend.port, slots: 4 }]);
+    let told: string | null = null;
+    await workflows.flaky({}, { onTrailer: (trailer) => (told = trailer.get("retake-quality")) });
+    expect(seen.map((header) => header.get("retake-quality"))).toEqual(["FULL", "HIGH", "MEDIUM"]);
+    expect(new Set(seen.map((header) => header.get("idempotency-key"))).size).toBe(3);
+    expect(told).toBe("MEDIUM");
   });
 
   it("that nobody can reach is UNAVAILABLE where it is not probed", async () => {

@@ -124,12 +124,17 @@ export interface CliServer extends AsyncDisposable {
 export async function startServer(
   own: WorkflowImpl<typeof WorkflowsService> = {},
   grpc: { readonly reflection?: boolean } = {},
+  rest: {
+    readonly config?: Parameters<typeof createServer>[0];
+    readonly more?: (server: RetakeServer) => void;
+  } = {},
 ): Promise<CliServer> {
   const server = createServer(
-    { grpc: { port: 0, ...grpc }, web: { disabled: true } },
+    { ...(rest.config as object | undefined), grpc: { port: 0, ...grpc }, web: { disabled: true } },
     { log: silentLogger, openStorage: (_, clock) => createMemoryStorage({ clock }) },
   );
   server.implement(WorkflowsService, handlers(own));
+  rest.more?.(server);
   await server.listen();
   return {
     server,

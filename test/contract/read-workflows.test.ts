@@ -211,6 +211,20 @@ const refused: Record<string, Case> = {
       "In.a has the quality rule `ladder` with min: 7, which is no value of ladder_to_nowhere.E (0 E_UNSPECIFIED, 3 E_LOW)",
     ],
   },
+  ladder_without_rungs: {
+    body: requestOf("E a = 1 [(retake.v1.quality).ladder = {}];", "enum E { E_UNSPECIFIED = 0; }"),
+    problems: ["In.a has the quality rule `ladder`, but there is no value above 0 in ladder_without_rungs.E"],
+  },
+  off_though_required: {
+    body: requestOf(
+      "string a = 1 [(buf.validate.field).required = true, (retake.v1.quality).off_below = QUALITY_HIGH];",
+    ),
+    problems: ["In.a has the quality rule `off_below`, but is required"],
+  },
+  off_though_key: {
+    body: requestOf("string a = 1 [(retake.v1.idempotency_key) = true, (retake.v1.quality).off_below = QUALITY_HIGH];"),
+    problems: ["In.a has the quality rule `off_below`, but carries the idempotency key"],
+  },
   quality_without_rule: {
     body: requestOf("int32 a = 1 [(retake.v1.quality) = {}];"),
     problems: [/In.a option \(retake.v1.quality\): rule: exactly one field is required in oneof/],

@@ -1,7 +1,7 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { RecoveryAction } from "../../gen/retake/v1/options_pb.js";
+import { FailureCategory, RecoveryAction } from "../../gen/retake/v1/options_pb.js";
 import {
   AcceptedSchema,
   AttemptFailedSchema,
@@ -337,3 +337,28 @@ function eventsOf(path: readonly Exclude<RunEventKind, "accepted">[]): RunEvent[
   }
   return events.slice(1);
 }
+
+describe("running out of memory", () => {
+  it("is remembered at the lowest quality at which it happened", () => {
+    const memory = create(FailureSchema, { code: 8, category: FailureCategory.MEMORY });
+    const started = (attempt: number, quality: number): Body => ({
+      case: "attemptStarted",
+      value: { attempt, token: `t${attempt}`, quality },
+    });
+    const ended = (attempt: number, how = memory): Body => ({
+      case: "attemptFailed",
+      value: { attempt, failure: how, counted: true },
+    });
+    const run = reduce([accepted()]);
+    const qualities = [started(1, 4), ended(1), started(2, 3), ended(2, failure), started(3, 5), ended(3)].map(
+      (body) => {
+        applied(run, eventOf(run, body));
+        return run.outOfMemoryAt;
+      },
+    );
+    expect(qualities).toEqual([0, 4, 4, 4, 4, 4]);
+    applied(run, eventOf(run, started(4, 2)));
+    applied(run, eventOf(run, ended(4)));
+    expect(run.outOfMemoryAt).toBe(2);
+  });
+});

@@ -26,6 +26,7 @@ const forbidden = [
   'import * as crypto from "node:crypto";\nexport { crypto };',
   'import crypto from "node:crypto";\nexport { crypto };',
   'import { performance } from "node:perf_hooks";\nexport { performance };',
+  'import { monitorEventLoopDelay } from "node:perf_hooks";\nexport { monitorEventLoopDelay };',
 ];
 
 const allowed = [

@@ -40,7 +40,11 @@ export async function stopServer(
 }
 
 /** The events of a run that has ended, or those up to a number. */
-export async function eventsOf({ runs }: Harness, runId: string, upTo = Number.POSITIVE_INFINITY): Promise<RunEvent[]> {
+export async function eventsOf(
+  { runs }: Pick<Harness, "runs">,
+  runId: string,
+  upTo = Number.POSITIVE_INFINITY,
+): Promise<RunEvent[]> {
   const events: RunEvent[] = [];
   for await (const { update } of runs.watchRun({ runId })) {
     if (update.case === "event") {

@@ -8,6 +8,8 @@ import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegen
 import type { Message } from "@bufbuild/protobuf";
 import type { ActiveFault, Fault } from "./fault_pb.js";
 import type { Duration } from "@bufbuild/protobuf/wkt";
+import type { ForceBreakerRequestSchema, ForceBreakerResponseSchema, ListBreakersRequestSchema, ListBreakersResponseSchema } from "./breaker_pb.js";
+import type { ListQualityLevelsRequestSchema, ListQualityLevelsResponseSchema, SetQualityLevelRequestSchema, SetQualityLevelResponseSchema } from "./quality_level_pb.js";
 
 /**
  * Describes the file retake/v1/admin_service.proto.
@@ -141,6 +143,48 @@ export declare const RemoveFaultResponseSchema: GenMessage<RemoveFaultResponse>;
  * @generated from service retake.v1.AdminService
  */
 export declare const AdminService: GenService<{
+  /**
+   * Lists the breakers of workflows, by name, with their newest transitions.
+   *
+   * @generated from rpc retake.v1.AdminService.ListBreakers
+   */
+  listBreakers: {
+    methodKind: "unary";
+    input: typeof ListBreakersRequestSchema;
+    output: typeof ListBreakersResponseSchema;
+  },
+  /**
+   * Holds a breaker open or closed, or lets it be automatic again: one that was held open goes on with a trial, one that
+   * was held closed with an empty window. Attempts that are being made go on.
+   *
+   * @generated from rpc retake.v1.AdminService.ForceBreaker
+   */
+  forceBreaker: {
+    methodKind: "unary";
+    input: typeof ForceBreakerRequestSchema;
+    output: typeof ForceBreakerResponseSchema;
+  },
+  /**
+   * Tells how much of their requests the runs of each workflow ask for, why, and when that rises.
+   *
+   * @generated from rpc retake.v1.AdminService.ListQualityLevels
+   */
+  listQualityLevels: {
+    methodKind: "unary";
+    input: typeof ListQualityLevelsRequestSchema;
+    output: typeof ListQualityLevelsResponseSchema;
+  },
+  /**
+   * Sets the quality of a workflow, for attempts that begin from now on. Setting it again changes nothing but who, why and
+   * how long.
+   *
+   * @generated from rpc retake.v1.AdminService.SetQualityLevel
+   */
+  setQualityLevel: {
+    methodKind: "unary";
+    input: typeof SetQualityLevelRequestSchema;
+    output: typeof SetQualityLevelResponseSchema;
+  },
   /**
    * What drills there are. ADMIN.
    *

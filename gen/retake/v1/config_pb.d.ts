@@ -117,6 +117,13 @@ export declare type ServerConfig = Message<"retake.v1.ServerConfig"> & {
    * @generated from field: repeated retake.v1.Fault faults = 18;
    */
   faults: Fault[];
+
+  /**
+   * When the server is in so much trouble that it refuses new runs. On by default.
+   *
+   * @generated from field: retake.v1.OverloadConfig overload = 20;
+   */
+  overload?: OverloadConfig | undefined;
 };
 
 /**
@@ -124,6 +131,52 @@ export declare type ServerConfig = Message<"retake.v1.ServerConfig"> & {
  * Use `create(ServerConfigSchema)` to create a new message.
  */
 export declare const ServerConfigSchema: GenMessage<ServerConfig>;
+
+/**
+ * What counts as trouble. While there is some, a growing share of new runs is refused, those of the lowest priority first,
+ * with UNAVAILABLE (reason OVERLOADED) and a time after which to call again; runs of priority 100 never are. Runs that were
+ * accepted, their children, calls that join a run, and whatever reads or cancels runs are not affected. A signal is out of
+ * trouble again at four fifths of its threshold; once all are, the share shrinks.
+ *
+ * @generated from message retake.v1.OverloadConfig
+ */
+export declare type OverloadConfig = Message<"retake.v1.OverloadConfig"> & {
+  /**
+   * Accept whatever comes. Default: false.
+   *
+   * @generated from field: bool disabled = 1;
+   */
+  disabled: boolean;
+
+  /**
+   * How long the event loop keeps what is due waiting, on average over half a second. Default: 500 ms.
+   * Limits: 10 ms to 1 minute.
+   *
+   * @generated from field: google.protobuf.Duration event_loop_delay = 2;
+   */
+  eventLoopDelay?: Duration | undefined;
+
+  /**
+   * How much memory is in use, in percent: of what V8's heap may take, or of what the process may, whichever is more.
+   * Default: 90. Limits: 10 to 100.
+   *
+   * @generated from field: optional int32 memory_percentage = 3;
+   */
+  memoryPercentage?: number | undefined;
+
+  /**
+   * How long the journal takes to make something durable. Default: 2 s. Limits: 10 ms to 5 minutes.
+   *
+   * @generated from field: google.protobuf.Duration commit_delay = 4;
+   */
+  commitDelay?: Duration | undefined;
+};
+
+/**
+ * Describes the message retake.v1.OverloadConfig.
+ * Use `create(OverloadConfigSchema)` to create a new message.
+ */
+export declare const OverloadConfigSchema: GenMessage<OverloadConfig>;
 
 /**
  * The gRPC port.
@@ -421,6 +474,13 @@ export declare type BackendConfig = Message<"retake.v1.BackendConfig"> & {
    * @generated from field: retake.v1.OutlierDetectionConfig outlier_detection = 3;
    */
   outlierDetection?: OutlierDetectionConfig | undefined;
+
+  /**
+   * How many retries it gets while its attempts fail. Default: as many as the workflows' policies ask for.
+   *
+   * @generated from field: retake.v1.RetryBudgetConfig retry_budget = 4;
+   */
+  retryBudget?: RetryBudgetConfig | undefined;
 };
 
 /**
@@ -480,6 +540,44 @@ export declare type OutlierDetectionConfig = Message<"retake.v1.OutlierDetection
  * Use `create(OutlierDetectionConfigSchema)` to create a new message.
  */
 export declare const OutlierDetectionConfigSchema: GenMessage<OutlierDetectionConfig>;
+
+/**
+ * How many retries a back-end gets while its attempts fail: gRPC's retry throttling (gRFC A6), over all workflows of the
+ * `backends` entry. Each attempt that fails, but for its caller's mistake, takes one token, and each one that succeeds
+ * brings `token_ratio` back. A retry needs more than half of `max_tokens`, and holds one token while it is under way; it
+ * waits for that and is not given up. First attempts need none.
+ *
+ * @generated from message retake.v1.RetryBudgetConfig
+ */
+export declare type RetryBudgetConfig = Message<"retake.v1.RetryBudgetConfig"> & {
+  /**
+   * The tokens at the start, and at most. Default: 10. Limits: 1 to 1,000.
+   *
+   * @generated from field: optional int32 max_tokens = 1;
+   */
+  maxTokens?: number | undefined;
+
+  /**
+   * What one success brings. Default: 0.1. Limits: 0.001 to 1,000.
+   *
+   * @generated from field: optional double token_ratio = 2;
+   */
+  tokenRatio?: number | undefined;
+
+  /**
+   * One token comes back by itself this often, so that a retry that waits goes on even where nothing else runs.
+   * Default: 10 s. Limits: 10 ms to 1 day.
+   *
+   * @generated from field: google.protobuf.Duration token_interval = 3;
+   */
+  tokenInterval?: Duration | undefined;
+};
+
+/**
+ * Describes the message retake.v1.RetryBudgetConfig.
+ * Use `create(RetryBudgetConfigSchema)` to create a new message.
+ */
+export declare const RetryBudgetConfigSchema: GenMessage<RetryBudgetConfig>;
 
 /**
  * One address of a back-end. Where several back-ends name the same target, it is told about that in one place, or the

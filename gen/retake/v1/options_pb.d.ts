@@ -267,7 +267,9 @@ export declare type RetryPolicy = Message<"retake.v1.RetryPolicy"> & {
   retryableCategories: FailureCategory[];
 
   /**
-   * Retake an attempt that ran out of memory one quality level lower. Default: false.
+   * Retake an attempt that ran out of memory (FAILURE_CATEGORY_MEMORY) one quality level lower, for this run only, down to
+   * `quality.min` and the caller's `min_quality`. It makes these failures retryable until then, whether they are listed
+   * above or not; each of them is one of `max_attempts`. Default: false.
    *
    * @generated from field: bool lower_quality = 7;
    */
@@ -281,7 +283,10 @@ export declare type RetryPolicy = Message<"retake.v1.RetryPolicy"> & {
 export declare const RetryPolicySchema: GenMessage<RetryPolicy>;
 
 /**
- * When a failing back-end is left alone, one breaker for each back-end and workflow.
+ * When a failing back-end is left alone, one breaker for each back-end and workflow. Attempts count when they end, unless
+ * they were cancelled, or failed by their caller's mistake. Once it has closed, the runs that are parked go on in waves of
+ * 1, 2, 4, … and newcomers go behind them: a wave follows when all attempts of the one before have ended, at the latest
+ * after `reset_timeout`, and begins with 1 anew behind one in which an attempt failed.
  *
  * @generated from message retake.v1.CircuitBreakerPolicy
  */
@@ -338,7 +343,8 @@ export declare type CircuitBreakerPolicy = Message<"retake.v1.CircuitBreakerPoli
 export declare const CircuitBreakerPolicySchema: GenMessage<CircuitBreakerPolicy>;
 
 /**
- * How many runs of a workflow work and wait at once.
+ * How many runs of a workflow work and wait at once. Among runs that wait, a higher priority goes first; within a
+ * priority, principals take turns, so one that has a thousand runs waiting does not hold up the first one of another.
  *
  * @generated from message retake.v1.ConcurrencyPolicy
  */
@@ -351,7 +357,8 @@ export declare type ConcurrencyPolicy = Message<"retake.v1.ConcurrencyPolicy"> &
   limit?: number | undefined;
 
   /**
-   * Runs that may wait for a permit; one more is refused RESOURCE_EXHAUSTED at acceptance.
+   * Runs that may wait for a permit; one more is refused RESOURCE_EXHAUSTED (reason QUEUE_FULL) at acceptance. Children
+   * never are: they belong to a run that has been accepted.
    * Default: 10,000. Limits: 0 (nobody waits) to 10,000,000.
    *
    * @generated from field: optional int32 queue_limit = 2;
@@ -359,7 +366,7 @@ export declare type ConcurrencyPolicy = Message<"retake.v1.ConcurrencyPolicy"> &
   queueLimit?: number | undefined;
 
   /**
-   * Attempts at once of one principal. Default: no limit. Limits: 1 to 1,000,000.
+   * Attempts at once of the runs that one principal owns. Default: no limit. Limits: 1 to 1,000,000.
    *
    * @generated from field: optional int32 per_principal = 3;
    */
@@ -373,27 +380,30 @@ export declare type ConcurrencyPolicy = Message<"retake.v1.ConcurrencyPolicy"> &
 export declare const ConcurrencyPolicySchema: GenMessage<ConcurrencyPolicy>;
 
 /**
- * How the quality of a workflow goes down under trouble and comes back.
+ * How the quality of a workflow goes down under trouble and comes back, one level at a time. Operators can set it too
+ * (`SetQualityLevel`), also where this is not declared.
  *
  * @generated from message retake.v1.QualityPolicy
  */
 export declare type QualityPolicy = Message<"retake.v1.QualityPolicy"> & {
   /**
-   * The lowest level it may go to. Default: MINIMAL.
+   * The lowest level it may go to, whoever lowers it. Default: MINIMAL.
    *
    * @generated from field: retake.v1.Quality min = 1;
    */
   min: Quality;
 
   /**
-   * How long it must be quiet before the level rises by one. Default: 5 minutes. Limits: 1 s to 1 day.
+   * How long it must be quiet, without a critical failure, before the level rises by one. Each time that it falls back
+   * soon after it has risen doubles that, up to eight times as long. Default: 5 minutes. Limits: 1 s to 1 day.
    *
    * @generated from field: google.protobuf.Duration restore_after = 2;
    */
   restoreAfter?: Duration | undefined;
 
   /**
-   * Critical failures within `restore_after` that lower the level by one. Default: 3. Limits: 1 to 1,000.
+   * Critical failures (of severity CRITICAL, or out of memory) within `restore_after` that lower the level by one; those of
+   * attempts that asked for more than the level does do not count. Default: 3. Limits: 1 to 1,000.
    *
    * @generated from field: optional int32 lower_after_failures = 3;
    */
@@ -407,7 +417,9 @@ export declare type QualityPolicy = Message<"retake.v1.QualityPolicy"> & {
 export declare const QualityPolicySchema: GenMessage<QualityPolicy>;
 
 /**
- * What a degraded run asks of one request field.
+ * What a degraded run asks of one request field. It never asks for more than the caller did, and the request stays valid:
+ * a field that its validation rules do not allow at the level takes the value of the next level above at which they do,
+ * and where a rule of the whole message is broken, all of its fields do.
  *
  * @generated from message retake.v1.QualityRule
  */
@@ -451,13 +463,15 @@ export declare type QualityRule = Message<"retake.v1.QualityRule"> & {
 export declare const QualityRuleSchema: GenMessage<QualityRule>;
 
 /**
- * Multiplies a number by the level's factor, rounding integers down to a multiple of `step`.
+ * Multiplies a positive number by the level's factor, rounding integers down to a multiple of `step`. A number that would
+ * not become less stays as it is.
  *
  * @generated from message retake.v1.QualityScale
  */
 export declare type QualityScale = Message<"retake.v1.QualityScale"> & {
   /**
-   * It never goes below this. Default: 1 for integers, 0 for fractions.
+   * It never goes below this, nor below the field's own `gt` or `gte`: it stops at the first multiple of `step` from there
+   * on. Default: 1 for integers, 0 for fractions.
    *
    * @generated from field: optional double min = 1;
    */
@@ -478,7 +492,7 @@ export declare type QualityScale = Message<"retake.v1.QualityScale"> & {
 export declare const QualityScaleSchema: GenMessage<QualityScale>;
 
 /**
- * Steps an enum down its defined values.
+ * Steps an enum down its defined values. A value below `min`, or one that is not defined, stays as it is.
  *
  * @generated from message retake.v1.QualityLadder
  */
@@ -985,7 +999,8 @@ export declare const workflow: GenExtension<MethodOptions, WorkflowPolicy>;
 export declare const idempotency_key: GenExtension<FieldOptions, boolean>;
 
 /**
- * What a degraded run asks of this field of a request. Without it, the field stays as the caller sent it.
+ * What a degraded run asks of this field of a request, at any depth: of each message in a list or a map too, but not
+ * within an `Any`. Without it, the field stays as the caller sent it. A field that is unset stays unset.
  *
  * @generated from extension: optional retake.v1.QualityRule quality = 51172;
  */

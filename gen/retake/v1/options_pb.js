@@ -229,7 +229,8 @@ export const idempotency_key = /*@__PURE__*/
   extDesc(file_retake_v1_options, 1);
 
 /**
- * What a degraded run asks of this field of a request. Without it, the field stays as the caller sent it.
+ * What a degraded run asks of this field of a request, at any depth: of each message in a list or a map too, but not
+ * within an `Any`. Without it, the field stays as the caller sent it. A field that is unset stays unset.
  *
  * @generated from extension: optional retake.v1.QualityRule quality = 51172;
  */

@@ -298,7 +298,7 @@ export declare const RunStatisticsSchema: GenMessage<RunStatistics>;
  */
 export declare type RunWait = Message<"retake.v1.RunWait"> & {
   /**
-   * What holds it: "workflow", "endpoint", "server", "backoff", "breaker", "pause", "contract".
+   * What holds it: "workflow", "principal", "endpoint", "server", "backoff", "breaker", "retry_budget", "pause", "contract".
    *
    * @generated from field: string gate = 1;
    */
@@ -319,7 +319,8 @@ export declare type RunWait = Message<"retake.v1.RunWait"> & {
   notBefore?: Timestamp | undefined;
 
   /**
-   * Its place in the line at that gate: 1 is next. 0 where there is no line.
+   * How many have to go before it at that gate, and itself, if nothing else holds them up: 1 is next. 0 where there is no
+   * line.
    *
    * @generated from field: int32 position = 4;
    */
@@ -338,6 +339,14 @@ export declare type RunWait = Message<"retake.v1.RunWait"> & {
    * @generated from field: repeated string holders = 6;
    */
   holders: string[];
+
+  /**
+   * How many places are taken of what it waits for, those included that are kept for runs on their way. 0 where there is
+   * no line.
+   *
+   * @generated from field: int32 holder_count = 7;
+   */
+  holderCount: number;
 };
 
 /**
@@ -863,7 +872,8 @@ export declare type AttemptStarted = Message<"retake.v1.AttemptStarted"> & {
   quality: Quality;
 
   /**
-   * The fields that the quality changed, by path.
+   * The fields that the quality changed, by path: "shots.steps" stands for that field in any of the shots. The first
+   * 50 are told.
    *
    * @generated from field: repeated string changed_fields = 5;
    */

@@ -50,6 +50,36 @@ export const commands: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
   ],
   ["faults remove", { summary: "End a drill", load: async () => (await import("./faults-remove.ts")).faultsRemove }],
   [
+    "quality list",
+    {
+      summary: "Tell how much of their requests runs ask for",
+      load: async () => (await import("./quality-list.ts")).qualityList,
+    },
+  ],
+  [
+    "quality set",
+    {
+      summary: "Let the runs of a workflow ask for less, or for all",
+      load: async () => (await import("./quality-set.ts")).qualitySet,
+    },
+  ],
+  [
+    "breakers list",
+    { summary: "List circuit breakers", load: async () => (await import("./breakers-list.ts")).breakersList },
+  ],
+  [
+    "breakers open",
+    { summary: "Leave a back-end alone", load: async () => (await import("./breakers-open.ts")).breakersOpen },
+  ],
+  [
+    "breakers close",
+    { summary: "Let attempts through", load: async () => (await import("./breakers-close.ts")).breakersClose },
+  ],
+  [
+    "breakers auto",
+    { summary: "Let outcomes decide again", load: async () => (await import("./breakers-auto.ts")).breakersAuto },
+  ],
+  [
     "webhook test",
     { summary: "Post a signed test message", load: async () => (await import("./webhook-test.ts")).webhookTest },
   ],

@@ -1,9 +1,7 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { anyPack, durationFromMs } from "@bufbuild/protobuf/wkt";
-import { Quality } from "../../../gen/retake/v1/options_pb.js";
 import { RunSchema } from "../../../gen/retake/v1/run_pb.js";
 import type { StartRunRequestSchema } from "../../../gen/retake/v1/run_service_pb.js";
-import { suggestion } from "../../nearest-name.ts";
 import type { Arguments } from "../arguments.ts";
 import { UsageError } from "../cli-error.ts";
 import type { Command } from "../command.ts";
@@ -12,6 +10,7 @@ import { Contracts } from "../contracts.ts";
 import { findWorkflow } from "../find-workflow.ts";
 import { followFlags } from "../follow-run.ts";
 import { assertJson, parseInput } from "../parse-input.ts";
+import { parseQuality } from "../parse-quality.ts";
 import { parseDuration } from "../parse-time.ts";
 import { readInput } from "../read-input.ts";
 import { planFollowing, tellStarted } from "../started-run.ts";
@@ -85,7 +84,7 @@ function startOptions(given: Arguments): MessageInitShape<typeof StartRunRequest
   return {
     ...(key === undefined ? {} : { idempotencyKey: parseKey(key) }),
     ...(priority === undefined ? {} : { priority: parsePriority(priority) }),
-    ...(quality === undefined ? {} : { minQuality: parseQuality(quality) }),
+    ...(quality === undefined ? {} : { minQuality: parseQuality("--min-quality", quality) }),
     ...(timeout === undefined ? {} : { timeout: durationFromMs(Math.round(parseDuration("--timeout", timeout))) }),
     ...(notifyUrl === undefined ? {} : { notifyUrl }),
   };
@@ -94,21 +93,6 @@ function startOptions(given: Arguments): MessageInitShape<typeof StartRunRequest
 function parseKey(text: string): string {
   if (text === "") throw new UsageError("--key is empty; leave it out for a run without a key");
   return text;
-}
-
-const qualities = new Map([
-  ["minimal", Quality.MINIMAL],
-  ["low", Quality.LOW],
-  ["medium", Quality.MEDIUM],
-  ["high", Quality.HIGH],
-  ["full", Quality.FULL],
-]);
-
-function parseQuality(text: string): Quality {
-  const quality = qualities.get(text.toLowerCase());
-  if (quality !== undefined) return quality;
-  const known = [...qualities.keys()];
-  throw new UsageError(`--min-quality: there is no "${text}", only ${known.join(", ")}.${suggestion(text, known)}`);
 }
 
 function parsePriority(text: string): number {

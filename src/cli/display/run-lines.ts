@@ -1,6 +1,6 @@
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { Quality } from "../../../gen/retake/v1/options_pb.js";
-import { type Run, RunMode, RunState } from "../../../gen/retake/v1/run_pb.js";
+import { type Run, RunMode, RunState, type RunWait } from "../../../gen/retake/v1/run_pb.js";
 import { statisticsText } from "./event-text.ts";
 import { failureDetails, failureText } from "./failure-text.ts";
 import { plainText } from "./plain-text.ts";
@@ -20,7 +20,7 @@ export function runLines(run: Run, nowMs: number): string[] {
     ["State", RunState[run.state]],
     ["Progress", progressText(run.progress)],
     ["Waits for", wait === undefined ? "" : `${plainText(wait.gate)}: ${plainText(wait.reason)}`],
-    ["Held by", wait?.holders.join(", ") ?? ""],
+    ["Held by", heldBy(wait)],
     ["Waits since", at(wait?.since)],
     ["Not before", at(wait?.notBefore)],
     [run.state === RunState.FAILED ? "Failure" : "Last failure", failure === undefined ? "" : failureText(failure)],
@@ -42,4 +42,12 @@ export function runLines(run: Run, nowMs: number): string[] {
   ];
   const width = Math.max(...facts.map(([name]) => name.length));
   return facts.filter(([, fact]) => fact !== "").map(([name, fact]) => `${name.padEnd(width)}  ${fact}`);
+}
+
+function heldBy(wait: RunWait | undefined): string {
+  if (wait === undefined || wait.holders.length === 0) {
+    return "";
+  }
+  const others = wait.holderCount - wait.holders.length;
+  return `${wait.holders.join(", ")}${others > 0 ? `, and ${others} more` : ""}`;
 }

@@ -8,12 +8,13 @@ export function deadline(options: { readonly clock: Clock }): RunInterceptor {
   return (next) => (request) => {
     const { turn, run } = request;
     turn.expiry = clock.setTimeout(() => {
-      turn.hold?.end();
       // A run that is being cancelled does not expire: it ends by its grace.
       if (turn.abortReason === undefined) {
         turn.abort(createError(Code.DeadlineExceeded, "DEADLINE", "the run's deadline has passed"));
         turn.conclude({ kind: "expired" });
       }
+      // Last, so that it is known why: that an attempt was given too little time says nothing of its back-end.
+      turn.hold?.end();
     }, run.deadlineMs - clock.now());
     return next(request);
   };

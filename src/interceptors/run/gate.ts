@@ -1,55 +1,74 @@
 import type { Workflow } from "../../contract/index.ts";
 import type {
+  Breaker,
+  BreakerRefusal,
+  Breakers,
   EndpointSlots,
   Gates,
   Hold,
-  Limit,
   Outcome,
   Pausable,
   Permit,
   PermitRequest,
+  RetryBudget,
+  RetryBudgets,
+  RunOwner,
+  RunRequest,
   Turn,
+  Verdict,
 } from "../../runs/index.ts";
-import { type Pauses, parked, pauseReason, type RunInterceptor, workflowLimitKey } from "../../runs/index.ts";
+import { holdAtBreaker, type Pauses, parked, pauseReason, type RunInterceptor, verdictOf } from "../../runs/index.ts";
+import { createPermitLimits } from "./permit-limits.ts";
 
 export interface GateOptions {
   readonly gates: Gates;
   readonly pauses: Pick<Pauses, "of">;
+  readonly breakers: Pick<Breakers, "of" | "withdraw">;
+  readonly retryBudgets: Pick<RetryBudgets, "of" | "withdraw">;
   /** Attempts at once, over all workflows. */
   readonly concurrencyLimit: number;
   /** Where the attempts of a workflow can be made; one of them only where there is no other. */
   endpoints(workflow: Workflow, avoided?: string): readonly EndpointSlots[];
 }
 
+/** Of a run that was accepted before runs had owners. */
+const nobody: RunOwner = { tenant: "", subject: "" };
+
 /**
- * Lets an attempt through when the server, its workflow and an endpoint have room, all three together. The permit is kept
- * until the back-end has really stopped, or its attempt's time is over. While its workflow is paused, a run is parked.
+ * Lets an attempt through when the server, its workflow, its owner's share and an endpoint have room, all together, and
+ * neither its breaker nor, for a retry, the budget of its back-end says no. The permit is kept until the back-end has
+ * really stopped, or its attempt's time is over. While its workflow is paused, a run is parked.
  */
 export function gate(options: GateOptions): RunInterceptor {
-  const { gates, pauses } = options;
-  const limits = new WeakMap<Workflow, readonly Limit[]>();
-  const limitsOf = (workflow: Workflow): readonly Limit[] => {
-    let known = limits.get(workflow);
-    if (known === undefined) {
-      known = [
-        { key: "server", gate: "server", limit: options.concurrencyLimit },
-        { key: workflowLimitKey(workflow.name), gate: "workflow", limit: workflow.policy.concurrency.limit },
-      ];
-      limits.set(workflow, known);
-    }
-    return known;
-  };
+  const { gates, pauses, breakers, retryBudgets } = options;
+  const limitsOf = createPermitLimits(options.concurrencyLimit);
   return (next) => async (request) => {
     const { run, workflow, turn } = request;
     const pause = pauses.of(workflow.name);
+    const { runId } = run.accepted;
     if (pause !== undefined) {
-      gates.withdraw(run.accepted.runId);
+      gates.withdraw(runId);
+      breakers.withdraw(runId);
+      retryBudgets.withdraw(runId);
       return { kind: "waiting", wakeAtMs: undefined, events: [parked("pause", pauseReason(pause))] };
     }
+    const breaker = breakers.of(workflow);
+    const refusal = breaker?.refusal(runId);
+    if (breaker !== undefined && refusal !== undefined) {
+      gates.withdraw(runId);
+      return refused(refusal, breaker, request);
+    }
+    const budget = retryBudgets.of(workflow);
+    if (budget !== undefined && run.countedFailures > 0 && !budget.admit(runId)) {
+      gates.withdraw(runId);
+      return { kind: "blocked", gate: "retry_budget", reason: "its back-end has no retries left for now" };
+    }
+    const owner = run.accepted.owner ?? nobody;
     const wish: PermitRequest = {
-      runId: run.accepted.runId,
+      runId,
+      owner,
       priority: run.accepted.priority,
-      limits: limitsOf(workflow),
+      limits: limitsOf(workflow, owner),
       endpoints: options.endpoints(workflow, request.avoidedEndpoint),
     };
     const answer = gates.acquire(wish);
@@ -57,15 +76,45 @@ export function gate(options: GateOptions): RunInterceptor {
     if (permit.kind === "blocked") {
       return permit satisfies Outcome;
     }
+    // It may have opened while the permit was waited for.
+    const late = breaker?.refusal(runId);
+    if (breaker !== undefined && late !== undefined) {
+      gates.release(permit);
+      return refused(late, breaker, request);
+    }
+    const attemptsBefore = run.attempts;
     const hold = new PermitHold(options, wish, workflow, permit, turn);
+    const isJudged = breaker !== undefined || budget !== undefined;
+    if (isJudged) {
+      hold.judges = { breaker, generation: breaker?.generation ?? 0, budget };
+    }
     turn.pausables.push(hold);
     turn.hold = hold;
     try {
-      return await next({ ...request, permit });
+      const outcome = await next({ ...request, permit });
+      if (isJudged) {
+        hold.settle(run.attempts === attemptsBefore ? undefined : verdictOf(outcome, turn));
+      }
+      return outcome;
     } finally {
       hold.end();
+      hold.settle(undefined);
     }
   };
+}
+
+/** Behind those that a closed breaker lets go in waves a run waits whatever its policy says of open ones. */
+function refused(refusal: BreakerRefusal, breaker: Breaker, { run }: RunRequest): Outcome {
+  const { open, reason, notBeforeMs } = refusal;
+  return open ? { kind: "blocked", gate: "breaker", reason, notBeforeMs } : holdAtBreaker(breaker, run, reason);
+}
+
+/** Those who are told how an attempt has ended. */
+interface Judges {
+  readonly breaker: Breaker | undefined;
+  /** The breaker's, when the attempt began. */
+  readonly generation: number;
+  readonly budget: RetryBudget | undefined;
 }
 
 /** The permit of one attempt: given back while it waits for a child, and for good at its end. */
@@ -78,6 +127,7 @@ class PermitHold implements Pausable, Hold {
   /** Counts pauses and returns from them: a return that is overtaken gives up. */
   #round = 0;
   #poke: (() => void) | undefined;
+  judges: Judges | undefined;
 
   constructor(options: GateOptions, wish: PermitRequest, workflow: Workflow, permit: Permit, turn: Turn) {
     this.#options = options;
@@ -85,6 +135,16 @@ class PermitHold implements Pausable, Hold {
     this.#workflow = workflow;
     this.#permit = permit;
     this.#turn = turn;
+  }
+
+  /** The attempt has ended; the first verdict counts. */
+  settle(verdict: Verdict): void {
+    const { judges } = this;
+    if (judges !== undefined) {
+      this.judges = undefined;
+      judges.breaker?.settle(this.#wish.runId, judges.generation, verdict);
+      judges.budget?.settle(this.#wish.runId, verdict);
+    }
   }
 
   pause(): void {
@@ -132,5 +192,9 @@ class PermitHold implements Pausable, Hold {
 
   end(): void {
     this.pause();
+    if (this.#turn.abortReason !== undefined) {
+      // Its back-end may never stop, and others wait for what becomes of it.
+      this.settle(undefined);
+    }
   }
 }

@@ -1,23 +1,49 @@
-import { fromBinary } from "@bufbuild/protobuf";
+import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
 import { Quality } from "../../../gen/retake/v1/options_pb.js";
 import type { Clock, RandomSource } from "../../clock.ts";
-import { classifyError, createFailure, type Outcome, type RunInterceptor } from "../../runs/index.ts";
+import { type ContractRegistry, degrade, type Workflow } from "../../contract/index.ts";
+import {
+  classifyError,
+  createFailure,
+  type Outcome,
+  payloadDigest,
+  type RunInterceptor,
+  type RunRequest,
+} from "../../runs/index.ts";
 
 const noDigest = new Uint8Array();
+const nothing: string[] = [];
+/** What run.proto promises: messages within messages of their own kind have as many as their caller likes. */
+const mostPaths = 50;
+
+export interface RecordOptions {
+  readonly clock: Clock;
+  readonly random: RandomSource;
+  /** What degraded inputs must still be valid by. */
+  readonly contracts: Pick<ContractRegistry, "validator">;
+}
 
 /**
  * Makes an attempt one: AttemptStarted is durable before the back-end is called, and the back-end gets an input that was
- * decoded for this attempt alone.
+ * decoded for this attempt alone, and asks for no more than the attempt's quality does.
  */
-export function record(options: { readonly clock: Clock; readonly random: RandomSource }): RunInterceptor {
-  const { clock, random } = options;
+export function record(options: RecordOptions): RunInterceptor {
+  const { clock, random, contracts } = options;
   return (next) => async (request) => {
-    const { run, workflow, turn, permit } = request;
+    const { run, workflow, turn, permit, quality } = request;
     let message: RunRequestMessage;
+    let changedFields = nothing;
+    let changedSha256: Uint8Array = noDigest;
     try {
       const input = turn.input();
       message = fromBinary(workflow.input, input instanceof Uint8Array ? input : await input);
+      if (quality !== undefined && workflow.inputQuality) {
+        changedFields = degrade(workflow.input, message, quality, contracts.validator);
+        if (changedFields.length > 0) {
+          changedSha256 = payloadDigest(toBinary(workflow.input, message));
+        }
+      }
     } catch (error) {
       return { kind: "failed", failure: classifyError(error, random, clock.now()).failure };
     }
@@ -36,9 +62,9 @@ export function record(options: { readonly clock: Clock; readonly random: Random
           attempt: number,
           token,
           endpoint,
-          quality: Quality.FULL,
-          changedFields: [],
-          inputSha256: noDigest,
+          quality: quality ?? Quality.FULL,
+          changedFields: changedFields.length > mostPaths ? changedFields.slice(0, mostPaths) : changedFields,
+          inputSha256: changedSha256,
           policyRevision: workflow.policyRevision,
         },
       },
@@ -52,9 +78,24 @@ export function record(options: { readonly clock: Clock; readonly random: Random
     return await next({
       ...request,
       message,
-      attempt: { number, token, endpoint, inputSha256: run.accepted.input?.sha256 ?? noDigest },
+      attempt: {
+        number,
+        token,
+        endpoint,
+        quality: quality ?? Quality.FULL,
+        inputSha256: changedFields.length > 0 ? changedSha256 : askedSha256(run, workflow, quality),
+      },
     });
   };
+}
+
+/**
+ * What an unchanged input asks for. Where its contract has no quality rules the back-end makes of the quality what it
+ * will, so that is a part of it: a step of a full-size attempt is not that of a degraded one.
+ */
+function askedSha256({ accepted }: RunRequest["run"], { inputQuality }: Workflow, quality?: Quality): Uint8Array {
+  const sha256 = accepted.input?.sha256 ?? noDigest;
+  return quality === undefined || inputQuality ? sha256 : payloadDigest(Uint8Array.of(...sha256, quality));
 }
 
 type RunRequestMessage = ReturnType<typeof fromBinary>;

@@ -4,6 +4,7 @@ import type { Clock, RandomSource } from "../../clock.ts";
 import type { Policy } from "../../contract/index.ts";
 import {
   backoffMs,
+  canLowerQuality,
   durationFromMs,
   isHopeless,
   msFromDuration,
@@ -31,7 +32,8 @@ export function retry(options: { readonly clock: Clock; readonly random: RandomS
     const { failure } = outcome;
     const policy = workflow.policy.retry;
     const attemptsMade = run.countedFailures + 1;
-    const listed = policy !== undefined && isListed(failure, policy);
+    const listed =
+      policy !== undefined && (isListed(failure, policy) || canLowerQuality(run, workflow.policy, failure));
     // A policy may list a code that is hopeless by itself; a back-end that says no means it.
     if (!failure.retryable && !(listed && isHopeless(failure.code))) {
       return outcome;

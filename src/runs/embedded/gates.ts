@@ -4,7 +4,8 @@ import { assertSound } from "./assert-sound.ts";
 import { findObstacle } from "./obstacle.ts";
 import type { Pool } from "./pool.ts";
 import { Pools } from "./pools.ts";
-import { type Ranked, ranksBefore } from "./waiting-line.ts";
+import { type Ranked, ranksBefore } from "./rank.ts";
+import type { Ordered } from "./waiting-line.ts";
 import { type Waiter, type WaitingNode, WaitingTree } from "./waiting-tree.ts";
 
 export interface EmbeddedGatesOptions {
@@ -24,13 +25,16 @@ interface Holder extends Ranked {
 }
 
 /** A run that was woken, and whose places are kept for it until it comes. */
-interface Awaited extends Ranked {
+interface Awaited extends Ranked, Ordered {
   readonly state: "awaited";
   readonly pools: readonly Pool[];
 }
 
+/** A run that has all it needs. */
+type Served = Pick<Claimant, "runId" | "priority" | "turn" | "order" | "node">;
+
 /** A run that collects its places one by one, as they get free. */
-interface Claimant extends Ranked {
+interface Claimant extends Ranked, Ordered {
   readonly state: "claiming";
   readonly runId: string;
   readonly node: WaitingNode;
@@ -47,7 +51,10 @@ interface Claimant extends Ranked {
  *    limits. Where that happens under every one of them, it might wait for ever: it becomes the claimant, which keeps
  *    each place that it can get until it has all. There is one at a time, so that two never wait for each other.
  * 4. What is unlimited is counted only where it is known already: since it had a limit, or because runs wait that name it.
- * 5. A pool without places taken and without runs that wait is forgotten.
+ * 5. Runs of one owner and one priority that need the same stand in one line. Lines take turns, within a priority: the
+ *    one that has not been served for longest goes first, and a new one goes behind those that wait already. So however
+ *    many runs an owner has waiting, the first one of another waits for one turn of each line at most.
+ * 6. A pool without places taken and without runs that wait is forgotten, and so is a line without runs.
  */
 class EmbeddedGates implements Gates {
   readonly #scheduler: Pick<Scheduler, "wake">;
@@ -55,7 +62,8 @@ class EmbeddedGates implements Gates {
   readonly #runs = new Map<string, Waiter | Claimant | Awaited | Holder>();
   readonly #tree = new WaitingTree();
   #claimant: Claimant | undefined;
-  #requests = 0;
+  /** Numbers what happens: requests, and turns of lines. */
+  #sequence = 0;
   #grantsSinceCheck = 0;
 
   constructor(scheduler: Pick<Scheduler, "wake">) {
@@ -68,11 +76,11 @@ class EmbeddedGates implements Gates {
     if (known !== undefined) {
       return this.#acquireAgain(known, request);
     }
-    const order = this.#requests++;
     this.#adoptLimits(request);
+    const order = this.#sequence++;
     const permit = this.#tryTake(request, order);
     if (permit === undefined) {
-      return this.#wait(request, order);
+      return this.#wait(request, order, order);
     }
     this.#checkForPassed();
     return permit;
@@ -105,12 +113,9 @@ class EmbeddedGates implements Gates {
       return undefined;
     }
     const { limits, choice } = run.node;
-    if (run.state === "claiming") {
-      const { gate, reason } = findObstacle(run.missing, choice);
-      return { gate, reason, position: 1 };
-    }
-    const { gate, reason, full } = findObstacle(limits, choice);
-    return { gate, reason, position: this.#position(run, full) };
+    const { gate, reason, full } = findObstacle(run.state === "claiming" ? run.missing : limits, choice);
+    const position = run.state === "claiming" ? 1 : this.#position(run, full);
+    return { gate, reason, position, holders: full.reduce((count, pool) => count + pool.taken, 0) };
   }
 
   holders(runId: string, limit: number): readonly string[] {
@@ -136,6 +141,10 @@ class EmbeddedGates implements Gates {
     return this.#pools.get(key)?.waiting ?? 0;
   }
 
+  isFull(key: string): boolean {
+    return this.#pools.get(key)?.hasRoom === false;
+  }
+
   /** Limits, endpoints and priority may have changed: the run asks anew, but before anybody else, and keeps its age. */
   #acquireAgain(known: Waiter | Claimant | Awaited | Holder, request: PermitRequest): Permit | Blocked {
     const { runId } = request;
@@ -144,17 +153,24 @@ class EmbeddedGates implements Gates {
     }
     this.#adoptLimits(request);
     // Others may have been served just now, this run among them.
+    const turn = this.#turnOf(runId) ?? known.order;
     this.#takeOut(runId);
-    const answer = this.#tryTake(request, known.order) ?? this.#wait(request, known.order);
+    const answer = this.#tryTake(request, turn) ?? this.#wait(request, known.order, turn);
     this.#serve();
     return answer;
   }
 
+  #turnOf(runId: string): number | undefined {
+    const run = this.#runs.get(runId);
+    return run?.state === "waiting" ? run.node.turn : run?.turn;
+  }
+
   #position(run: Waiter, full: readonly Pool[]): number {
     const claimed = this.#claimant === undefined ? [] : this.#claimant.node.named;
+    const place = run.node.line?.countBefore(run) ?? 0;
     let position = full.some((pool) => claimed.includes(pool)) ? 2 : 1;
     for (const node of new Set(full.flatMap((pool) => [...(pool.nodes ?? [])]))) {
-      position += node.countBefore(run);
+      position += node.countBefore(run.node, place);
     }
     return position;
   }
@@ -187,7 +203,7 @@ class EmbeddedGates implements Gates {
     return pool.hasRoom;
   }
 
-  #tryTake(request: PermitRequest, order: number): Permit | undefined {
+  #tryTake(request: PermitRequest, turn: number): Permit | undefined {
     const { runId, priority, limits, endpoints } = request;
     const pools: Pool[] = [];
     for (const limit of limits) {
@@ -211,7 +227,7 @@ class EmbeddedGates implements Gates {
       pools.push(pool);
     }
     const permit: Permit = { kind: "permit", runId, endpoint: slots.endpoint };
-    const holder: Holder = { state: "held", permit, pools, priority, order };
+    const holder: Holder = { state: "held", permit, pools, priority, turn };
     this.#runs.set(runId, holder);
     for (const pool of pools) {
       this.#take(pool, holder);
@@ -219,15 +235,16 @@ class EmbeddedGates implements Gates {
     return permit;
   }
 
-  #wait({ runId, priority, limits, endpoints }: PermitRequest, order: number): Blocked {
+  #wait({ runId, owner, priority, limits, endpoints }: PermitRequest, order: number, turn: number): Blocked {
     const slots = new Set(endpoints.map((endpoint) => this.#pools.atEndpoint(endpoint)));
-    const node = this.#tree.nodeFor(
+    const node = this.#tree.lineFor(
       { endpoints, pools: [...slots] },
       limits.map((limit) => this.#pools.underLimit(limit)),
+      { owner, priority },
     );
-    const waiter: Waiter = { state: "waiting", runId, priority, order, node };
+    const waiter: Waiter = { state: "waiting", runId, order, node };
     this.#runs.set(runId, waiter);
-    this.#tree.add(waiter);
+    this.#tree.add(waiter, turn);
     for (const pool of node.named) {
       pool.waiting++;
     }
@@ -266,17 +283,19 @@ class EmbeddedGates implements Gates {
         throw new Error(`run ${first.runId} was let through although no endpoint has a free slot: this is a bug`);
       }
       const pools = [...first.node.limits, this.#pools.atEndpoint(slots)];
+      const { runId, order, node } = first;
+      const { priority, turn } = node;
       for (const pool of pools) {
-        this.#take(pool, first);
+        this.#take(pool, node);
       }
-      this.#tree.remove(first);
-      this.#keep(first, pools);
+      this.#tree.serve(first, this.#sequence++);
+      this.#keep({ runId, order, node, priority, turn }, pools);
       this.#checkForPassed();
     }
   }
 
-  #keep({ runId, priority, order, node }: Waiter | Claimant, pools: readonly Pool[]): void {
-    this.#runs.set(runId, { state: "awaited", pools, priority, order });
+  #keep({ runId, priority, turn, order, node }: Served, pools: readonly Pool[]): void {
+    this.#runs.set(runId, { state: "awaited", pools, priority, turn, order });
     this.#stopWaiting(node);
     // The past: as soon as possible, whatever the clock does.
     this.#scheduler.wake(runId, 0, priority);
@@ -291,17 +310,19 @@ class EmbeddedGates implements Gates {
     this.#grantsSinceCheck = 0;
     let passed: Waiter | undefined;
     for (const waiter of this.#tree.firsts()) {
-      if (isPassed(waiter) && (passed === undefined || ranksBefore(waiter, passed))) {
+      if (isPassed(waiter) && (passed === undefined || ranksBefore(waiter.node, passed.node))) {
         passed = waiter;
       }
     }
     if (passed !== undefined) {
-      const { runId, priority, order, node } = passed;
-      this.#tree.remove(passed);
+      const { runId, order, node } = passed;
+      const { priority, turn } = node;
+      this.#tree.serve(passed, this.#sequence++);
       this.#claimant = {
         state: "claiming",
         runId,
         priority,
+        turn,
         order,
         node,
         pools: [],
@@ -360,8 +381,8 @@ class EmbeddedGates implements Gates {
   }
 }
 
-/** Whether each place that the run needs and cannot have was given to one that came later and is no more important. */
+/** Whether each place that the run needs and cannot have was given to one that ranks behind it. */
 function isPassed(waiter: Waiter): boolean {
-  const isWithinReach = (pool: Pool) => pool.hasRoom || pool.wentToLaterThan(waiter);
+  const isWithinReach = (pool: Pool) => pool.hasRoom || pool.wentBehind(waiter.node);
   return waiter.node.limits.every(isWithinReach) && waiter.node.choice.pools.some(isWithinReach);
 }

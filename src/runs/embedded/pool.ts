@@ -1,4 +1,4 @@
-import type { Ranked } from "./waiting-line.ts";
+import type { Ranked } from "./rank.ts";
 import type { WaitingNode } from "./waiting-tree.ts";
 
 /** The places under one limit, or the slots of one endpoint. */
@@ -16,7 +16,7 @@ export class Pool {
   nodes: Set<WaitingNode> | undefined;
   /** The rank of the run that took the last free place. */
   #filledByPriority = 0;
-  #filledByOrder = -1;
+  #filledByTurn = -1;
 
   constructor(key: string, gate: string, limit: number) {
     this.key = key;
@@ -32,12 +32,12 @@ export class Pool {
     this.taken++;
     if (!this.hasRoom) {
       this.#filledByPriority = by.priority;
-      this.#filledByOrder = by.order;
+      this.#filledByTurn = by.turn;
     }
   }
 
-  /** Whether a run could have had the last place, but for another limit: it went to one that came later. */
-  wentToLaterThan(run: Ranked): boolean {
-    return this.#filledByOrder > run.order && this.#filledByPriority <= run.priority;
+  /** Whether a run could have had the last place, but for another limit: it went to one that ranks behind it. */
+  wentBehind(run: Ranked): boolean {
+    return this.#filledByTurn > run.turn && this.#filledByPriority <= run.priority;
   }
 }

@@ -1,20 +1,14 @@
-/** What has a place in an order of service. */
-export interface Ranked {
-  readonly priority: number;
+/** What came at some time. */
+export interface Ordered {
   /** When it came: unique, and higher the later. */
   readonly order: number;
-}
-
-/** Whether `a` is served before `b`: the higher priority first, then the one that came first. */
-export function ranksBefore(a: Ranked, b: Ranked): boolean {
-  return a.priority === b.priority ? a.order < b.order : a.priority > b.priority;
 }
 
 /** Moving the rest of a line up for each one that leaves at the front would cost the length of the line. */
 const fewestLeftToMoveUp = 32;
 
-/** Those who wait, in order of rank. Leaving at the front and joining at the end cost nothing, asking for a place little. */
-export class WaitingLine<T extends Ranked> {
+/** Those who wait, first come, first served. Leaving at the front and joining at the end cost nothing, asking for a place little. */
+export class WaitingLine<T extends Ordered> {
   readonly #items: T[] = [];
   /** Those before have left. */
   #head = 0;
@@ -29,7 +23,7 @@ export class WaitingLine<T extends Ranked> {
 
   add(item: T): void {
     const last = this.#items.at(-1);
-    if (last !== undefined && ranksBefore(last, item)) {
+    if (last !== undefined && last.order < item.order) {
       this.#items.push(item);
     } else {
       this.#items.splice(this.#placeOf(item), 0, item);
@@ -50,18 +44,18 @@ export class WaitingLine<T extends Ranked> {
     }
   }
 
-  /** How many rank before an item, which need not be in the line. */
-  countBefore(item: Ranked): number {
+  /** How many came before an item, which need not be in the line. */
+  countBefore(item: Ordered): number {
     return this.#placeOf(item) - this.#head;
   }
 
-  #placeOf(item: Ranked): number {
+  #placeOf(item: Ordered): number {
     let low = this.#head;
     let high = this.#items.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
       const other = this.#items[middle];
-      if (other !== undefined && ranksBefore(other, item)) {
+      if (other !== undefined && other.order < item.order) {
         low = middle + 1;
       } else {
         high = middle;

@@ -1,10 +1,12 @@
 import { BinaryHeap, type HeapItem } from "../../binary-heap.ts";
 import type { EndpointSlots } from "../ports/gates.ts";
+import type { RunOwner } from "../ports/journal.ts";
 import type { Pool } from "./pool.ts";
-import { type Ranked, ranksBefore, WaitingLine } from "./waiting-line.ts";
+import { type Ranked, ranksBefore } from "./rank.ts";
+import { type Ordered, WaitingLine } from "./waiting-line.ts";
 
 /** A run that waits: small, since there may be very many. */
-export interface Waiter extends Ranked {
+export interface Waiter extends Ordered {
   readonly state: "waiting";
   readonly runId: string;
   readonly node: WaitingNode;
@@ -17,11 +19,18 @@ export interface EndpointChoice {
   readonly pools: readonly Pool[];
 }
 
+/** What all runs of a line have in common besides what they need. */
+interface Line {
+  readonly priority: number;
+  readonly owner: RunOwner;
+}
+
 /**
  * Where runs wait that need the same: a slot at one of some endpoints, and a place under each of some limits. A node's
- * parent needs the same but for its last limit; below the root are the sets of endpoints.
+ * parent needs the same but for its last limit; below the root are the sets of endpoints. The leaves are lines: each of
+ * runs of one owner and one priority.
  */
-export class WaitingNode implements HeapItem {
+export class WaitingNode implements HeapItem, Ranked {
   heapIndex = -1;
   readonly parent: WaitingNode | undefined;
   /** What its parent calls it. */
@@ -32,7 +41,10 @@ export class WaitingNode implements HeapItem {
   readonly gates: readonly Pool[];
   /** All pools that its runs name. */
   readonly named: readonly Pool[];
-  readonly line = new WaitingLine<Waiter>();
+  /** Of a leaf. */
+  readonly line: WaitingLine<Waiter> | undefined;
+  readonly priority: number;
+  turn = 0;
   children: Map<string, WaitingNode> | undefined;
   /** Children that have a first one. */
   open: BinaryHeap<WaitingNode> | undefined;
@@ -45,24 +57,37 @@ export class WaitingNode implements HeapItem {
     choice: EndpointChoice,
     limits: readonly Pool[],
     gates: readonly Pool[],
+    line?: Line,
   ) {
     this.parent = parent;
     this.name = name;
     this.choice = choice;
     this.limits = limits;
     this.gates = gates;
-    this.named = [...limits, ...choice.pools];
+    this.line = line && new WaitingLine();
+    this.priority = line?.priority ?? 0;
+    this.named = line === undefined || parent === undefined ? [...limits, ...choice.pools] : parent.named;
   }
 
   get hasRoom(): boolean {
-    return this.parent === undefined || this.gates.some((pool) => pool.hasRoom);
+    return this.gates.length === 0 || this.gates.some((pool) => pool.hasRoom);
   }
 
-  /** How many rank before a run, here and below. */
-  countBefore(run: Ranked): number {
-    let count = this.line.countBefore(run);
+  /** How many here and below go before the one at a place in a line: 0 for its first. */
+  countBefore(leaf: WaitingNode, place: number): number {
+    if (this === leaf) {
+      return place;
+    }
+    if (this.line !== undefined) {
+      if (this.priority !== leaf.priority) {
+        return this.priority > leaf.priority ? this.line.size : 0;
+      }
+      // Lines take turns, so those before this one are served once more by then.
+      return Math.min(this.line.size, ranksBefore(this, leaf) ? place + 1 : place);
+    }
+    let count = 0;
     for (const child of this.children?.values() ?? []) {
-      count += child.countBefore(run);
+      count += child.countBefore(leaf, place);
     }
     return count;
   }
@@ -86,25 +111,42 @@ export class WaitingTree {
     return this.#nodes;
   }
 
-  /** Where runs with these needs wait. To be used at once: a node without runs would stay. */
-  nodeFor(choice: EndpointChoice, limits: readonly Pool[]): WaitingNode {
+  /** Where runs with these needs, of that owner and priority, wait. To be used at once: one without runs would stay. */
+  lineFor(choice: EndpointChoice, limits: readonly Pool[], line: Line): WaitingNode {
     const name = choice.endpoints.map(({ endpoint, key }) => `${endpoint}\n${key}`).join("\n");
     let node = this.#root.children?.get(name) ?? this.#grow(this.#root, name, choice, [], choice.pools);
     for (const [index, pool] of limits.entries()) {
       node = node.children?.get(pool.key) ?? this.#grow(node, pool.key, choice, limits.slice(0, index + 1), [pool]);
     }
-    return node;
+    // No key of a pool is JSON.
+    const leafName = JSON.stringify([line.priority, line.owner.tenant, line.owner.subject]);
+    return node.children?.get(leafName) ?? this.#grow(node, leafName, choice, limits, [], line);
   }
 
-  add(waiter: Waiter): void {
-    waiter.node.line.add(waiter);
-    this.#refresh(waiter.node);
+  /** @param turn that of the line from now on, if the run is the first of it and no earlier one is known */
+  add(waiter: Waiter, turn: number): void {
+    const { node } = waiter;
+    const line = lineOf(node);
+    const before = line.first;
+    line.add(waiter);
+    if (before === undefined) {
+      node.turn = turn;
+    } else if (line.first === waiter) {
+      node.turn = Math.min(node.turn, turn);
+    }
+    this.#refresh(node);
   }
 
   remove(waiter: Waiter): void {
-    waiter.node.line.remove(waiter);
+    lineOf(waiter.node).remove(waiter);
     this.#refresh(waiter.node);
     this.#prune(waiter.node);
+  }
+
+  /** Takes out the first of a line, which has had its turn: others have theirs before it is served again. */
+  serve(waiter: Waiter, turn: number): void {
+    waiter.node.turn = turn;
+    this.remove(waiter);
   }
 
   /** To be called when a pool has filled, or got room. */
@@ -114,11 +156,11 @@ export class WaitingTree {
     }
   }
 
-  /** The first run of each node that has runs. */
+  /** The first run of each line. */
   firsts(): Waiter[] {
     const firsts: Waiter[] = [];
     const collect = (node: WaitingNode) => {
-      if (node.line.first !== undefined) {
+      if (node.line?.first !== undefined) {
         firsts.push(node.line.first);
       }
       node.children?.forEach(collect);
@@ -133,8 +175,9 @@ export class WaitingTree {
     choice: EndpointChoice,
     limits: readonly Pool[],
     gates: readonly Pool[],
+    line?: Line,
   ): WaitingNode {
-    const node = new WaitingNode(parent, name, choice, limits, gates);
+    const node = new WaitingNode(parent, name, choice, limits, gates, line);
     parent.children ??= new Map();
     parent.children.set(name, node);
     this.#nodes++;
@@ -169,7 +212,7 @@ export class WaitingTree {
 
   #prune(from: WaitingNode): void {
     let node = from;
-    while (node.parent !== undefined && node.line.size === 0 && (node.children?.size ?? 0) === 0) {
+    while (node.parent !== undefined && (node.line?.size ?? 0) === 0 && (node.children?.size ?? 0) === 0) {
       for (const pool of node.gates) {
         pool.nodes?.delete(node);
       }
@@ -180,13 +223,18 @@ export class WaitingTree {
   }
 }
 
+function lineOf({ name, line }: WaitingNode): WaitingLine<Waiter> {
+  if (line === undefined) {
+    throw new Error(`no runs wait at ${name} itself: this is a bug`);
+  }
+  return line;
+}
+
 function firstInside(node: WaitingNode): Waiter | undefined {
-  const here = node.line.first;
-  const below = node.open?.peek()?.first;
-  return here === undefined || (below !== undefined && ranksBefore(below, here)) ? below : here;
+  return node.line === undefined ? node.open?.peek()?.first : node.line.first;
 }
 
 function goesBefore(a: WaitingNode, b: WaitingNode): boolean {
   // Only nodes with a first one are in a heap.
-  return a.first !== undefined && b.first !== undefined && ranksBefore(a.first, b.first);
+  return a.first !== undefined && b.first !== undefined && ranksBefore(a.first.node, b.first.node);
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { evaluateManyFigure, manyFigures, selectManyFigures } from "../../../bench/many/figures.ts";
+import { evaluateManyFigure, manyFigures, selectManyFigures, troubleFigures } from "../../../bench/many/figures.ts";
 import { scenarios } from "../../../bench/many/scenarios.ts";
 
 describe("selectManyFigures", () => {
@@ -19,20 +19,26 @@ describe("selectManyFigures", () => {
     ]);
   });
 
+  it("selects what holds in trouble by its own names", () => {
+    expect([...selectManyFigures("overload"), ...selectManyFigures("failing")]).toEqual(troubleFigures);
+  });
+
   it("selects none when it is not asked for any of them", () => {
     expect(selectManyFigures(undefined)).toEqual([]);
     expect(selectManyFigures("man")).toEqual([]);
   });
 });
 
-describe("manyFigures", () => {
+describe("manyFigures and troubleFigures", () => {
+  const all = [...manyFigures, ...troubleFigures];
+
   it("has a bar for what each scenario is about", () => {
-    const barred = manyFigures.filter(({ bar }) => bar !== undefined).map(({ scenario }) => scenario);
+    const barred = all.filter(({ bar }) => bar !== undefined).map(({ scenario }) => scenario);
     expect(new Set(barred)).toEqual(new Set(scenarios));
   });
 
   it("has each name once", () => {
-    const names = manyFigures.map(({ name }) => name);
+    const names = all.map(({ name }) => name);
     expect(new Set(names).size).toBe(names.length);
   });
 });

@@ -37,6 +37,19 @@ describe("runMany", () => {
     expect(await readdir(directory)).toEqual([]);
   }, 60_000);
 
+  it("measures what the server does in trouble", async () => {
+    const { figures } = await runMany([...selectManyFigures("failing"), ...selectManyFigures("overload")], {
+      scale: 0.03,
+      tell: () => {},
+      signal: new AbortController().signal,
+    });
+    const value = (name: string) => figures.find((figure) => figure.name === name)?.value ?? Number.NaN;
+    expect(value("failing-at-once")).toBe(1);
+    expect(value("overload-peak")).toBeGreaterThan(0);
+    expect(value("overload-refused")).toBeGreaterThan(0.1);
+    expect(value("overload-refusal-p99")).toBeGreaterThan(0);
+  }, 60_000);
+
   it("leaves nothing behind when it is interrupted", async () => {
     const interruption = new AbortController();
     const measured = runMany(selectManyFigures("many-at-once"), {

@@ -18,15 +18,18 @@ describe("the permit of an attempt that waits for a child", () => {
         place: () => undefined,
         holders: () => [],
         waiting: () => 0,
+        isFull: () => false,
       },
       pauses: { of: () => undefined },
+      breakers: { of: () => undefined, withdraw: () => undefined },
+      retryBudgets: { of: () => undefined, withdraw: () => undefined },
       concurrencyLimit: 10,
       endpoints: () => endpoints,
     });
     const pausables: Pausable[] = [];
     const request = {
       run: { accepted: { runId: "run", priority: 3 } },
-      workflow: { name: "a.B/C", policy: { concurrency: { limit: 5 } } },
+      workflow: { name: "a.B/C", policy: { concurrency: { limit: 5, perPrincipal: Number.POSITIVE_INFINITY } } },
       turn: { pausables, abortReason: undefined } as unknown as Turn,
     } as unknown as RunRequest;
     await stage(async () => {

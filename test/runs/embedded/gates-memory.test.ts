@@ -13,6 +13,7 @@ describe("createEmbeddedGates", () => {
     const ask = async (index: number) => {
       const answer = await gates.acquire({
         runId: `run ${index}`,
+        owner: { tenant: "default", subject: `principal ${index % 11}` },
         priority: 0,
         limits: [
           { key: "server", gate: "server", limit: 3 },
@@ -54,6 +55,7 @@ describe("createEmbeddedGates", () => {
     const gates = createEmbeddedGates({ scheduler: { wake: () => {} } });
     const request = (runId: string, key: string): PermitRequest => ({
       runId,
+      owner: { tenant: "default", subject: runId },
       priority: 0,
       limits: [
         { key: "server", gate: "server", limit: 1 },
@@ -65,7 +67,7 @@ describe("createEmbeddedGates", () => {
     for (let index = 1; index <= 10; index++) {
       await gates.acquire(request(`run ${index}`, `workflow/${index}`));
     }
-    expect(queryObjects(WaitingNode)).toBe(13);
+    expect(queryObjects(WaitingNode)).toBe(23);
     for (let index = 1; index <= 10; index++) {
       gates.withdraw(`run ${index}`);
     }
@@ -78,6 +80,7 @@ describe("createEmbeddedGates", () => {
     const gates = createEmbeddedGates({ scheduler: { wake: () => {} } });
     await gates.acquire({
       runId: "a",
+      owner: { tenant: "default", subject: "somebody" },
       priority: 0,
       limits: [{ key: "server", gate: "server", limit: Number.POSITIVE_INFINITY }],
       endpoints: [{ endpoint: "x", key: "endpoint/x", slots: Number.POSITIVE_INFINITY }],

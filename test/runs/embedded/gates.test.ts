@@ -79,6 +79,7 @@ describe("createEmbeddedGates", () => {
         gate: "gate of right",
         reason: "right is at its limit of 1",
         position: 1,
+        holders: 1,
       });
 
       gates.release(rightPermit);

@@ -1,26 +1,26 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type Ranked, WaitingLine } from "../../../src/runs/embedded/waiting-line.ts";
+import { type Ordered, WaitingLine } from "../../../src/runs/embedded/waiting-line.ts";
 
 describe("WaitingLine", () => {
-  it("keeps everybody in order of rank, whoever joins and leaves", () => {
+  it("keeps everybody in order, whoever joins, leaves and comes back", () => {
     const step = fc.oneof(
-      fc.record({ kind: fc.constant("join" as const), priority: fc.constantFrom(0, 0, 0, 1, -1) }),
+      fc.record({ kind: fc.constant("join" as const) }),
       fc.record({ kind: fc.constant("first leaves" as const) }),
       fc.record({ kind: fc.constant("one leaves" as const), pick: fc.nat({ max: 1000 }) }),
       fc.record({ kind: fc.constant("one returns" as const), pick: fc.nat({ max: 1000 }) }),
     );
     fc.assert(
       fc.property(fc.array(step, { minLength: 50, maxLength: 400 }), (steps) => {
-        const line = new WaitingLine<Ranked>();
-        const expected: Ranked[] = [];
-        const gone: Ranked[] = [];
+        const line = new WaitingLine<Ordered>();
+        const expected: Ordered[] = [];
+        const gone: Ordered[] = [];
         const firsts: unknown[] = [];
         const expectedFirsts: unknown[] = [];
-        const join = (one: Ranked) => {
+        const join = (one: Ordered) => {
           line.add(one);
           expected.push(one);
-          expected.sort((a, b) => b.priority - a.priority || a.order - b.order);
+          expected.sort((a, b) => a.order - b.order);
         };
         const leave = (index: number) => {
           for (const one of expected.splice(index, 1)) {
@@ -30,7 +30,7 @@ describe("WaitingLine", () => {
         };
         for (const [order, step] of steps.entries()) {
           if (step.kind === "join") {
-            join({ priority: step.priority, order });
+            join({ order });
           } else if (step.kind === "first leaves") {
             leave(0);
           } else if (step.kind === "one leaves") {
@@ -48,9 +48,9 @@ describe("WaitingLine", () => {
   });
 
   it("serves very many in order when they leave at the front", () => {
-    const line = new WaitingLine<Ranked>();
+    const line = new WaitingLine<Ordered>();
     for (let order = 0; order < 10_000; order++) {
-      line.add({ priority: 0, order });
+      line.add({ order });
     }
     const served: number[] = [];
     for (let { first } = line; first !== undefined; first = line.first) {

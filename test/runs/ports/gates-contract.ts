@@ -158,8 +158,7 @@ export function describeGates(name: string, create: (scheduler: Pick<Scheduler, 
 
       it("shares its slots with all workflows, under its key", async () => {
         const of = (runId: string, endpoint: string): PermitRequest => ({
-          runId,
-          priority: 0,
+          ...request(runId, {}),
           limits: [],
           endpoints: [{ endpoint, key: "endpoint/shared", slots: 1 }],
         });
@@ -336,7 +335,143 @@ export function describeGates(name: string, create: (scheduler: Pick<Scheduler, 
 
         expect(round).toBeLessThan(10);
         gates.release(await permit(request("both", needs.both)));
-        expect(woken.slice(-2).sort()).toEqual([`left ${round - 1}`, `right ${round - 1}`]);
+        const sides = woken.slice(-2).map((runId) => runId.slice(0, runId.indexOf(" ")));
+        expect(sides.sort()).toEqual(["left", "right"]);
+      });
+    });
+
+    describe("the runs of several owners", () => {
+      /** Lets whoever is woken come and go, one after the other, until nobody waits. */
+      async function serveAll(first: Permit, requests: ReadonlyMap<string, PermitRequest>): Promise<void> {
+        gates.release(first);
+        for (let turn = 0; turn < woken.length; turn++) {
+          gates.release(await permit(requests.get(woken[turn] ?? "") as PermitRequest));
+        }
+      }
+
+      function requests(plan: readonly (readonly [string, string, number?])[]): Map<string, PermitRequest> {
+        return new Map(
+          plan.map(([runId, owner, priority = 0]) => [runId, request(runId, { server: 1 }, { owner, priority })]),
+        );
+      }
+
+      it("go in turns, whoever came first and however many each has", async () => {
+        const plan = requests([
+          ["a1", "ada"],
+          ["a2", "ada"],
+          ["a3", "ada"],
+          ["a4", "ada"],
+          ["b1", "bob"],
+          ["b2", "bob"],
+          ["c1", "cleo"],
+        ]);
+        const first = await permit(request("first", { server: 1 }, { owner: "ada" }));
+        for (const one of plan.values()) {
+          await blocked(one);
+        }
+        const positions = [...plan.keys()].map((runId) => gates.place(runId)?.position);
+        await serveAll(first, plan);
+
+        expect(woken).toEqual(["a1", "b1", "c1", "a2", "b2", "a3", "a4"]);
+        expect(positions).toEqual([1, 4, 6, 7, 2, 5, 3]);
+      });
+
+      it("wait for one run of another owner at most, though it has a thousand waiting", async () => {
+        const first = await permit(request("first", { server: 1 }, { owner: "ada" }));
+        for (let run = 0; run < 1000; run++) {
+          await blocked(request(`ada ${run}`, { server: 1 }, { owner: "ada" }));
+        }
+        gates.release(first);
+        const next = await permit(request("ada 0", { server: 1 }, { owner: "ada" }));
+        await blocked(request("bob", { server: 1 }, { owner: "bob" }));
+        expect(gates.place("bob")?.position).toBe(2);
+        gates.release(next);
+        gates.release(await permit(request("ada 1", { server: 1 }, { owner: "ada" })));
+
+        expect(woken).toEqual(["ada 0", "ada 1", "bob"]);
+      });
+
+      it("go in turns within a priority, and by it first of all", async () => {
+        const plan = requests([
+          ["a low", "ada", -1],
+          ["a1", "ada"],
+          ["a2", "ada"],
+          ["a high", "ada", 1],
+          ["a higher", "ada", 1],
+          ["b1", "bob"],
+          ["b high", "bob", 1],
+        ]);
+        const first = await permit(request("first", { server: 1 }));
+        for (const one of plan.values()) {
+          await blocked(one);
+        }
+        await serveAll(first, plan);
+
+        expect(woken).toEqual(["a high", "b high", "a higher", "a1", "b1", "a2", "a low"]);
+      });
+
+      it("are not held up by an owner that is at a limit of its own, nor is that forgotten", async () => {
+        const of = (runId: string, owner: string) => request(runId, { server: 2, [`of ${owner}`]: 1 }, { owner });
+        const ada = await permit(of("a1", "ada"));
+        await blocked(of("a2", "ada"));
+        expect(gates.place("a2")).toMatchObject({ gate: "gate of of ada", position: 1, holders: 1 });
+        const bob = await permit(of("b1", "bob"));
+        await blocked(of("b2", "bob"));
+        await blocked(of("c1", "cleo"));
+        expect(gates.place("c1")).toMatchObject({ gate: "gate of server", position: 3, holders: 2 });
+        gates.release(bob);
+        gates.release(await permit(of("b2", "bob")));
+        gates.release(ada);
+
+        expect(woken).toEqual(["b2", "c1", "a2"]);
+      });
+
+      it("go in turns also where their tenants only differ", async () => {
+        const of = (runId: string, tenant: string): PermitRequest => ({
+          ...request(runId, { server: 1 }),
+          owner: { tenant, subject: "ada" },
+        });
+        const plan = new Map(["x1", "x2", "x3", "y1"].map((runId) => [runId, of(runId, runId.charAt(0))]));
+        const first = await permit(request("first", { server: 1 }));
+        for (const one of plan.values()) {
+          await blocked(one);
+        }
+        await serveAll(first, plan);
+
+        expect(woken).toEqual(["x1", "y1", "x2", "x3"]);
+      });
+
+      it("keep their turn when a kept place is taken away from the first of them", async () => {
+        const of = (runId: string, owner: string, limit: number) => request(runId, { server: limit }, { owner });
+        const held = [await permit(of("x", "cleo", 2)), await permit(of("y", "cleo", 2))] as const;
+        await blocked(of("a1", "ada", 2));
+        await blocked(of("b1", "bob", 2));
+        await blocked(of("a2", "ada", 2));
+        gates.release(held[0]);
+        expect(woken).toEqual(["a1"]);
+        await blocked(of("a1", "ada", 1));
+        expect(["a1", "b1", "a2"].map((runId) => gates.place(runId)?.position)).toEqual([1, 2, 3]);
+        gates.release(held[1]);
+
+        expect(woken).toEqual(["a1", "a1"]);
+      });
+
+      it("take turns in each thing they wait for apart from any other", async () => {
+        const film = { server: 9, film: 1 };
+        const image = { server: 9, image: 1 };
+        const filmPermit = await permit(request("film 0", film, { owner: "ada" }));
+        let imagePermit = await permit(request("image 0", image, { owner: "ada" }));
+        await blocked(request("film a", film, { owner: "ada" }));
+        await blocked(request("film b", film, { owner: "bob" }));
+        for (let run = 1; run < 10; run++) {
+          const next = request(`image ${run}`, image, { owner: "ada" });
+          await blocked(next);
+          gates.release(imagePermit);
+          imagePermit = await permit(next);
+        }
+        gates.release(filmPermit);
+
+        expect(woken.at(-1)).toBe("film a");
       });
     });
 
@@ -553,6 +688,7 @@ export function describeGates(name: string, create: (scheduler: Pick<Scheduler, 
           gate: "gate of server",
           reason: "server is at its limit of 1",
           position: 1,
+          holders: 1,
         });
         expect(gates.place("b")?.position).toBe(2);
         expect(gates.place("c")?.position).toBe(3);
@@ -642,10 +778,14 @@ export function describeGates(name: string, create: (scheduler: Pick<Scheduler, 
     const pick = fc.nat({ max: 1000 });
 
     /** Long enough for lines to build up, with more that ask than that leave. */
-    function steps(needs: fc.Arbitrary<Omit<ModelRequest, "runId" | "priority">>): fc.Arbitrary<Step[]> {
+    function steps(needs: fc.Arbitrary<Omit<ModelRequest, "runId" | "priority" | "owner">>): fc.Arbitrary<Step[]> {
       const ask = fc
-        .record({ needs, priority: fc.constantFrom(0, 0, 0, 0, 1, -1) })
-        .map(({ needs, priority }): Step => ({ kind: "ask", request: { runId: "", priority, ...needs } }));
+        .record({
+          needs,
+          owner: fc.constantFrom("ada", "ada", "ada", "bob"),
+          priority: fc.constantFrom(0, 0, 0, 0, 1, -1),
+        })
+        .map(({ needs, ...who }): Step => ({ kind: "ask", request: { runId: "", ...who, ...needs } }));
       const other = (kind: "come" | "release" | "withdraw") => fc.record({ kind: fc.constant(kind), pick });
       return fc.array(
         fc.oneof(
@@ -685,7 +825,14 @@ export function describeGates(name: string, create: (scheduler: Pick<Scheduler, 
             } else {
               const { gate, reason } = answer;
               seen.push(gates.place(of.runId));
-              expected.push(endpoint ?? { gate, reason, position: model.position(of.runId) });
+              expected.push(
+                endpoint ?? {
+                  gate,
+                  reason,
+                  position: model.position(of.runId),
+                  holders: model.holders(of.runId),
+                },
+              );
             }
           };
           for (const [index, step] of plan.entries()) {
@@ -717,6 +864,96 @@ export function describeGates(name: string, create: (scheduler: Pick<Scheduler, 
 
           expect(woken).toEqual(model.woken);
           expect(seen).toEqual(expected);
+        }),
+        { numRuns: 100 },
+      );
+    });
+
+    it("grants in turns to any two owners who both wait, within their limits, and nobody starves", async () => {
+      const owners = ["ada", "bob", "cleo"];
+      const plans = fc.record({
+        limit: fc.integer({ min: 1, max: 4 }),
+        own: fc.constantFrom(1, 2, Number.POSITIVE_INFINITY),
+        asks: fc.array(fc.constantFrom("ada", "ada", "ada", "ada", "bob", "cleo"), { minLength: 10, maxLength: 60 }),
+        releases: fc.array(pick, { minLength: 60, maxLength: 60 }),
+      });
+      await fc.assert(
+        fc.asyncProperty(plans, async ({ limit, own, asks, releases }) => {
+          const held = new Map<string, Permit>();
+          const waiting = new Map<string, string>();
+          /** Since both wait and could go: the owners that were granted something. */
+          const since = new Map<string, string[]>();
+          const faults: string[] = [];
+          const ownerOf = (runId: string) => runId.slice(0, runId.indexOf(" "));
+          const heldBy = (owner: string) => [...held.keys()].filter((runId) => ownerOf(runId) === owner).length;
+          const of = (runId: string) => {
+            const owner = ownerOf(runId);
+            const limits = own === Number.POSITIVE_INFINITY ? {} : { [`of ${owner}`]: own };
+            return request(runId, { server: limit, ...limits }, { owner });
+          };
+          const wakes: string[] = [];
+          const gates = create({ wake: (runId) => wakes.push(runId) });
+          const couldGo = (owner: string) => [...waiting.values()].includes(owner) && heldBy(owner) < own;
+          const granted = (owner: string) => {
+            for (const a of owners) {
+              for (const b of owners.filter((other) => other > a)) {
+                const pair = `${a} and ${b}`;
+                if (owner !== a && owner !== b) {
+                  continue;
+                }
+                const grants = since.get(pair) ?? [];
+                if (grants.at(-1) === owner) {
+                  faults.push(`${owner} went twice while ${pair} both waited and could go`);
+                }
+                since.set(pair, [...grants, owner]);
+              }
+            }
+          };
+          const forgetPairs = () => {
+            for (const a of owners) {
+              for (const b of owners.filter((other) => other > a)) {
+                if (!couldGo(a) || !couldGo(b)) {
+                  since.delete(`${a} and ${b}`);
+                }
+              }
+            }
+          };
+          const come = async (runId: string) => {
+            const answer = await gates.acquire(of(runId));
+            if (answer.kind === "blocked") {
+              faults.push(`${runId} was woken for nothing`);
+              return;
+            }
+            waiting.delete(runId);
+            held.set(runId, answer);
+            if (held.size > limit || heldBy(ownerOf(runId)) > own) {
+              faults.push(`${runId} is one too many`);
+            }
+          };
+          for (const [index, owner] of asks.entries()) {
+            const runId = `${owner} ${index}`;
+            const answer = await gates.acquire(of(runId));
+            if (answer.kind === "permit") {
+              held.set(runId, answer);
+            } else {
+              waiting.set(runId, owner);
+            }
+          }
+          let served = 0;
+          for (let step = 0; held.size > 0; step++) {
+            const runId = [...held.keys()][(releases[step % releases.length] ?? 0) % held.size] ?? "";
+            gates.release(held.get(runId) as Permit);
+            held.delete(runId);
+            for (; served < wakes.length; served++) {
+              const next = wakes[served] ?? "";
+              granted(ownerOf(next));
+              await come(next);
+              forgetPairs();
+            }
+          }
+
+          expect(faults).toEqual([]);
+          expect([...waiting.keys()]).toEqual([]);
         }),
         { numRuns: 100 },
       );

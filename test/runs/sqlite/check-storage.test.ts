@@ -3,7 +3,9 @@ import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
+import { BreakerEventSchema } from "../../../gen/retake/v1/breaker_pb.js";
 import { FaultEventSchema } from "../../../gen/retake/v1/fault_pb.js";
+import { QualityEventSchema } from "../../../gen/retake/v1/quality_event_pb.js";
 import { RunState } from "../../../gen/retake/v1/run_pb.js";
 import type { StorageReport } from "../../../gen/retake/v1/storage_pb.js";
 import { OutboxEventSchema } from "../../../gen/retake/v1/webhook_pb.js";
@@ -21,8 +23,10 @@ const large = payloadFileName(payloadDigest(largeBytes(1)));
 const inputOfA = Buffer.from(payloadDigest(Buffer.from("input of a"))).toString("hex");
 
 const outboxEvent = create(OutboxEventSchema, { event: { case: "stored", value: { run: { runId: "d" } } } });
+const breakerEvent = create(BreakerEventSchema, { event: { case: "closed", value: {} } });
 const pauseEvent = create(WorkflowEventSchema, { event: { case: "paused", value: { requestedBy: "ada" } } });
 const faultEvent = create(FaultEventSchema, { event: { case: "removed", value: { faultId: "f" } } });
+const qualityEvent = create(QualityEventSchema, { event: { case: "raised", value: { level: 5 } } });
 
 /** A directory with a run that has succeeded, one that has failed, one that is open, and one with a file; closed. */
 async function filled(): Promise<string> {
@@ -34,9 +38,11 @@ async function filled(): Promise<string> {
   await writeRun(storage, "d", { result: largeBytes(1) });
   await storage.journal.append([
     { stream: "other", expectedSequence: 0, records: [Uint8Array.of(1), Uint8Array.of(2)] },
+    { stream: "breaker/x.Y/Z@1", expectedSequence: 0, records: [toBinary(BreakerEventSchema, breakerEvent)] },
     { stream: "outbox/d", expectedSequence: 0, records: [toBinary(OutboxEventSchema, outboxEvent)] },
     { stream: "pause/x.Y/Z", expectedSequence: 0, records: [toBinary(WorkflowEventSchema, pauseEvent)] },
     { stream: "faults", expectedSequence: 0, records: [toBinary(FaultEventSchema, faultEvent)] },
+    { stream: "quality/x.Y/Z", expectedSequence: 0, records: [toBinary(QualityEventSchema, qualityEvent)] },
   ]);
   await storage.close();
   return directory;
@@ -169,6 +175,12 @@ const damage: readonly (readonly [what: string, sql: string, message: RegExp, ru
     "",
   ],
   [
+    "a breaker of which nobody can tell whether it is open",
+    "UPDATE events SET data = x'1001' WHERE stream = (SELECT id FROM streams WHERE name LIKE 'breaker/%')",
+    /breaker\/x\.Y\/Z@1: record 1 is no event/,
+    "",
+  ],
+  [
     "a pause without what has happened",
     "UPDATE events SET data = x'' WHERE stream = (SELECT id FROM streams WHERE name LIKE 'pause/%')",
     /pause\/x\.Y\/Z: record 1 is no event/,
@@ -178,6 +190,12 @@ const damage: readonly (readonly [what: string, sql: string, message: RegExp, ru
     "a drill that nobody can read",
     "UPDATE events SET data = x'ffff' WHERE stream = (SELECT id FROM streams WHERE name = 'faults')",
     /faults: record 1 is no event/,
+    "",
+  ],
+  [
+    "a quality that is no event",
+    "UPDATE events SET data = x'ff' WHERE stream = (SELECT id FROM streams WHERE name LIKE 'quality/%')",
+    /quality\/x\.Y\/Z: record 1 is no event/,
     "",
   ],
   [

@@ -1,0 +1,75 @@
+import { BinaryHeap, type HeapItem } from "../../binary-heap.ts";
+
+/** There is one for each run that a breaker holds, possibly very many: small. */
+interface HeldRun extends HeapItem {
+  readonly runId: string;
+  readonly priority: number;
+  readonly acceptedMs: number;
+  readonly order: number;
+}
+
+/** The runs that a breaker holds, in the order in which they go on: higher priority first, then as they were accepted. */
+export class HeldRuns {
+  readonly #runs = new Map<string, HeldRun>();
+  readonly #heap = new BinaryHeap<HeldRun>(goesBefore);
+  #added = 0;
+
+  get size(): number {
+    return this.#runs.size;
+  }
+
+  has(runId: string): boolean {
+    return this.#runs.has(runId);
+  }
+
+  /** Adds a run, unless it is held already. */
+  add(runId: string, priority: number, acceptedMs: number): void {
+    if (!this.#runs.has(runId)) {
+      const run: HeldRun = { runId, priority, acceptedMs, order: this.#added++, heapIndex: -1 };
+      this.#runs.set(runId, run);
+      this.#heap.push(run);
+    }
+  }
+
+  /** The first one, taken out. */
+  take(): { readonly runId: string; readonly priority: number } | undefined {
+    const first = this.#heap.pop();
+    if (first !== undefined) {
+      this.#runs.delete(first.runId);
+    }
+    return first;
+  }
+
+  /** Whether it was held. */
+  remove(runId: string): boolean {
+    const run = this.#runs.get(runId);
+    if (run === undefined) {
+      return false;
+    }
+    this.#runs.delete(runId);
+    this.#heap.remove(run);
+    return true;
+  }
+
+  /** 1 is next; undefined for a run that is not held. Costs a look at every run. */
+  position(runId: string): number | undefined {
+    const run = this.#runs.get(runId);
+    if (run === undefined) {
+      return undefined;
+    }
+    let position = 1;
+    for (const other of this.#runs.values()) {
+      if (goesBefore(other, run)) {
+        position++;
+      }
+    }
+    return position;
+  }
+}
+
+function goesBefore(a: HeldRun, b: HeldRun): boolean {
+  if (a.priority !== b.priority) {
+    return a.priority > b.priority;
+  }
+  return a.acceptedMs === b.acceptedMs ? a.order < b.order : a.acceptedMs < b.acceptedMs;
+}

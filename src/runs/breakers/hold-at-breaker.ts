@@ -1,0 +1,14 @@
+import { parked } from "../bodies.ts";
+import type { Outcome } from "../handler.ts";
+import type { RunRecord } from "../run-record.ts";
+import type { Breaker } from "./breaker.ts";
+
+/** Parks a run until its breaker wakes it. No time is journaled: thousands would wake at it, to be parked again. */
+export function holdAtBreaker(
+  breaker: Breaker,
+  { accepted, createTimeMs }: Pick<RunRecord, "accepted" | "createTimeMs">,
+  reason: string,
+): Outcome {
+  breaker.hold(accepted.runId, accepted.priority, createTimeMs);
+  return { kind: "waiting", wakeAtMs: undefined, events: [parked("breaker", reason)] };
+}

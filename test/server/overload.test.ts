@@ -1,0 +1,263 @@
+import { Code } from "@connectrpc/connect";
+import { describe, expect, it, onTestFinished } from "vitest";
+import { ErrorInfoSchema, QuotaFailureSchema, RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
+import { RunState } from "../../gen/retake/v1/run_pb.js";
+import { RunView } from "../../gen/retake/v1/run_service_pb.js";
+import { call } from "../../src/index.ts";
+import type { ProcessLoadReading } from "../../src/process-load.ts";
+import { createMemoryStorage } from "../../src/runs/memory/index.ts";
+import { msFromDuration } from "../../src/runs/time.ts";
+import { createVirtualClock } from "../../src/testing/index.ts";
+import { WorkflowsService } from "../gen/retake/test/v1/workflows_pb.js";
+import { deferred, type Harness, rejection, startServer, stateOf, stopServer } from "./harness.ts";
+
+async function start(...args: Parameters<typeof startServer>): Promise<Harness> {
+  const harness = await startServer(...args);
+  onTestFinished(() => stopServer(harness));
+  return harness;
+}
+
+const plain = `${WorkflowsService.typeName}/Plain`;
+const limited = `${WorkflowsService.typeName}/Limited`;
+
+async function startRun({ runs, clock }: Harness, workflow: string, priority = 0): Promise<string> {
+  const { run } = await runs.startRun({ workflow, priority });
+  await clock.advance(0);
+  return run?.runId ?? "";
+}
+
+describe("a full queue", () => {
+  /** One run works, two wait: as many as may. */
+  async function full(): Promise<Harness> {
+    const harness = await start({
+      limited: () => new Promise(() => {}),
+      plain: async (_, context) => {
+        await call(context, "child", WorkflowsService.method.limited, {});
+        return {};
+      },
+    });
+    for (let run = 0; run < 3; run++) await startRun(harness, limited);
+    return harness;
+  }
+
+  it("refuses a run, however it comes, with the quota and a time to call again", async () => {
+    const harness = await full();
+    const errors = [
+      await rejection(harness.runs.startRun({ workflow: limited }), Code.ResourceExhausted),
+      await rejection(harness.workflows.limited({}), Code.ResourceExhausted),
+      await rejection(harness.workflows.limited({}, { headers: { "idempotency-key": "new" } }), Code.ResourceExhausted),
+      // A higher priority makes no room.
+      await rejection(harness.runs.startRun({ workflow: limited, priority: 100 }), Code.ResourceExhausted),
+    ];
+
+    for (const error of errors) {
+      expect(error.findDetails(QuotaFailureSchema)[0]).toMatchObject({
+        violations: [{ subject: limited, description: "as many runs wait as its policy allows (queue_limit 2)" }],
+      });
+      expect(error.findDetails(ErrorInfoSchema)[0]).toMatchObject({
+        reason: "QUEUE_FULL",
+        metadata: { workflow: limited },
+      });
+      const delayMs = msFromDuration(error.findDetails(RetryInfoSchema)[0]?.retryDelay);
+      expect(delayMs).toBeGreaterThanOrEqual(500);
+      expect(delayMs).toBeLessThanOrEqual(1500);
+    }
+    expect((await harness.runs.listRuns({})).runs).toHaveLength(3);
+  });
+
+  it("lets callers join the runs that are there", async () => {
+    const harness = await start({ limited: () => new Promise(() => {}) });
+    const key = { workflow: limited, idempotencyKey: "mine" };
+    await startRun(harness, limited);
+    const { run } = await harness.runs.startRun(key);
+    await startRun(harness, limited);
+    await rejection(harness.runs.startRun({ workflow: limited }), Code.ResourceExhausted);
+
+    const again = await harness.runs.startRun(key);
+    expect(again).toMatchObject({ joined: true, run: { runId: run?.runId } });
+    await rejection(harness.runs.startRun({ ...key, idempotencyKey: "another" }), Code.ResourceExhausted);
+  });
+
+  it("takes the children of runs that were accepted", async () => {
+    const harness = await full();
+    const parent = await startRun(harness, plain);
+
+    expect(await stateOf(harness, parent)).toBe(RunState.RUNNING);
+    const { runs } = await harness.runs.listRuns({ parentRunId: parent });
+    expect(runs).toMatchObject([{ workflow: limited, state: RunState.QUEUED }]);
+  });
+
+  it("refuses before anything is stored", async () => {
+    const clock = createVirtualClock();
+    const storage = createMemoryStorage({ clock });
+    const puts: string[] = [];
+    const put = storage.payloads.put.bind(storage.payloads);
+    storage.payloads.put = (runId, ...rest) => {
+      puts.push(runId);
+      return put(runId, ...rest);
+    };
+    const harness = await start({ limited: () => new Promise(() => {}) }, { clock, storage });
+    for (let run = 0; run < 3; run++) await startRun(harness, limited);
+    await rejection(harness.runs.startRun({ workflow: limited }), Code.ResourceExhausted);
+
+    expect(puts).toHaveLength(3);
+  });
+});
+
+describe("a limit for each principal", () => {
+  it("is told as what a run waits for, with its place, how many hold it, and who", async () => {
+    const gates = [deferred(), deferred()];
+    const harness = await start(
+      {
+        plain: async () => {
+          await gates.shift()?.promise;
+          return {};
+        },
+      },
+      { config: { workflows: { [plain]: { concurrency: { perPrincipal: 2 } } } } },
+    );
+    const [first, second] = gates;
+    const ids = [];
+    for (let run = 0; run < 4; run++) ids.push(await startRun(harness, plain));
+    const wait = async (runId = "") => (await harness.runs.getRun({ runId, view: RunView.FULL })).run?.wait;
+
+    expect(await wait(ids[3])).toMatchObject({
+      gate: "principal",
+      reason: `principal/default/anonymous in workflow/${plain} is at its limit of 2: number 2 in line`,
+      position: 2,
+      holderCount: 2,
+      holders: ids.slice(0, 2),
+    });
+    first?.resolve();
+    await harness.clock.advance(1);
+    expect(await stateOf(harness, ids[3] ?? "")).toBe(RunState.SUCCEEDED);
+    second?.resolve();
+  });
+});
+
+describe("a server in trouble", () => {
+  const calm: ProcessLoadReading = { eventLoopDelayMs: 0, memoryShare: 0 };
+
+  /** A server whose process is as loaded as the test says. */
+  async function troubled(own: Parameters<typeof startServer>[0] = {}, config: object = {}) {
+    const process = { reading: calm };
+    const harness = await start(own, {
+      config,
+      load: { start: () => {}, read: () => process.reading, stop: () => {} },
+    });
+    const overload = async () => {
+      process.reading = { eventLoopDelayMs: 10_000, memoryShare: 0.1 };
+      for (let period = 0; period < 8; period++) {
+        // Runs that are offered are what makes it look.
+        await harness.runs.startRun({ workflow: plain, priority: -100 }).catch(() => undefined);
+        await harness.runs.startRun({ workflow: plain }).catch(() => undefined);
+        await harness.clock.advance(500);
+      }
+    };
+    return { harness, process, overload };
+  }
+
+  it("refuses new runs, but those of the highest priority", async () => {
+    const { harness, overload } = await troubled();
+    await overload();
+    const refusals = [
+      await rejection(harness.runs.startRun({ workflow: plain }), Code.Unavailable),
+      await rejection(harness.workflows.plain({}), Code.Unavailable),
+      await rejection(harness.workflows.plain({}, { headers: { "retake-priority": "99" } }), Code.Unavailable),
+      await rejection(harness.workflows.keyed({}, { headers: { "idempotency-key": "new" } }), Code.Unavailable),
+    ];
+    expect(refusals.map((error) => error.findDetails(ErrorInfoSchema)[0]?.reason)).toEqual(
+      refusals.map(() => "OVERLOADED"),
+    );
+
+    await harness.workflows.plain({}, { headers: { "retake-priority": "100" } });
+    await harness.runs.startRun({ workflow: plain, priority: 100 });
+  });
+
+  it("goes on with what it has: runs, their children, their callers, and who reads or cancels them", async () => {
+    const go = deferred();
+    const { harness, overload } = await troubled({
+      keyed: async (_, context) => {
+        await go.promise;
+        await call(context, "child", WorkflowsService.method.plain, {});
+        return { text: "done" };
+      },
+      limited: () => new Promise(() => {}),
+    });
+    const headers = { "idempotency-key": "mine" };
+    const parent = harness.workflows.keyed({ text: "x" }, { headers });
+    const stuck = await startRun(harness, limited);
+    await overload();
+    await rejection(harness.runs.startRun({ workflow: plain }), Code.Unavailable);
+
+    const joined = harness.workflows.keyed({ text: "x" }, { headers });
+    expect(await stateOf(harness, stuck)).toBe(RunState.RUNNING);
+    const cancelled = harness.runs.cancelRun({ runId: stuck, reason: "" });
+    await harness.clock.advance(30_000);
+    expect((await cancelled).run?.runId).toBe(stuck);
+    go.resolve();
+    await harness.clock.advance(1);
+    expect(await parent).toMatchObject({ text: "done" });
+    expect(await joined).toMatchObject({ text: "done" });
+  });
+
+  it("keeps nothing of a run that it refuses, and takes all again when it is well", async () => {
+    const { harness, process, overload } = await troubled();
+    await overload();
+    const before = (await harness.runs.listRuns({ pageSize: 1000 })).runs.length;
+    await rejection(harness.runs.startRun({ workflow: plain }), Code.Unavailable);
+    expect((await harness.runs.listRuns({ pageSize: 1000 })).runs).toHaveLength(before);
+
+    process.reading = calm;
+    await harness.clock.advance(30_000);
+    await harness.runs.startRun({ workflow: plain, priority: -100 });
+    expect((await harness.runs.listRuns({ pageSize: 1000 })).runs).toHaveLength(before + 1);
+  });
+
+  it("takes whatever comes where the configuration says so", async () => {
+    const { harness, overload } = await troubled({}, { overload: { disabled: true } });
+    await overload();
+
+    await harness.runs.startRun({ workflow: plain, priority: -100 });
+  });
+
+  it("holds its own thresholds", async () => {
+    const { harness, process } = await troubled({}, { overload: { memoryPercentage: 50 } });
+    process.reading = { eventLoopDelayMs: 0, memoryShare: 0.6 };
+    const outcomes: string[] = [];
+    for (let period = 0; period < 12; period++) {
+      outcomes.push(
+        await harness.runs.startRun({ workflow: plain }).then(
+          () => "taken",
+          (error) => error.findDetails(ErrorInfoSchema)[0]?.metadata.signal,
+        ),
+      );
+      await harness.clock.advance(500);
+    }
+
+    expect(outcomes[0]).toBe("taken");
+    expect(outcomes.at(-1)).toBe("memory");
+  });
+});
+
+describe("the metadata retake-priority", () => {
+  it("is the priority of a direct call", async () => {
+    const harness = await start({ plain: () => new Promise(() => {}) });
+    const leave = new AbortController();
+    const left = harness.workflows.plain({}, { headers: { "retake-priority": "-7" }, signal: leave.signal });
+    await harness.clock.advance(0);
+    expect((await harness.runs.listRuns({})).runs).toMatchObject([{ priority: -7 }]);
+    leave.abort();
+    await rejection(left, Code.Canceled);
+  });
+
+  it.each(["101", "-101", "1.5", "high", "", "1e2"])("is refused when it is no priority: %j", async (value) => {
+    const harness = await start();
+    const error = await rejection(
+      harness.workflows.plain({}, { headers: new Headers([["retake-priority", value]]) }),
+      Code.InvalidArgument,
+    );
+
+    expect(error.rawMessage).toContain("the metadata retake-priority is a whole number from -100 to 100, and not");
+  });
+});
