@@ -216,8 +216,8 @@ const defaults = {
   drainTimeoutMs: 30 * second,
   logLevel: "info",
   overload: {
-    /** Far above what a full but healthy server shows, and half of what makes people call again. */
-    eventLoopDelayMs: 500,
+    /** Far above what a full but healthy server shows, even on a machine that others use too. */
+    eventLoopDelayMs: second,
     /** Beyond this V8 collects garbage most of the time, and a little more ends the process. */
     memoryPercentage: 90,
     /** A hundred times what a slow disk takes. */

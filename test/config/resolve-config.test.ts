@@ -59,7 +59,7 @@ describe("resolveConfig", () => {
       retention: { succeededMs: 604_800_000, unsuccessfulMs: 2_592_000_000 },
       drainTimeoutMs: 30_000,
       log: { level: "info" },
-      overload: { eventLoopDelayMs: 500, memoryShare: 0.9, commitDelayMs: 2_000 },
+      overload: { eventLoopDelayMs: 1_000, memoryShare: 0.9, commitDelayMs: 2_000 },
       artifacts: { maxBytes: 4_294_967_296, gracePeriodMs: 86_400_000, uploadTimeoutMs: 86_400_000 },
       webhooks: {
         secrets: [],

@@ -133,10 +133,10 @@ export declare type ServerConfig = Message<"retake.v1.ServerConfig"> & {
 export declare const ServerConfigSchema: GenMessage<ServerConfig>;
 
 /**
- * What counts as trouble. While there is some, a growing share of new runs is refused, those of the lowest priority first,
- * with UNAVAILABLE (reason OVERLOADED) and a time after which to call again; runs of priority 100 never are. Runs that were
- * accepted, their children, calls that join a run, and whatever reads or cancels runs are not affected. A signal is out of
- * trouble again at four fifths of its threshold; once all are, the share shrinks.
+ * What counts as trouble. While it lasts, and that for more than a moment, a growing share of new runs is refused, those of
+ * the lowest priority first, with UNAVAILABLE (reason OVERLOADED) and a time after which to call again; runs of priority
+ * 100 never are. Runs that were accepted, their children, calls that join a run, and whatever reads or cancels runs are
+ * not affected. A signal is out of trouble again at four fifths of its threshold; once all are, the share shrinks.
  *
  * @generated from message retake.v1.OverloadConfig
  */
@@ -149,7 +149,7 @@ export declare type OverloadConfig = Message<"retake.v1.OverloadConfig"> & {
   disabled: boolean;
 
   /**
-   * How long the event loop keeps what is due waiting, on average over half a second. Default: 500 ms.
+   * How long the event loop keeps what is due waiting, on average over half a second. Default: 1 s.
    * Limits: 10 ms to 1 minute.
    *
    * @generated from field: google.protobuf.Duration event_loop_delay = 2;

@@ -66,7 +66,7 @@ export declare type StartRunRequest = Message<"retake.v1.StartRunRequest"> & {
   priority: number;
 
   /**
-   * The least quality to settle for. Default: MINIMAL.
+   * The least quality to settle for: the run asks for no less, also where the level of its workflow is below. Default: MINIMAL.
    *
    * @generated from field: retake.v1.Quality min_quality = 6;
    */

@@ -39,7 +39,8 @@ export class Admission {
     const total = this.#offered.reduce((sum, count) => sum + count, 0);
     // Nothing is known of a period in which nobody came: what was right before still is.
     if (total > 0 || share === 0) {
-      this.#refuse(share * total);
+      // All of it includes what nobody has offered yet.
+      this.#refuse(share < 1 ? share * total : Number.POSITIVE_INFINITY);
       this.#offered.fill(0);
     }
     return total;
@@ -48,17 +49,16 @@ export class Admission {
   #refuse(count: number): void {
     let left = count;
     let priority = lowestPriority;
-    for (; priority < highestPriority; priority++) {
+    for (; left > 0 && priority < highestPriority; priority++) {
       const offered = this.#offered[priority - lowestPriority] ?? 0;
       if (offered > left) {
-        this.#floor = priority;
-        this.#floorShare = left / offered;
-        return;
+        break;
       }
       left -= offered;
     }
+    this.#floor = priority;
     // Nothing of the highest is refused, whatever is left.
-    this.#floor = count === 0 ? lowestPriority : highestPriority;
-    this.#floorShare = 0;
+    this.#floorShare =
+      priority < highestPriority && left > 0 ? left / (this.#offered[priority - lowestPriority] ?? 0) : 0;
   }
 }

@@ -17,6 +17,22 @@ describe("Admission", () => {
     expect(offer(admission, mixed)).toEqual(mixed);
   });
 
+  it("takes what nobody had offered before as long as nothing is to be refused", () => {
+    const admission = new Admission();
+    offer(admission, [0, 5]);
+    admission.next(0);
+
+    expect(offer(admission, [-100, -7, 0, 3, 100])).toEqual([-100, -7, 0, 3, 100]);
+  });
+
+  it("takes what lies above all that it refuses", () => {
+    const admission = new Admission();
+    offer(admission, [-5, 5]);
+    admission.next(0.5);
+
+    expect(offer(admission, [-6, -5, -4, 0, 5])).toEqual([-4, 0, 5]);
+  });
+
   it.each([
     [0.1, [0, 0, 0, 0, 0, 0, 5, 99, 100]],
     [0.4, [0, 0, 0, 5, 99, 100]],
@@ -60,8 +76,11 @@ describe("Admission", () => {
     const admission = new Admission();
     offer(admission, [100, 100, 100]);
     admission.next(1);
-
     expect(offer(admission, [99, 100, 100])).toEqual([100, 100]);
+
+    offer(admission, [0]);
+    admission.next(1);
+    expect(offer(admission, [0, 1, 99, 100])).toEqual([100]);
   });
 
   it("goes on as before after a time in which nobody came, until nothing is to be refused any more", () => {

@@ -66,7 +66,7 @@ describe("Overload", () => {
     expect(await offer(3)).toBe(0);
     trouble();
     // The journal is asked once more before it is late, by four readings.
-    const early = await offer(signal === "journal" ? 8 : 3);
+    const early = await offer(signal === "journal" ? 9 : 4);
     const late = await offer(12);
 
     expect(early).toBeGreaterThan(0);
@@ -80,7 +80,7 @@ describe("Overload", () => {
 
   it("takes all again when the trouble is over, little by little", async () => {
     reading = { ...calm, eventLoopDelayMs: 5_000 };
-    await offer(6);
+    await offer(7);
     reading = { ...calm, eventLoopDelayMs: 401 };
     expect(await offer(5)).toBe(10);
     reading = calm;
@@ -134,7 +134,7 @@ describe("Overload", () => {
     const states: OverloadState[] = [];
     const off = overload.onChange((state) => states.push(state));
     reading = { ...calm, eventLoopDelayMs: 1_000 };
-    await offer(3);
+    await offer(4);
     reading = calm;
     await offer(1);
     off();
@@ -153,7 +153,7 @@ describe("Overload", () => {
     expect(clock.pendingTimers).toBe(0);
 
     reading = { ...calm, memoryShare: 0.95 };
-    await offer(1);
+    await offer(2);
     reading = calm;
     await clock.advance(500);
     expect(overload.state.share).toBeGreaterThan(0);
