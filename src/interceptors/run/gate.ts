@@ -56,6 +56,7 @@ export function gate(options: GateOptions): RunInterceptor {
     const refusal = breaker?.refusal(runId);
     if (breaker !== undefined && refusal !== undefined) {
       gates.withdraw(runId);
+      retryBudgets.withdraw(runId);
       return refused(refusal, breaker, request);
     }
     const budget = retryBudgets.of(workflow);
@@ -80,6 +81,7 @@ export function gate(options: GateOptions): RunInterceptor {
     const late = breaker?.refusal(runId);
     if (breaker !== undefined && late !== undefined) {
       gates.release(permit);
+      retryBudgets.withdraw(runId);
       return refused(late, breaker, request);
     }
     const attemptsBefore = run.attempts;

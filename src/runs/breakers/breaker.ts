@@ -12,7 +12,7 @@ import type { Clock, Timer } from "../../clock.ts";
 import type { ResolvedCircuitBreaker } from "../../contract/index.ts";
 import { msFromTimestamp, timestampFromMs } from "../time.ts";
 import { HeldRuns } from "./held-runs.ts";
-import { type OutcomeCounts, OutcomeWindow } from "./outcome-window.ts";
+import { type OutcomeCounts, OutcomeWindow, type OutcomeWindowOptions } from "./outcome-window.ts";
 
 /** What an attempt's end says of its back-end; undefined where it says nothing. */
 export type Verdict = "success" | "failure" | undefined;
@@ -156,10 +156,10 @@ export class Breaker {
    * operator has said stays.
    */
   adopt(policy: ResolvedCircuitBreaker, backend: string): void {
-    if (policy !== this.#policy) {
-      this.#policy = policy;
+    if (this.#window !== undefined && !detectsAlike(policy, this.#policy)) {
       this.#dropWindow();
     }
+    this.#policy = policy;
     if (backend === this.#backend) {
       return;
     }
@@ -522,4 +522,12 @@ export class Breaker {
         return closed;
     }
   }
+}
+
+function detectsAlike(a: OutcomeWindowOptions, b: OutcomeWindowOptions): boolean {
+  return (
+    a.windowMs === b.windowMs &&
+    a.volumeThreshold === b.volumeThreshold &&
+    a.errorThresholdPercentage === b.errorThresholdPercentage
+  );
 }

@@ -51,6 +51,15 @@ describe("a closed breaker", () => {
     expect(breaker.counts).toEqual({ attempts: 0, failures: 0 });
   });
 
+  it("goes on counting when its policy has been read anew, and is the same", () => {
+    const { breaker, attempt, state } = createBreaker();
+    attempt("failure");
+    attempt("failure");
+    breaker.adopt({ ...policy }, "gpu:1");
+    attempt("failure");
+    expect(state()).toBe("OPEN");
+  });
+
   it("begins anew with another policy", () => {
     const { breaker, attempt, state } = createBreaker();
     attempt("failure");
