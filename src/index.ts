@@ -1,4 +1,10 @@
-export { ReflectionError } from "./backends/index.ts";
+export {
+  type FailedJob,
+  type Job,
+  type JobHealth,
+  ReflectionError,
+  type ServiceJobs,
+} from "./backends/index.ts";
 export { ConfigError, loadConfig, parseConfig } from "./config/index.ts";
 export { ContractError, type FallbackConverter } from "./contract/index.ts";
 export {

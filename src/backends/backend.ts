@@ -1,6 +1,8 @@
 import type { Message } from "@bufbuild/protobuf";
+import type { RecoveryAction } from "../../gen/retake/v1/options_pb.js";
+import type { Failure } from "../../gen/retake/v1/run_pb.js";
 import type { Workflow } from "../contract/index.ts";
-import type { Attempt, RunRecord, WorkflowContext } from "../runs/index.ts";
+import type { Attempt, WorkflowContext } from "../runs/index.ts";
 
 /** What carries out attempts. An in-process handler, a gRPC server and an engine look the same from here. */
 export interface Backend {
@@ -10,8 +12,20 @@ export interface Backend {
    */
   call(call: BackendCall): Promise<unknown> | AsyncIterable<unknown>;
 
-  /** Stops a job that an earlier attempt has left behind, by its checkpoint. Absent where there are no such jobs. */
-  cancel?(run: Readonly<RunRecord>, handle: Uint8Array): Promise<void>;
+  /**
+   * Whether a job lives that has been silent; undefined where that cannot be told. Rejects when there is no answer. Absent
+   * where jobs cannot be asked about.
+   */
+  probe?(job: Job, signal: AbortSignal): Promise<JobHealth | undefined>;
+
+  /**
+   * Does something about what a job failed with; whether that is offered at all. Rejects when it cannot be done. Absent
+   * where there is nothing to be done.
+   */
+  recover?(action: RecoveryAction, job: FailedJob, signal: AbortSignal): Promise<boolean>;
+
+  /** Stops a job that an earlier attempt has left behind. Absent where there are no such jobs. */
+  cancel?(job: Job, signal: AbortSignal): Promise<void>;
 }
 
 export interface BackendCall {
@@ -19,4 +33,27 @@ export interface BackendCall {
   readonly message: Message;
   readonly attempt: Attempt;
   readonly context: WorkflowContext;
+}
+
+/** One attempt's work, seen from outside of its call. */
+export interface Job {
+  /** `package.Service/Method`. */
+  readonly workflow: string;
+  readonly runId: string;
+  /** 1, 2, 3, … */
+  readonly attempt: number;
+  /** Unique to the attempt. */
+  readonly token: string;
+  /** The newest checkpoint of the run: the attempt's own, or that of an earlier one whose job it may have adopted. */
+  readonly handle?: Uint8Array;
+}
+
+export interface FailedJob extends Job {
+  readonly failure: Failure;
+}
+
+export interface JobHealth {
+  readonly alive: boolean;
+  /** What holds it up, or why it does not live. */
+  readonly reason?: string;
 }

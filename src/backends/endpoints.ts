@@ -1,20 +1,30 @@
-import type { Transport } from "@connectrpc/connect";
+import { Code, type Transport } from "@connectrpc/connect";
 import type { ChannelOptions } from "@grpc/grpc-js";
+import { RecoveryAction } from "../../gen/retake/v1/options_pb.js";
 import type { Clock } from "../clock.ts";
-import { inProcessTarget, type ResolvedEndpoint } from "../config/index.ts";
-import type { EndpointSlots, Logger } from "../runs/index.ts";
+import { inProcessTarget, type ResolvedEndpoint, type ResolvedOutlierDetection } from "../config/index.ts";
+import { createError, type EndpointSlots, type Logger } from "../runs/index.ts";
 import { createGrpcTransport, type TlsOptions, tlsChannel } from "../transport/index.ts";
 import type { Backend } from "./backend.ts";
 import { HealthProbe, type HealthProbeOptions } from "./health-probe.ts";
+import { type OutlierGroup, type OutlierMember, Outliers, Standing } from "./outliers.ts";
 import { createRemoteBackend } from "./remote.ts";
+import { createRemoteJobs } from "./remote-jobs.ts";
 
 /** An endpoint with its certificates at hand. */
 export interface EndpointSettings extends Omit<ResolvedEndpoint, "tls"> {
   readonly tls?: TlsOptions;
 }
 
+/** Where the attempts of one service can be made. */
+export interface ServiceBackend {
+  readonly endpoints: readonly EndpointSettings[];
+  /** Absent where no endpoint is taken out for failing. */
+  readonly outlierDetection?: ResolvedOutlierDetection;
+}
+
 /** Where the attempts of each service can be made. */
-export type ServiceEndpoints = ReadonlyMap<string, readonly EndpointSettings[]>;
+export type ServiceEndpoints = ReadonlyMap<string, ServiceBackend>;
 
 export interface EndpointsOptions {
   /** Carries out what no back-end is named for. */
@@ -30,17 +40,27 @@ const inProcessSlots: readonly EndpointSlots[] = [
 ];
 
 /**
- * The endpoints of all back-ends: one connection each, whatever names it, and its health. What an attempt asks of it is
- * a look-up; probes change what is looked up.
+ * The endpoints of all back-ends: one connection each, whatever names it, and how it does. What an attempt asks of it is
+ * a look-up; probes, and attempts that fail, change what is looked up.
  */
 export class Endpoints {
   readonly #options: EndpointsOptions;
   readonly #connections = new Map<string, Connection>();
+  readonly #outliers: Outliers;
   #services: ServiceEndpoints = new Map();
   readonly #slots = new Map<string, readonly EndpointSlots[]>();
 
   constructor(options: EndpointsOptions) {
     this.#options = options;
+    this.#outliers = new Outliers({
+      clock: options.clock,
+      log: options.log,
+      groupsOf: (target) =>
+        [...this.#services.values()]
+          .filter(({ endpoints }) => endpoints.some((endpoint) => endpoint.target === target))
+          .map((service) => this.#groupOf(service)),
+      onChange: (target) => this.#changed(target),
+    });
   }
 
   /**
@@ -48,7 +68,8 @@ export class Endpoints {
    * end.
    */
   configure(services: ServiceEndpoints): void {
-    const settings = new Map([...services.values()].flat().map((endpoint) => [endpoint.target, endpoint] as const));
+    const all = [...services.values()].flatMap(({ endpoints }) => endpoints);
+    const settings = new Map(all.map((endpoint) => [endpoint.target, endpoint] as const));
     for (const [target, connection] of this.#connections) {
       const next = settings.get(target);
       if (next === undefined || !connection.serves(next)) {
@@ -77,8 +98,42 @@ export class Endpoints {
     return this.#slots.get(service) ?? this.#read(service);
   }
 
+  /** The same without one of them, where another one takes attempts. */
+  butFor(service: string, target: string): readonly EndpointSlots[] {
+    const all = this.of(service);
+    const others = all.filter(({ endpoint }) => endpoint !== target);
+    return others.some(({ slots }) => slots > 0) ? others : all;
+  }
+
   backend(target: string): Backend | undefined {
     return target === inProcessTarget ? this.#options.inProcess : this.#connections.get(target)?.backend;
+  }
+
+  /**
+   * Sees that another endpoint of a service is healthy; whether there is another one at all.
+   *
+   * @throws ConnectError UNAVAILABLE when none of them is
+   */
+  async switchFrom(service: string, target: string): Promise<boolean> {
+    const others = this.of(service).filter(({ endpoint }) => endpoint !== target);
+    if (others.length === 0) {
+      return false;
+    }
+    const connections = others.map(({ endpoint }) => this.#connections.get(endpoint));
+    const healthy = connections.map(async (connection) => {
+      // Not there: a handler in this process.
+      if (connection !== undefined && (connection.standing.ejection !== undefined || !(await connection.check()))) {
+        throw new Error("not healthy");
+      }
+    });
+    await Promise.any(healthy).catch(() => {
+      throw createError(
+        Code.Unavailable,
+        "NO_OTHER_ENDPOINT",
+        `no other endpoint is healthy: ${others.map(({ endpoint }) => endpoint).join(", ")}`,
+      );
+    });
+    return true;
   }
 
   close(): void {
@@ -88,49 +143,97 @@ export class Endpoints {
   }
 
   #read(service: string): readonly EndpointSlots[] {
-    const endpoints = this.#services.get(service);
+    const endpoints = this.#services.get(service)?.endpoints;
     const slots = endpoints?.map((endpoint) => slotsOf(endpoint, this.#connections.get(endpoint.target)));
     this.#slots.set(service, slots ?? inProcessSlots);
     return slots ?? inProcessSlots;
   }
 
+  #groupOf({ endpoints, outlierDetection }: ServiceBackend): OutlierGroup {
+    const members = endpoints.map(
+      ({ target }): OutlierMember => this.#connections.get(target) ?? { target, healthy: target === inProcessTarget },
+    );
+    return { members, ...(outlierDetection && { detection: outlierDetection }) };
+  }
+
+  #changed(target: string): void {
+    this.#slots.clear();
+    const connection = this.#connections.get(target);
+    if (connection !== undefined) {
+      this.#options.onSlots(slotsOf(connection.settings, connection));
+    }
+  }
+
   #connect(endpoint: EndpointSettings): Connection {
-    const { clock, log, onSlots } = this.#options;
+    const { clock, log } = this.#options;
     const { target } = endpoint;
-    return new Connection(endpoint, clock, (health, before) => {
-      if (health.kind === "unhealthy") {
-        log.warn(
-          { endpoint: target, why: health.why },
-          "an endpoint is not healthy: it gets no attempts until it is back",
-        );
-      } else if (before.kind === "unhealthy") {
-        log.info({ endpoint: target }, "an endpoint is healthy again");
-      }
-      this.#slots.clear();
-      const connection = this.#connections.get(target);
-      if (connection !== undefined) {
-        onSlots(slotsOf(connection.settings, connection));
-      }
+    return new Connection(endpoint, {
+      clock,
+      onHealth: (health, before) => {
+        if (health.kind === "unhealthy") {
+          log.warn(
+            { endpoint: target, why: health.why },
+            "an endpoint is not healthy: it gets no attempts until it is back",
+          );
+        } else if (before.kind === "unhealthy") {
+          log.info({ endpoint: target }, "an endpoint is healthy again");
+        }
+        this.#changed(target);
+      },
+      onFailure: (standing, service) => {
+        const backend = this.#services.get(service);
+        if (backend !== undefined && this.#connections.get(target)?.standing === standing) {
+          this.#outliers.failed(target, standing, this.#groupOf(backend));
+        }
+      },
     });
   }
 }
 
-/** A remote endpoint: its channel, and its probe. */
-class Connection {
+interface ConnectionOptions {
+  readonly clock: Clock;
+  readonly onHealth: HealthProbeOptions["onChange"];
+  /** Called when an attempt for a service has failed in a way that speaks against the endpoint. */
+  onFailure(standing: Standing, service: string): void;
+}
+
+/** A remote endpoint: its channel, its probe, and how it does. */
+class Connection implements OutlierMember {
   /** Their slots may change. */
   settings: EndpointSettings;
   readonly backend: Backend;
+  readonly standing = new Standing();
+  readonly #clock: Clock;
   readonly #probe: HealthProbe | undefined;
-  readonly #close: () => void;
+  #channel: Channel;
+  #closed = false;
 
-  constructor(settings: EndpointSettings, clock: Clock, onHealth: HealthProbeOptions["onChange"]) {
+  constructor(settings: EndpointSettings, { clock, onHealth, onFailure }: ConnectionOptions) {
     this.settings = settings;
+    this.#clock = clock;
+    this.#channel = connectEndpoint(settings);
+    // The same over all its channels.
+    const transport: Transport = {
+      unary: (...call) => this.#channel.transport.unary(...call),
+      stream: (...call) => this.#channel.transport.stream(...call),
+    };
     const { target, healthCheck } = settings;
-    const { transport, close } = connectEndpoint(settings);
-    this.#close = close;
     this.#probe =
       healthCheck === undefined ? undefined : new HealthProbe({ ...healthCheck, transport, clock, onChange: onHealth });
-    this.backend = createRemoteBackend(transport, target, { onUnavailable: () => this.#probe?.probe() });
+    const { standing } = this;
+    const jobs = createRemoteJobs(transport);
+    this.backend = {
+      ...jobs,
+      ...createRemoteBackend(transport, target, {
+        onUnavailable: () => this.#probe?.probe(),
+        onSuccess: () => {
+          standing.failuresInRow = 0;
+        },
+        onFailure: (service) => onFailure(standing, service),
+      }),
+      recover: (action, job, signal) =>
+        action === RecoveryAction.RECONNECT ? this.#reconnect() : jobs.recover(action, job, signal),
+    };
     this.#probe?.probe();
   }
 
@@ -138,8 +241,17 @@ class Connection {
     return this.#probe?.health.kind === "unhealthy";
   }
 
+  get target(): string {
+    return this.settings.target;
+  }
+
   get healthy(): boolean {
     return this.#probe === undefined || this.#probe.health.kind === "healthy";
+  }
+
+  /** Whether it is healthy, asked anew. */
+  async check(): Promise<boolean> {
+    return this.#probe === undefined || (await this.#probe.check()).kind === "healthy";
   }
 
   /** Whether it is what these settings ask for, but for the slots. */
@@ -149,26 +261,57 @@ class Connection {
   }
 
   close(): void {
+    this.#closed = true;
     this.#probe?.stop();
-    this.#close();
+    this.standing.ejection?.cancel();
+    this.#channel.close();
+  }
+
+  /** From the next call on by a new channel; calls that are under way go on. @throws ConnectError when it does not connect */
+  async #reconnect(): Promise<true> {
+    if (this.#closed) {
+      throw createError(Code.Unavailable, "ENDPOINT_GONE", "it is no endpoint any more");
+    }
+    const before = this.#channel;
+    this.#channel = connectEndpoint(this.settings);
+    // A call that has chosen its channel may not have begun yet.
+    this.#clock.setImmediate(() => before.close());
+    if (this.#probe === undefined) {
+      await this.#channel.waitUntilReady(reconnectTimeoutMs);
+      return true;
+    }
+    const health = await this.#probe.check();
+    if (health.kind === "unhealthy") {
+      throw createError(Code.Unavailable, "NOT_RECONNECTED", `it is connected anew, and not healthy: ${health.why}`);
+    }
+    return true;
   }
 }
 
+/** As long as a name, a connection and a TLS handshake take when all of them are slow. */
+const reconnectTimeoutMs = 10_000;
+
 function slotsOf(endpoint: Pick<EndpointSettings, "target" | "slots">, connection?: Connection): EndpointSlots {
   const { target, slots } = endpoint;
+  const isOut = connection !== undefined && (!connection.healthy || connection.standing.ejection !== undefined);
   return {
     endpoint: target,
     key: `endpoint/${target}`,
-    slots: connection?.healthy === false ? 0 : slots,
+    slots: isOut ? 0 : slots,
     ...(connection?.unhealthy === true ? { unhealthy: true } : {}),
   };
 }
 
-/** A channel to a back-end. Calls that are under way when it is closed go on. @throws TypeError for TLS that cannot work */
-export function connectEndpoint(settings: Omit<EndpointSettings, "slots">): {
+export interface Channel {
   readonly transport: Transport;
+  /** Rejects when it is not connected by then. */
+  waitUntilReady(timeoutMs: number): Promise<void>;
+  /** Calls that are under way go on. */
   close(): void;
-} {
+}
+
+/** A channel to a back-end. @throws TypeError for TLS that cannot work */
+export function connectEndpoint(settings: Omit<EndpointSettings, "slots">): Channel {
   const { target, tls, keepaliveTimeMs, keepaliveTimeoutMs } = settings;
   const secured = tls === undefined ? undefined : tlsChannel(tls, target);
   const transport = createGrpcTransport({
@@ -181,7 +324,11 @@ export function connectEndpoint(settings: Omit<EndpointSettings, "slots">): {
     },
     ...(secured === undefined ? {} : { credentials: secured.credentials }),
   });
-  return { transport, close: () => transport.close() };
+  return {
+    transport,
+    waitUntilReady: (timeoutMs) => transport.waitUntilReady(timeoutMs),
+    close: () => transport.close(),
+  };
 }
 
 const channelOptions: ChannelOptions = {

@@ -29,6 +29,8 @@ const unhealthyIntervalMs = 1000;
  */
 const asksPerProbe = 3;
 
+const gone: EndpointHealth = { kind: "unhealthy", why: "it is no endpoint any more" };
+
 /** Probes one endpoint by `grpc.health.v1`, now and then and whenever there is a reason to. */
 export class HealthProbe {
   readonly #options: HealthProbeOptions;
@@ -37,6 +39,8 @@ export class HealthProbe {
   #timer: Timer | undefined;
   #probing = false;
   #again = false;
+  /** Who waits for the answer to the next probe. */
+  #waiting: ((health: EndpointHealth) => void)[] = [];
 
   constructor(options: HealthProbeOptions) {
     this.#options = options;
@@ -60,15 +64,36 @@ export class HealthProbe {
     void this.#probeOnce();
   }
 
+  /** What a probe tells that begins now, or after the one that is under way. */
+  check(): Promise<EndpointHealth> {
+    if (this.#stopped.signal.aborted) {
+      return Promise.resolve(gone);
+    }
+    return new Promise((resolve) => {
+      this.#waiting.push(resolve);
+      this.probe();
+    });
+  }
+
   stop(): void {
     this.#timer?.cancel();
     this.#stopped.abort(new ConnectError("the endpoint is probed no more", Code.Canceled));
+    this.#tell(this.#waiting, gone);
+  }
+
+  #tell(waiting: readonly ((health: EndpointHealth) => void)[], health: EndpointHealth): void {
+    for (const tell of waiting) {
+      tell(health);
+    }
   }
 
   async #probeOnce(): Promise<void> {
+    const waiting = this.#waiting;
+    this.#waiting = [];
     const health = await this.#ask();
     this.#probing = false;
     if (this.#stopped.signal.aborted) {
+      this.#tell(waiting, gone);
       return;
     }
     const before = this.#health;
@@ -76,6 +101,7 @@ export class HealthProbe {
     if (before.kind !== health.kind) {
       this.#options.onChange(health, before);
     }
+    this.#tell(waiting, health);
     const { clock, intervalMs } = this.#options;
     const delayMs = health.kind === "healthy" ? intervalMs : Math.min(intervalMs, unhealthyIntervalMs);
     this.#timer = clock.setTimeout(() => this.probe(), this.#again ? 0 : delayMs);

@@ -1,7 +1,7 @@
 import type { Message } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
 import { createError, type WorkflowContext } from "../runs/index.ts";
-import type { Backend } from "./backend.ts";
+import type { Backend, Job } from "./backend.ts";
 
 /** A method of an implementation: a promise for unary workflows, an async iterable for streaming ones. */
 export type WorkflowHandler = (
@@ -9,8 +9,19 @@ export type WorkflowHandler = (
   context: WorkflowContext,
 ) => Promise<unknown> | AsyncIterable<unknown> | unknown;
 
-/** Handlers in this process, by workflow name. */
-export function createInProcessBackend(handlers: ReadonlyMap<string, WorkflowHandler>): Backend {
+/** What handlers offer beside carrying out workflows. */
+export type ServiceJobs = Pick<Backend, "probe" | "recover" | "cancel">;
+
+/**
+ * Handlers in this process, by workflow name.
+ *
+ * @param jobs what they offer beside that, by the name of the service
+ */
+export function createInProcessBackend(
+  handlers: ReadonlyMap<string, WorkflowHandler>,
+  jobs: ReadonlyMap<string, ServiceJobs> = new Map(),
+): Backend {
+  const jobsOf = ({ workflow }: Job): ServiceJobs => jobs.get(workflow.slice(0, workflow.indexOf("/"))) ?? {};
   return {
     call({ workflow, message, context }) {
       const handler = handlers.get(workflow.name);
@@ -23,5 +34,8 @@ export function createInProcessBackend(handlers: ReadonlyMap<string, WorkflowHan
       }
       return handler(message, context) as Promise<unknown> | AsyncIterable<unknown>;
     },
+    probe: async (job, signal) => jobsOf(job).probe?.(job, signal),
+    recover: async (action, job, signal) => (await jobsOf(job).recover?.(action, job, signal)) ?? false,
+    cancel: async (job, signal) => jobsOf(job).cancel?.(job, signal),
   };
 }

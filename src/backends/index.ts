@@ -1,5 +1,12 @@
-export type { Backend, BackendCall } from "./backend.ts";
-export { connectEndpoint, type EndpointSettings, Endpoints, type ServiceEndpoints } from "./endpoints.ts";
-export { createInProcessBackend, type WorkflowHandler } from "./in-process.ts";
+export type { Backend, BackendCall, FailedJob, Job, JobHealth } from "./backend.ts";
+export {
+  connectEndpoint,
+  type EndpointSettings,
+  Endpoints,
+  type ServiceBackend,
+  type ServiceEndpoints,
+} from "./endpoints.ts";
+export { createInProcessBackend, type ServiceJobs, type WorkflowHandler } from "./in-process.ts";
 export { type InvokeOptions, invoke } from "./invoke.ts";
+export { Recoveries } from "./recoveries.ts";
 export { ReflectionError, reflectContracts } from "./reflection.ts";

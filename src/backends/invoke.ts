@@ -8,6 +8,7 @@ import {
   classifyError,
   createError,
   createWorkflowContext,
+  type Disturb,
   type LiveRuns,
   type Logger,
   type RunHandler,
@@ -42,7 +43,8 @@ export function invoke(options: InvokeOptions): RunHandler {
     liveRun.latestUpdate = undefined;
     try {
       const context = createWorkflowContext(work);
-      const answer = options.backend(workflow, attempt.endpoint).call({ workflow, message, attempt, context });
+      const called = options.backend(workflow, attempt.endpoint).call({ workflow, message, attempt, context });
+      const answer = request.disturb === undefined ? called : disturbed(called, request.disturb);
       const result = workflow.streaming ? await drain(answer, workflow, work, clock) : asResult(await answer, workflow);
       const stored = work.result(result);
       return { kind: "succeeded", result: stored instanceof Promise ? await stored : stored, message: result };
@@ -57,6 +59,10 @@ export function invoke(options: InvokeOptions): RunHandler {
       return { kind: "failed", failure };
     }
   };
+}
+
+function disturbed(answer: unknown, disturb: Disturb): unknown {
+  return isAsyncIterable(answer) ? disturb.stream(answer) : disturb.unary(answer);
 }
 
 /** Messages taken from a back-end that has them all at hand before everybody else gets a turn. */

@@ -7,26 +7,61 @@ import type { Backend, BackendCall } from "./backend.ts";
 export interface RemoteBackendOptions {
   /** Called when a call has failed UNAVAILABLE: the endpoint may be gone. */
   onUnavailable(): void;
+  /** Called when the endpoint has answered. */
+  onSuccess(): void;
+  /** Called when a call of the service has failed in a way that speaks against the endpoint. */
+  onFailure(service: string): void;
 }
 
 /** A gRPC server that implements the contract itself, in whatever language. */
-export function createRemoteBackend(transport: Transport, endpoint: string, options: RemoteBackendOptions): Backend {
-  const errorOf = (error: unknown): unknown => {
-    if (error instanceof ConnectError && error.code === Code.Unavailable) {
-      options.onUnavailable();
-    }
-    return backendError(error, endpoint);
+export function createRemoteBackend(
+  transport: Transport,
+  endpoint: string,
+  options: RemoteBackendOptions,
+): Pick<Backend, "call"> {
+  const end: CallEnd = {
+    succeeded: () => options.onSuccess(),
+    failed(error, { context, workflow }) {
+      const { signal } = context;
+      const cause: unknown = signal.aborted ? signal.reason : error;
+      if (cause instanceof ConnectError) {
+        // One that was cut off is UNAVAILABLE as well, and its endpoint may be there.
+        if (cause.code === Code.Unavailable && !signal.aborted) {
+          options.onUnavailable();
+        }
+        if (signal.aborted ? cause.code === Code.Unavailable : telling.has(cause.code)) {
+          options.onFailure(workflow.service.typeName);
+        }
+      }
+      return backendError(error, endpoint);
+    },
   };
   return {
     call(call) {
-      return call.workflow.streaming ? stream(transport, call, errorOf) : unary(transport, call, errorOf);
+      return call.workflow.streaming ? stream(transport, call, end) : unary(transport, call, end);
     },
   };
 }
 
-type ErrorOf = (error: unknown) => unknown;
+/** Codes that speak against the endpoint, and not against the request or the moment. */
+const telling: ReadonlySet<Code> = new Set([
+  Code.Unknown,
+  Code.DeadlineExceeded,
+  Code.ResourceExhausted,
+  Code.Unimplemented,
+  Code.Internal,
+  Code.Unavailable,
+  Code.DataLoss,
+  Code.Unauthenticated,
+]);
 
-async function unary(transport: Transport, call: BackendCall, errorOf: ErrorOf): Promise<Message> {
+interface CallEnd {
+  succeeded(): void;
+  /** The error that the attempt ends with. */
+  failed(error: unknown, call: BackendCall): unknown;
+}
+
+async function unary(transport: Transport, call: BackendCall, end: CallEnd): Promise<Message> {
   const { method } = call.workflow;
   try {
     if (method.methodKind !== "unary") {
@@ -40,13 +75,14 @@ async function unary(transport: Transport, call: BackendCall, errorOf: ErrorOf):
       headersOf(call),
       call.message as MessageInitShape<typeof method.input>,
     );
+    end.succeeded();
     return response.message;
   } catch (error) {
-    throw errorOf(error);
+    throw end.failed(error, call);
   }
 }
 
-async function* stream(transport: Transport, call: BackendCall, errorOf: ErrorOf): AsyncIterable<Message> {
+async function* stream(transport: Transport, call: BackendCall, end: CallEnd): AsyncIterable<Message> {
   const { method } = call.workflow;
   try {
     if (method.methodKind !== "server_streaming") {
@@ -55,8 +91,9 @@ async function* stream(transport: Transport, call: BackendCall, errorOf: ErrorOf
     const { signal, timeoutMs } = call.context;
     const response = await transport.stream(method, signal, timeoutMs(), headersOf(call), once(call.message));
     yield* response.message;
+    end.succeeded();
   } catch (error) {
-    throw errorOf(error);
+    throw end.failed(error, call);
   }
 }
 

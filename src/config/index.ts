@@ -10,6 +10,7 @@ export {
   type ResolvedConfig,
   type ResolvedEndpoint,
   type ResolvedHealthCheck,
+  type ResolvedOutlierDetection,
   type ResolvedRetryBudget,
   type ResolvedSecretSource,
   type ResolvedTls,

@@ -7,6 +7,7 @@ import type {
   GrpcConfig,
   GrpcLimits,
   HealthCheckConfig,
+  OutlierDetectionConfig,
   OverloadConfig,
   RetryBudgetConfig,
   SecretSource,
@@ -16,6 +17,7 @@ import type {
   WebhooksConfig,
   WebLimits,
 } from "../../gen/retake/v1/config_pb.js";
+import type { Fault } from "../../gen/retake/v1/fault_pb.js";
 import type { RetentionPolicy, WorkflowPolicy } from "../../gen/retake/v1/options_pb.js";
 import { RunState } from "../../gen/retake/v1/run_pb.js";
 
@@ -44,6 +46,8 @@ export interface ResolvedConfig {
   readonly webhooks: ResolvedWebhooks;
   /** Absent where nothing counts as trouble. */
   readonly overload?: ResolvedOverload;
+  /** Drills that are on from the start, those that are over among them. */
+  readonly faults: readonly Fault[];
 }
 
 /** From where on a signal means trouble. */
@@ -106,8 +110,17 @@ export interface ResolvedBackend {
   /** Absent for all services with a workflow that the endpoints tell by reflection. */
   readonly service?: string;
   readonly endpoints: readonly ResolvedEndpoint[];
+  /** Absent where no endpoint is taken out for failing. */
+  readonly outlierDetection?: ResolvedOutlierDetection;
   /** Absent where retries need none. */
   readonly retryBudget?: ResolvedRetryBudget;
+}
+
+export interface ResolvedOutlierDetection {
+  readonly consecutiveFailures: number;
+  readonly baseEjectionMs: number;
+  readonly maxEjectionMs: number;
+  readonly maxEjectionPercent: number;
 }
 
 export interface ResolvedRetryBudget {
@@ -237,6 +250,14 @@ const defaults = {
       timeoutMs: 3 * second,
     },
   },
+  outlierDetection: {
+    /** Envoy's own defaults for failures in a row and for both times. */
+    consecutiveFailures: 5,
+    baseEjectionMs: 30 * second,
+    maxEjectionMs: 5 * minute,
+    /** Pools of GPUs are small: Envoy's tenth of them would be none. */
+    maxEjectionPercent: 50,
+  },
   grpc: {
     /** Room for a busy client of many runs, ten times what browsers and proxies get. */
     maxStreamsPerConnection: 1_000,
@@ -298,6 +319,7 @@ export function withDefaults(config: ServerConfig): ResolvedConfig {
     log: { level: (config.log?.level || defaults.logLevel) as LogLevel },
     artifacts: resolveArtifacts(config.artifacts),
     webhooks: resolveWebhooks(config.webhooks),
+    faults: [...config.faults],
     ...(!config.overload?.disabled && { overload: resolveOverload(config.overload) }),
   };
 }
@@ -378,11 +400,22 @@ function resolveBackends({ backends }: ServerConfig): readonly ResolvedBackend[]
     settings.set(endpoint.target, known === undefined ? endpoint : { ...known, ...givenIn(endpoint) });
   }
   const resolved = new Map([...settings].map(([target, endpoint]) => [target, resolveEndpoint(endpoint)] as const));
-  return backends.map(({ service, endpoints, retryBudget }) => ({
+  return backends.map(({ service, endpoints, outlierDetection, retryBudget }) => ({
     ...(service !== "" && { service }),
     endpoints: endpoints.flatMap(({ target }) => resolved.get(target) ?? []),
+    ...(outlierDetection?.disabled !== true && { outlierDetection: resolveOutlierDetection(outlierDetection) }),
     ...(retryBudget && { retryBudget: resolveRetryBudget(retryBudget) }),
   }));
+}
+
+function resolveOutlierDetection(detection: OutlierDetectionConfig | undefined): ResolvedOutlierDetection {
+  const own = defaults.outlierDetection;
+  return {
+    consecutiveFailures: detection?.consecutiveFailures ?? own.consecutiveFailures,
+    baseEjectionMs: msOr(detection?.baseEjectionTime, own.baseEjectionMs),
+    maxEjectionMs: msOr(detection?.maxEjectionTime, own.maxEjectionMs),
+    maxEjectionPercent: detection?.maxEjectionPercent ?? own.maxEjectionPercent,
+  };
 }
 
 function resolveRetryBudget({ maxTokens, tokenRatio, tokenInterval }: RetryBudgetConfig): ResolvedRetryBudget {

@@ -15,7 +15,13 @@ export { typeText } from "./mapping/type-text.ts";
 export { mergePolicy } from "./merge-policy.ts";
 export { offeredServices, workflowLines } from "./offered-services.ts";
 export { type Place, type Placed, placeOf } from "./place.ts";
-export { defaultQuality, type Policy, type ResolvedCircuitBreaker, type ResolvedQuality } from "./policy.ts";
+export {
+  defaultQuality,
+  type Policy,
+  type ResolvedCircuitBreaker,
+  type ResolvedQuality,
+  type ResolvedRecoveryRule,
+} from "./policy.ts";
 export { printProto } from "./print-proto.ts";
 export { degrade } from "./quality/degrade.ts";
 export { type ContractRegistry, type Contracts, createContractRegistry, type ReadContracts } from "./registry.ts";

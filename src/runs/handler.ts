@@ -17,6 +17,8 @@ export interface RunRequest {
   /** The forwarded metadata of the call that started the run. */
   readonly metadata: Readonly<Record<string, string>>;
   readonly turn: Turn;
+  /** From the recovery on: the endpoint that is not asked again where another one can be. */
+  readonly avoidedEndpoint?: string;
   /** From the gate on. */
   readonly permit?: Permit;
   /** From the quality on: how much of its input the attempt asks for. Absent for FULL. */
@@ -25,6 +27,14 @@ export interface RunRequest {
   readonly message?: Message;
   /** From the record on. */
   readonly attempt?: Attempt;
+  /** From the faults on: what a drill makes of the back-end's answer. */
+  readonly disturb?: Disturb;
+}
+
+/** Makes another answer of one, as it is on its way: a promise of the result, or the messages of a stream. */
+export interface Disturb {
+  unary(answer: unknown): Promise<unknown>;
+  stream(answer: AsyncIterable<unknown>): AsyncIterable<unknown>;
 }
 
 export interface Attempt {

@@ -26,14 +26,17 @@ export {
   createFailure,
   errorDomain,
   errorFromFailure,
+  type FailureInit,
   failureFromConnectError,
   isHopeless,
 } from "./failure.ts";
 export { failureOfAll, fallbackTry, untriedFallbacks } from "./fallback-tries.ts";
+export { type Drill, Faults, longestFaultMs } from "./faults.ts";
 export {
   type ActivityListener,
   type Attempt,
   composeRun,
+  type Disturb,
   type Hold,
   type Outcome,
   type Pausable,
@@ -75,13 +78,21 @@ export { Retention, type RetentionLimit, retireAtMs } from "./retention.ts";
 export type { RetryBudget } from "./retry-budget.ts";
 export { type BackendBudget, RetryBudgets } from "./retry-budgets.ts";
 export { newRunId } from "./run-id.ts";
-export { IllegalEventError, isTerminal, type RunEventBody, type RunRecord, reduceRun } from "./run-record.ts";
+export {
+  type FailedAttempt,
+  IllegalEventError,
+  isTerminal,
+  type RunEventBody,
+  type RunRecord,
+  reduceRun,
+} from "./run-record.ts";
 export { viewRun, withValue } from "./run-view.ts";
 export { sleep } from "./sleep.ts";
 export { durationFromMs, msFromDuration, msFromTimestamp, timestampFromMs } from "./time.ts";
 export { Turns, workflowLimitKey } from "./turns.ts";
 export { untilAborted } from "./until-aborted.ts";
 export { type Sight, Watch } from "./watch.ts";
+export { within } from "./within.ts";
 export {
   call,
   createWorkflowContext,

@@ -1,4 +1,4 @@
-import { FailureCategory } from "../../gen/retake/v1/options_pb.js";
+import { FailureCategory, RecoveryAction } from "../../gen/retake/v1/options_pb.js";
 import type {
   Accepted,
   AttemptCheckpoint,
@@ -48,6 +48,10 @@ export interface RunRecord {
   executionMs: number;
   queueMs: number;
 
+  /** The newest attempt, when it has failed by itself and nothing has followed it yet. */
+  failedAttempt: FailedAttempt | undefined;
+  /** The endpoint that the next attempt is not to be made at, where there is another one. */
+  avoidedEndpoint: string | undefined;
   /** The newest checkpoint, of whichever attempt. */
   checkpoint: AttemptCheckpoint | undefined;
   /** The newest journaled progress of the newest attempt. */
@@ -83,6 +87,13 @@ export interface OpenAttempt {
   readonly startedMs: number;
 }
 
+export interface FailedAttempt extends OpenAttempt {
+  readonly failure: Failure;
+  readonly failedMs: number;
+  /** What was done to recover from it. */
+  readonly recoveries: RecoveryAction[];
+}
+
 export interface ChildRecord {
   readonly childRunId: string;
   readonly workflow: string;
@@ -108,6 +119,7 @@ const allowedIn: Record<Exclude<RunEventKind, "accepted">, ReadonlySet<RunState>
   attemptCheckpoint: new Set([RUNNING]),
   progressSampled: new Set([RUNNING]),
   updateRecorded: new Set([RUNNING]),
+  faultInjected: new Set([RUNNING]),
   stepCompleted: new Set([RUNNING]),
   childStarted: new Set([RUNNING]),
   childEnded: new Set([RUNNING, CANCELLING]),
@@ -197,6 +209,8 @@ export function acceptedRun(accepted: Accepted, createTimeMs: number): RunRecord
     interruptionsInRow: 0,
     executionMs: 0,
     queueMs: 0,
+    failedAttempt: undefined,
+    avoidedEndpoint: undefined,
     checkpoint: undefined,
     progress: undefined,
     update: undefined,
@@ -247,6 +261,8 @@ export function applyNext(run: RunRecord, body: RunEventBody, timeMs: number): R
       run.retries = run.countedFailures;
       run.attempts = started.attempt;
       run.attempt = { number: started.attempt, token: started.token, endpoint: started.endpoint, startedMs: timeMs };
+      run.failedAttempt = undefined;
+      run.avoidedEndpoint = undefined;
       run.quality = started.quality;
       run.startTimeMs ??= timeMs;
       run.progress = undefined;
@@ -287,6 +303,9 @@ export function applyNext(run: RunRecord, body: RunEventBody, timeMs: number): R
       break;
     }
     case "attemptFailed":
+      if (body.value.counted && body.value.failure !== undefined && run.attempt !== undefined) {
+        run.failedAttempt = { ...run.attempt, failure: body.value.failure, failedMs: timeMs, recoveries: [] };
+      }
       run.attempt = undefined;
       run.executionMs += msFromDuration(body.value.executionTime);
       run.failure = body.value.failure;
@@ -305,6 +324,12 @@ export function applyNext(run: RunRecord, body: RunEventBody, timeMs: number): R
       }
       break;
     case "recoveryActed":
+      run.failedAttempt?.recoveries.push(body.value.action);
+      if (body.value.action === RecoveryAction.SWITCH_ENDPOINT && body.value.error === "") {
+        run.avoidedEndpoint = body.value.endpoint;
+      }
+      break;
+    case "faultInjected":
       break;
     case "fallbackSkipped": {
       const { index, workflow, reason } = body.value;

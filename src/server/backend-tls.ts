@@ -4,6 +4,7 @@ import {
   type ConfigProblem,
   type ResolvedBackend,
   type ResolvedBackendTls,
+  type ResolvedOutlierDetection,
   type ResolvedRetryBudget,
 } from "../config/index.ts";
 import type { TlsOptions } from "../transport/index.ts";
@@ -14,6 +15,7 @@ export interface BackendSettings {
   /** Absent for all services with a workflow that the endpoints tell by reflection. */
   readonly service?: string;
   readonly endpoints: readonly EndpointSettings[];
+  readonly outlierDetection?: ResolvedOutlierDetection;
   /** Absent where retries need none. */
   readonly retryBudget?: ResolvedRetryBudget;
 }

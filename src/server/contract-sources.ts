@@ -5,6 +5,7 @@ import {
   type EndpointSettings,
   ReflectionError,
   reflectContracts,
+  type ServiceBackend,
   type ServiceEndpoints,
 } from "../backends/index.ts";
 import type { Clock } from "../clock.ts";
@@ -244,14 +245,18 @@ function endpointsOf(
   implemented: ReadonlySet<string>,
 ): ServiceEndpoints {
   const named = new Map(
-    backends.flatMap(({ service, endpoints }) => (service === undefined ? [] : [[service, endpoints] as const])),
+    backends.flatMap(({ service, ...backend }): [string, ServiceBackend][] =>
+      service === undefined ? [] : [[service, backend]],
+    ),
   );
-  const endpoints = new Map<string, readonly EndpointSettings[]>(named);
-  for (const [backend, { services: told }] of reflected) {
-    if (backend.service !== undefined) continue;
+  const endpoints = new Map<string, ServiceBackend>(named);
+  for (const [{ service, ...backend }, { services: told }] of reflected) {
+    if (service !== undefined) continue;
     for (const { typeName } of services) {
       if (!told.includes(typeName) || named.has(typeName) || implemented.has(typeName)) continue;
-      endpoints.set(typeName, [...new Set([...(endpoints.get(typeName) ?? []), ...backend.endpoints])]);
+      const before = endpoints.get(typeName);
+      const joined = [...new Set([...(before?.endpoints ?? []), ...backend.endpoints])];
+      endpoints.set(typeName, { ...(before ?? backend), endpoints: joined });
     }
   }
   return endpoints;
@@ -263,7 +268,7 @@ function retryBudgetsOf(
   endpoints: ServiceEndpoints,
 ): ReadonlyMap<string, BackendBudget> {
   const budgets = new Map<string, BackendBudget>();
-  for (const [service, targets] of endpoints) {
+  for (const [service, { endpoints: targets }] of endpoints) {
     const backend = backends.find(
       (each) =>
         each.retryBudget !== undefined &&

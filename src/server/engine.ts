@@ -1,19 +1,34 @@
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
+import type { Fault } from "../../gen/retake/v1/fault_pb.js";
 import { RunState } from "../../gen/retake/v1/run_pb.js";
 import {
   type Backend,
   createInProcessBackend,
   Endpoints,
   invoke,
+  type Job,
+  Recoveries,
   type ServiceEndpoints,
+  type ServiceJobs,
   type WorkflowHandler,
 } from "../backends/index.ts";
 import type { Clock, RandomSource, Timer } from "../clock.ts";
 import type { ResolvedConfig } from "../config/index.ts";
 import type { ContractRegistry, ReadContracts, Workflow } from "../contract/index.ts";
 import type { RequestValidator } from "../interceptors/rpc/index.ts";
-import { deadline, fallback, gate, park, quality, record, retry, timeout } from "../interceptors/run/index.ts";
+import {
+  deadline,
+  fallback,
+  faults,
+  gate,
+  park,
+  quality,
+  record,
+  recovery,
+  retry,
+  timeout,
+} from "../interceptors/run/index.ts";
 import type { ProcessLoad } from "../process-load.ts";
 import {
   Acceptance,
@@ -28,6 +43,7 @@ import {
   Delegation,
   draining,
   type EndpointSlots,
+  Faults,
   type Feed,
   type Gates,
   type Journal,
@@ -41,11 +57,13 @@ import {
   type RetentionLimit,
   RetryBudgets,
   type RunRecord,
+  type RunRequest,
   recover,
   retireAtMs,
   type Scheduler,
   Turns,
   Watch,
+  within,
 } from "../runs/index.ts";
 import { WebhookOutbox, type WebhookSecrets } from "../webhooks/index.ts";
 
@@ -54,13 +72,20 @@ const wakePage = 500;
 
 /** What an engine stands on. */
 export interface EngineOptions {
-  readonly config: Pick<ResolvedConfig, "artifacts" | "concurrencyLimit" | "overload" | "retention" | "webhooks">;
+  readonly config: Pick<
+    ResolvedConfig,
+    "artifacts" | "concurrencyLimit" | "faults" | "overload" | "retention" | "webhooks"
+  >;
   /** Services that are not among them have handlers in this process. */
   readonly endpoints: ServiceEndpoints;
   /** By service. */
   readonly retryBudgets: ReadonlyMap<string, BackendBudget>;
   readonly contracts: ContractRegistry;
   readonly handlers: ReadonlyMap<string, WorkflowHandler>;
+  /** What handlers offer beside carrying out workflows, by service. */
+  readonly jobs: ReadonlyMap<string, ServiceJobs>;
+  /** Ends the process at once, for drills; absent where that is not allowed. */
+  readonly crash?: (() => void) | undefined;
   readonly validator: RequestValidator;
   /** What signs webhooks. */
   readonly secrets: WebhookSecrets;
@@ -98,6 +123,7 @@ export class Engine {
   readonly maxMessageBytes: number;
   readonly outbox: WebhookOutbox;
   readonly pauses: Pauses;
+  readonly faults: Faults;
   /** Absent where nothing counts as trouble. */
   readonly overload: Overload | undefined;
   readonly qualityLevels: QualityLevels;
@@ -110,7 +136,9 @@ export class Engine {
   readonly #scheduler: Scheduler;
   readonly #contractCheck: ContractCheck;
   readonly #endpoints: Endpoints;
+  readonly #recoveries: Recoveries;
   readonly #serviceEndpoints: ServiceEndpoints;
+  readonly #configuredFaults: readonly Fault[];
 
   constructor(options: EngineOptions) {
     const { clock, random, log, journal, payloads, artifacts, feed, gates, scheduler, contracts, config } = options;
@@ -126,14 +154,16 @@ export class Engine {
     this.log = log;
     this.#scheduler = scheduler;
     this.#serviceEndpoints = options.endpoints;
+    this.#configuredFaults = config.faults;
     this.#endpoints = new Endpoints({
-      inProcess: createInProcessBackend(options.handlers),
+      inProcess: createInProcessBackend(options.handlers, options.jobs),
       clock,
       log,
       onSlots: (slots) => this.#onSlots(slots),
     });
     this.#contractCheck = new ContractCheck(contracts, journal);
     this.pauses = new Pauses({ journal, scheduler, clock });
+    this.faults = new Faults({ journal, clock, random, log, crash: options.crash });
     this.qualityLevels = new QualityLevels({
       journal,
       clock,
@@ -194,6 +224,7 @@ export class Engine {
       ...work,
       mappings: () => contracts.mappings,
     });
+    this.#recoveries = new Recoveries({ endpoints: this.#endpoints, clock });
     const chain = composeRun(
       [
         deadline({ clock }),
@@ -204,17 +235,27 @@ export class Engine {
           endpoints: (workflow) => this.endpoints(workflow),
         }),
         retry({ clock, random }),
+        recovery({
+          clock,
+          log,
+          pauses: this.pauses,
+          act: (rule, request, failed) => this.#recoveries.act(rule, request, failed),
+        }),
         gate({
           gates,
           pauses: this.pauses,
           breakers: this.breakers,
           retryBudgets: this.retryBudgets,
           concurrencyLimit: config.concurrencyLimit,
-          endpoints: (workflow) => this.endpoints(workflow),
+          endpoints: (workflow, avoided) =>
+            avoided === undefined
+              ? this.endpoints(workflow)
+              : this.#endpoints.butFor(workflow.service.typeName, avoided),
         }),
         quality({ levels: this.qualityLevels }),
         record({ clock, random, contracts }),
-        timeout({ clock }),
+        timeout({ clock, probe: (request) => this.#probe(request) }),
+        faults({ faults: this.faults, clock, log }),
       ],
       invoke({
         live: this.live,
@@ -276,6 +317,7 @@ export class Engine {
   async open(): Promise<void> {
     await this.#contractCheck.store();
     await this.pauses.open();
+    await this.faults.open(this.#configuredFaults);
     await this.qualityLevels.open();
     this.#endpoints.configure(this.#serviceEndpoints);
     // They ask where the attempts of their workflows are made.
@@ -333,6 +375,8 @@ export class Engine {
     }
     this.retryBudgets.close();
     this.closing.abort(draining());
+    this.faults.close();
+    this.#recoveries.close();
     this.#endpoints.close();
   }
 
@@ -469,16 +513,37 @@ export class Engine {
     return backend;
   }
 
+  #probe({ run, workflow, attempt }: RunRequest) {
+    const backend = attempt === undefined ? undefined : this.#endpoints.backend(attempt.endpoint);
+    if (attempt === undefined || backend?.probe === undefined) {
+      return undefined;
+    }
+    const { accepted } = run;
+    const job: Job = { workflow: workflow.name, runId: accepted.runId, attempt: attempt.number, token: attempt.token };
+    return async (signal: AbortSignal) => backend.probe?.({ ...job, ...handleOf(run) }, signal);
+  }
+
   async #cancelJob(run: RunRecord): Promise<void> {
-    if (run.checkpoint === undefined || run.attempt === undefined) {
+    const { accepted, attempt } = run;
+    const backend = attempt === undefined ? undefined : this.#endpoints.backend(attempt.endpoint);
+    if (attempt === undefined || backend?.cancel === undefined) {
       return;
     }
+    const { runId, workflow } = accepted;
+    const job: Job = { workflow, runId, attempt: attempt.number, token: attempt.token, ...handleOf(run) };
     try {
-      await this.#endpoints.backend(run.attempt.endpoint)?.cancel?.(run, run.checkpoint.handle);
+      await within(this.clock, cancelJobTimeoutMs, async (signal) => backend.cancel?.(job, signal));
     } catch (error) {
-      this.log.warn({ err: error, runId: run.accepted.runId }, "a job that was left behind could not be cancelled");
+      this.log.warn({ err: error, runId }, "a job that was left behind could not be cancelled");
     }
   }
+}
+
+/** The server starts only after that: a back-end that is gone must not keep it from starting. */
+const cancelJobTimeoutMs = 5_000;
+
+function handleOf({ checkpoint }: Readonly<RunRecord>): { readonly handle?: Uint8Array } {
+  return checkpoint === undefined ? {} : { handle: checkpoint.handle };
 }
 
 /** Of the workflows, then of all of them together. */

@@ -2,7 +2,7 @@ import { create, type DescField, equals } from "@bufbuild/protobuf";
 import { type ServerConfig, ServerConfigSchema } from "../../gen/retake/v1/config_pb.js";
 
 /** What a server takes over while it runs. */
-const liveKeys: ReadonlySet<string> = new Set(["contracts", "workflows", "backends"]);
+const liveKeys: ReadonlySet<string> = new Set(["contracts", "workflows", "backends", "faults"]);
 
 /** The keys that differ between two configurations, and of which only a restart takes notice. */
 export function restartKeys(before: ServerConfig, now: ServerConfig): string[] {

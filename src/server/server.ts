@@ -9,9 +9,9 @@ import { AdminService } from "../../gen/retake/v1/admin_service_pb.js";
 import { ArtifactService } from "../../gen/retake/v1/artifact_pb.js";
 import { type ServerConfig, ServerConfigSchema } from "../../gen/retake/v1/config_pb.js";
 import { RunService } from "../../gen/retake/v1/run_service_pb.js";
-import type { ServiceEndpoints, WorkflowHandler } from "../backends/index.ts";
+import type { ServiceEndpoints, ServiceJobs, WorkflowHandler } from "../backends/index.ts";
 import { type Clock, type RandomSource, systemClock, systemRandom } from "../clock.ts";
-import { inProcessTarget, type ResolvedConfig, resolveConfig } from "../config/index.ts";
+import { ConfigError, inProcessTarget, type ResolvedConfig, resolveConfig } from "../config/index.ts";
 import {
   type AnyConverter,
   anyConverter,
@@ -35,6 +35,7 @@ import { ContractSources, type LoadedContracts } from "./contract-sources.ts";
 import { type StorageOpener, startEmbeddedStorage } from "./embedded-storage.ts";
 import { Engine } from "./engine.ts";
 import { FallbackLosses } from "./fallback-losses.ts";
+import { faultProblems } from "./fault-problems.ts";
 import { type GrpcFront, listenGrpcFront } from "./grpc-front.ts";
 import { createHealth, type HealthReporter, overallHealth, ServingStatus } from "./health.ts";
 import { createReflection } from "./reflection.ts";
@@ -76,6 +77,8 @@ export interface ServerOptions {
   readonly openStorage?: (config: ResolvedConfig, clock: Clock, log: Logger) => Storage | Promise<Storage>;
   /** Where secrets are that the configuration names. Default: the environment of this process. */
   readonly env?: Environment;
+  /** Ends the process at once, for drills that do so (`Fault.crash`). Default: there are no such drills. */
+  readonly crash?: () => void;
 }
 
 /** Where runs, their payloads and artifacts are kept. */
@@ -97,9 +100,15 @@ export interface RetakeServer {
   /**
    * Implements the workflows of a contract in this process. Several calls for one service add up.
    *
+   * @param jobs what can be asked about jobs of the service, and done about them: what `retake.v1.BackendService` is for a
+   * back-end elsewhere
    * @throws TypeError for a method that the contract does not have, or one that is implemented already
    */
-  implement<Desc extends DescService>(service: Desc, implementation: WorkflowImpl<Desc>): RetakeServer;
+  implement<Desc extends DescService>(
+    service: Desc,
+    implementation: WorkflowImpl<Desc>,
+    jobs?: ServiceJobs,
+  ): RetakeServer;
 
   /**
    * Registers a converter between a workflow and a fallback, under the name by which policies call it
@@ -128,8 +137,8 @@ export interface RetakeServer {
 
   /**
    * Reads contracts anew, from descriptor sets and by reflection, and serves them in place of what it has; what has
-   * changed goes into the log. With a configuration, by its `contracts`, `workflows` and `backends`; its other keys need
-   * a restart. Attempts that are being made go on, and so do runs, unless their contract has changed too much: they are
+   * changed goes into the log. With a configuration, by its `contracts`, `workflows`, `backends` and `faults`; its other
+   * keys need a restart. Attempts that are being made go on, and so do runs, unless their contract has changed too much: they are
    * PARKED (CONTRACT_CHANGED). When it throws, everything stays as it was, and the log says why.
    *
    * @throws ContractError, ConfigError, ReflectionError, JournalUnavailableError, TypeError
@@ -175,6 +184,8 @@ class Server implements RetakeServer {
   readonly #handlers = new Map<string, WorkflowHandler>();
   readonly #converters = new Map<string, AnyConverter>();
   readonly #losses: FallbackLosses;
+  readonly #jobs = new Map<string, ServiceJobs>();
+  readonly #crash: (() => void) | undefined;
   readonly #sources: ContractSources;
   /** Aborted when nothing is waited for any more. */
   readonly #stopping = new AbortController();
@@ -191,6 +202,7 @@ class Server implements RetakeServer {
     this.#random = options.random ?? systemRandom;
     this.#processLoad = options.load ?? (this.#clock === systemClock ? createSystemLoad() : noLoad);
     this.#env = options.env ?? process.env;
+    this.#crash = options.crash;
     this.#log = options.log ?? pino({ level: this.#config.log.level });
     this.#losses = new FallbackLosses(this.#log);
     this.#sources = new ContractSources({ clock: this.#clock, log: this.#log });
@@ -212,8 +224,18 @@ class Server implements RetakeServer {
     return this.#running.transport;
   }
 
-  implement<Desc extends DescService>(service: Desc, implementation: WorkflowImpl<Desc>): RetakeServer {
+  implement<Desc extends DescService>(
+    service: Desc,
+    implementation: WorkflowImpl<Desc>,
+    jobs?: ServiceJobs,
+  ): RetakeServer {
     this.serve(service);
+    if (jobs !== undefined) {
+      if (this.#jobs.has(service.typeName)) {
+        throw new TypeError(`${service.typeName} has been told twice what can be done about its jobs`);
+      }
+      this.#jobs.set(service.typeName, jobs);
+    }
     for (const [localName, handler] of Object.entries(implementation)) {
       const method = service.method[localName];
       if (method === undefined) {
@@ -295,6 +317,7 @@ class Server implements RetakeServer {
       const contracts = createContractRegistry(this.#contracts(services, config));
       assertImplemented(contracts.workflows.keys(), this.#handlers, endpoints);
       assertSigned(contracts, config);
+      this.#assertFaults(contracts, config);
       this.#losses.tell(contracts);
       const opening = opener.open(config, this.#clock);
       // Loaded while the thread is at work, and only where there is a web port: it is a sixth of all modules.
@@ -309,6 +332,8 @@ class Server implements RetakeServer {
         endpoints,
         retryBudgets,
         handlers: this.#handlers,
+        jobs: this.#jobs,
+        crash: this.#crash,
         validator,
         secrets,
         journal: storage.journal,
@@ -404,11 +429,12 @@ class Server implements RetakeServer {
       const config = resolveConfig(given);
       const loaded = await this.#load(config, 0);
       const before = running.contracts.workflows;
-      const next = { ...this.#config, overrides: config.overrides };
+      const next = { ...this.#config, overrides: config.overrides, faults: config.faults };
       const contracts = running.contracts.read(this.#contracts(loaded.services, next));
       assertImplemented(contracts.workflows.keys(), this.#handlers, loaded.endpoints);
       assertSigned(contracts, next);
-      await running.reload(contracts, loaded);
+      this.#assertFaults(contracts, next);
+      await running.reload(contracts, loaded, next);
       this.#losses.tell(contracts);
       const restart = restartKeys(this.#given, given);
       if (restart.length > 0) {
@@ -420,6 +446,17 @@ class Server implements RetakeServer {
     } catch (error) {
       this.#log.error({ err: error }, "the contracts cannot be read anew: those from before go on being served");
       throw error;
+    }
+  }
+
+  #assertFaults(contracts: Pick<ReadContracts, "workflows">, { faults }: ResolvedConfig): void {
+    const problems = faultProblems(faults, {
+      workflows: contracts.workflows,
+      nowMs: this.#clock.now(),
+      canCrash: this.#crash !== undefined,
+    });
+    if (problems.length > 0) {
+      throw new ConfigError("configuration", problems);
     }
   }
 
@@ -512,9 +549,14 @@ class Running {
   }
 
   /** Serves other contracts. @throws JournalUnavailableError, before anything is changed */
-  async reload(contracts: ReadContracts, loaded: LoadedContracts): Promise<void> {
+  async reload(
+    contracts: ReadContracts,
+    loaded: LoadedContracts,
+    { faults }: Pick<ResolvedConfig, "faults">,
+  ): Promise<void> {
     const { engine } = this.#options;
     await engine.adopt(contracts, loaded);
+    engine.faults.configure(faults);
     this.serveContracts(loaded.services);
     this.serve();
     await engine.wakeWaiting();
@@ -601,7 +643,7 @@ function assertImplemented(
   endpoints: ServiceEndpoints,
 ): void {
   const missing = [...workflows].filter((name) => {
-    const own = endpoints.get(name.slice(0, name.indexOf("/")));
+    const own = endpoints.get(name.slice(0, name.indexOf("/")))?.endpoints;
     return !handlers.has(name) && (own === undefined || own.some(({ target }) => target === inProcessTarget));
   });
   if (missing.length > 0) {

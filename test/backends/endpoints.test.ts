@@ -3,8 +3,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Code } from "@connectrpc/connect";
 import { ServerCredentials } from "@grpc/grpc-js";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { RunState } from "../../gen/retake/v1/run_pb.js";
+import { Endpoints, type ServiceBackend } from "../../src/backends/index.ts";
+import { silentLogger } from "../../src/runs/index.ts";
+import { createVirtualClock } from "../../src/testing/index.ts";
 import type { StreamingResponse } from "../gen/retake/test/v1/workflows_pb.js";
 import { WorkflowsService } from "../gen/retake/test/v1/workflows_pb.js";
 import { rejection } from "../server/harness.ts";
@@ -67,7 +70,10 @@ describe("an endpoint that cannot be reached", () => {
         return new Promise<never>(() => undefined);
       },
     });
-    const gateway = await startGateway([{ port: first.port }]);
+    // The probe that the failure sets off has its answer by then.
+    const gateway = await startGateway([{ port: first.port }], {
+      flaky: { retry: { initialBackoff: { nanos: 500_000_000 } } },
+    });
     const started = await gateway.runs.startRun({ workflow: flaky });
     const runId = started.run?.runId ?? "";
     await called.promise;
@@ -123,6 +129,37 @@ describe("an endpoint that says it is NOT_SERVING", () => {
     await expect.poll(() => gateway.log.at(-1)?.message).toBe("an endpoint is healthy again");
     for (let i = 0; i < 5; i++) await gateway.workflows.plain({});
     expect(calls.sick).toBeGreaterThan(0);
+  });
+});
+
+describe("an endpoint that a run avoids", () => {
+  it("is left out while another one takes attempts", async () => {
+    const endpoints = new Endpoints({
+      inProcess: { call: () => Promise.resolve() },
+      clock: createVirtualClock(),
+      log: silentLogger,
+      onSlots: () => undefined,
+    });
+    onTestFinished(() => endpoints.close());
+    const endpoint = (target: string) => ({ target, slots: 1, keepaliveTimeMs: 60_000, keepaliveTimeoutMs: 20_000 });
+    const healthCheck = { service: "", intervalMs: 5_000, timeoutMs: 3_000 };
+    // What is probed takes none before it has answered.
+    const probed = { ...endpoint("ipv4:127.0.0.1:1"), healthCheck };
+    endpoints.configure(
+      new Map<string, ServiceBackend>([
+        ["a.One", { endpoints: [endpoint("ipv4:127.0.0.1:2")] }],
+        ["a.Two", { endpoints: [endpoint("ipv4:127.0.0.1:2"), endpoint("ipv4:127.0.0.1:3")] }],
+        ["a.Sick", { endpoints: [endpoint("ipv4:127.0.0.1:2"), probed] }],
+        ["a.Own", { endpoints: [endpoint("ipv4:127.0.0.1:2"), endpoint("in-process")] }],
+      ]),
+    );
+    const left = (service: string) => endpoints.butFor(service, "ipv4:127.0.0.1:2").map(({ endpoint: of }) => of);
+    expect(left("a.One")).toEqual(["ipv4:127.0.0.1:2"]);
+    expect(left("a.Two")).toEqual(["ipv4:127.0.0.1:3"]);
+    expect(left("a.Sick")).toEqual(["ipv4:127.0.0.1:2", "ipv4:127.0.0.1:1"]);
+    expect(left("a.Own")).toEqual(["in-process"]);
+    expect(await endpoints.switchFrom("a.One", "ipv4:127.0.0.1:2")).toBe(false);
+    expect(await endpoints.switchFrom("a.Own", "ipv4:127.0.0.1:2")).toBe(true);
   });
 });
 

@@ -72,6 +72,7 @@ describe("resolveConfig", () => {
         giveUpAfterMs: 259_200_000,
         maxInlineResultBytes: 16_384,
       },
+      faults: [],
     });
   });
 
@@ -163,6 +164,26 @@ describe("resolveConfig", () => {
     expect(backends.map(({ endpoints }) => endpoints[0])).toEqual([gpu, gpu, gpu]);
     expect(backends[0]?.endpoints[1]).toMatchObject({ target: "in-process", slots: Number.POSITIVE_INFINITY });
     expect(backends[0]?.endpoints[1]).not.toHaveProperty("healthCheck");
+  });
+
+  it("takes outliers out by default, as the back-end says, or not at all", () => {
+    const { backends } = resolve({
+      backends: [
+        { service: "a.A", endpoints: [{ target: "a:1" }] },
+        {
+          service: "a.B",
+          endpoints: [{ target: "b:1" }],
+          outlierDetection: { consecutiveFailures: 2, baseEjectionTime: { seconds: 1n }, maxEjectionPercent: 0 },
+        },
+        { service: "a.C", endpoints: [{ target: "c:1" }], outlierDetection: { disabled: true } },
+      ],
+    });
+    const own = { consecutiveFailures: 5, baseEjectionMs: 30_000, maxEjectionMs: 300_000, maxEjectionPercent: 50 };
+    expect(backends.map(({ outlierDetection }) => outlierDetection)).toEqual([
+      own,
+      { ...own, consecutiveFailures: 2, baseEjectionMs: 1_000, maxEjectionPercent: 0 },
+      undefined,
+    ]);
   });
 
   it("pings a back-end that is not probed no more often than servers allow by themselves", () => {

@@ -1,5 +1,6 @@
 import { type Client, createClient } from "@connectrpc/connect";
 import { Health } from "../../gen/grpc/health/v1/health_pb.js";
+import { AdminService } from "../../gen/retake/v1/admin_service_pb.js";
 import { RunService } from "../../gen/retake/v1/run_service_pb.js";
 import { createGrpcTransport } from "../../src/transport/index.ts";
 import { WorkloadService } from "../gen/retake/test/e2e/v1/workload_pb.js";
@@ -9,6 +10,7 @@ export interface Connection extends Disposable {
   readonly workloads: Client<typeof WorkloadService>;
   readonly runs: Client<typeof RunService>;
   readonly health: Client<typeof Health>;
+  readonly admin: Client<typeof AdminService>;
 }
 
 /** Connects to the gRPC port of a server that listens. */
@@ -26,6 +28,7 @@ export function connect(port: number): Connection {
     workloads: createClient(WorkloadService, transport),
     runs: createClient(RunService, transport),
     health: createClient(Health, transport),
+    admin: createClient(AdminService, transport),
     [Symbol.dispose]: () => transport.close(),
   };
 }

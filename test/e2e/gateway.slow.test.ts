@@ -5,6 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { file_retake_v1_backend_service } from "../../gen/retake/v1/backend_service_pb.js";
+import type { RunEvent } from "../../gen/retake/v1/run_pb.js";
+import { connectRetake } from "../../src/client/index.ts";
 import { compileProtos } from "../compile-protos.ts";
 import { descriptorSet } from "./descriptor-set.ts";
 import { requirePythonWithGrpc } from "./python.ts";
@@ -95,13 +98,13 @@ function freePort(): Promise<number> {
 }
 
 /** The gateway, with nothing but flags and a configuration. */
-async function startGateway(backendPort: number) {
+async function startGateway(backendPort: number, titlePolicy = "{}") {
   const config = join(directory, "retake.yaml");
   await writeFile(
     config,
     `
 workflows:
-  paint.v1.PaintService/Title: {}
+  paint.v1.PaintService/Title: ${titlePolicy}
   paint.v1.PaintService/Paint:
     updates: [stroke]
     attempt_timeout: 60s
@@ -202,5 +205,46 @@ describe("the gateway in front of a Python server", () => {
     const client = start(python, join(fixtures, "paint_client.py"), target, descriptors, "2");
     expect(await ended(client.child), client.lines.join("\n")).toBe(0);
     expect(client.lines.at(-1)).toContain('"painting"');
+  }, 120_000);
+
+  it("asks one that offers retake.v1.BackendService about silent jobs, and has it recover", async (context) => {
+    const python = await requirePythonWithGrpc(context, ["grpc_reflection"]);
+    const port = await freePort();
+    const contract = await compileProtos({
+      "paint/v1/paint.proto": await readFile(join(fixtures, "paint.proto"), "utf8"),
+    });
+    await writeFile(descriptors, descriptorSet(...contract.files, file_retake_v1_backend_service));
+    const backend = start(python, join(fixtures, "jobs_backend.py"), String(port), descriptors);
+    await backend.printed(/^ready$/);
+    const recovery = "[RELOAD_MODEL, FREE_MEMORY]".replace(/\w+/g, "{ action: RECOVERY_ACTION_$& }");
+    const retry = "{ initial_backoff: 0.1s, retryable_status_codes: [RESOURCE_EXHAUSTED] }";
+    const gateway = await startGateway(
+      port,
+      `{ progress_timeout: 0.5s, retry: ${retry}, recovery: { rules: ${recovery} } }`,
+    );
+    const target = await gateway.target();
+    using retake = connectRetake({ target });
+    const run = await retake.runs.startRun({
+      workflow: "paint.v1.PaintService/Title",
+      input: { case: "json", value: '{"motif":"sea"}' },
+    });
+    const events: RunEvent["event"][] = [];
+    for await (const { update } of retake.runs.watchRun({ runId: run.run?.runId ?? "" })) {
+      if (update.case === "event") events.push(update.value.event);
+    }
+    expect(events.map(({ case: kind }) => kind)).toEqual([
+      "accepted",
+      "attemptStarted",
+      "attemptFailed",
+      "retryScheduled",
+      "woken",
+      "recoveryActed",
+      "attemptStarted",
+      "succeeded",
+    ]);
+    const [, recovered, ...probes] = backend.lines;
+    expect(recovered).toBe("RECOVERY_ACTION_FREE_MEMORY after attempt 1: CUDA out of memory");
+    expect(probes.length).toBeGreaterThanOrEqual(2);
+    expect(new Set(probes)).toEqual(new Set(["probe of attempt 2"]));
   }, 120_000);
 });

@@ -14,6 +14,8 @@ export interface ServerSiteOptions {
   readonly longestWorkMs?: number;
   /** Web pages of these origins may call it. Default: none. */
   readonly allowedOrigins?: readonly string[];
+  /** More of its command line. */
+  readonly flags?: readonly string[];
   /** More of its configuration, as JSON. */
   readonly config?: object;
   /** More of its environment. */
@@ -79,7 +81,7 @@ process.on("exit", () => {
 
 /** Prepares a site with ports of its own and an empty data directory. Nothing runs there yet. */
 export async function createServerSite(options: ServerSiteOptions = {}): Promise<ServerSite> {
-  const { drainTimeoutMs, longestWorkMs = 10, allowedOrigins = [], config } = options;
+  const { drainTimeoutMs, longestWorkMs = 10, allowedOrigins = [], flags = [], config } = options;
   const root = await mkdtemp(join(tmpdir(), "retake-e2e-"));
   roots.add(root);
   const [grpcPort, webPort] = [await freePort(), await freePort()];
@@ -104,6 +106,7 @@ export async function createServerSite(options: ServerSiteOptions = {}): Promise
     "--json",
     `--config=${configuration}`,
     `--handlers=${join(import.meta.dirname, "fixtures/workload-handlers.ts")}`,
+    ...flags,
   ];
   const env = { ...environment.write({ marksPath, longestWorkMs }), ...options.env };
   const processes: ServerProcess[] = [];

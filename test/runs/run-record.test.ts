@@ -1,10 +1,12 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { FailureCategory } from "../../gen/retake/v1/options_pb.js";
+import { FailureCategory, RecoveryAction } from "../../gen/retake/v1/options_pb.js";
 import {
   AcceptedSchema,
+  AttemptFailedSchema,
   FailureSchema,
+  RecoveryActedSchema,
   type RunEvent,
   RunEventSchema,
   RunMode,
@@ -45,6 +47,10 @@ const bodies: Record<Exclude<RunEventKind, "accepted">, (run: RunRecord) => Body
   updateRecorded: (run) => ({
     case: "updateRecorded",
     value: { attempt: run.attempts, update: { typeName: "a.B", size: 1n } },
+  }),
+  faultInjected: (run) => ({
+    case: "faultInjected",
+    value: { attempt: run.attempts, faultId: "f", effect: "status UNAVAILABLE" },
   }),
   stepCompleted: (run) => ({
     case: "stepCompleted",
@@ -138,6 +144,7 @@ const table: Record<Exclude<RunEventKind, "accepted">, Record<string, string>> =
   attemptCheckpoint: { RUNNING: "RUNNING" },
   progressSampled: { RUNNING: "RUNNING" },
   updateRecorded: { RUNNING: "RUNNING" },
+  faultInjected: { RUNNING: "RUNNING" },
   stepCompleted: { RUNNING: "RUNNING" },
   childStarted: { RUNNING: "RUNNING" },
   childEnded: { RUNNING: "RUNNING", CANCELLING: "CANCELLING" },
@@ -251,6 +258,28 @@ describe("reduceRun", () => {
       run.interruptionsInRow = 3;
       expect(reduceAgain(run, kind).interruptionsInRow).toBe(0);
     }
+  });
+
+  it("keeps a failed attempt, and what was done to recover from it, until the next one", () => {
+    const failed = runAfter(keyed, "attemptStarted", "attemptFailed", "recoveryActed");
+    expect(failed.failedAttempt).toMatchObject({ number: 1, failure, recoveries: [1] });
+    expect(reduceAgain(failed, "attemptStarted").failedAttempt).toBeUndefined();
+    const lost = runAfter(keyed, "attemptStarted");
+    const value = create(AttemptFailedSchema, { attempt: 1, failure: interrupted, counted: false });
+    applied(lost, eventOf(lost, { case: "attemptFailed", value }));
+    expect(lost.failedAttempt).toBeUndefined();
+  });
+
+  it("avoids an endpoint from a switch that helped to the next attempt", () => {
+    const acted = (error: string): RunRecord => {
+      const run = runAfter(keyed, "attemptStarted", "attemptFailed");
+      const value = create(RecoveryActedSchema, { action: RecoveryAction.SWITCH_ENDPOINT, endpoint: "gpu:1", error });
+      return applied(run, eventOf(run, { case: "recoveryActed", value }));
+    };
+    expect(acted("no other one").avoidedEndpoint).toBeUndefined();
+    const run = acted("");
+    expect(run.avoidedEndpoint).toBe("gpu:1");
+    expect(reduceAgain(run, "attemptStarted").avoidedEndpoint).toBeUndefined();
   });
 
   it("adds up the time it was queued and the time its attempts took", () => {

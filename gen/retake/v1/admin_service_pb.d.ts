@@ -4,7 +4,10 @@
 
 // What operators see and steer while the server runs.
 
-import type { GenFile, GenService } from "@bufbuild/protobuf/codegenv2";
+import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import type { Message } from "@bufbuild/protobuf";
+import type { ActiveFault, Fault } from "./fault_pb.js";
+import type { Duration } from "@bufbuild/protobuf/wkt";
 import type { ForceBreakerRequestSchema, ForceBreakerResponseSchema, ListBreakersRequestSchema, ListBreakersResponseSchema } from "./breaker_pb.js";
 import type { ListQualityLevelsRequestSchema, ListQualityLevelsResponseSchema, SetQualityLevelRequestSchema, SetQualityLevelResponseSchema } from "./quality_level_pb.js";
 
@@ -12,6 +15,127 @@ import type { ListQualityLevelsRequestSchema, ListQualityLevelsResponseSchema, S
  * Describes the file retake/v1/admin_service.proto.
  */
 export declare const file_retake_v1_admin_service: GenFile;
+
+/**
+ * All of them.
+ *
+ * @generated from message retake.v1.ListFaultsRequest
+ */
+export declare type ListFaultsRequest = Message<"retake.v1.ListFaultsRequest"> & {
+};
+
+/**
+ * Describes the message retake.v1.ListFaultsRequest.
+ * Use `create(ListFaultsRequestSchema)` to create a new message.
+ */
+export declare const ListFaultsRequestSchema: GenMessage<ListFaultsRequest>;
+
+/**
+ * The drills that go on, those that were begun first come first.
+ *
+ * @generated from message retake.v1.ListFaultsResponse
+ */
+export declare type ListFaultsResponse = Message<"retake.v1.ListFaultsResponse"> & {
+  /**
+   * At most 200.
+   *
+   * @generated from field: repeated retake.v1.ActiveFault faults = 1;
+   */
+  faults: ActiveFault[];
+};
+
+/**
+ * Describes the message retake.v1.ListFaultsResponse.
+ * Use `create(ListFaultsResponseSchema)` to create a new message.
+ */
+export declare const ListFaultsResponseSchema: GenMessage<ListFaultsResponse>;
+
+/**
+ * One drill.
+ *
+ * @generated from message retake.v1.InjectFaultRequest
+ */
+export declare type InjectFaultRequest = Message<"retake.v1.InjectFaultRequest"> & {
+  /**
+   * What is done, and to what.
+   *
+   * @generated from field: retake.v1.Fault fault = 1;
+   */
+  fault?: Fault | undefined;
+
+  /**
+   * How long it lasts, instead of `fault.expire_time`. Limits: 1 s to 7 days.
+   *
+   * @generated from field: google.protobuf.Duration duration = 2;
+   */
+  duration?: Duration | undefined;
+};
+
+/**
+ * Describes the message retake.v1.InjectFaultRequest.
+ * Use `create(InjectFaultRequestSchema)` to create a new message.
+ */
+export declare const InjectFaultRequestSchema: GenMessage<InjectFaultRequest>;
+
+/**
+ * The drill has begun, and goes on after a restart too.
+ *
+ * @generated from message retake.v1.InjectFaultResponse
+ */
+export declare type InjectFaultResponse = Message<"retake.v1.InjectFaultResponse"> & {
+  /**
+   * With its id and its end.
+   *
+   * @generated from field: retake.v1.ActiveFault fault = 1;
+   */
+  fault?: ActiveFault | undefined;
+};
+
+/**
+ * Describes the message retake.v1.InjectFaultResponse.
+ * Use `create(InjectFaultResponseSchema)` to create a new message.
+ */
+export declare const InjectFaultResponseSchema: GenMessage<InjectFaultResponse>;
+
+/**
+ * Which one.
+ *
+ * @generated from message retake.v1.RemoveFaultRequest
+ */
+export declare type RemoveFaultRequest = Message<"retake.v1.RemoveFaultRequest"> & {
+  /**
+   * Its id.
+   *
+   * @generated from field: string fault_id = 1;
+   */
+  faultId: string;
+};
+
+/**
+ * Describes the message retake.v1.RemoveFaultRequest.
+ * Use `create(RemoveFaultRequestSchema)` to create a new message.
+ */
+export declare const RemoveFaultRequestSchema: GenMessage<RemoveFaultRequest>;
+
+/**
+ * It is over.
+ *
+ * @generated from message retake.v1.RemoveFaultResponse
+ */
+export declare type RemoveFaultResponse = Message<"retake.v1.RemoveFaultResponse"> & {
+  /**
+   * As it was.
+   *
+   * @generated from field: retake.v1.ActiveFault fault = 1;
+   */
+  fault?: ActiveFault | undefined;
+};
+
+/**
+ * Describes the message retake.v1.RemoveFaultResponse.
+ * Use `create(RemoveFaultResponseSchema)` to create a new message.
+ */
+export declare const RemoveFaultResponseSchema: GenMessage<RemoveFaultResponse>;
 
 /**
  * Breakers, quality, drills and policies of a running server. What is set here survives a restart.
@@ -60,6 +184,38 @@ export declare const AdminService: GenService<{
     methodKind: "unary";
     input: typeof SetQualityLevelRequestSchema;
     output: typeof SetQualityLevelResponseSchema;
+  },
+  /**
+   * What drills there are. ADMIN.
+   *
+   * @generated from rpc retake.v1.AdminService.ListFaults
+   */
+  listFaults: {
+    methodKind: "unary";
+    input: typeof ListFaultsRequestSchema;
+    output: typeof ListFaultsResponseSchema;
+  },
+  /**
+   * Begins a drill: attempts of a workflow are disturbed, until it expires or is removed. ADMIN.
+   * NOT_FOUND for a workflow that the server does not have, FAILED_PRECONDITION (CRASH_NOT_ALLOWED) for a crash where the
+   * server was not started for that, RESOURCE_EXHAUSTED when there are too many drills.
+   *
+   * @generated from rpc retake.v1.AdminService.InjectFault
+   */
+  injectFault: {
+    methodKind: "unary";
+    input: typeof InjectFaultRequestSchema;
+    output: typeof InjectFaultResponseSchema;
+  },
+  /**
+   * Ends a drill; attempts that it delays or stalls go on. ADMIN. NOT_FOUND when there is none by that id, or no more.
+   *
+   * @generated from rpc retake.v1.AdminService.RemoveFault
+   */
+  removeFault: {
+    methodKind: "unary";
+    input: typeof RemoveFaultRequestSchema;
+    output: typeof RemoveFaultResponseSchema;
   },
 }>;
 

@@ -4,15 +4,60 @@
 
 // What operators see and steer while the server runs.
 
-import { fileDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
+import { file_google_protobuf_duration } from "@bufbuild/protobuf/wkt";
 import { file_retake_v1_breaker } from "./breaker_pb.js";
+import { file_retake_v1_fault } from "./fault_pb.js";
 import { file_retake_v1_quality_level } from "./quality_level_pb.js";
 
 /**
  * Describes the file retake/v1/admin_service.proto.
  */
 export const file_retake_v1_admin_service = /*@__PURE__*/
-  fileDesc("Ch1yZXRha2UvdjEvYWRtaW5fc2VydmljZS5wcm90bxIJcmV0YWtlLnYxMvQCCgxBZG1pblNlcnZpY2USVAoMTGlzdEJyZWFrZXJzEh4ucmV0YWtlLnYxLkxpc3RCcmVha2Vyc1JlcXVlc3QaHy5yZXRha2UudjEuTGlzdEJyZWFrZXJzUmVzcG9uc2UiA5ACARJUCgxGb3JjZUJyZWFrZXISHi5yZXRha2UudjEuRm9yY2VCcmVha2VyUmVxdWVzdBofLnJldGFrZS52MS5Gb3JjZUJyZWFrZXJSZXNwb25zZSIDkAICEl4KEUxpc3RRdWFsaXR5TGV2ZWxzEiMucmV0YWtlLnYxLkxpc3RRdWFsaXR5TGV2ZWxzUmVxdWVzdBokLnJldGFrZS52MS5MaXN0UXVhbGl0eUxldmVsc1Jlc3BvbnNlElgKD1NldFF1YWxpdHlMZXZlbBIhLnJldGFrZS52MS5TZXRRdWFsaXR5TGV2ZWxSZXF1ZXN0GiIucmV0YWtlLnYxLlNldFF1YWxpdHlMZXZlbFJlc3BvbnNlYgZwcm90bzM", [file_retake_v1_breaker, file_retake_v1_quality_level]);
+  fileDesc("Ch1yZXRha2UvdjEvYWRtaW5fc2VydmljZS5wcm90bxIJcmV0YWtlLnYxIhMKEUxpc3RGYXVsdHNSZXF1ZXN0IjwKEkxpc3RGYXVsdHNSZXNwb25zZRImCgZmYXVsdHMYASADKAsyFi5yZXRha2UudjEuQWN0aXZlRmF1bHQikAIKEkluamVjdEZhdWx0UmVxdWVzdBInCgVmYXVsdBgBIAEoCzIQLnJldGFrZS52MS5GYXVsdEIGukgDyAEBEj0KCGR1cmF0aW9uGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQhC6SA2qAQoiBAiA9SQyAggBOpEBukiNARqKAQoQaW5qZWN0X2ZhdWx0LmVuZBJDc2F5cyBob3cgbG9uZyBpdCBsYXN0cyBpbiBvbmUgcGxhY2U6IGR1cmF0aW9uLCBvciBmYXVsdC5leHBpcmVfdGltZRoxaGFzKHRoaXMuZHVyYXRpb24pICE9IGhhcyh0aGlzLmZhdWx0LmV4cGlyZV90aW1lKSI8ChNJbmplY3RGYXVsdFJlc3BvbnNlEiUKBWZhdWx0GAEgASgLMhYucmV0YWtlLnYxLkFjdGl2ZUZhdWx0IjEKElJlbW92ZUZhdWx0UmVxdWVzdBIbCghmYXVsdF9pZBgBIAEoCUIJukgGcgQQARhAIjwKE1JlbW92ZUZhdWx0UmVzcG9uc2USJQoFZmF1bHQYASABKAsyFi5yZXRha2UudjEuQWN0aXZlRmF1bHQy5QQKDEFkbWluU2VydmljZRJUCgxMaXN0QnJlYWtlcnMSHi5yZXRha2UudjEuTGlzdEJyZWFrZXJzUmVxdWVzdBofLnJldGFrZS52MS5MaXN0QnJlYWtlcnNSZXNwb25zZSIDkAIBElQKDEZvcmNlQnJlYWtlchIeLnJldGFrZS52MS5Gb3JjZUJyZWFrZXJSZXF1ZXN0Gh8ucmV0YWtlLnYxLkZvcmNlQnJlYWtlclJlc3BvbnNlIgOQAgISXgoRTGlzdFF1YWxpdHlMZXZlbHMSIy5yZXRha2UudjEuTGlzdFF1YWxpdHlMZXZlbHNSZXF1ZXN0GiQucmV0YWtlLnYxLkxpc3RRdWFsaXR5TGV2ZWxzUmVzcG9uc2USWAoPU2V0UXVhbGl0eUxldmVsEiEucmV0YWtlLnYxLlNldFF1YWxpdHlMZXZlbFJlcXVlc3QaIi5yZXRha2UudjEuU2V0UXVhbGl0eUxldmVsUmVzcG9uc2USTgoKTGlzdEZhdWx0cxIcLnJldGFrZS52MS5MaXN0RmF1bHRzUmVxdWVzdBodLnJldGFrZS52MS5MaXN0RmF1bHRzUmVzcG9uc2UiA5ACARJMCgtJbmplY3RGYXVsdBIdLnJldGFrZS52MS5JbmplY3RGYXVsdFJlcXVlc3QaHi5yZXRha2UudjEuSW5qZWN0RmF1bHRSZXNwb25zZRJRCgtSZW1vdmVGYXVsdBIdLnJldGFrZS52MS5SZW1vdmVGYXVsdFJlcXVlc3QaHi5yZXRha2UudjEuUmVtb3ZlRmF1bHRSZXNwb25zZSIDkAICYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_duration, file_retake_v1_breaker, file_retake_v1_fault, file_retake_v1_quality_level]);
+
+/**
+ * Describes the message retake.v1.ListFaultsRequest.
+ * Use `create(ListFaultsRequestSchema)` to create a new message.
+ */
+export const ListFaultsRequestSchema = /*@__PURE__*/
+  messageDesc(file_retake_v1_admin_service, 0);
+
+/**
+ * Describes the message retake.v1.ListFaultsResponse.
+ * Use `create(ListFaultsResponseSchema)` to create a new message.
+ */
+export const ListFaultsResponseSchema = /*@__PURE__*/
+  messageDesc(file_retake_v1_admin_service, 1);
+
+/**
+ * Describes the message retake.v1.InjectFaultRequest.
+ * Use `create(InjectFaultRequestSchema)` to create a new message.
+ */
+export const InjectFaultRequestSchema = /*@__PURE__*/
+  messageDesc(file_retake_v1_admin_service, 2);
+
+/**
+ * Describes the message retake.v1.InjectFaultResponse.
+ * Use `create(InjectFaultResponseSchema)` to create a new message.
+ */
+export const InjectFaultResponseSchema = /*@__PURE__*/
+  messageDesc(file_retake_v1_admin_service, 3);
+
+/**
+ * Describes the message retake.v1.RemoveFaultRequest.
+ * Use `create(RemoveFaultRequestSchema)` to create a new message.
+ */
+export const RemoveFaultRequestSchema = /*@__PURE__*/
+  messageDesc(file_retake_v1_admin_service, 4);
+
+/**
+ * Describes the message retake.v1.RemoveFaultResponse.
+ * Use `create(RemoveFaultResponseSchema)` to create a new message.
+ */
+export const RemoveFaultResponseSchema = /*@__PURE__*/
+  messageDesc(file_retake_v1_admin_service, 5);
 
 /**
  * Breakers, quality, drills and policies of a running server. What is set here survives a restart.

@@ -8,6 +8,7 @@ import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { RetentionPolicy, WorkflowPolicy } from "./options_pb.js";
 import type { Duration } from "@bufbuild/protobuf/wkt";
+import type { Fault } from "./fault_pb.js";
 
 /**
  * Describes the file retake/v1/config.proto.
@@ -108,6 +109,14 @@ export declare type ServerConfig = Message<"retake.v1.ServerConfig"> & {
    * @generated from field: retake.v1.WebhooksConfig webhooks = 15;
    */
   webhooks?: WebhooksConfig | undefined;
+
+  /**
+   * Drills that are on from the start, each until its `expire_time`; those that are over are skipped. More can be begun
+   * while the server runs (InjectFault). Default: none. Limit: 100.
+   *
+   * @generated from field: repeated retake.v1.Fault faults = 18;
+   */
+  faults: Fault[];
 
   /**
    * When the server is in so much trouble that it refuses new runs. On by default.
@@ -460,6 +469,13 @@ export declare type BackendConfig = Message<"retake.v1.BackendConfig"> & {
   endpoints: EndpointConfig[];
 
   /**
+   * When an endpoint is taken out because it fails where others do well. On by default.
+   *
+   * @generated from field: retake.v1.OutlierDetectionConfig outlier_detection = 3;
+   */
+  outlierDetection?: OutlierDetectionConfig | undefined;
+
+  /**
    * How many retries it gets while its attempts fail. Default: as many as the workflows' policies ask for.
    *
    * @generated from field: retake.v1.RetryBudgetConfig retry_budget = 4;
@@ -472,6 +488,58 @@ export declare type BackendConfig = Message<"retake.v1.BackendConfig"> & {
  * Use `create(BackendConfigSchema)` to create a new message.
  */
 export declare const BackendConfigSchema: GenMessage<BackendConfig>;
+
+/**
+ * When an endpoint is taken out, and for how long. It happens to one whose attempts fail in a row, with statuses that are
+ * not the caller's mistake, while another endpoint of the service is healthy and its newest attempt did not fail. Without
+ * it, an endpoint that fails fast is the least busy one and gets most of the work.
+ *
+ * @generated from message retake.v1.OutlierDetectionConfig
+ */
+export declare type OutlierDetectionConfig = Message<"retake.v1.OutlierDetectionConfig"> & {
+  /**
+   * Never. Default: false.
+   *
+   * @generated from field: bool disabled = 1;
+   */
+  disabled: boolean;
+
+  /**
+   * Failures in a row. Default: 5. Limits: 1 to 1,000.
+   *
+   * @generated from field: optional int32 consecutive_failures = 2;
+   */
+  consecutiveFailures?: number | undefined;
+
+  /**
+   * How long it gets no attempts the first time; each further time in a row takes as much longer. Default: 30 s.
+   * Limits: 100 ms to 1 day.
+   *
+   * @generated from field: google.protobuf.Duration base_ejection_time = 3;
+   */
+  baseEjectionTime?: Duration | undefined;
+
+  /**
+   * The longest of these times; at least the first one. Default: 5 minutes. Limits: 100 ms to 1 day.
+   *
+   * @generated from field: google.protobuf.Duration max_ejection_time = 4;
+   */
+  maxEjectionTime?: Duration | undefined;
+
+  /**
+   * The share of a service's endpoints that may be out at once, in percent; one may be in any case, all never.
+   * Default: 50. Limits: 0 (never) to 100.
+   *
+   * @generated from field: optional int32 max_ejection_percent = 5;
+   */
+  maxEjectionPercent?: number | undefined;
+};
+
+/**
+ * Describes the message retake.v1.OutlierDetectionConfig.
+ * Use `create(OutlierDetectionConfigSchema)` to create a new message.
+ */
+export declare const OutlierDetectionConfigSchema: GenMessage<OutlierDetectionConfig>;
 
 /**
  * How many retries a back-end gets while its attempts fail: gRPC's retry throttling (gRFC A6), over all workflows of the

@@ -44,7 +44,8 @@ export declare type WorkflowPolicy = Message<"retake.v1.WorkflowPolicy"> & {
   attemptTimeout?: Duration | undefined;
 
   /**
-   * How long an attempt may be silent (no update, step or checkpoint); past it it fails UNAVAILABLE (STALLED).
+   * How long an attempt may be silent (no update, step or checkpoint); past it it fails UNAVAILABLE (STALLED), unless its
+   * back-end has a probe (`retake.v1.BackendService`) and says that the job lives.
    * Default: no limit. Limits: 1 ms to 365 days.
    *
    * @generated from field: google.protobuf.Duration progress_timeout = 4;
@@ -523,13 +524,15 @@ export declare type QualityLadder = Message<"retake.v1.QualityLadder"> & {
 export declare const QualityLadderSchema: GenMessage<QualityLadder>;
 
 /**
- * What is tried before a retry.
+ * What is tried before a retry: once for each failed attempt, over restarts too. What fails, or takes too long, is told
+ * in the run's events and changes nothing else.
  *
  * @generated from message retake.v1.RecoveryPolicy
  */
 export declare type RecoveryPolicy = Message<"retake.v1.RecoveryPolicy"> & {
   /**
-   * In this order, each if the back-end offers it. Default: none.
+   * In this order, each if the back-end offers it. RECONNECT and SWITCH_ENDPOINT are offered for every remote endpoint, the
+   * others by back-ends that implement `retake.v1.BackendService`, or by handlers. Default: none. Limit: 16.
    *
    * @generated from field: repeated retake.v1.RecoveryRule rules = 1;
    */
@@ -570,7 +573,8 @@ export declare type RecoveryRule = Message<"retake.v1.RecoveryRule"> & {
   timeout?: Duration | undefined;
 
   /**
-   * How long an endpoint is spared a repetition. Default: 60 s. Limits: 0 to 1 day.
+   * Attempts that fail within this time after the action has ended do not have it repeated at the endpoint, nor do those
+   * that had failed before. SWITCH_ENDPOINT is each run's own, and has no cool-down. Default: 60 s. Limits: 0 to 1 day.
    *
    * @generated from field: google.protobuf.Duration cooldown = 4;
    */
@@ -884,7 +888,7 @@ export enum RecoveryAction {
   FREE_MEMORY = 1,
 
   /**
-   * Stop the job that hangs.
+   * Stop the job that failed, or hangs.
    *
    * @generated from enum value: RECOVERY_ACTION_INTERRUPT = 2;
    */
@@ -898,7 +902,7 @@ export enum RecoveryAction {
   RECONNECT = 3,
 
   /**
-   * Take another endpoint.
+   * Make the next attempt at another endpoint, if one is healthy.
    *
    * @generated from enum value: RECOVERY_ACTION_SWITCH_ENDPOINT = 4;
    */

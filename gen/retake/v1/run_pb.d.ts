@@ -771,6 +771,12 @@ export declare type RunEvent = Message<"retake.v1.RunEvent"> & {
      */
     value: Expired;
     case: "expired";
+  } | {
+    /**
+     * @generated from field: retake.v1.FaultInjected fault_injected = 26;
+     */
+    value: FaultInjected;
+    case: "faultInjected";
   } | { case: undefined; value?: undefined };
 };
 
@@ -1235,7 +1241,7 @@ export declare type AttemptFailed = Message<"retake.v1.AttemptFailed"> & {
 export declare const AttemptFailedSchema: GenMessage<AttemptFailed>;
 
 /**
- * A recovery action was tried. QUEUED.
+ * A recovery action was tried, for the newest failed attempt. QUEUED.
  *
  * @generated from message retake.v1.RecoveryActed
  */
@@ -1267,6 +1273,40 @@ export declare type RecoveryActed = Message<"retake.v1.RecoveryActed"> & {
  * Use `create(RecoveryActedSchema)` to create a new message.
  */
 export declare const RecoveryActedSchema: GenMessage<RecoveryActed>;
+
+/**
+ * A drill has hit the open attempt: what it fails with, or how long it takes, is no back-end's doing. RUNNING.
+ *
+ * @generated from message retake.v1.FaultInjected
+ */
+export declare type FaultInjected = Message<"retake.v1.FaultInjected"> & {
+  /**
+   * The attempt.
+   *
+   * @generated from field: int32 attempt = 1;
+   */
+  attempt: number;
+
+  /**
+   * The drill.
+   *
+   * @generated from field: string fault_id = 2;
+   */
+  faultId: string;
+
+  /**
+   * What was done: "status UNAVAILABLE".
+   *
+   * @generated from field: string effect = 3;
+   */
+  effect: string;
+};
+
+/**
+ * Describes the message retake.v1.FaultInjected.
+ * Use `create(FaultInjectedSchema)` to create a new message.
+ */
+export declare const FaultInjectedSchema: GenMessage<FaultInjected>;
 
 /**
  * A fallback was passed over. QUEUED.

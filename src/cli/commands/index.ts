@@ -40,6 +40,15 @@ export const commands: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
       load: async () => (await import("./workflows-resume.ts")).workflowsResume,
     },
   ],
+  ["faults list", { summary: "List drills", load: async () => (await import("./faults-list.ts")).faultsList }],
+  [
+    "faults inject",
+    {
+      summary: "Disturb a workflow on purpose, for a while",
+      load: async () => (await import("./faults-inject.ts")).faultsInject,
+    },
+  ],
+  ["faults remove", { summary: "End a drill", load: async () => (await import("./faults-remove.ts")).faultsRemove }],
   [
     "quality list",
     {

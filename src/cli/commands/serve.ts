@@ -28,7 +28,7 @@ export const serve: Command = {
   description: [
     "Serves workflows until it is told to stop (Ctrl-C, SIGTERM): then it takes no new runs, gives running attempts the",
     "configured time (drain_timeout), and hands the rest back for the next start. A second signal stops it at once; runs",
-    "are not lost by that either. On SIGHUP it reads contracts, workflows and back-ends anew. Logs are JSON lines on",
+    "are not lost by that either. On SIGHUP it reads contracts, workflows, back-ends and drills anew. Logs are JSON lines on",
     "standard output.",
   ].join(" "),
   local: true,
@@ -60,6 +60,9 @@ export const serve: Command = {
       multiple: true,
       description: "A JavaScript or TypeScript module whose default export, register(server), implements workflows",
     },
+    "allow-crash-faults": {
+      description: "Let drills (faults) end this process, as if it were killed; what restarts it is up to you",
+    },
   },
   examples: [
     ["retake serve --handlers ./handlers.ts", "Serve the workflows that a module implements"],
@@ -71,7 +74,8 @@ export const serve: Command = {
   ],
   async run(given, io) {
     const config = await configOf(given);
-    const server = await createWith(config, given.values("handlers"));
+    const crash = given.has("allow-crash-faults") ? kill : undefined;
+    const server = await createWith(config, given.values("handlers"), crash);
     const offHangup = io.onHangup?.(() => void reload(server, given, io));
     try {
       await listen(server, io.signal);
@@ -121,9 +125,18 @@ function asTarget(given: string): string {
   return /^[^:/]+:\d+$/.test(plain) ? `dns:///${plain}` : plain;
 }
 
-async function createWith(config: ServerConfig, modules: readonly string[]): Promise<RetakeServer> {
+/** No handler runs and nothing is written any more: what a crash is. */
+function kill(): void {
+  process.kill(process.pid, "SIGKILL");
+}
+
+async function createWith(
+  config: ServerConfig,
+  modules: readonly string[],
+  crash: (() => void) | undefined,
+): Promise<RetakeServer> {
   try {
-    const server = createServer(config);
+    const server = createServer(config, crash === undefined ? {} : { crash });
     await registerHandlers(server, modules);
     return server;
   } catch (error) {

@@ -52,6 +52,10 @@ export function eventText({ event }: RunEvent): string {
       const outcome = error === "" ? "it helped" : `it did not help: ${plainText(error)}`;
       return `recovery ${RecoveryAction[action]}${endpoint && ` on ${plainText(endpoint)}`}: ${outcome}`;
     }
+    case "faultInjected": {
+      const { attempt, effect, faultId } = event.value;
+      return `attempt ${attempt} is hit by a drill: ${plainText(effect)} (${plainText(faultId)})`;
+    }
     case "fallbackSkipped":
       return `fallback ${event.value.workflow} passed over: ${plainText(event.value.reason)}`;
     case "retryScheduled":

@@ -27,8 +27,8 @@ export interface GateOptions {
   readonly retryBudgets: Pick<RetryBudgets, "of" | "withdraw">;
   /** Attempts at once, over all workflows. */
   readonly concurrencyLimit: number;
-  /** Where the attempts of a workflow can be made. */
-  endpoints(workflow: Workflow): readonly EndpointSlots[];
+  /** Where the attempts of a workflow can be made; one of them only where there is no other. */
+  endpoints(workflow: Workflow, avoided?: string): readonly EndpointSlots[];
 }
 
 /** Of a run that was accepted before runs had owners. */
@@ -70,7 +70,7 @@ export function gate(options: GateOptions): RunInterceptor {
       owner,
       priority: run.accepted.priority,
       limits: limitsOf(workflow, owner),
-      endpoints: options.endpoints(workflow),
+      endpoints: options.endpoints(workflow, request.avoidedEndpoint),
     };
     const answer = gates.acquire(wish);
     const permit = answer instanceof Promise ? await answer : answer;

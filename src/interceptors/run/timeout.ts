@@ -1,19 +1,26 @@
 import { Code } from "@connectrpc/connect";
-import type { Clock, Timer } from "../../clock.ts";
+import type { Clock } from "../../clock.ts";
 import {
-  type ActivityListener,
   createError,
   failureFromConnectError,
   type Outcome,
-  type Pausable,
   type RunInterceptor,
+  type RunRequest,
 } from "../../runs/index.ts";
+import { Countdown } from "./countdown.ts";
+import { type Probe, Silence } from "./silence.ts";
+
+export interface TimeoutOptions {
+  readonly clock: Clock;
+  /** How the job of an attempt is asked whether it lives; undefined where nobody can be asked. */
+  probe?(request: RunRequest): Probe | undefined;
+}
 
 /**
- * Ends an attempt that takes too long, or is silent too long, as UNAVAILABLE: DEADLINE_EXCEEDED means the run's deadline
- * only. Both clocks stand still while the attempt waits for a child.
+ * Ends an attempt that takes too long, or is silent too long without a sign of life, as UNAVAILABLE: DEADLINE_EXCEEDED
+ * means the run's deadline only. Both clocks stand still while the attempt waits for a child.
  */
-export function timeout(options: { readonly clock: Clock }): RunInterceptor {
+export function timeout(options: TimeoutOptions): RunInterceptor {
   const { clock } = options;
   return (next) => (request) => {
     const { attemptTimeoutMs, progressTimeoutMs } = request.workflow.policy;
@@ -36,9 +43,16 @@ export function timeout(options: { readonly clock: Clock }): RunInterceptor {
       const attempt = new Countdown(clock, attemptTimeoutMs, () =>
         stop("ATTEMPT_TIMEOUT", `the attempt took longer than its ${attemptTimeoutMs} ms (attempt_timeout)`),
       );
-      const silence = new Countdown(clock, progressTimeoutMs, () =>
-        stop("STALLED", `the attempt was silent for ${progressTimeoutMs} ms (progress_timeout)`),
-      );
+      const silence = new Silence({
+        clock,
+        totalMs: progressTimeoutMs,
+        probe: progressTimeoutMs === Number.POSITIVE_INFINITY ? undefined : options.probe?.(request),
+        onDead: (why) =>
+          stop(
+            "STALLED",
+            `the attempt was silent for ${progressTimeoutMs} ms (progress_timeout)${why === "" ? "" : `: ${why}`}`,
+          ),
+      });
       const cancel = (): void => {
         attempt.pause();
         silence.pause();
@@ -60,48 +74,4 @@ export function timeout(options: { readonly clock: Clock }): RunInterceptor {
       );
     });
   };
-}
-
-/** A timer that can stand still. */
-class Countdown implements Pausable, ActivityListener {
-  readonly #clock: Clock;
-  readonly #totalMs: number;
-  readonly #onOver: () => void;
-  #leftMs: number;
-  #sinceMs = 0;
-  #timer: Timer | undefined;
-
-  constructor(clock: Clock, totalMs: number, onOver: () => void) {
-    this.#clock = clock;
-    this.#totalMs = totalMs;
-    this.#leftMs = totalMs;
-    this.#onOver = onOver;
-  }
-
-  pause(): void {
-    if (this.#timer !== undefined) {
-      this.#timer.cancel();
-      this.#timer = undefined;
-      this.#leftMs -= this.#clock.monotonic() - this.#sinceMs;
-    }
-  }
-
-  resume(): void {
-    if (this.#timer === undefined && this.#totalMs !== Number.POSITIVE_INFINITY) {
-      this.#sinceMs = this.#clock.monotonic();
-      this.#timer = this.#clock.setTimeout(this.#onOver, this.#leftMs);
-    }
-  }
-
-  /** Starts over. */
-  moved(): void {
-    if (this.#timer !== undefined) {
-      this.#timer.cancel();
-      this.#timer = undefined;
-      this.#leftMs = this.#totalMs;
-      this.resume();
-    } else {
-      this.#leftMs = this.#totalMs;
-    }
-  }
 }

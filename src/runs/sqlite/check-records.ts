@@ -1,5 +1,6 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { BreakerEventSchema } from "../../../gen/retake/v1/breaker_pb.js";
+import { FaultEventSchema } from "../../../gen/retake/v1/fault_pb.js";
 import { QualityEventSchema } from "../../../gen/retake/v1/quality_event_pb.js";
 import { OutboxEventSchema } from "../../../gen/retake/v1/webhook_pb.js";
 import { WorkflowEventSchema } from "../../../gen/retake/v1/workflow_event_pb.js";
@@ -8,6 +9,7 @@ import { IllegalEventError } from "../run-record.ts";
 /** How streams that belong to no run are read when a server starts, by how their names begin. */
 const readers: readonly (readonly [prefix: string, read: (data: Uint8Array) => { event: { case: unknown } }])[] = [
   ["breaker/", (data) => fromBinary(BreakerEventSchema, data)],
+  ["faults", (data) => fromBinary(FaultEventSchema, data)],
   ["outbox/", (data) => fromBinary(OutboxEventSchema, data)],
   ["pause/", (data) => fromBinary(WorkflowEventSchema, data)],
   ["quality/", (data) => fromBinary(QualityEventSchema, data)],

@@ -78,6 +78,10 @@ const cases: readonly (readonly [Body, string])[] = [
     { case: "recoveryActed", value: { action: RecoveryAction.RESTART, error: "no" } },
     "recovery RESTART: it did not help: no",
   ],
+  [
+    { case: "faultInjected", value: { attempt: 2, faultId: "drill-1", effect: "status INTERNAL" } },
+    "attempt 2 is hit by a drill: status INTERNAL (drill-1)",
+  ],
   [{ case: "fallbackSkipped", value: { workflow: "a.B/C", reason: "open" } }, "fallback a.B/C passed over: open"],
   [
     { case: "retryScheduled", value: { wakeAt: at, reason: "attempt 1 failed" } },
@@ -147,6 +151,7 @@ describe("eventText", () => {
       { case: "childStarted", value: { name: hostile } },
       { case: "childEnded", value: { name: hostile, failure: { reason: hostile, message: hostile } } },
       { case: "recoveryActed", value: { endpoint: hostile, error: hostile } },
+      { case: "faultInjected", value: { faultId: hostile, effect: hostile } },
       { case: "fallbackSkipped", value: { reason: hostile } },
       { case: "retryScheduled", value: { reason: hostile } },
       { case: "parked", value: { gate: hostile, reason: hostile } },

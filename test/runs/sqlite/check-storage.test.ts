@@ -4,6 +4,7 @@ import { DatabaseSync } from "node:sqlite";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
 import { BreakerEventSchema } from "../../../gen/retake/v1/breaker_pb.js";
+import { FaultEventSchema } from "../../../gen/retake/v1/fault_pb.js";
 import { QualityEventSchema } from "../../../gen/retake/v1/quality_event_pb.js";
 import { RunState } from "../../../gen/retake/v1/run_pb.js";
 import type { StorageReport } from "../../../gen/retake/v1/storage_pb.js";
@@ -24,6 +25,7 @@ const inputOfA = Buffer.from(payloadDigest(Buffer.from("input of a"))).toString(
 const outboxEvent = create(OutboxEventSchema, { event: { case: "stored", value: { run: { runId: "d" } } } });
 const breakerEvent = create(BreakerEventSchema, { event: { case: "closed", value: {} } });
 const pauseEvent = create(WorkflowEventSchema, { event: { case: "paused", value: { requestedBy: "ada" } } });
+const faultEvent = create(FaultEventSchema, { event: { case: "removed", value: { faultId: "f" } } });
 const qualityEvent = create(QualityEventSchema, { event: { case: "raised", value: { level: 5 } } });
 
 /** A directory with a run that has succeeded, one that has failed, one that is open, and one with a file; closed. */
@@ -39,6 +41,7 @@ async function filled(): Promise<string> {
     { stream: "breaker/x.Y/Z@1", expectedSequence: 0, records: [toBinary(BreakerEventSchema, breakerEvent)] },
     { stream: "outbox/d", expectedSequence: 0, records: [toBinary(OutboxEventSchema, outboxEvent)] },
     { stream: "pause/x.Y/Z", expectedSequence: 0, records: [toBinary(WorkflowEventSchema, pauseEvent)] },
+    { stream: "faults", expectedSequence: 0, records: [toBinary(FaultEventSchema, faultEvent)] },
     { stream: "quality/x.Y/Z", expectedSequence: 0, records: [toBinary(QualityEventSchema, qualityEvent)] },
   ]);
   await storage.close();
@@ -181,6 +184,12 @@ const damage: readonly (readonly [what: string, sql: string, message: RegExp, ru
     "a pause without what has happened",
     "UPDATE events SET data = x'' WHERE stream = (SELECT id FROM streams WHERE name LIKE 'pause/%')",
     /pause\/x\.Y\/Z: record 1 is no event/,
+    "",
+  ],
+  [
+    "a drill that nobody can read",
+    "UPDATE events SET data = x'ffff' WHERE stream = (SELECT id FROM streams WHERE name = 'faults')",
+    /faults: record 1 is no event/,
     "",
   ],
   [
