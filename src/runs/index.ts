@@ -20,7 +20,6 @@ export { endError } from "./end-error.ts";
 export { equalBytes } from "./equal-bytes.ts";
 export { draining, journalUnavailable, unknownRun } from "./errors.ts";
 export {
-  classifyError,
   createError,
   createFailure,
   errorDomain,
@@ -28,6 +27,8 @@ export {
   failureFromConnectError,
   isHopeless,
 } from "./failure.ts";
+export { type ClassifiedError, classifyError } from "./failures/classify.ts";
+export { type FailInit, fail } from "./failures/fail.ts";
 export {
   type ActivityListener,
   type Attempt,
