@@ -1,5 +1,5 @@
 import { readFile } from "node:fs/promises";
-import { fromJson } from "@bufbuild/protobuf";
+import { type DescMessage, fromJson, type MessageShape } from "@bufbuild/protobuf";
 import { type Document, LineCounter, parseDocument } from "yaml";
 import { type ServerConfig, ServerConfigSchema } from "../../gen/retake/v1/config_pb.js";
 import { configProblems } from "./check-config.ts";
@@ -21,6 +21,20 @@ export async function loadConfig(file: string): Promise<ServerConfig> {
  * @throws ConfigError with every problem, each with its line
  */
 export function parseConfig(yamlText: string, fileName: string): ServerConfig {
+  return parseYaml(ServerConfigSchema, yamlText, fileName, configProblems);
+}
+
+/**
+ * The same of another message; an empty text is one without fields.
+ *
+ * @throws ConfigError with every problem, each with its line
+ */
+export function parseYaml<Desc extends DescMessage>(
+  schema: Desc,
+  yamlText: string,
+  fileName: string,
+  check: (message: MessageShape<Desc>) => readonly ConfigProblem[] = () => [],
+): MessageShape<Desc> {
   const lines = new LineCounter();
   const document = parseDocument(yamlText, { lineCounter: lines, merge: true, prettyErrors: false });
   const fail = (problems: readonly (Omit<ConfigProblem, "position"> & { offset: number })[]): void => {
@@ -32,11 +46,11 @@ export function parseConfig(yamlText: string, fileName: string): ServerConfig {
     );
   };
   fail(syntaxProblems(document));
-  const { json, offsets, problems } = readYamlMessage(ServerConfigSchema, document);
+  const { json, offsets, problems } = readYamlMessage(schema, document);
   fail(problems);
-  const config = fromJson(ServerConfigSchema, json);
-  fail(configProblems(config).map((problem) => ({ ...problem, offset: nearestOffset(problem.field, offsets) })));
-  return config;
+  const message = fromJson(schema, json);
+  fail(check(message).map((problem) => ({ ...problem, offset: nearestOffset(problem.field, offsets) })));
+  return message;
 }
 
 async function read(file: string): Promise<Uint8Array> {

@@ -8,6 +8,7 @@ export { hasRules } from "./has-rules.ts";
 export { isKeyField, keyFields } from "./idempotency-key.ts";
 export { mergePolicy } from "./merge-policy.ts";
 export { offeredServices, workflowLines } from "./offered-services.ts";
+export { overridePolicies } from "./override-policies.ts";
 export { type Place, type Placed, placeOf } from "./place.ts";
 export { defaultQuality, type Policy, type ResolvedCircuitBreaker, type ResolvedQuality } from "./policy.ts";
 export { printProto } from "./print-proto.ts";

@@ -31,6 +31,8 @@ export interface ContractRegistry {
   readonly registry: Registry;
   /** Knows the rules of all types, predefined ones included. Another one after a replacement. */
   readonly validator: Validator;
+  /** All that is served. */
+  readonly contents: ReadContracts;
   /** All files, each after its imports. */
   files(): readonly DescFile[];
   /** By its import path: "storycore/video/v1/video.proto". */
@@ -51,6 +53,8 @@ export interface ReadContracts {
   readonly files: ReadonlyMap<string, DescFile>;
   readonly types: Registry;
   readonly validator: Validator;
+  /** Out of what they were read. */
+  readonly source: Contracts;
 }
 
 /** @throws ContractError with everything that is wrong with the contracts */
@@ -71,6 +75,9 @@ export function createContractRegistry(contracts: Contracts): ContractRegistry {
     get validator() {
       return current.validator;
     },
+    get contents() {
+      return current;
+    },
     files: () => [...current.files.values()],
     findFile: (name) => current.files.get(name),
     read,
@@ -81,7 +88,8 @@ export function createContractRegistry(contracts: Contracts): ContractRegistry {
   };
 }
 
-function read({ services: contracts, ownServices = [], overrides = {} }: Contracts): ReadContracts {
+function read(source: Contracts): ReadContracts {
+  const { services: contracts, ownServices = [], overrides = {} } = source;
   const problems: ContractProblem[] = [];
   const services = byName([...ownServices, ...contracts], problems);
   const files = collectFiles([...ownServices, ...contracts], problems);
@@ -89,7 +97,7 @@ function read({ services: contracts, ownServices = [], overrides = {} }: Contrac
   const validator = createValidator({ registry: types });
   const workflows = readWorkflows({ services: contracts, overrides, types, validator }, problems);
   if (problems.length > 0) throw new ContractError(problems);
-  return { workflows, services, files, types, validator };
+  return { workflows, services, files, types, validator, source };
 }
 
 function byName(services: readonly DescService[], problems: ContractProblem[]): ReadonlyMap<string, DescService> {

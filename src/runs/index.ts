@@ -51,11 +51,13 @@ export {
 } from "./load/overload.ts";
 export { type Logger, silentLogger } from "./logger.ts";
 export { type Pause, Pauses, pauseReason } from "./pauses.ts";
+export { PolicyOverrides, type StoredOverride } from "./policy-overrides.ts";
 export { ArtifactError, type ArtifactFilter, type Artifacts, type StoredArtifact } from "./ports/artifacts.ts";
 export type { Feed, FeedHint } from "./ports/feed.ts";
 export type { Blocked, EndpointSlots, Gates, Limit, Permit, PermitRequest } from "./ports/gates.ts";
 export {
   type Journal,
+  JournalConflictError,
   JournalOpenError,
   JournalUnavailableError,
   type RunFilter,

@@ -14,7 +14,19 @@ import { JournalUnavailableError } from "../../../src/runs/ports/journal.ts";
 import { durationFromMs, msFromDuration } from "../../../src/runs/time.ts";
 import { createSeededRandom } from "../../../src/testing/index.ts";
 import { PlainRequestSchema } from "../../gen/retake/test/v1/workflows_pb.js";
-import { answerOf, fetchFrom, fetchRefused, fillWorkerHeap, readMissing, run, thrownBy, writeFull } from "./provoke.ts";
+import {
+  answerOf,
+  fetchFrom,
+  fetchRefused,
+  fetchUntrusted,
+  fillWorkerHeap,
+  lookUp,
+  readMissing,
+  run,
+  thrownBy,
+  withResponseCode,
+  writeFull,
+} from "./provoke.ts";
 
 const nowMs = Date.parse("2026-11-27T12:00:00Z");
 
@@ -531,6 +543,13 @@ describe("classifyError", () => {
     const chain = coded("UND_ERR_SOCKET");
     chain.cause = coded("ENOTFOUND");
     expect(classify(chain).failure.causes.map(({ code }) => code)).toEqual(["UND_ERR_SOCKET", "ENOTFOUND"]);
+  });
+
+  it("shows callers no code that is none", () => {
+    const told = classify(comfy("secret /srv/models", "x", "secret node")).failure;
+    expect(told.causes).toMatchObject([{ reason: "ENGINE_FAILED", code: "" }]);
+    expect(told.message).not.toContain("secret");
+    expect(classify(coded(`ERR_SSL_${"X".repeat(999)}`)).failure.causes).toMatchObject([{ code: "" }]);
   });
 
   it("keeps the number of causes small, however they are chained", () => {
