@@ -7,6 +7,7 @@ import { type Failure, FailureSchema, FailureSeverity } from "../../gen/retake/v
 import { boundFailure } from "./failures/bounds.ts";
 import { kindOfReason } from "./failures/kinds.ts";
 import { reasonOfMessage } from "./failures/messages.ts";
+import { retryAfterMs } from "./failures/retry-after.ts";
 import { durationFromMs, msFromDuration } from "./time.ts";
 
 /** The domain of the `ErrorInfo` in our errors. */
@@ -77,9 +78,9 @@ export function createFailure(init: FailureInit): Failure {
 
 /**
  * What a ConnectError says: the Failure among its details, else what its code and standard details tell. It is the
- * caller's own: an error may be thrown twice.
+ * caller's own: an error may be thrown twice. A `Retry-After` that is a date is read where the time is given.
  */
-export function failureFromConnectError(error: ConnectError): Failure {
+export function failureFromConnectError(error: ConnectError, nowMs = Number.NaN): Failure {
   const [own] = error.findDetails(FailureSchema);
   if (own !== undefined) {
     return boundFailure(clone(FailureSchema, own));
@@ -87,7 +88,10 @@ export function failureFromConnectError(error: ConnectError): Failure {
   const [info] = error.findDetails(ErrorInfoSchema);
   const [retry] = error.findDetails(RetryInfoSchema);
   const pushbackMs = pushback(error.metadata.get(retryPushback));
-  const retryDelayMs = retry?.retryDelay === undefined ? pushbackMs : msFromDuration(retry.retryDelay);
+  const retryDelayMs =
+    retry?.retryDelay === undefined
+      ? (pushbackMs ?? retryAfterMs(error.metadata.get("retry-after") ?? "", nowMs))
+      : msFromDuration(retry.retryDelay);
   const reason = info?.reason || reasonOfText(error);
   const failure = createFailure({
     code: error.code,
@@ -133,6 +137,8 @@ export function createError(
     error.details.push({ desc: RetryInfoSchema, value: { retryDelay: durationFromMs(options.retryDelayMs) } });
     // The same for gRPC clients that retry by their service config (gRFC A6).
     error.metadata.set(retryPushback, String(Math.ceil(options.retryDelayMs)));
+    // And for whoever calls over HTTP, and for proxies on the way.
+    error.metadata.set("retry-after", String(Math.ceil(options.retryDelayMs / 1000)));
   }
   return error;
 }

@@ -29,6 +29,7 @@ export {
 } from "./failure.ts";
 export { type ClassifiedError, classifyError } from "./failures/classify.ts";
 export { type FailInit, fail } from "./failures/fail.ts";
+export { retryAfterMs } from "./failures/retry-after.ts";
 export {
   type ActivityListener,
   type Attempt,

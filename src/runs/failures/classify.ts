@@ -31,7 +31,7 @@ export function classifyError(error: unknown, random: RandomSource, nowMs: numbe
 }
 
 function classifyConnectError(error: ConnectError, random: RandomSource, nowMs: number): ClassifiedError {
-  const failure = failureFromConnectError(error);
+  const failure = failureFromConnectError(error, nowMs);
   const causes = linksOf(error).slice(1);
   if (causes.length === 0) {
     return { failure, unexpected: false };

@@ -16,7 +16,7 @@ import { reasonOfSqliteCode } from "./sqlite-codes.ts";
 export function findByType(error: unknown, nowMs: number): Finding | undefined {
   const status = error instanceof ConnectError ? error : readGrpcStatus(error);
   if (status !== undefined) {
-    return ofStatus(failureFromConnectError(status));
+    return ofStatus(failureFromConnectError(status, nowMs));
   }
   return findEngineError(error) ?? findErrorCode(error) ?? findHttpStatus(error, nowMs) ?? findErrorType(error);
 }

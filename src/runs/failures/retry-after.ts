@@ -9,5 +9,6 @@ export function retryAfterMs(value: string, nowMs: number): number | undefined {
   }
   // Date.parse reads much more than HTTP dates: the obsolete forms too, but numbers as years.
   const atMs = /^[A-Za-z]{3,9},? /.test(text) ? Date.parse(/ GMT$/.test(text) ? text : `${text} GMT`) : Number.NaN;
-  return Number.isNaN(atMs) ? undefined : Math.max(0, atMs - nowMs);
+  const delayMs = atMs - nowMs;
+  return Number.isNaN(delayMs) ? undefined : Math.max(0, delayMs);
 }

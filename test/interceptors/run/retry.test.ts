@@ -8,6 +8,7 @@ import { msFromDuration, msFromTimestamp } from "../../../src/runs/time.ts";
 import { startBackend, startGateway } from "../../backends/gateway.ts";
 import { WorkflowsService } from "../../gen/retake/test/v1/workflows_pb.js";
 import { eventsOf, type Harness, rejection, startServer, stateOf, stopServer } from "../../server/harness.ts";
+import { fetchWeb, startListening } from "../../server/listening-server.ts";
 
 async function start(...args: Parameters<typeof startServer>): Promise<Harness> {
   const harness = await startServer(...args);
@@ -75,6 +76,20 @@ describe("retry", () => {
       causes: [{ reason: "HTTP_503", code: "503" }],
     });
     expect(error.rawMessage).not.toContain("busy");
+  });
+
+  it("tells a caller over HTTP by Retry-After", async () => {
+    const { webPort } = await startListening({
+      plain: () => {
+        throw busy("7");
+      },
+    });
+    const answer = await fetchWeb(webPort, `/${WorkflowsService.typeName}/Plain`, {
+      headers: { "content-type": "application/json" },
+      body: "{}",
+    });
+    expect(answer.status).toBe(503);
+    expect(answer.headers["retry-after"]).toBe("7");
   });
 
   it("never waits past the run's deadline, and tells the caller how long it would have been", async () => {

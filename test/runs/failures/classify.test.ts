@@ -640,6 +640,15 @@ describe("classifyError", () => {
     }
   });
 
+  it("reads the Retry-After of a call over HTTP, where neither RetryInfo nor pushback is there", () => {
+    const at = "Fri, 27 Nov 2026 12:00:30 GMT";
+    const delayOf = (metadata: Record<string, string>) =>
+      msFromDuration(classify(new ConnectError("x", Code.Unavailable, metadata)).failure.retryDelay);
+    expect(delayOf({ "retry-after": "9" })).toBe(9000);
+    expect(delayOf({ "retry-after": at })).toBe(30_000);
+    expect(delayOf({ "retry-after": "9", "grpc-retry-pushback-ms": "1500" })).toBe(1500);
+  });
+
   it("reads details and pushback of a grpc-js client's status", () => {
     const metadata = new Metadata();
     const value = toBinary(RetryInfoSchema, create(RetryInfoSchema, { retryDelay: durationFromMs(3000) }));
