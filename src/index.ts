@@ -11,6 +11,8 @@ export {
   type ArtifactContent,
   type ArtifactDraft,
   call,
+  type FailInit,
+  fail,
   JournalOpenError,
   type OpenArtifact,
   type PreviousAttempt,

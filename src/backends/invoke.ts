@@ -53,7 +53,7 @@ export function invoke(options: InvokeOptions): RunHandler {
       if (unexpected && !turn.concluded) {
         log.error(
           { err: error, runId, workflow: workflow.name, attempt: attempt.number, referenceId: failure.referenceId },
-          "a handler threw something that is no ConnectError",
+          "an attempt failed, and its callers are told less than this",
         );
       }
       return { kind: "failed", failure };

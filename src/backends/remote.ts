@@ -1,7 +1,7 @@
 import type { Message, MessageInitShape } from "@bufbuild/protobuf";
 import { Code, ConnectError, type Transport } from "@connectrpc/connect";
 import { Quality } from "../../gen/retake/v1/options_pb.js";
-import { createError } from "../runs/index.ts";
+import { createError, failureFromConnectError, msFromDuration } from "../runs/index.ts";
 import type { Backend, BackendCall } from "./backend.ts";
 
 export interface RemoteBackendOptions {
@@ -124,17 +124,28 @@ function backendError(error: unknown, endpoint: string): unknown {
   }
   switch (error.code) {
     case Code.Unauthenticated:
-      return createError(
+      return restated(
+        error,
         Code.Internal,
         "BACKEND_CREDENTIALS",
         `the back-end ${endpoint} refuses the server's own credentials: ${error.rawMessage}`,
-        { cause: error },
       );
     case Code.DeadlineExceeded:
-      return createError(Code.Unavailable, "BACKEND_TIMEOUT", `the back-end ${endpoint} ran out of time`, {
-        cause: error,
-      });
+      return restated(error, Code.Unavailable, "BACKEND_TIMEOUT", `the back-end ${endpoint} ran out of time`);
     default:
       return error;
   }
+}
+
+/** The same under another code. What the back-end says of another attempt stays. */
+function restated(error: ConnectError, code: Code, reason: string, message: string): ConnectError {
+  const { retryDelay, final } = failureFromConnectError(error);
+  const other = createError(code, reason, message, {
+    cause: error,
+    ...(retryDelay !== undefined && { retryDelayMs: msFromDuration(retryDelay) }),
+  });
+  if (final) {
+    other.metadata.set("grpc-retry-pushback-ms", "-1");
+  }
+  return other;
 }

@@ -1,6 +1,6 @@
 export { ConfigError, type ConfigProblem } from "./config-error.ts";
 export { type JsonProblem, jsonProblems } from "./json-problems.ts";
-export { loadConfig, parseConfig } from "./load-config.ts";
+export { loadConfig, parseConfig, parseYaml } from "./load-config.ts";
 export { resolveConfig } from "./resolve-config.ts";
 export {
   inProcessTarget,

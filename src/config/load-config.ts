@@ -1,4 +1,5 @@
 import { readFile } from "node:fs/promises";
+import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import type { ServerConfig } from "../../gen/retake/v1/config_pb.js";
 import { ConfigError } from "./config-error.ts";
 
@@ -20,6 +21,20 @@ export async function parseConfig(yamlText: string, fileName: string): Promise<S
   // A server that is configured in code starts without the YAML library: its seventy modules are a twentieth of the start.
   const { parseYamlConfig } = await import("./yaml-config.ts");
   return parseYamlConfig(yamlText, fileName);
+}
+
+/**
+ * The same of another message; an empty text is one without fields.
+ *
+ * @throws ConfigError with every problem, each with its line
+ */
+export async function parseYaml<Desc extends DescMessage>(
+  schema: Desc,
+  yamlText: string,
+  fileName: string,
+): Promise<MessageShape<Desc>> {
+  const { parseYamlMessage } = await import("./yaml-config.ts");
+  return parseYamlMessage(schema, yamlText, fileName);
 }
 
 async function read(file: string): Promise<Uint8Array> {

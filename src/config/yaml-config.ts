@@ -1,4 +1,4 @@
-import { fromJson } from "@bufbuild/protobuf";
+import { type DescMessage, fromJson, type MessageShape } from "@bufbuild/protobuf";
 import { type Document, LineCounter, parseDocument } from "yaml";
 import { type ServerConfig, ServerConfigSchema } from "../../gen/retake/v1/config_pb.js";
 import { configProblems } from "./check-config.ts";
@@ -11,6 +11,20 @@ import { readYamlMessage } from "./yaml-message.ts";
  * @throws ConfigError with every problem, each with its line
  */
 export function parseYamlConfig(yamlText: string, fileName: string): ServerConfig {
+  return parseYamlMessage(ServerConfigSchema, yamlText, fileName, configProblems);
+}
+
+/**
+ * The same of another message; an empty text is one without fields.
+ *
+ * @throws ConfigError with every problem, each with its line
+ */
+export function parseYamlMessage<Desc extends DescMessage>(
+  schema: Desc,
+  yamlText: string,
+  fileName: string,
+  check: (message: MessageShape<Desc>) => readonly ConfigProblem[] = () => [],
+): MessageShape<Desc> {
   const lines = new LineCounter();
   const document = parseDocument(yamlText, { lineCounter: lines, merge: true, prettyErrors: false });
   const fail = (problems: readonly (Omit<ConfigProblem, "position"> & { offset: number })[]): void => {
@@ -22,11 +36,11 @@ export function parseYamlConfig(yamlText: string, fileName: string): ServerConfi
     );
   };
   fail(syntaxProblems(document));
-  const { json, offsets, problems } = readYamlMessage(ServerConfigSchema, document);
+  const { json, offsets, problems } = readYamlMessage(schema, document);
   fail(problems);
-  const config = fromJson(ServerConfigSchema, json);
-  fail(configProblems(config).map((problem) => ({ ...problem, offset: nearestOffset(problem.field, offsets) })));
-  return config;
+  const message = fromJson(schema, json);
+  fail(check(message).map((problem) => ({ ...problem, offset: nearestOffset(problem.field, offsets) })));
+  return message;
 }
 
 function syntaxProblems({ errors, warnings }: Document): { field: string; message: string; offset: number }[] {

@@ -18,12 +18,16 @@ export function fallbackProblems(fallbacks: Fallbacks, methods: ReadonlySet<stri
   for (const [name, own] of fallbacks) {
     own.forEach((fallback, index) => {
       const message = problemOf(fallback, name, fallbacks, methods);
-      if (message !== undefined) problems.push({ where: name, message: `fallbacks[${index}]: ${message}` });
+      if (message !== undefined) {
+        const field = `fallbacks[${index}]`;
+        problems.push({ where: name, field, message: `${field}: ${message}` });
+      }
     });
   }
   for (const cycle of cycles(fallbacks)) {
     problems.push({
       where: cycle[0] ?? "",
+      field: "fallbacks",
       message: `fallbacks: they lead back to it: ${[...cycle, cycle[0]].join(" -> ")}`,
     });
   }

@@ -15,8 +15,8 @@ export function declarationProblems(method: DescMethod, override: WorkflowPolicy
   const option = ruleViolations(WorkflowPolicySchema, getOption(method, workflowOption));
   const overridden = override === undefined ? [] : ruleViolations(WorkflowPolicySchema, override);
   return [
-    ...option.map((violation) => ({ where, message: `option (retake.v1.workflow): ${violation}` })),
-    ...overridden.map((violation) => ({ where, message: `the operator's override: ${violation}` })),
+    ...option.map(({ message, ...rest }) => ({ ...rest, where, message: `option (retake.v1.workflow): ${message}` })),
+    ...overridden.map(({ message, ...rest }) => ({ ...rest, where, message: `the operator's override: ${message}` })),
   ];
 }
 
@@ -26,6 +26,7 @@ export function policyProblems(where: string, { retry, notify }: Policy): Contra
   if (notify !== undefined && !URL.canParse(notify.url)) {
     problems.push({
       where,
+      field: "notify.url",
       message: `notify.url: "${notify.url}" is no URL; one looks like https://hooks.example/retake`,
     });
   }
@@ -34,6 +35,7 @@ export function policyProblems(where: string, { retry, notify }: Policy): Contra
     ...problems,
     {
       where,
+      field: "retry.initial_backoff",
       message:
         `retry.initial_backoff: ${seconds(retry.initialBackoffMs)} is longer than retry.max_backoff, ` +
         `${seconds(retry.maxBackoffMs)}; lower it, or raise retry.max_backoff`,

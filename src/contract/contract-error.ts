@@ -3,6 +3,8 @@ export interface ContractProblem {
   /** A method (`package.Service/Method`), a type, a file, or a field of one of them. */
   readonly where: string;
   readonly message: string;
+  /** The field of the policy that is wrong, by its path: "retry.max_attempts". Absent where it is none. */
+  readonly field?: string;
 }
 
 /** Contracts that cannot be served. Its message lists every problem that was found, each with its method and field. */

@@ -14,6 +14,7 @@ export type { LostField } from "./mapping/message-mapping.ts";
 export { typeText } from "./mapping/type-text.ts";
 export { mergePolicy } from "./merge-policy.ts";
 export { offeredServices, workflowLines } from "./offered-services.ts";
+export { overridePolicies } from "./override-policies.ts";
 export { type Place, type Placed, placeOf } from "./place.ts";
 export {
   defaultQuality,

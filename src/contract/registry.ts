@@ -37,6 +37,8 @@ export interface ContractRegistry {
   readonly registry: Registry;
   /** Knows the rules of all types, predefined ones included. Another one after a replacement. */
   readonly validator: Validator;
+  /** All that is served. */
+  readonly contents: ReadContracts;
   /** All files, each after its imports. */
   files(): readonly DescFile[];
   /** By its import path: "storycore/video/v1/video.proto". */
@@ -58,6 +60,8 @@ export interface ReadContracts {
   readonly types: Registry;
   readonly validator: Validator;
   readonly mappings: FallbackMappings;
+  /** Out of what they were read. */
+  readonly source: Contracts;
 }
 
 /** @throws ContractError with everything that is wrong with the contracts */
@@ -81,6 +85,9 @@ export function createContractRegistry(contracts: Contracts): ContractRegistry {
     get validator() {
       return current.validator;
     },
+    get contents() {
+      return current;
+    },
     files: () => [...current.files.values()],
     findFile: (name) => current.files.get(name),
     read,
@@ -91,7 +98,8 @@ export function createContractRegistry(contracts: Contracts): ContractRegistry {
   };
 }
 
-function read({ services: contracts, ownServices = [], overrides = {}, converters }: Contracts): ReadContracts {
+function read(source: Contracts): ReadContracts {
+  const { services: contracts, ownServices = [], overrides = {}, converters } = source;
   const problems: ContractProblem[] = [];
   const services = byName([...ownServices, ...contracts], problems);
   const files = collectFiles([...ownServices, ...contracts], problems);
@@ -100,7 +108,7 @@ function read({ services: contracts, ownServices = [], overrides = {}, converter
   const mappings = new FallbackMappings(converters);
   const workflows = readWorkflows({ services: contracts, overrides, types, validator, mappings }, problems);
   if (problems.length > 0) throw new ContractError(problems);
-  return { workflows, services, files, types, validator, mappings };
+  return { workflows, services, files, types, validator, mappings, source };
 }
 
 function byName(services: readonly DescService[], problems: ContractProblem[]): ReadonlyMap<string, DescService> {

@@ -2,12 +2,22 @@ import type { DescMessage, Message } from "@bufbuild/protobuf";
 import { pathToString, type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
 import { ownValidator } from "../own-validator.ts";
 
-/** What is wrong with an option or an override by the rules of our own contracts: one sentence each, with its field. */
-export function ruleViolations<Desc extends DescMessage>(schema: Desc, message: Message): string[] {
-  const unknown = unknownFields(reflect(schema, message as never));
+export interface RuleViolation {
+  /** One sentence, with its field. */
+  readonly message: string;
+  /** By its path; absent for fields that have no name here. */
+  readonly field?: string;
+}
+
+/** What is wrong with an option or an override by the rules of our own contracts. */
+export function ruleViolations<Desc extends DescMessage>(schema: Desc, message: Message): RuleViolation[] {
+  const unknown = unknownFields(reflect(schema, message as never)).map((message) => ({ message }));
   const checked = ownValidator.validate(schema, message as never);
   if (checked.kind === "error") throw checked.error;
-  const broken = (checked.violations ?? []).map(({ field, message }) => `${pathToString(field)}: ${message}`);
+  const broken = (checked.violations ?? []).map((violation) => {
+    const field = pathToString(violation.field);
+    return { message: `${field}: ${violation.message}`, field };
+  });
   return [...unknown, ...broken];
 }
 

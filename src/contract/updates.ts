@@ -96,9 +96,9 @@ function nameProblems(output: DescMessage, named: readonly string[]): UpdateProb
 
 function optionProblems(marks: readonly Mark[]): UpdateProblem[] {
   return marks.flatMap(({ field }) =>
-    ruleViolations(UpdateOptionsSchema, getOption(field, update)).map((violation) => ({
+    ruleViolations(UpdateOptionsSchema, getOption(field, update)).map(({ message }) => ({
       field,
-      message: `option (retake.v1.update): ${violation}`,
+      message: `option (retake.v1.update): ${message}`,
     })),
   );
 }

@@ -34,7 +34,8 @@ import { backoffMs } from "./backoff.ts";
 import type { ContractCheck } from "./contract-check.ts";
 import { endError } from "./end-error.ts";
 import { payloadOf } from "./events.ts";
-import { createError, failureFromConnectError } from "./failure.ts";
+import { createError } from "./failure.ts";
+import { classifyError } from "./failures/classify.ts";
 import type { Attempt } from "./handler.ts";
 import type { JournaledSteps } from "./journaled-steps.ts";
 import type { LiveRun } from "./live-run.ts";
@@ -45,7 +46,7 @@ import type { Feed } from "./ports/feed.ts";
 import { type Payloads, payloadDigest } from "./ports/payloads.ts";
 import { childRunId } from "./run-id.ts";
 import { sleep } from "./sleep.ts";
-import { durationFromMs } from "./time.ts";
+import { durationFromMs, msFromDuration } from "./time.ts";
 import { untilAborted } from "./until-aborted.ts";
 
 export interface AttemptWorkServices {
@@ -68,7 +69,10 @@ export interface StepRetry {
   readonly maxAttempts?: number;
   /** Default: 1,000. */
   readonly initialBackoffMs?: number;
-  /** Default: 60,000. */
+  /**
+   * Default: 60,000. A back-end that asks for a longer wait fails the attempt: the run waits then, and holds nothing back
+   * from others.
+   */
   readonly maxBackoffMs?: number;
   /** Default: 2. */
   readonly backoffMultiplier?: number;
@@ -437,21 +441,15 @@ export class AttemptWork {
           : this.#timed(name, options.timeoutMs, (signal) => execute({ signal, number })));
         return { message: stepMessage(name, schema, result), tries: number };
       } catch (error) {
-        const hopeless = error instanceof ConnectError && !failureFromConnectError(error).retryable;
-        if (hopeless || number >= maxAttempts || !this.#current || this.turn.abortReason !== undefined) {
+        if (number >= maxAttempts || !this.#current || this.turn.abortReason !== undefined) {
           throw error;
         }
+        const delayMs = stepDelayMs(error, number, retry, this.#services.random, this.clock.now());
+        if (delayMs === undefined) {
+          throw error;
+        }
+        await sleep(this.clock, delayMs, this.turn.signal);
       }
-      const delayMs = backoffMs(
-        {
-          initialBackoffMs: retry?.initialBackoffMs ?? 1_000,
-          maxBackoffMs: retry?.maxBackoffMs ?? 60_000,
-          backoffMultiplier: retry?.backoffMultiplier ?? 2,
-        },
-        number,
-        this.#services.random,
-      );
-      await sleep(this.clock, delayMs, this.turn.signal);
     }
   }
 
@@ -602,4 +600,25 @@ function boundedProgress(init: MessageInitShape<typeof ProgressSchema>): Progres
 
 function toBytes(input: Uint8Array | string): Uint8Array {
   return typeof input === "string" ? new TextEncoder().encode(input) : input;
+}
+
+/** How long a step waits before its next try: as long as the back-end says, else its backoff. Undefined for no next try. */
+function stepDelayMs(
+  error: unknown,
+  number: number,
+  retry: StepRetry | undefined,
+  random: RandomSource,
+  nowMs: number,
+): number | undefined {
+  const { failure } = classifyError(error, random, nowMs);
+  const maxBackoffMs = retry?.maxBackoffMs ?? 60_000;
+  if (!failure.retryable) {
+    return undefined;
+  }
+  if (failure.retryDelay !== undefined) {
+    const askedMs = msFromDuration(failure.retryDelay);
+    return askedMs > maxBackoffMs ? undefined : askedMs;
+  }
+  const { initialBackoffMs = 1_000, backoffMultiplier = 2 } = retry ?? {};
+  return backoffMs({ initialBackoffMs, maxBackoffMs, backoffMultiplier }, number, random);
 }

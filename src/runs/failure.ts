@@ -1,11 +1,13 @@
-import { create } from "@bufbuild/protobuf";
+import { clone, create } from "@bufbuild/protobuf";
 import { AnySchema } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { ErrorInfoSchema, RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
 import { FailureCategory } from "../../gen/retake/v1/options_pb.js";
 import { type Failure, FailureSchema, FailureSeverity } from "../../gen/retake/v1/run_pb.js";
-import type { RandomSource } from "../clock.ts";
-import { newRunId } from "./run-id.ts";
+import { boundFailure } from "./failures/bounds.ts";
+import { kindOfReason } from "./failures/kinds.ts";
+import { reasonOfMessage } from "./failures/messages.ts";
+import { retryAfterMs } from "./failures/retry-after.ts";
 import { durationFromMs, msFromDuration } from "./time.ts";
 
 /** The domain of the `ErrorInfo` in our errors. */
@@ -54,6 +56,8 @@ export interface FailureInit {
   readonly retryable?: boolean;
   readonly retryDelayMs?: number;
   readonly referenceId?: string;
+  /** Whether no policy may retake it. */
+  readonly final?: boolean;
 }
 
 /** A failure with what its code says where nothing else does. */
@@ -68,51 +72,34 @@ export function createFailure(init: FailureInit): Failure {
     retryable: init.retryable ?? !hopelessCodes.has(init.code),
     ...(init.retryDelayMs === undefined ? {} : { retryDelay: durationFromMs(init.retryDelayMs) }),
     referenceId: init.referenceId ?? "",
+    final: init.final ?? false,
   });
 }
 
-export interface ClassifiedError {
-  readonly failure: Failure;
-  /** Whether the error was nobody's choice, so that its stack belongs in the log under the reference id. */
-  readonly unexpected: boolean;
-}
-
 /**
- * Turns whatever a back-end threw into a failure. A ConnectError speaks for itself, by its code and its details;
- * anything else is INTERNAL with a reference id, and its text stays on the server.
+ * What a ConnectError says: the Failure among its details, else what its code and standard details tell. It is the
+ * caller's own: an error may be thrown twice. A `Retry-After` that is a date is read where the time is given.
  */
-export function classifyError(error: unknown, random: RandomSource, nowMs: number): ClassifiedError {
-  if (error instanceof ConnectError) {
-    return { failure: failureFromConnectError(error), unexpected: false };
-  }
-  const referenceId = newRunId(nowMs, random);
-  return {
-    failure: createFailure({
-      code: Code.Internal,
-      reason: "INTERNAL",
-      message: `the workflow failed unexpectedly; the server's log has the cause under reference ${referenceId}`,
-      category: FailureCategory.UNKNOWN,
-      referenceId,
-    }),
-    unexpected: true,
-  };
-}
-
-/** What a ConnectError says: the Failure among its details, else what its code and standard details tell. */
-export function failureFromConnectError(error: ConnectError): Failure {
+export function failureFromConnectError(error: ConnectError, nowMs = Number.NaN): Failure {
   const [own] = error.findDetails(FailureSchema);
   if (own !== undefined) {
-    return own;
+    return boundFailure(clone(FailureSchema, own));
   }
   const [info] = error.findDetails(ErrorInfoSchema);
   const [retry] = error.findDetails(RetryInfoSchema);
   const pushbackMs = pushback(error.metadata.get(retryPushback));
-  const retryDelayMs = retry?.retryDelay === undefined ? pushbackMs : msFromDuration(retry.retryDelay);
+  const retryDelayMs =
+    retry?.retryDelay === undefined
+      ? (pushbackMs ?? retryAfterMs(error.metadata.get("retry-after") ?? "", nowMs))
+      : msFromDuration(retry.retryDelay);
+  const reason = info?.reason || reasonOfText(error);
   const failure = createFailure({
     code: error.code,
-    reason: info?.reason || Code[error.code].replace(/(?<=[a-z])(?=[A-Z])/g, "_").toUpperCase(),
+    reason: reason || codeName(error.code),
     message: error.rawMessage,
-    ...(pushbackMs === -1 ? { retryable: false } : {}),
+    ...kindOfStatus(error.code, reason),
+    ...(kindOfReason(info?.reason ?? "")?.retryable === false ? { retryable: false } : {}),
+    ...(pushbackMs === -1 ? { retryable: false, final: true } : {}),
     ...(retryDelayMs === undefined || retryDelayMs < 0 ? {} : { retryDelayMs }),
   });
   for (const detail of error.details) {
@@ -120,13 +107,14 @@ export function failureFromConnectError(error: ConnectError): Failure {
       failure.details.push(create(AnySchema, { typeUrl: `type.googleapis.com/${detail.type}`, value: detail.value }));
     }
   }
-  return failure;
+  return boundFailure(failure);
 }
 
 /** A failure as the error that callers get: its code, with `ErrorInfo`, `RetryInfo` and the Failure as details. */
-export function errorFromFailure(failure: Failure): ConnectError {
+export function errorFromFailure(failure: Failure, cause?: unknown): ConnectError {
   const error = createError(failure.code, failure.reason, failure.message, {
     ...(failure.retryDelay === undefined ? {} : { retryDelayMs: msFromDuration(failure.retryDelay) }),
+    cause,
   });
   error.details.push({ desc: FailureSchema, value: failure });
   error.metadata.set(retryPushback, failure.retryable ? String(Math.ceil(msFromDuration(failure.retryDelay))) : "-1");
@@ -149,6 +137,8 @@ export function createError(
     error.details.push({ desc: RetryInfoSchema, value: { retryDelay: durationFromMs(options.retryDelayMs) } });
     // The same for gRPC clients that retry by their service config (gRFC A6).
     error.metadata.set(retryPushback, String(Math.ceil(options.retryDelayMs)));
+    // And for whoever calls over HTTP, and for proxies on the way.
+    error.metadata.set("retry-after", String(Math.ceil(options.retryDelayMs / 1000)));
   }
   return error;
 }
@@ -166,7 +156,28 @@ function pushback(value: string | null): number | undefined {
   return /^\d{1,9}$/.test(value) ? Number(value) : -1;
 }
 
-function categoryOfCode(code: Code): FailureCategory {
+/** Codes that leave open what kind of trouble it is: servers send them for exceptions that they do not know. */
+const vagueCodes: ReadonlySet<Code> = new Set([Code.Unknown, Code.Internal, Code.ResourceExhausted]);
+
+/** The reason in the words of an error whose code leaves it open; "" where they say nothing. */
+function reasonOfText({ code, rawMessage }: ConnectError): string {
+  return vagueCodes.has(code) ? (reasonOfMessage(rawMessage) ?? "") : "";
+}
+
+/** A reason that is ours says what kind of trouble it is where the code does not. What the code says stays. */
+function kindOfStatus(code: Code, reason: string): Pick<FailureInit, "category" | "severity"> {
+  const kind = vagueCodes.has(code) ? kindOfReason(reason) : undefined;
+  return kind === undefined ? {} : { category: kind.category, severity: kind.severity };
+}
+
+/** The name of a code, as gRPC spells it: "RESOURCE_EXHAUSTED". */
+export function codeName(code: Code): string {
+  return code === Code.Canceled
+    ? "CANCELLED"
+    : (Code[code] ?? "UNKNOWN").replace(/(?<=[a-z])(?=[A-Z])/g, "_").toUpperCase();
+}
+
+export function categoryOfCode(code: Code): FailureCategory {
   switch (code) {
     case Code.InvalidArgument:
     case Code.OutOfRange:

@@ -21,7 +21,6 @@ export { crashLoop, endError } from "./end-error.ts";
 export { equalBytes } from "./equal-bytes.ts";
 export { draining, journalUnavailable, unknownRun } from "./errors.ts";
 export {
-  classifyError,
   createError,
   createFailure,
   errorDomain,
@@ -30,6 +29,9 @@ export {
   failureFromConnectError,
   isHopeless,
 } from "./failure.ts";
+export { type ClassifiedError, classifyError } from "./failures/classify.ts";
+export { type FailInit, fail } from "./failures/fail.ts";
+export { retryAfterMs } from "./failures/retry-after.ts";
 export { failureOfAll, fallbackTry, untriedFallbacks } from "./fallback-tries.ts";
 export { type Drill, Faults, longestFaultMs } from "./faults.ts";
 export {
@@ -55,11 +57,13 @@ export {
 } from "./load/overload.ts";
 export { type Logger, silentLogger } from "./logger.ts";
 export { type Pause, Pauses, pauseReason } from "./pauses.ts";
+export { PolicyOverrides, type StoredOverride } from "./policy-overrides.ts";
 export { ArtifactError, type ArtifactFilter, type Artifacts, type StoredArtifact } from "./ports/artifacts.ts";
 export type { Feed, FeedHint } from "./ports/feed.ts";
 export type { Blocked, EndpointSlots, Gates, Limit, Permit, PermitRequest } from "./ports/gates.ts";
 export {
   type Journal,
+  JournalConflictError,
   JournalOpenError,
   JournalUnavailableError,
   type RunFilter,

@@ -40,6 +40,8 @@ export interface RunRecord {
   attempt: OpenAttempt | undefined;
   /** Failed attempts that the retry policy pays for. */
   countedFailures: number;
+  /** Those of them since a back-end last said how long to wait: the backoff starts anew then (gRFC A6). */
+  failuresSinceDelay: number;
   /** Attempts that followed a counted failure. */
   retries: number;
   interruptions: number;
@@ -204,6 +206,7 @@ export function acceptedRun(accepted: Accepted, createTimeMs: number): RunRecord
     attempts: 0,
     attempt: undefined,
     countedFailures: 0,
+    failuresSinceDelay: 0,
     retries: 0,
     interruptions: 0,
     interruptionsInRow: 0,
@@ -314,6 +317,7 @@ export function applyNext(run: RunRecord, body: RunEventBody, timeMs: number): R
       }
       if (body.value.counted) {
         run.countedFailures += 1;
+        run.failuresSinceDelay = body.value.failure?.retryDelay === undefined ? run.failuresSinceDelay + 1 : 0;
         run.interruptionsInRow = 0;
       } else if (isInterruption(body.value.failure)) {
         run.interruptions += 1;

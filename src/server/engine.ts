@@ -52,6 +52,7 @@ import {
   Overload,
   Pauses,
   type Payloads,
+  PolicyOverrides,
   QualityLevels,
   Retention,
   type RetentionLimit,
@@ -66,6 +67,8 @@ import {
   within,
 } from "../runs/index.ts";
 import { WebhookOutbox, type WebhookSecrets } from "../webhooks/index.ts";
+import { OverriddenPolicies } from "./overridden-policies.ts";
+import { unsignedEnds } from "./unsigned-ends.ts";
 
 /** Runs that are woken before the next ones are looked up. */
 const wakePage = 500;
@@ -129,6 +132,8 @@ export class Engine {
   readonly qualityLevels: QualityLevels;
   readonly breakers: Breakers;
   readonly retryBudgets: RetryBudgets;
+  /** What is overridden of the contracts' policies while the server runs. */
+  readonly policies: OverriddenPolicies;
   /** Where callers may have the ends of their runs posted to. */
   readonly allowedUrls: readonly string[];
   /** Aborted when open calls are answered for the last time. */
@@ -180,6 +185,16 @@ export class Engine {
     });
     this.retryBudgets = new RetryBudgets({ scheduler, clock });
     this.retryBudgets.configure(options.retryBudgets);
+    this.policies = new OverriddenPolicies({
+      contracts,
+      overrides: new PolicyOverrides({ journal, clock }),
+      problems: (read) => unsignedEnds(read, config.webhooks),
+      onServed: () => {
+        this.qualityLevels.rearm();
+        this.breakers.retain(contracts.workflows.values());
+      },
+      log,
+    });
     this.allowedUrls = config.webhooks.allowedUrls;
     this.outbox = new WebhookOutbox({
       config: config.webhooks,
@@ -317,6 +332,7 @@ export class Engine {
   async open(): Promise<void> {
     await this.#contractCheck.store();
     await this.pauses.open();
+    await this.policies.open();
     await this.faults.open(this.#configuredFaults);
     await this.qualityLevels.open();
     this.#endpoints.configure(this.#serviceEndpoints);
@@ -419,12 +435,16 @@ export class Engine {
     contracts: ReadContracts,
     { endpoints, retryBudgets }: Pick<EngineOptions, "endpoints" | "retryBudgets">,
   ): Promise<void> {
-    await this.#contractCheck.store(contracts.workflows, { impatient: true });
-    this.contracts.replace(contracts);
-    this.qualityLevels.rearm();
-    this.#endpoints.configure(endpoints);
-    this.retryBudgets.configure(retryBudgets);
-    this.breakers.retain(this.contracts.workflows.values());
+    await this.policies.adopt(
+      contracts,
+      () => this.#contractCheck.store(contracts.workflows, { impatient: true }),
+      () => {
+        this.qualityLevels.rearm();
+        this.#endpoints.configure(endpoints);
+        this.retryBudgets.configure(retryBudgets);
+        this.breakers.retain(this.contracts.workflows.values());
+      },
+    );
   }
 
   #onSlots(slots: EndpointSlots): void {

@@ -43,6 +43,7 @@ import { restartKeys } from "./restart-keys.ts";
 import { type Route, route } from "./routes.ts";
 import { createRunService } from "./run-service.ts";
 import { type FrontsTls, readTls } from "./tls.ts";
+import { unsignedEnds } from "./unsigned-ends.ts";
 import type { WebFront } from "./web-front.ts";
 import { createWorkflowService } from "./workflow-service.ts";
 
@@ -442,7 +443,7 @@ class Server implements RetakeServer {
       }
       this.#given = given;
       this.#config = next;
-      this.#log.info(contractChanges(before, contracts.workflows), "the contracts have been read anew");
+      this.#log.info(contractChanges(before, running.contracts.workflows), "the contracts have been read anew");
     } catch (error) {
       this.#log.error({ err: error }, "the contracts cannot be read anew: those from before go on being served");
       throw error;
@@ -496,6 +497,7 @@ class Running {
   };
   readonly #options: RunningOptions;
   readonly #offStatus: () => void;
+  #services: readonly DescService[] = [];
   #routes: readonly Route[] = [];
   #inProcess: Transport;
   #grpc: GrpcFront | undefined;
@@ -514,6 +516,7 @@ class Running {
       }
       this.serve();
     });
+    options.engine.policies.onChanged = () => this.#followPolicies();
   }
 
   get grpc(): ServerAddress | undefined {
@@ -530,6 +533,7 @@ class Running {
 
   /** Serves the contracts of today, on all fronts, from the next call on. */
   serveContracts(services: readonly DescService[]): void {
+    this.#services = services;
     const { engine, ownRoutes, health } = this.#options;
     const { workflows } = engine.contracts;
     const gone = new Set(this.#routes.map(({ service }) => service.typeName));
@@ -560,6 +564,17 @@ class Running {
     this.serveContracts(loaded.services);
     this.serve();
     await engine.wakeWaiting();
+  }
+
+  /** Lets calls and waiting runs go by other policies. */
+  async #followPolicies(): Promise<void> {
+    const { engine, log } = this.#options;
+    this.serveContracts(this.#services);
+    try {
+      await engine.wakeWaiting();
+    } catch (error) {
+      log.warn({ err: error }, "runs that wait could not be woken for another policy; they see it at their next turn");
+    }
   }
 
   #createTransport(): Transport {
@@ -654,9 +669,9 @@ function assertImplemented(
 }
 
 /** Nobody can trust what nobody signs. @throws TypeError naming the workflows whose ends are told */
-function assertSigned({ workflows }: Pick<ReadContracts, "workflows">, { webhooks }: ResolvedConfig): void {
-  const telling = [...workflows.values()].filter(({ policy }) => policy.notify !== undefined).map(({ name }) => name);
-  if (telling.length > 0 && webhooks.secrets.length === 0) {
+function assertSigned(contracts: Pick<ReadContracts, "workflows">, { webhooks }: ResolvedConfig): void {
+  const telling = unsignedEnds(contracts, webhooks).map(({ where }) => where);
+  if (telling.length > 0) {
     throw new TypeError(
       `the ends of ${telling.join(", ")} are told to others (notify), and nothing signs that: make a secret with ` +
         `"retake webhook secret", and name where it is in the configuration, webhooks: { secrets: [{ environment: RETAKE_WEBHOOK_SECRET }] }`,

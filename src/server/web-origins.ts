@@ -6,6 +6,7 @@ const exposedHeaders = [
   ...cors.exposedHeaders,
   "retake-run-id",
   "grpc-retry-pushback-ms",
+  "retry-after",
   "trailer-retake-run-id",
   "trailer-retake-quality",
   // Of artifacts.

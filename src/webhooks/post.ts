@@ -1,4 +1,5 @@
 import type { Clock } from "../clock.ts";
+import { retryAfterMs } from "../runs/index.ts";
 
 /** What came of a POST. */
 export type PostOutcome =
@@ -51,7 +52,7 @@ export async function post(request: PostRequest): Promise<PostOutcome> {
     return {
       kind: "answered",
       status: response.status,
-      retryAfterMs: retryAfterMs(response.headers.get("retry-after"), clock.now()),
+      retryAfterMs: retryAfterMs(response.headers.get("retry-after") ?? "", clock.now()),
       text,
       elapsedMs: elapsed(),
     };
@@ -78,15 +79,6 @@ async function readStart(body: ReadableStream<Uint8Array> | null): Promise<strin
     if (size >= longestAnswer) break;
   }
   return Buffer.concat(chunks).subarray(0, longestAnswer).toString();
-}
-
-/** Seconds, or a date. */
-function retryAfterMs(value: string | null, nowMs: number): number | undefined {
-  if (value === null) return undefined;
-  const text = value.trim();
-  if (/^\d{1,9}$/.test(text)) return Number(text) * 1000;
-  const atMs = /^[A-Za-z]/.test(text) ? Date.parse(text) : Number.NaN;
-  return Number.isNaN(atMs) ? undefined : Math.max(0, atMs - nowMs);
 }
 
 /** `fetch` says "fetch failed", and why in its cause. */

@@ -3,15 +3,8 @@ import { describe, expect, it } from "vitest";
 import { ErrorInfoSchema, RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
 import { FailureCategory } from "../../gen/retake/v1/options_pb.js";
 import { FailureSchema, FailureSeverity } from "../../gen/retake/v1/run_pb.js";
-import {
-  classifyError,
-  createFailure,
-  errorFromFailure,
-  failureFromConnectError,
-  isInterruption,
-} from "../../src/runs/failure.ts";
+import { createFailure, errorFromFailure, failureFromConnectError, isInterruption } from "../../src/runs/failure.ts";
 import { durationFromMs, msFromDuration } from "../../src/runs/time.ts";
-import { createSeededRandom } from "../../src/testing/index.ts";
 
 describe("failureFromConnectError", () => {
   it.each([
@@ -42,19 +35,6 @@ describe("failureFromConnectError", () => {
   it("takes a Failure among the details as it is", () => {
     const own = createFailure({ code: Code.Aborted, reason: "MINE", message: "mine", retryable: false });
     expect(failureFromConnectError(errorFromFailure(own))).toMatchObject({ reason: "MINE", retryable: false });
-  });
-});
-
-describe("classifyError", () => {
-  it("keeps what is no ConnectError on the server, under a reference id", () => {
-    const random = createSeededRandom(1);
-    for (const thrown of [new Error("secret"), "secret", undefined, Symbol("secret")]) {
-      const { failure, unexpected } = classifyError(thrown, random, 0);
-      expect(unexpected).toBe(true);
-      expect(failure.code).toBe(Code.Internal);
-      expect(failure.message).not.toContain("secret");
-      expect(failure.message).toContain(failure.referenceId);
-    }
   });
 });
 

@@ -31,6 +31,60 @@ const never = () => new Promise<never>(() => {});
 const workflow = (method: string) => `${WorkflowsService.typeName}/${method}`;
 
 describe("a step", () => {
+  it("waits as long as a back-end asks for before it is tried again, and leaves longer waits to the run", async () => {
+    const busy = (retryAfter: string) => new Response(null, { status: 429, headers: { "retry-after": retryAfter } });
+    const tries: [number, number][] = [];
+    const harness = await start({
+      flaky: async (_, context) => {
+        const { text } = await step(
+          context,
+          "page",
+          PlainResponseSchema,
+          ({ number }) => {
+            tries.push([context.run.attempt, number]);
+            if (context.run.attempt === 1) throw busy(number === 1 ? "7" : "90");
+            return { text: "done" };
+          },
+          { retry: { maxAttempts: 5 } },
+        );
+        return { attempts: text.length };
+      },
+    });
+    const runId = await startRun(harness, "Flaky");
+    await harness.clock.advance(6999);
+    expect(tries).toEqual([[1, 1]]);
+    await harness.clock.advance(1);
+    expect(tries).toEqual([
+      [1, 1],
+      [1, 2],
+    ]);
+    expect(await stateOf(harness, runId)).toBe(RunState.BACKING_OFF);
+    await harness.clock.advance(89_999);
+    expect(tries).toHaveLength(2);
+    await harness.clock.advance(1);
+    expect(tries.at(-1)).toEqual([2, 1]);
+    expect(await stateOf(harness, runId)).toBe(RunState.SUCCEEDED);
+  });
+
+  it("is not tried again where that cannot help", async () => {
+    let tries = 0;
+    const harness = await start({
+      plain: (_, context) =>
+        step(
+          context,
+          "page",
+          PlainResponseSchema,
+          () => {
+            tries += 1;
+            throw new Response(null, { status: 404 });
+          },
+          { retry: { maxAttempts: 5 } },
+        ),
+    });
+    await rejection(harness.workflows.plain({}), Code.NotFound);
+    expect(tries).toBe(1);
+  });
+
   it("is executed once, whatever becomes of its attempt", async () => {
     const executed: string[] = [];
     const harness = await start({

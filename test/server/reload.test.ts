@@ -4,6 +4,7 @@ import { Code, createClient } from "@connectrpc/connect";
 import { beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { Health, HealthCheckResponse_ServingStatus as ServingStatus } from "../../gen/grpc/health/v1/health_pb.js";
 import { ServerReflection } from "../../gen/grpc/reflection/v1/reflection_pb.js";
+import { AdminService } from "../../gen/retake/v1/admin_service_pb.js";
 import { ArtifactService } from "../../gen/retake/v1/artifact_pb.js";
 import { RunState } from "../../gen/retake/v1/run_pb.js";
 import { RunService } from "../../gen/retake/v1/run_service_pb.js";
@@ -295,6 +296,38 @@ describe("a server that reads its contracts anew", () => {
     const workflows = { [render]: { notify: { url: "https://hooks.example/retake" } } };
     await expect(gateway.server.reload(gateway.config({ workflows }))).rejects.toThrow(/nothing signs that/);
     expect((await gateway.runs.listWorkflows({})).workflows[0]?.policy?.notify).toBeUndefined();
+  });
+
+  it("keeps what is overridden at run time, and says so while it does not fit", async () => {
+    const backend = await startFilmBackend(contracts.more, echo);
+    const gateway = await startGateway(contracts.more, [backend.target]);
+    const admin = createClient(AdminService, gateway.grpc);
+    const cut = "film.v1.FilmService/Cut";
+    await admin.setPolicyOverride({ workflow: render, policy: { concurrency: { limit: 2 }, fallbacks: [cut] } });
+    const shown = async () => (await admin.listPolicyOverrides({ workflow: render })).overrides[0];
+
+    gateway.file.write(contracts.old);
+    await gateway.server.reload();
+    const unfit = await shown();
+    expect(unfit?.problems).toEqual([expect.stringContaining(`fallbacks[0]: no contract has "${cut}"`)]);
+    expect(unfit?.effectivePolicy?.concurrency).toBeUndefined();
+    expect(gateway.log.filter(({ level }) => level === "warn").map(({ fields }) => fields["workflow"])).toEqual([
+      render,
+    ]);
+    expect((await filmClient(gateway.port, contracts.old)("Render", { scene: "a" }))["film"]).toBe("film of a");
+
+    gateway.file.write(contracts.more);
+    await gateway.server.reload();
+    expect(await shown()).toMatchObject({ problems: [], effectivePolicy: { concurrency: { limit: 2 } } });
+    await gateway.server.reload();
+    expect(gateway.log.at(-1)?.fields).toMatchObject({ policyChanged: [], unchanged: 2 });
+
+    gateway.file.write(contracts.cut);
+    await gateway.server.reload();
+    const gone = await shown();
+    expect(gone).toMatchObject({ problems: [expect.stringContaining("no contract has this workflow")] });
+    expect(gone?.effectivePolicy).toBeUndefined();
+    await admin.deletePolicyOverride({ workflow: render });
   });
 
   it("keeps a workflow paused, and its runs parked", async () => {

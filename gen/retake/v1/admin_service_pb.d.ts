@@ -10,6 +10,7 @@ import type { ActiveFault, Fault } from "./fault_pb.js";
 import type { Duration } from "@bufbuild/protobuf/wkt";
 import type { ForceBreakerRequestSchema, ForceBreakerResponseSchema, ListBreakersRequestSchema, ListBreakersResponseSchema } from "./breaker_pb.js";
 import type { ListQualityLevelsRequestSchema, ListQualityLevelsResponseSchema, SetQualityLevelRequestSchema, SetQualityLevelResponseSchema } from "./quality_level_pb.js";
+import type { DeletePolicyOverrideRequestSchema, DeletePolicyOverrideResponseSchema, ListPolicyOverridesRequestSchema, ListPolicyOverridesResponseSchema, SetPolicyOverrideRequestSchema, SetPolicyOverrideResponseSchema } from "./policy_override_pb.js";
 
 /**
  * Describes the file retake/v1/admin_service.proto.
@@ -216,6 +217,37 @@ export declare const AdminService: GenService<{
     methodKind: "unary";
     input: typeof RemoveFaultRequestSchema;
     output: typeof RemoveFaultResponseSchema;
+  },
+  /**
+   * Lists what is overridden of workflows' policies.
+   *
+   * @generated from rpc retake.v1.AdminService.ListPolicyOverrides
+   */
+  listPolicyOverrides: {
+    methodKind: "unary";
+    input: typeof ListPolicyOverridesRequestSchema;
+    output: typeof ListPolicyOverridesResponseSchema;
+  },
+  /**
+   * Overrides a workflow's policy, for runs that wait and for the next attempts of others; attempts that are being made go
+   * on by the policy that they began with.
+   *
+   * @generated from rpc retake.v1.AdminService.SetPolicyOverride
+   */
+  setPolicyOverride: {
+    methodKind: "unary";
+    input: typeof SetPolicyOverrideRequestSchema;
+    output: typeof SetPolicyOverrideResponseSchema;
+  },
+  /**
+   * Takes an override back: contract and configuration hold again.
+   *
+   * @generated from rpc retake.v1.AdminService.DeletePolicyOverride
+   */
+  deletePolicyOverride: {
+    methodKind: "unary";
+    input: typeof DeletePolicyOverrideRequestSchema;
+    output: typeof DeletePolicyOverrideResponseSchema;
   },
 }>;
 

@@ -526,7 +526,7 @@ export declare type Failure = Message<"retake.v1.Failure"> & {
   reason: string;
 
   /**
-   * For people: what is wrong, and what to do next. Never a stack.
+   * For people: what is wrong, and what to do next. Never a stack. At most 2,048 characters.
    *
    * @generated from field: string message = 5;
    */
@@ -554,11 +554,25 @@ export declare type Failure = Message<"retake.v1.Failure"> & {
   referenceId: string;
 
   /**
-   * The details of the error as it came (`google.rpc.Status`).
+   * The details of the error as it came (`google.rpc.Status`); those beyond 16 KiB in all are left out.
    *
    * @generated from field: repeated google.protobuf.Any details = 9;
    */
   details: Any[];
+
+  /**
+   * What is known of the errors that led to it, the outermost first. At most 8.
+   *
+   * @generated from field: repeated retake.v1.FailureCause causes = 10;
+   */
+  causes: FailureCause[];
+
+  /**
+   * Whether its source has ruled another attempt out, by a negative `grpc-retry-pushback-ms` for one: no policy retakes it.
+   *
+   * @generated from field: bool final = 11;
+   */
+  final: boolean;
 };
 
 /**
@@ -566,6 +580,41 @@ export declare type Failure = Message<"retake.v1.Failure"> & {
  * Use `create(FailureSchema)` to create a new message.
  */
 export declare const FailureSchema: GenMessage<Failure>;
+
+/**
+ * One error that led to a failure, in the server's words: what the error itself said stays in the log.
+ *
+ * @generated from message retake.v1.FailureCause
+ */
+export declare type FailureCause = Message<"retake.v1.FailureCause"> & {
+  /**
+   * What it is, as in `Failure.reason`: "CONNECTION_REFUSED". At most 63 characters.
+   *
+   * @generated from field: string reason = 1;
+   */
+  reason: string;
+
+  /**
+   * The code by which it was known, as its source spells it: "ECONNREFUSED", "UND_ERR_SOCKET", "503",
+   * "torch.OutOfMemoryError". Empty where a message was all there was. At most 64 characters.
+   *
+   * @generated from field: string code = 2;
+   */
+  code: string;
+
+  /**
+   * For people. At most 256 characters.
+   *
+   * @generated from field: string message = 3;
+   */
+  message: string;
+};
+
+/**
+ * Describes the message retake.v1.FailureCause.
+ * Use `create(FailureCauseSchema)` to create a new message.
+ */
+export declare const FailureCauseSchema: GenMessage<FailureCause>;
 
 /**
  * A message kept beside the journal, referred to by digest.

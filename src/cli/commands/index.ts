@@ -80,6 +80,18 @@ export const commands: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
     { summary: "Let outcomes decide again", load: async () => (await import("./breakers-auto.ts")).breakersAuto },
   ],
   [
+    "policy list",
+    { summary: "List what is overridden of policies", load: async () => (await import("./policy-list.ts")).policyList },
+  ],
+  [
+    "policy set",
+    { summary: "Override a workflow's policy", load: async () => (await import("./policy-set.ts")).policySet },
+  ],
+  [
+    "policy delete",
+    { summary: "Take an override back", load: async () => (await import("./policy-delete.ts")).policyDelete },
+  ],
+  [
     "webhook test",
     { summary: "Post a signed test message", load: async () => (await import("./webhook-test.ts")).webhookTest },
   ],

@@ -11,15 +11,22 @@ export function failureText(failure: Failure | undefined): string {
 
 /** What else is known of it, a line each: what kind of trouble it is, whether retaking helps, and how to find more. */
 export function failureDetails(failure: Failure): string[] {
-  const { category, severity, retryable, retryDelay, referenceId } = failure;
+  const { category, severity, retryable, final, retryDelay, referenceId, causes } = failure;
   const kind = [
     category === FailureCategory.UNSPECIFIED ? "" : `${FailureCategory[category]} trouble`,
     severity === FailureSeverity.UNSPECIFIED ? "" : `severity ${FailureSeverity[severity]}`,
-    retryable ? "another attempt may succeed" : "another attempt would fail the same way",
+    retryable
+      ? "another attempt may succeed"
+      : final
+        ? "its source has ruled another attempt out"
+        : "another attempt would fail the same way",
   ];
   return [
     kind.filter((part) => part !== "").join(", "),
     ...(retryDelay === undefined ? [] : [`not before ${showDuration(durationMs(retryDelay))} have passed`]),
+    ...causes.map(({ reason, code, message }) =>
+      plainText(`because ${message || reason}${code === "" ? "" : ` (${code})`}`),
+    ),
     ...(referenceId === "" ? [] : [`reference ${plainText(referenceId)}, for the server's log`]),
   ];
 }

@@ -17,7 +17,9 @@ import { isFraction, isNumber } from "./scale.ts";
 export function qualityProblem(field: DescField): readonly string[] {
   if (!hasOption(field, quality)) return [];
   const option = getOption(field, quality);
-  const violations = ruleViolations(QualityRuleSchema, option).map((text) => `option (retake.v1.quality): ${text}`);
+  const violations = ruleViolations(QualityRuleSchema, option).map(
+    ({ message }) => `option (retake.v1.quality): ${message}`,
+  );
   if (violations.length > 0) return violations;
   const problem = misfit(field, option.rule);
   return problem === undefined ? [] : [`has the quality rule ${problem}`];

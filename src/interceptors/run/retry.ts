@@ -17,8 +17,8 @@ const defaultRetryDelayMs = 1000;
 
 /**
  * Retakes failed attempts by the policy's retry fields, which mean what they mean in gRPC's service config (gRFC A6). The
- * back-end's own retry delay decides over the backoff; neither goes past the run's deadline. The wait is an event, so a
- * restart neither loses nor shortens it.
+ * back-end's own retry delay decides over the backoff, which starts anew behind it; neither goes past the run's deadline.
+ * The wait is an event, so a restart neither loses nor shortens it; where there is no other attempt, it is the caller's.
  */
 export function retry(options: { readonly clock: Clock; readonly random: RandomSource }): RunInterceptor {
   const { clock, random } = options;
@@ -35,7 +35,7 @@ export function retry(options: { readonly clock: Clock; readonly random: RandomS
     const listed =
       policy !== undefined && (isListed(failure, policy) || canLowerQuality(run, workflow.policy, failure));
     // A policy may list a code that is hopeless by itself; a back-end that says no means it.
-    if (!failure.retryable && !(listed && isHopeless(failure.code))) {
+    if (failure.final || (!failure.retryable && !(listed && isHopeless(failure.code)))) {
       return outcome;
     }
     if (policy === undefined) {
@@ -43,7 +43,9 @@ export function retry(options: { readonly clock: Clock; readonly random: RandomS
       return outcome;
     }
     const delayMs =
-      failure.retryDelay === undefined ? backoffMs(policy, attemptsMade, random) : msFromDuration(failure.retryDelay);
+      failure.retryDelay === undefined
+        ? backoffMs(policy, run.failuresSinceDelay + 1, random)
+        : msFromDuration(failure.retryDelay);
     const wakeAtMs = clock.now() + delayMs;
     if (!listed || attemptsMade >= policy.maxAttempts || wakeAtMs >= run.deadlineMs) {
       failure.retryDelay ??= durationFromMs(delayMs);

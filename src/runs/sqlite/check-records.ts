@@ -1,6 +1,7 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { BreakerEventSchema } from "../../../gen/retake/v1/breaker_pb.js";
 import { FaultEventSchema } from "../../../gen/retake/v1/fault_pb.js";
+import { PolicyOverrideEventSchema } from "../../../gen/retake/v1/policy_override_pb.js";
 import { QualityEventSchema } from "../../../gen/retake/v1/quality_event_pb.js";
 import { OutboxEventSchema } from "../../../gen/retake/v1/webhook_pb.js";
 import { WorkflowEventSchema } from "../../../gen/retake/v1/workflow_event_pb.js";
@@ -13,6 +14,7 @@ const readers: readonly (readonly [prefix: string, read: (data: Uint8Array) => {
   ["outbox/", (data) => fromBinary(OutboxEventSchema, data)],
   ["pause/", (data) => fromBinary(WorkflowEventSchema, data)],
   ["quality/", (data) => fromBinary(QualityEventSchema, data)],
+  ["policy/", (data) => fromBinary(PolicyOverrideEventSchema, data)],
 ];
 
 /** Looks at a record of a stream that belongs to no run. @throws IllegalEventError when a server could not read it */

@@ -5,6 +5,7 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
 import { BreakerEventSchema } from "../../../gen/retake/v1/breaker_pb.js";
 import { FaultEventSchema } from "../../../gen/retake/v1/fault_pb.js";
+import { PolicyOverrideEventSchema } from "../../../gen/retake/v1/policy_override_pb.js";
 import { QualityEventSchema } from "../../../gen/retake/v1/quality_event_pb.js";
 import { RunState } from "../../../gen/retake/v1/run_pb.js";
 import type { StorageReport } from "../../../gen/retake/v1/storage_pb.js";
@@ -24,6 +25,7 @@ const inputOfA = Buffer.from(payloadDigest(Buffer.from("input of a"))).toString(
 
 const outboxEvent = create(OutboxEventSchema, { event: { case: "stored", value: { run: { runId: "d" } } } });
 const breakerEvent = create(BreakerEventSchema, { event: { case: "closed", value: {} } });
+const policyEvent = create(PolicyOverrideEventSchema, { event: { case: "set", value: { requestedBy: "ada" } } });
 const pauseEvent = create(WorkflowEventSchema, { event: { case: "paused", value: { requestedBy: "ada" } } });
 const faultEvent = create(FaultEventSchema, { event: { case: "removed", value: { faultId: "f" } } });
 const qualityEvent = create(QualityEventSchema, { event: { case: "raised", value: { level: 5 } } });
@@ -43,6 +45,7 @@ async function filled(): Promise<string> {
     { stream: "pause/x.Y/Z", expectedSequence: 0, records: [toBinary(WorkflowEventSchema, pauseEvent)] },
     { stream: "faults", expectedSequence: 0, records: [toBinary(FaultEventSchema, faultEvent)] },
     { stream: "quality/x.Y/Z", expectedSequence: 0, records: [toBinary(QualityEventSchema, qualityEvent)] },
+    { stream: "policy/x.Y/Z", expectedSequence: 0, records: [toBinary(PolicyOverrideEventSchema, policyEvent)] },
   ]);
   await storage.close();
   return directory;
@@ -196,6 +199,12 @@ const damage: readonly (readonly [what: string, sql: string, message: RegExp, ru
     "a quality that is no event",
     "UPDATE events SET data = x'ff' WHERE stream = (SELECT id FROM streams WHERE name LIKE 'quality/%')",
     /quality\/x\.Y\/Z: record 1 is no event/,
+    "",
+  ],
+  [
+    "an override of a policy without what has happened",
+    "UPDATE events SET data = x'' WHERE stream = (SELECT id FROM streams WHERE name LIKE 'policy/%')",
+    /policy\/x\.Y\/Z: record 1 is no event/,
     "",
   ],
   [
