@@ -55,6 +55,7 @@ async function live(world: World): Promise<void> {
   void world.boot();
   await Promise.all([...actors.map((actor) => act(actor, world)), ...faults.map((fault) => world.suffer(fault))]);
   await world.untilQuiet();
+  await world.stop();
   await world.ask("concluded", await historyOf(world));
 }
 

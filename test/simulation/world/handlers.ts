@@ -25,14 +25,18 @@ interface Update {
 export function createHandlers(world: World, process: ServerProcess): Impl {
   const unary: Impl["paint"] & Impl["print"] = async ({ work }, context) => {
     const making = new Attempt(world, process, work, context).make();
-    for (;;) {
-      const next = await making.next();
-      if (next.done === true) {
-        return { made: next.value };
+    try {
+      for (;;) {
+        const next = await making.next();
+        if (next.done === true) {
+          return { made: next.value };
+        }
+        if (next.value.update.case === "progress") {
+          context.progress(next.value.update.value);
+        }
       }
-      if (next.value.update.case === "progress") {
-        context.progress(next.value.update.value);
-      }
+    } finally {
+      await making.return("");
     }
   };
   const streaming = async function* ({ work }: { readonly work: number }, context: WorkflowContext) {

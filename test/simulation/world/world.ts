@@ -46,6 +46,8 @@ export class World {
   #processes = 0;
   #finding: Finding | undefined;
   #endDowntime: (() => void) | undefined;
+  /** From here on nothing goes wrong any more. */
+  #isStopping = false;
 
   constructor(plan: Plan, invariants: readonly Invariant[]) {
     this.plan = plan;
@@ -150,9 +152,12 @@ export class World {
 
   /** Resolves when no run is open any more, or too much time has passed for that. */
   async untilQuiet(): Promise<void> {
-    for (let waitedMs = 0; waitedMs < patienceMs && !(await this.#isQuiet()); waitedMs += lookMs) {
+    let waitedMs = 0;
+    do {
+      // What the last caller has said before he left may be on its way.
       await this.pause(lookMs);
-    }
+      waitedMs += lookMs;
+    } while (waitedMs < patienceMs && !(await this.#isQuiet()));
   }
 
   /** Resolves after that time. */
@@ -186,6 +191,16 @@ export class World {
     if (this.#process === process) {
       this.#end(process, false);
       this.#startLater(downMs);
+    }
+  }
+
+  /** Stops the server for good. */
+  async stop(): Promise<void> {
+    const process = this.#process;
+    this.#isStopping = true;
+    if (process !== undefined) {
+      await process.drain(0);
+      this.#end(process, false);
     }
   }
 
@@ -232,7 +247,7 @@ export class World {
   #crashesAt(commit: number): boolean {
     const process = this.#process;
     const crash = this.plan.faults.find((fault) => fault.kind === "crash" && fault.atCommit === commit);
-    if (crash?.kind !== "crash" || process === undefined) {
+    if (crash?.kind !== "crash" || process === undefined || this.#isStopping) {
       return false;
     }
     this.#end(process, crash.isStored);
