@@ -195,6 +195,16 @@ export const mutations: readonly Mutation[] = [
     ],
   },
   {
+    name: "a cancelled attempt is still heard",
+    edits: [
+      {
+        file: "runs/attempt-work.ts",
+        from: "    return this.#current && this.turn.abortReason === undefined;",
+        to: "    return this.#current;",
+      },
+    ],
+  },
+  {
     name: "a failure and what follows it are appended one by one",
     edits: [
       {
