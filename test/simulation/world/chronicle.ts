@@ -47,9 +47,9 @@ export class Chronicle {
     this.#jumps.push(this.#clock.monotonic());
   }
 
-  /** Whether the wall clock has gone as it should between two moments. */
+  /** Whether the wall clock has gone as it should between two moments, and so long before that all have noticed. */
   isSteady(fromMs: number, toMs: number): boolean {
-    return this.#jumps.every((atMs) => atMs < fromMs || atMs > toMs);
+    return this.#jumps.every((atMs) => atMs + noticedMs < fromMs || atMs > toMs);
   }
 
   /** Whether server and disk were well between two moments, and shortly before. */
@@ -58,5 +58,7 @@ export class Chronicle {
   }
 }
 
+/** The scheduler looks at the wall clock again after 60 s at most. */
+const noticedMs = 61_000;
 /** A journal that has failed is tried again after 5 s at most. */
 const aftermathMs = 6_000;
