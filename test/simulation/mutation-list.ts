@@ -64,8 +64,8 @@ export const mutations: readonly Mutation[] = [
     edits: [
       {
         file: "interceptors/run/gate.ts",
-        from: "    } finally {\n      hold.end();\n    }",
-        to: "    } finally {\n      turn.hold = undefined;\n    }",
+        from: "      hold.end();\n      hold.settle(undefined);",
+        to: "      hold.settle(undefined);",
       },
     ],
   },

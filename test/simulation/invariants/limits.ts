@@ -2,6 +2,7 @@ import { ConnectError } from "@connectrpc/connect";
 import { ErrorInfoSchema } from "../../../gen/google/rpc/error_details_pb.js";
 import type { Plan } from "../plan/plan.ts";
 import { type AttemptSight, assert, type Invariant } from "../world/witness.ts";
+import { roundingMs } from "./times.ts";
 
 /** Why an attempt is told to stop that has had its time: its permit is given to others, whether it stops or not. */
 const overtime: ReadonlySet<string> = new Set(["ATTEMPT_TIMEOUT", "STALLED", "DEADLINE"]);
@@ -43,10 +44,12 @@ function isOver(
   if (overtime.has(reasonOf(signal.reason))) {
     return true;
   }
+  // Sums of fractions are off by a little.
+  const soonMs = nowMs + roundingMs;
   const { attemptTimeoutMs = Number.POSITIVE_INFINITY, progressTimeoutMs = Number.POSITIVE_INFINITY } =
     plan.policies[work.method];
   return (
-    nowMs - startedMs - waitedMs >= attemptTimeoutMs || nowMs - movedMs >= progressTimeoutMs || nowMs >= deadlineMs
+    soonMs - startedMs - waitedMs >= attemptTimeoutMs || soonMs - movedMs >= progressTimeoutMs || soonMs >= deadlineMs
   );
 }
 

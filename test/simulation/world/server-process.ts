@@ -49,9 +49,10 @@ export class ServerProcess implements Life {
     this.#connection = connectTo(this.#server.transport, this.#died.promise);
   }
 
-  /** Stops it as an orchestrator does. */
+  /** Stops it as an orchestrator does, unless it is killed meanwhile. */
   async drain(drainTimeoutMs: number): Promise<void> {
-    await this.#server.close({ drainTimeoutMs });
+    const killed = this.#died.promise.catch(() => undefined);
+    await Promise.race([this.#server.close({ drainTimeoutMs }), killed]);
     this.kill();
   }
 
