@@ -18,6 +18,7 @@ import type { Journal, RunOwner } from "./ports/journal.ts";
 import { type Payloads, payloadDigest } from "./ports/payloads.ts";
 import { newRunId } from "./run-id.ts";
 import type { RunRecord } from "./run-record.ts";
+import { timeAt } from "./storage/positions.ts";
 import { msFromDuration, timestampFromMs } from "./time.ts";
 import { type Turns, workflowLimitKey } from "./turns.ts";
 
@@ -162,7 +163,8 @@ export class Acceptance {
     live.release(run);
     this.#assertOpen();
     this.#assertRoom(order);
-    return { run: this.#create({ ...order, rerunOf: run.id }, input), joined: false };
+    // The newest run is the one that a key stands for: also where the clock has been set back since the last one.
+    return { run: this.#create({ ...order, rerunOf: run.id }, input, timeAt(row?.position ?? 0)), joined: false };
   }
 
   /** A child belongs to a run that has been accepted, so it is taken even by a server that takes no others. */
@@ -173,7 +175,7 @@ export class Acceptance {
       : { run: known, joined: true };
   }
 
-  #create(order: RunOrder, input: Uint8Array): LiveRun {
+  #create(order: RunOrder, input: Uint8Array, listedFromMs = 0): LiveRun {
     const { live, turns, payloads, clock, random } = this.#options;
     const nowMs = clock.now();
     const { policy } = order.workflow;
@@ -201,7 +203,7 @@ export class Acceptance {
       fallback: order.child?.fallback ?? false,
       fallbackDepth: order.child?.fallbackDepth ?? 0,
     };
-    const run = live.accept({ case: "accepted", value: accepted }, nowMs);
+    const run = live.accept({ case: "accepted", value: accepted }, nowMs, Math.max(nowMs, listedFromMs));
     run.input = input;
     run.holders += 1;
     if (order.workflow.inputArtifacts) {

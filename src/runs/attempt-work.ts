@@ -127,9 +127,9 @@ export class AttemptWork {
     return this.#services.clock;
   }
 
-  /** Tells how far the attempt is. Never throws for an attempt that is over: its words are dropped. */
+  /** Tells how far the attempt is. Never throws for an attempt that is over, or must stop: its words are dropped. */
   progress(init: MessageInitShape<typeof ProgressSchema>): void {
-    if (!this.#current) {
+    if (!this.#heard) {
       return;
     }
     const progress = boundedProgress(init);
@@ -158,7 +158,7 @@ export class AttemptWork {
 
   /** A marked update: kept as its contract says. Resolves when the next one may come. */
   async update(message: Message, keep: "latest" | "all"): Promise<void> {
-    if (!this.#current) {
+    if (!this.#heard) {
       return;
     }
     this.turn.activity?.moved();
@@ -172,7 +172,7 @@ export class AttemptWork {
       return;
     }
     const update = await this.#store(this.workflow.output.typeName, bytes);
-    if (this.#current) {
+    if (this.#heard) {
       this.run.commit([
         { case: "updateRecorded", value: create(UpdateRecordedSchema, { attempt: this.attempt.number, update }) },
       ]);
@@ -549,8 +549,13 @@ export class AttemptWork {
     return !this.turn.concluded && this.run.record.attempt?.token === this.attempt.token && !this.run.lost;
   }
 
+  /** Whether what the attempt says is still taken into account: a run that is being cancelled takes no more of it. */
+  get #heard(): boolean {
+    return this.#current && this.turn.abortReason === undefined;
+  }
+
   #assertCurrent(): void {
-    if (!this.#current || this.turn.abortReason !== undefined) {
+    if (!this.#heard) {
       throw (
         this.turn.abortReason ??
         new ConnectError("this attempt is over: what it still does is not taken into account", Code.Aborted)

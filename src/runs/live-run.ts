@@ -80,15 +80,24 @@ export class LiveRun {
     this.#written = written;
   }
 
-  /** A new run; nothing of it is in the journal until the first `commit`. */
-  static accept(ports: LiveRunPorts, body: RunEventBody & { case: "accepted" }, nowMs: number): LiveRun {
+  /**
+   * A new run; nothing of it is in the journal until the first `commit`.
+   *
+   * @param listedMs the time that it is listed under among others
+   */
+  static accept(
+    ports: LiveRunPorts,
+    body: RunEventBody & { case: "accepted" },
+    nowMs: number,
+    listedMs: number,
+  ): LiveRun {
     const run = new LiveRun(ports, acceptedRun(body.value, eventTimeMs(nowMs)), 0);
     const { runId, workflow, owner, idempotencyKey, parentRunId } = body.value;
     const create: Writable<RunIndexEntry> = {
       runId,
       workflow,
       owner: { tenant: owner?.tenant ?? "", subject: owner?.subject ?? "" },
-      createTimeMs: Math.floor(nowMs),
+      createTimeMs: Math.floor(listedMs),
     };
     if (idempotencyKey !== "") {
       create.key = idempotencyKey;

@@ -36,8 +36,8 @@ export class LiveRuns {
   }
 
   /** A new run, in memory and nowhere else. */
-  accept(body: RunEventBody & { case: "accepted" }, nowMs: number): LiveRun {
-    const run = LiveRun.accept(this.#ports, body, nowMs);
+  accept(body: RunEventBody & { case: "accepted" }, nowMs: number, listedMs: number): LiveRun {
+    const run = LiveRun.accept(this.#ports, body, nowMs, listedMs);
     this.#runs.set(run.id, { run });
     return run;
   }

@@ -101,6 +101,8 @@ export class Turns {
       if (run.turn !== undefined) {
         if (this.#forsaken(run)) {
           this.cancel(run, "server", callerLost).catch(() => undefined);
+        } else {
+          this.#wishForGrace(run);
         }
         run.turnAgain = true;
         run.turn.onPoke?.();
@@ -232,6 +234,7 @@ export class Turns {
     const turn = new ActiveTurn(run, clock, this.#loadInput);
     run.turn = turn;
     this.#active++;
+    this.#wishForGrace(run);
     try {
       const check = contracts.check(run.record.accepted);
       const contract = check instanceof Promise ? await check : check;
@@ -505,6 +508,13 @@ export class Turns {
     );
     if (atMs !== Number.POSITIVE_INFINITY) {
       this.#options.scheduler.wake(run.id, atMs, record.accepted.priority);
+    }
+  }
+
+  /** A run has one wish at a time: what came first has used up the one for the end of its callers' grace. */
+  #wishForGrace({ id, record, callers }: LiveRun): void {
+    if (record.orphanedUntilMs !== undefined && callers === 0) {
+      this.#options.scheduler.wake(id, record.orphanedUntilMs, record.accepted.priority);
     }
   }
 

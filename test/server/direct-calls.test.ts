@@ -317,6 +317,66 @@ describe("a keyed call", () => {
     });
   });
 
+  it("is cancelled then, too, when it was retaken meanwhile", async () => {
+    const harness = await start({
+      flaky: async (_, context) => {
+        if (context.run.attempt === 1) throw new ConnectError("away", Code.Unavailable);
+        return new Promise((_, reject) => {
+          context.signal.addEventListener("abort", () => reject(context.signal.reason));
+        });
+      },
+    });
+    const leave = new AbortController();
+    const first = rejection(harness.workflows.flaky({}, { headers: key, signal: leave.signal }), Code.Canceled);
+    await harness.clock.advance(10);
+    leave.abort();
+    await first;
+    await harness.clock.advance(59_990);
+    const { runs } = await harness.runs.listRuns({});
+    expect(runs[0]).toMatchObject({ state: RunState.RUNNING, statistics: { attempts: 2 } });
+    await harness.clock.advance(20);
+    expect(await stateOf(harness, runs[0]?.runId ?? "")).toBe(RunState.CANCELLED);
+  });
+
+  it("is given the whole grace anew when a caller has come back and left again", async () => {
+    const harness = await start({
+      plain: (_, context) =>
+        new Promise((_, reject) => {
+          context.signal.addEventListener("abort", () => reject(context.signal.reason));
+        }),
+    });
+    for (let visit = 0; visit < 2; visit++) {
+      const leave = new AbortController();
+      const call = rejection(harness.workflows.plain({}, { headers: key, signal: leave.signal }), Code.Canceled);
+      await harness.clock.advance(10);
+      leave.abort();
+      await call;
+      await harness.clock.advance(visit === 0 ? 30_000 : 59_980);
+    }
+    const { runs } = await harness.runs.listRuns({});
+    expect(runs).toMatchObject([{ state: RunState.RUNNING }]);
+    await harness.clock.advance(20);
+    expect(await stateOf(harness, runs[0]?.runId ?? "")).toBe(RunState.CANCELLED);
+  });
+
+  it("is joined also where the clock has been set back since the run that it took over from", async () => {
+    const harness = await start({ plain: () => new Promise(() => {}) });
+    const cancelled = rejection(harness.workflows.plain({}, { headers: key }), Code.Canceled);
+    await harness.clock.advance(10);
+    const before = (await harness.runs.listRuns({})).runs[0]?.runId ?? "";
+    await harness.runs.cancelRun({ runId: before });
+    await harness.clock.advance(30_000);
+    await cancelled;
+    harness.clock.jump(-3_600_000);
+    for (let caller = 0; caller < 2; caller++) {
+      const call = rejection(harness.workflows.plain({}, { headers: key, timeoutMs: 100 }), Code.DeadlineExceeded);
+      await harness.clock.advance(100);
+      await call;
+    }
+    const { runs } = await harness.runs.listRuns({});
+    expect(runs).toMatchObject([{ state: RunState.RUNNING, rerunOf: before }, { runId: before }]);
+  });
+
   it("starts anew after a cancellation, as a rerun", async () => {
     const harness = await start({ plain: () => new Promise(() => {}) });
     const first = rejection(harness.workflows.plain({}, { headers: key }), Code.Canceled);

@@ -2,6 +2,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
 import { FailureSchema, RunState } from "../../gen/retake/v1/run_pb.js";
+import { silentLogger } from "../../src/runs/logger.ts";
 import { durationFromMs, msFromTimestamp } from "../../src/runs/time.ts";
 import { WorkflowsService } from "../gen/retake/test/v1/workflows_pb.js";
 import { deferred, eventsOf, type Harness, kindsOf, rejection, startServer, stateOf, stopServer } from "./harness.ts";
@@ -394,6 +395,42 @@ describe("cancellation", () => {
     await harness.clock.advance(1);
     const events = await eventsOf(harness, runId);
     expect(events.at(-1)?.event).toMatchObject({ case: "cancelled", value: { acknowledged: false } });
+  });
+
+  it("drops what a handler still tells when it stops", async () => {
+    const told: string[] = [];
+    const listened = (signal: AbortSignal) =>
+      new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
+    const harness = await start(
+      {
+        hurried: async (_, context) => {
+          await listened(context.signal);
+          context.progress({ stage: "stopping" });
+          told.push("stopping");
+          return {};
+        },
+        async *streaming(_, context) {
+          await listened(context.signal);
+          yield { update: { case: "line", value: "the last one" } };
+          told.push("never asked for");
+        },
+      },
+      { log: { ...silentLogger, error: (_, message) => told.push(message) } },
+    );
+    for (const method of ["Hurried", "Streaming"]) {
+      const runId = await startRun(harness, method);
+      await harness.clock.advance(1);
+      await harness.runs.cancelRun({ runId });
+      await harness.clock.advance(0);
+      expect(kindsOf(await eventsOf(harness, runId))).toEqual([
+        "accepted",
+        "attemptStarted",
+        "cancelRequested",
+        "attemptFailed",
+        "cancelled",
+      ]);
+    }
+    expect(told).toEqual(["stopping"]);
   });
 
   it("ends a run that waits at once", async () => {

@@ -21,6 +21,8 @@ export interface MemoryArtifactsOptions {
   readonly clock: Clock;
   /** Bytes of one artifact. Default: 4 GiB. */
   readonly maxBytes?: number;
+  /** The artifacts of a process that has crashed, which these take over; uploads go on where they were. */
+  readonly crashed?: MemoryArtifacts;
 }
 
 interface Entry {
@@ -54,15 +56,18 @@ const chunkBytes = 256 * 1024;
 export class MemoryArtifacts implements Artifacts {
   readonly #clock: Clock;
   readonly #maxBytes: number;
-  readonly #entries = new Map<string, Entry>();
-  readonly #uploads = new Map<string, Upload>();
+  readonly #entries: Map<string, Entry>;
+  readonly #uploads: Map<string, Upload>;
   readonly #active = new Map<string, ActiveUpload>();
   readonly #closing = new AbortController();
-  #lastPosition = 0;
+  #lastPosition: number;
 
-  constructor({ clock, maxBytes = 4 * 1024 ** 3 }: MemoryArtifactsOptions) {
+  constructor({ clock, maxBytes = 4 * 1024 ** 3, crashed }: MemoryArtifactsOptions) {
     this.#clock = clock;
     this.#maxBytes = maxBytes;
+    this.#entries = crashed === undefined ? new Map() : crashed.#entries;
+    this.#uploads = crashed === undefined ? new Map() : crashed.#uploads;
+    this.#lastPosition = crashed === undefined ? 0 : crashed.#lastPosition;
   }
 
   async write(content: AsyncIterable<Uint8Array>, what: ArtifactWrite): Promise<StoredArtifact> {

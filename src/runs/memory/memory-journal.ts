@@ -37,21 +37,27 @@ export interface MemoryJournalOptions {
   readonly queue: MemoryQueue;
   readonly health: StorageHealth;
   readonly close: () => Promise<void>;
+  /** The journal of a process that has crashed, whose streams this one takes over. */
+  readonly crashed?: MemoryJournal | undefined;
 }
 
 /** A journal that lasts as long as its process. */
 export class MemoryJournal implements Journal {
   readonly #options: MemoryJournalOptions;
-  readonly #streams = new Map<string, Stream>();
+  readonly #streams: Map<string, Stream>;
   /** By position, oldest first. */
-  readonly #runs: Stream[] = [];
-  readonly #positions = new Positions(-1, (from, before) => {
-    const largest = this.#runs[this.#firstFrom(before) - 1]?.position;
-    return largest === undefined || largest < from ? undefined : largest;
-  });
+  readonly #runs: Stream[];
+  readonly #positions: Positions;
 
   constructor(options: MemoryJournalOptions) {
+    const { crashed } = options;
     this.#options = options;
+    this.#streams = crashed === undefined ? new Map() : crashed.#streams;
+    this.#runs = crashed === undefined ? [] : crashed.#runs;
+    this.#positions = new Positions(this.#runs.at(-1)?.position ?? -1, (from, before) => {
+      const largest = this.#runs[this.#firstFrom(before) - 1]?.position;
+      return largest === undefined || largest < from ? undefined : largest;
+    });
   }
 
   get status(): JournalStatus {

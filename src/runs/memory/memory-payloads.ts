@@ -4,10 +4,12 @@ import type { MemoryQueue } from "./memory-queue.ts";
 /** Payloads that last as long as their process. */
 export class MemoryPayloads implements Payloads {
   readonly #queue: MemoryQueue;
-  readonly #runs = new Map<string, Map<string, Uint8Array>>();
+  readonly #runs: Map<string, Map<string, Uint8Array>>;
 
-  constructor(queue: MemoryQueue) {
+  /** @param crashed the payloads of a process that has crashed, which these take over */
+  constructor(queue: MemoryQueue, crashed?: MemoryPayloads) {
     this.#queue = queue;
+    this.#runs = crashed === undefined ? new Map() : crashed.#runs;
   }
 
   put(runId: string, bytes: Uint8Array): StoredPayload {

@@ -26,6 +26,8 @@ export class MemoryQueue {
   #closing = false;
   /** From here on nothing happens any more. */
   #closed = false;
+  /** From here on nobody is told anything either. */
+  #crashed = false;
   #changed: (() => void) | undefined;
 
   constructor(options: MemoryQueueOptions) {
@@ -33,6 +35,9 @@ export class MemoryQueue {
   }
 
   enqueue(operation: Operation): void {
+    if (this.#crashed) {
+      return;
+    }
     if (this.#closing) {
       operation.settle(closedError());
       return;
@@ -93,6 +98,23 @@ export class MemoryQueue {
     }
   }
 
+  /** Ends as its process does that is killed: nothing is settled, and only a batch that has reached the disk takes effect. */
+  crash(batchIsStored: boolean): void {
+    const batch = this.#batch;
+    this.#crashed = true;
+    this.#closed = true;
+    this.#retry?.cancel();
+    this.#queue = [];
+    this.#batch = [];
+    for (const operation of batchIsStored ? batch : []) {
+      try {
+        operation.apply();
+      } catch {
+        // It has failed alone, and whoever ordered it is gone.
+      }
+    }
+  }
+
   #schedule(): void {
     if (!this.#flushIsDue && this.#batch.length === 0 && this.#cause === undefined) {
       this.#flushIsDue = true;
@@ -110,8 +132,8 @@ export class MemoryQueue {
     this.#batch = this.#queue;
     this.#queue = [];
     this.#isDurable().then(
-      () => this.#applyBatch(),
-      (error: unknown) => this.#fail(error),
+      () => this.#crashed || this.#applyBatch(),
+      (error: unknown) => this.#crashed || this.#fail(error),
     );
   }
 

@@ -25,26 +25,51 @@ export interface MemoryStorage {
   readonly artifacts: Artifacts;
   /** Finishes what can be finished, and rejects the rest. The same as `journal.close`. */
   close(): Promise<void>;
+
+  /**
+   * Ends as a process does that is killed now: whatever is not durable is lost, and nobody is told anything any more.
+   *
+   * @param next what the storage of the next process is made with; it finds what was durable
+   * @param batchIsStored whether the batch that is being synced has reached the disk, although nobody was told. Default: no
+   */
+  crash(next: MemoryStorageOptions, batchIsStored?: boolean): MemoryStorage;
 }
 
 /** Journal, payloads and artifacts in memory, by the same rules as the durable ones: for tests and simulations. */
 export function createMemoryStorage(options: MemoryStorageOptions): MemoryStorage {
-  const { clock, durable = async () => undefined } = options;
+  return open(options);
+}
+
+interface Contents {
+  readonly journal: MemoryJournal;
+  readonly payloads: MemoryPayloads;
+  readonly artifacts: MemoryArtifacts;
+}
+
+function open(options: MemoryStorageOptions, crashed?: Contents): MemoryStorage {
+  const { clock, durable = async () => undefined, maxArtifactBytes } = options;
   const health = new StorageHealth();
   const queue = new MemoryQueue({ clock, health, durable });
-  const { maxArtifactBytes } = options;
   const artifacts = new MemoryArtifacts({
     clock,
     ...(maxArtifactBytes === undefined ? {} : { maxBytes: maxArtifactBytes }),
+    ...(crashed === undefined ? {} : { crashed: crashed.artifacts }),
   });
   const close = async (): Promise<void> => {
     await artifacts.close();
     await queue.close();
   };
-  return {
-    journal: new MemoryJournal({ queue, health, close }),
-    payloads: new MemoryPayloads(queue),
+  const contents: Contents = {
+    journal: new MemoryJournal({ queue, health, close, crashed: crashed?.journal }),
+    payloads: new MemoryPayloads(queue, crashed?.payloads),
     artifacts,
+  };
+  return {
+    ...contents,
     close,
+    crash: (next, batchIsStored = false) => {
+      queue.crash(batchIsStored);
+      return open(next, contents);
+    },
   };
 }

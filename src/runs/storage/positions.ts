@@ -10,6 +10,11 @@ export function positionAt(timeMs: number): number {
   return Math.min(Math.max(0, Math.floor(timeMs)) * perMs, Number.MAX_SAFE_INTEGER);
 }
 
+/** The millisecond since the epoch that a position belongs to. */
+export function timeAt(position: number): number {
+  return Math.floor(position / perMs);
+}
+
 /**
  * Gives each accepted run its place in the order of acceptance. More than 1,024 runs in one millisecond run over into the
  * next one; when the clock goes back, new runs go between the old ones.

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { Positions, positionAt } from "../../../src/runs/storage/positions.ts";
+import { Positions, positionAt, timeAt } from "../../../src/runs/storage/positions.ts";
 
 /** Positions over a set of taken ones, as after a restart when some are given. */
 function over(taken: Set<number>): Positions {
@@ -47,5 +47,13 @@ describe("Positions", () => {
     expect(positionAt(farMs)).toBeLessThan(positionAt(farMs + 1));
     expect(positionAt(-5)).toBe(0);
     expect(positionAt(Number.MAX_VALUE)).toBe(Number.MAX_SAFE_INTEGER);
+  });
+});
+
+describe("timeAt", () => {
+  it("gives the time that a position belongs to", () => {
+    expect([timeAt(positionAt(1_767_225_600_000)), timeAt(positionAt(7) + 1_023), timeAt(0)]).toEqual([
+      1_767_225_600_000, 7, 0,
+    ]);
   });
 });

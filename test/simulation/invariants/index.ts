@@ -1,0 +1,43 @@
+import type { Invariant } from "../world/witness.ts";
+import { attempts } from "./attempts.ts";
+import { callerGrace } from "./caller-grace.ts";
+import { cancellation } from "./cancellation.ts";
+import { checkpoints } from "./checkpoints.ts";
+import { children } from "./children.ts";
+import { deadlines } from "./deadlines.ts";
+import { durableFirst } from "./durable-first.ts";
+import { ends } from "./ends.ts";
+import { eventTable } from "./event-table.ts";
+import { keys } from "./keys.ts";
+import { limits } from "./limits.ts";
+import { log } from "./log.ts";
+import { noRunLost } from "./no-run-lost.ts";
+import { results } from "./results.ts";
+import { room } from "./room.ts";
+import { state } from "./state.ts";
+import { steps } from "./steps.ts";
+import { waits } from "./waits.ts";
+import { watching } from "./watching.ts";
+
+/** What holds in every simulation. */
+export const invariants: readonly Invariant[] = [
+  durableFirst,
+  noRunLost,
+  eventTable,
+  attempts,
+  waits,
+  limits,
+  room,
+  steps,
+  results,
+  checkpoints,
+  children,
+  keys,
+  callerGrace,
+  cancellation,
+  deadlines,
+  state,
+  watching,
+  log,
+  ends,
+];

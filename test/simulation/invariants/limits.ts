@@ -1,0 +1,58 @@
+import { ConnectError } from "@connectrpc/connect";
+import { ErrorInfoSchema } from "../../../gen/google/rpc/error_details_pb.js";
+import type { Plan } from "../plan/plan.ts";
+import { type AttemptSight, assert, type Invariant } from "../world/witness.ts";
+import { roundingMs } from "./times.ts";
+
+/** Why an attempt is told to stop that has had its time: its permit is given to others, whether it stops or not. */
+const overtime: ReadonlySet<string> = new Set(["ATTEMPT_TIMEOUT", "STALLED", "DEADLINE"]);
+
+export const limits: Invariant = {
+  name: "no more back-ends work at once than limits and slots allow",
+  witness: ({ plan, clock }) => {
+    let working: AttemptSight[] = [];
+    return {
+      called(attempt) {
+        const nowMs = clock.monotonic();
+        working = working.filter((other) => other.server === attempt.server && other.endedMs > nowMs);
+        working.push(attempt);
+        const holding = working.filter((other) => !other.isWaiting && !isOver(other, plan, nowMs));
+        const { concurrencyLimit, slots } = plan.server;
+        const { method } = attempt.work;
+        const limit = plan.policies[method].concurrency?.limit ?? Number.POSITIVE_INFINITY;
+        const ofMethod = holding.filter(({ work }) => work.method === method);
+        const tooMany = (count: number, most: number, what: string): string =>
+          `${count} attempts at ${what} work at once, and ${most} may (run ${attempt.runId}, attempt ${attempt.number})`;
+        assert(holding.length <= concurrencyLimit, () => tooMany(holding.length, concurrencyLimit, "the server"));
+        assert(holding.length <= slots, () => tooMany(holding.length, slots, "the endpoint"));
+        assert(ofMethod.length <= limit, () => tooMany(ofMethod.length, limit, `workflow ${method}`));
+      },
+    };
+  },
+};
+
+/** Whether its time is over, or may be: then its permit may be somebody else's. */
+function isOver(
+  { context, work, startedMs, waitedMs, movedMs, deadlineMs }: AttemptSight,
+  plan: Plan,
+  nowMs: number,
+): boolean {
+  const { signal } = context;
+  if (!signal.aborted) {
+    return false;
+  }
+  if (overtime.has(reasonOf(signal.reason))) {
+    return true;
+  }
+  // Sums of fractions are off by a little.
+  const soonMs = nowMs + roundingMs;
+  const { attemptTimeoutMs = Number.POSITIVE_INFINITY, progressTimeoutMs = Number.POSITIVE_INFINITY } =
+    plan.policies[work.method];
+  return (
+    soonMs - startedMs - waitedMs >= attemptTimeoutMs || soonMs - movedMs >= progressTimeoutMs || soonMs >= deadlineMs
+  );
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof ConnectError ? (error.findDetails(ErrorInfoSchema)[0]?.reason ?? "") : "";
+}

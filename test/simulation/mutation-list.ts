@@ -1,0 +1,217 @@
+/** A bug that is planted, to see that the simulation finds it. */
+export interface Mutation {
+  readonly name: string;
+  readonly edits: readonly Edit[];
+}
+
+export interface Edit {
+  /** Within src/. */
+  readonly file: string;
+  /** Stands there once. */
+  readonly from: string;
+  readonly to: string;
+}
+
+export const mutations: readonly Mutation[] = [
+  {
+    name: "a checkpoint is not committed",
+    edits: [
+      {
+        file: "runs/attempt-work.ts",
+        from: `    this.turn.activity?.moved();
+    this.run.commit([
+      {
+        case: "attemptCheckpoint",`,
+        to: `    this.turn.activity?.moved();
+    this.run.durable.then(() => [
+      {
+        case: "attemptCheckpoint",`,
+      },
+    ],
+  },
+  {
+    name: "the wake-up after a backoff is dropped",
+    edits: [
+      {
+        file: "runs/turns.ts",
+        from: "      record.wakeAtMs ?? Number.POSITIVE_INFINITY,",
+        to: "      Number.POSITIVE_INFINITY,",
+      },
+    ],
+  },
+  {
+    name: "an interruption is counted",
+    edits: [
+      {
+        file: "runs/turns.ts",
+        from: "const close = attemptFailed(record.attempt.number, failure, false, attemptMs);",
+        to: "const close = attemptFailed(record.attempt.number, failure, true, attemptMs);",
+      },
+    ],
+  },
+  {
+    name: "a permit is released twice",
+    edits: [
+      {
+        file: "runs/embedded/gates.ts",
+        from: "      this.#giveBack(holder.pools);\n      this.#serve();",
+        to: "      this.#giveBack(holder.pools);\n      this.#giveBack(holder.pools);\n      this.#serve();",
+      },
+    ],
+  },
+  {
+    name: "a permit is never given back",
+    edits: [
+      {
+        file: "interceptors/run/gate.ts",
+        from: "      hold.end();\n      hold.settle(undefined);",
+        to: "      hold.settle(undefined);",
+      },
+    ],
+  },
+  {
+    name: "callers are answered before the end is durable",
+    edits: [
+      {
+        file: "runs/live-run.ts",
+        from: "    const lastSequence = this.#written;\n",
+        to: "    const lastSequence = this.#written;\n    if (terminal) {\n      this.#endDurable = true;\n      this.#tellEnded();\n    }\n",
+      },
+    ],
+  },
+  {
+    name: "a back-end is called before the start of its attempt is durable",
+    edits: [
+      {
+        file: "interceptors/run/record.ts",
+        from: "    await turn.commit([",
+        to: "    void turn.commit([",
+      },
+    ],
+  },
+  {
+    name: "a step is lost when its run is retaken",
+    edits: [
+      {
+        file: "runs/attempt-work.ts",
+        from: "    const journaled = this.run.record.steps.get(name, digest);",
+        to: "    const journaled = this.attempt.number > 1 ? undefined : this.run.record.steps.get(name, digest);",
+      },
+    ],
+  },
+  {
+    name: "a step begins before the one before it is durable",
+    edits: [
+      {
+        file: "runs/attempt-work.ts",
+        from: "    if (!this.run.quiet) {",
+        to: "    if (this.run.lost) {",
+      },
+    ],
+  },
+  {
+    name: "caller_grace is ignored",
+    edits: [
+      {
+        file: "runs/turns.ts",
+        from: "        this.orphan(run);",
+        to: '        this.cancel(run, "caller", callerLost).catch(() => undefined);',
+      },
+    ],
+  },
+  {
+    name: "a retry during the grace of an orphan makes it last",
+    edits: [
+      {
+        file: "runs/turns.ts",
+        from: "    this.#active++;\n    this.#wishForGrace(run);",
+        to: "    this.#active++;",
+      },
+    ],
+  },
+  {
+    name: "cancel_grace is ignored",
+    edits: [
+      {
+        file: "runs/turns.ts",
+        from: "?.cancelGraceMs ?? 0;",
+        to: "?.timeoutMs ?? 0;",
+      },
+    ],
+  },
+  {
+    name: "a watch is resumed one event too late",
+    edits: [
+      {
+        file: "runs/watch.ts",
+        from: "      let sequence = afterSequence;",
+        to: "      let sequence = afterSequence === 0 ? 0 : afterSequence + 1;",
+      },
+    ],
+  },
+  {
+    name: "a deadline is lost at a restart",
+    edits: [
+      {
+        file: "runs/live-runs.ts",
+        from: "    const run = LiveRun.restore(this.#ports, record);",
+        to: "    const run = LiveRun.restore(this.#ports, { ...record, deadlineMs: Number.POSITIVE_INFINITY });",
+      },
+    ],
+  },
+  {
+    name: "a wait is cut short by a restart",
+    edits: [
+      {
+        file: "runs/recovery.ts",
+        from: "(record.wakeAtMs ?? nowMs)",
+        to: "nowMs",
+      },
+      {
+        file: "runs/turns.ts",
+        from: "record.wakeAtMs > nowMs",
+        to: "record.wakeAtMs > nowMs && this.#active > 0",
+      },
+    ],
+  },
+  {
+    name: "children outlive their parents",
+    edits: [
+      {
+        file: "runs/turns.ts",
+        from: "      if (child.endState === undefined) {",
+        to: "      if (child.endState !== undefined) {",
+      },
+    ],
+  },
+  {
+    name: "a key is given to the run that is newest by the wall clock",
+    edits: [
+      {
+        file: "runs/acceptance.ts",
+        from: "timeAt(row?.position ?? 0)",
+        to: "0",
+      },
+    ],
+  },
+  {
+    name: "a cancelled attempt is still heard",
+    edits: [
+      {
+        file: "runs/attempt-work.ts",
+        from: "    return this.#current && this.turn.abortReason === undefined;",
+        to: "    return this.#current;",
+      },
+    ],
+  },
+  {
+    name: "a failure and what follows it are appended one by one",
+    edits: [
+      {
+        file: "runs/turns.ts",
+        from: "    run.commit(bodies);\n    if (run.terminal) {",
+        to: "    for (const body of bodies) {\n      run.commit([body]);\n    }\n    if (run.terminal) {",
+      },
+    ],
+  },
+];

@@ -1,0 +1,36 @@
+import type { Chance } from "./chance.ts";
+import type { FaultPlan } from "./fault-plan.ts";
+
+/** Faults begin within that time; those that are begun by then end soon after. */
+const troubleMs = 180_000;
+/** More commits than this are rare in that time. */
+const commits = 60;
+
+export function drawFaults(chance: Chance): FaultPlan[] {
+  return chance.many(chance.between(0, 5), () => drawFault(chance));
+}
+
+function drawFault(chance: Chance): FaultPlan {
+  const kind = chance.oneOf(["crash", "crash", "crash", "drain", "disk", "jump"] as const);
+  const atMs = chance.between(1_000, troubleMs);
+  switch (kind) {
+    case "crash":
+      return {
+        kind,
+        atCommit: chance.around(2, commits),
+        isStored: chance.happens(0.5),
+        downMs: chance.around(10, 30_000),
+      };
+    case "drain":
+      return {
+        kind,
+        atMs,
+        drainMs: chance.happens(0.5) ? 0 : chance.around(100, 20_000),
+        downMs: chance.around(10, 30_000),
+      };
+    case "disk":
+      return { kind, atMs, forMs: chance.around(10, 30_000) };
+    case "jump":
+      return { kind, atMs, byMs: (chance.happens(0.5) ? 1 : -1) * chance.around(1_000, 300_000) };
+  }
+}

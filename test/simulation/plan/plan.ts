@@ -1,0 +1,34 @@
+import type { ActorPlan } from "./actor-plan.ts";
+import type { FaultPlan } from "./fault-plan.ts";
+import type { PolicyPlan } from "./policy-plan.ts";
+import type { WorkPlan } from "./work-plan.ts";
+
+/**
+ * Everything that a simulation is told, as plain data: the same plan gives the same journals, byte for byte. It is drawn
+ * from a seed, and shrunk by leaving things out.
+ */
+export interface Plan {
+  /** Decides what the plan leaves open: the order of ready work, latencies, jitter. */
+  readonly seed: number;
+  readonly server: ServerPlan;
+  readonly policies: Readonly<Record<MethodName, PolicyPlan>>;
+  readonly works: readonly WorkPlan[];
+  readonly actors: readonly ActorPlan[];
+  readonly faults: readonly FaultPlan[];
+}
+
+export interface ServerPlan {
+  /** Attempts at once, over all workflows. */
+  readonly concurrencyLimit: number;
+  /** Of the one endpoint, shared by all workflows. */
+  readonly slots: number;
+  /** The longest time that a commit takes to be durable. */
+  readonly syncMs: number;
+}
+
+export const methodNames = ["paint", "print", "film", "score"] as const;
+export type MethodName = (typeof methodNames)[number];
+
+export function isStreaming(method: MethodName): method is "film" | "score" {
+  return method === "film" || method === "score";
+}

@@ -1,0 +1,76 @@
+import { spawnSync } from "node:child_process";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { explain } from "./explain.ts";
+import { drawPlan } from "./plan/draw-plan.ts";
+import { simulate } from "./simulate.ts";
+
+/** As many as the test command has time for; `npm run simulate` takes more. */
+const seeds = 300;
+const atOnce = 50;
+
+describe("a simulated server", () => {
+  const seen = new Set<string>();
+
+  it.each(Array.from({ length: seeds / atOnce }, (_, block) => block * atOnce + 1))(
+    `keeps its promises with ${atOnce} seeds from %i on`,
+    { timeout: 120_000 },
+    async (from) => {
+      for (let seed = from; seed < from + atOnce; seed++) {
+        const report = await simulate(drawPlan(seed));
+        if (report.finding !== undefined) {
+          expect.fail(await explain(seed, report));
+        }
+        for (const { events } of report.history.values()) {
+          for (const { event } of events) {
+            seen.add(event.case ?? "");
+          }
+        }
+      }
+    },
+  );
+
+  it("comes into every state that there is", () => {
+    // What other stages of the policy will do is missing.
+    expect([...seen].sort()).toEqual([
+      "accepted",
+      "attemptCheckpoint",
+      "attemptFailed",
+      "attemptStarted",
+      "cancelRequested",
+      "cancelled",
+      "childEnded",
+      "childStarted",
+      "expired",
+      "failed",
+      "orphaned",
+      "parked",
+      "progressSampled",
+      "rejoined",
+      "retryScheduled",
+      "stepCompleted",
+      "succeeded",
+      "updateRecorded",
+      "woken",
+    ]);
+  });
+});
+
+describe("a seed", () => {
+  const from = 1_001;
+
+  it("gives the same journals again, byte for byte, in another process too", { timeout: 60_000 }, async () => {
+    const digests: string[] = [];
+    for (let seed = from; seed < from + 10; seed++) {
+      const { digest } = await simulate(drawPlan(seed));
+      expect((await simulate(drawPlan(seed))).digest).toBe(digest);
+      digests.push(`${seed} ${digest}`);
+    }
+    const main = join(import.meta.dirname, "main.ts");
+    const args = ["--conditions=retake-source", main, "--from", String(from), "--seeds", "10", "--digests"];
+    const { stdout, stderr } = spawnSync(process.execPath, args, { encoding: "utf8" });
+    expect(stderr).toBe("");
+    expect(stdout.split("\n").slice(0, 10)).toEqual(digests);
+    expect(new Set(digests.map((line) => line.split(" ")[1])).size).toBe(10);
+  });
+});

@@ -1,0 +1,92 @@
+import type { RunEvent } from "../../../gen/retake/v1/run_pb.js";
+import type { Clock } from "../../../src/clock.ts";
+import { decodeEvent } from "../../../src/runs/events.ts";
+import { createMemoryStorage, type MemoryStorage, type MemoryStorageOptions } from "../../../src/runs/memory/index.ts";
+
+export interface DiskOptions {
+  readonly clock: Clock;
+  /** How long the next commit takes to be durable. */
+  syncMs(): number;
+  /** Told before each commit is durable, with its number; true when the server has been killed by that. */
+  onCommit(number: number): boolean;
+}
+
+/** What outlives servers: their journal and payloads, with syncs that take time, fail, and are cut short. */
+export class Disk {
+  readonly #options: DiskOptions;
+  readonly #decoded = new Map<string, RunEvent[]>();
+  #storage: MemoryStorage;
+  #commits = 0;
+  /** How many troubles it has; while it has any, no commit becomes durable. */
+  failing = 0;
+
+  constructor(options: DiskOptions) {
+    this.#options = options;
+    this.#storage = createMemoryStorage(this.#storageOptions(options.clock));
+  }
+
+  get commits(): number {
+    return this.#commits;
+  }
+
+  /** Where the next process keeps its data, once the one before has been killed or has closed. */
+  mount(clock: Clock, batchIsStored: boolean): MemoryStorage {
+    this.#storage = this.#storage.crash(this.#storageOptions(clock), batchIsStored);
+    return this.#storage;
+  }
+
+  /** The durable events of a run at the moment of the call. */
+  async events(runId: string): Promise<readonly RunEvent[]> {
+    const stream = `run/${runId}`;
+    const decoded = this.#decoded.get(runId) ?? [];
+    this.#decoded.set(runId, decoded);
+    const fresh = await this.#storage.journal.read(stream, decoded.length, Number.MAX_SAFE_INTEGER);
+    const known = decoded.length;
+    for (const record of fresh) {
+      // Others may have read on meanwhile.
+      if (record.sequence > decoded.length) {
+        decoded.push(decodeEvent(stream, record));
+      }
+    }
+    return decoded.slice(0, known + fresh.length);
+  }
+
+  /** All streams with their records, by name. */
+  async streams(): Promise<ReadonlyMap<string, readonly Uint8Array[]>> {
+    const { journal } = this.#storage;
+    const streams = new Map<string, readonly Uint8Array[]>();
+    for (const name of await journal.listStreams("", "", Number.MAX_SAFE_INTEGER)) {
+      const records = await journal.read(name, 0, Number.MAX_SAFE_INTEGER);
+      streams.set(
+        name,
+        records.map(({ data }) => data),
+      );
+    }
+    return streams;
+  }
+
+  /** The ids of all runs, in the order of their names. */
+  async runIds(): Promise<readonly string[]> {
+    const names = await this.#storage.journal.listStreams("run/", "", Number.MAX_SAFE_INTEGER);
+    return names.map((name) => name.slice("run/".length));
+  }
+
+  payload(runId: string, sha256: Uint8Array): Promise<Uint8Array | undefined> {
+    return this.#storage.payloads.get(runId, sha256);
+  }
+
+  #storageOptions(clock: Clock): MemoryStorageOptions {
+    return { clock, durable: () => this.#sync(clock) };
+  }
+
+  async #sync(clock: Clock): Promise<void> {
+    const { syncMs, onCommit } = this.#options;
+    await new Promise<void>((resolve) => clock.setTimeout(resolve, syncMs()));
+    if (this.failing > 0) {
+      throw new Error("the disk is full");
+    }
+    if (onCommit(++this.#commits)) {
+      await new Promise<never>(() => undefined);
+    }
+  }
+}
