@@ -68,6 +68,17 @@ export const figures: readonly Figure[] = [
   ratio("bridge-to-bare-echo", "bridge", "bare-echo", "throughput", { atLeast: 0.9 }),
   ratio("empty-run-to-durable-reference", "empty-run", "durable-reference", "throughput", { atLeast: 0.75 }),
   ratio("empty-run-to-bare-echo", "empty-run", "bare-echo", "throughput", { atLeast: 0.4 }),
+  ratio("full-chain-to-empty-run", "full-chain", "empty-run", "throughput", { atLeast: 0.85 }),
+  {
+    name: "full-chain-added-cpu",
+    unit: "µs/call",
+    bar: { below: 60 },
+    needs: [
+      ["full-chain", "throughput"],
+      ["empty-run", "throughput"],
+    ],
+    inRound: (round) => sampleOf(round, "full-chain").cpuMicrosPerCall - sampleOf(round, "empty-run").cpuMicrosPerCall,
+  },
   ratio("three-steps-to-bare-echo", "three-steps", "bare-echo", "throughput", { atLeast: 0.35 }),
   ratio("empty-run-p50-to-durable-reference", "empty-run", "durable-reference", "latency", { atMost: 1.5 }),
 ];

@@ -4,6 +4,7 @@ export const subjects = [
   "bridge",
   "durable-reference",
   "empty-run",
+  "full-chain",
   "three-steps",
   "start-run",
   "slow-sync",

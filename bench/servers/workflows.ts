@@ -1,21 +1,39 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { FailureCategory, Quality, RecoveryAction, type WorkflowPolicySchema } from "../../gen/retake/v1/options_pb.js";
 import { createServer, type ServerOptions, step, type WorkflowImpl } from "../../src/index.ts";
 import { withFileArtifacts } from "../../src/runs/artifact-files/index.ts";
 import { openSqliteThread } from "../../src/runs/sqlite/index.ts";
 import { PlainResponseSchema, WorkflowsService } from "../../test/gen/retake/test/v1/workflows_pb.js";
+import { plainPath } from "./plain-method.ts";
 import type { BenchServer } from "./server.ts";
+
+const plainWorkflow = plainPath.slice(1);
 
 export interface WorkflowsOptions {
   readonly directory: string;
   /** Durable steps in each run. */
   readonly steps: number;
+  /** Whether the policy of the workflow uses every stage; nothing fails. Default: false. */
+  readonly fullChain?: boolean;
   /** Whether each sync takes longer. Default: false. */
   readonly slowSync?: boolean;
 }
 
 /** The server as its users have it, with a workflow that does nothing but its steps. */
-export async function startWorkflows({ directory, steps, slowSync = false }: WorkflowsOptions): Promise<BenchServer> {
+export async function startWorkflows({
+  directory,
+  steps,
+  fullChain = false,
+  slowSync = false,
+}: WorkflowsOptions): Promise<BenchServer> {
   const server = createServer(
-    { dataDirectory: directory, grpc: { port: 0 }, web: { disabled: true }, log: { level: "warn" } },
+    {
+      dataDirectory: directory,
+      grpc: { port: 0 },
+      web: { disabled: true },
+      log: { level: "warn" },
+      workflows: fullChain ? { [plainWorkflow]: everyStage } : {},
+    },
     slowSync ? slowDisk : {},
   );
   server.implement(WorkflowsService, handlers(steps));
@@ -25,6 +43,23 @@ export async function startWorkflows({ directory, steps, slowSync = false }: Wor
   }
   return { port: server.grpc.port, close: () => server.close({ drainTimeoutMs: 1000 }) };
 }
+
+/** What makes every stage look at each run, and none of them do anything. */
+const everyStage: MessageInitShape<typeof WorkflowPolicySchema> = {
+  timeout: { seconds: 3600n },
+  attemptTimeout: { seconds: 600n },
+  progressTimeout: { seconds: 300n },
+  retry: {
+    maxAttempts: 4,
+    retryableStatusCodes: ["UNAVAILABLE"],
+    retryableCategories: [FailureCategory.MEMORY],
+    lowerQuality: true,
+  },
+  circuitBreaker: { errorThresholdPercentage: 50, volumeThreshold: 5 },
+  concurrency: { limit: 1000, queueLimit: 1000, perPrincipal: 1000 },
+  quality: { min: Quality.LOW, lowerAfterFailures: 3 },
+  recovery: { rules: [{ categories: [FailureCategory.MEMORY], action: RecoveryAction.FREE_MEMORY }] },
+};
 
 function handlers(steps: number): WorkflowImpl<typeof WorkflowsService> {
   const unused = (): never => {
