@@ -1,5 +1,5 @@
 import { create, isMessage, type Message } from "@bufbuild/protobuf";
-import { Code } from "@connectrpc/connect";
+import { Code, ConnectError } from "@connectrpc/connect";
 import type { Clock, RandomSource } from "../clock.ts";
 import type { Workflow } from "../contract/index.ts";
 import {
@@ -51,7 +51,9 @@ export function invoke(options: InvokeOptions): RunHandler {
     } catch (error) {
       const { failure, unexpected } = classifyError(error, random, clock.now());
       if (unexpected && !turn.concluded) {
-        log.error(
+        // A handler that says what it has to say, and why for the log alone, is no fault of anybody's.
+        const level = error instanceof ConnectError ? "info" : "error";
+        log[level](
           { err: error, runId, workflow: workflow.name, attempt: attempt.number, referenceId: failure.referenceId },
           "an attempt failed, and its callers are told less than this",
         );

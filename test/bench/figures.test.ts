@@ -24,6 +24,8 @@ describe("figures", () => {
       "bridge-to-bare-echo >= 0.9",
       "empty-run-to-durable-reference >= 0.75",
       "empty-run-to-bare-echo >= 0.4",
+      "full-chain-to-empty-run >= 0.85",
+      "full-chain-added-cpu < 60",
       "three-steps-to-bare-echo >= 0.35",
       "empty-run-p50-to-durable-reference <= 1.5",
     ]);

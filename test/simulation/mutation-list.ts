@@ -209,8 +209,8 @@ export const mutations: readonly Mutation[] = [
     edits: [
       {
         file: "runs/turns.ts",
-        from: "    run.commit(bodies);\n    if (run.terminal) {",
-        to: "    for (const body of bodies) {\n      run.commit([body]);\n    }\n    if (run.terminal) {",
+        from: "    run.commit(bodies);\n    if (record.fallback",
+        to: "    for (const body of bodies) {\n      run.commit([body]);\n    }\n    if (record.fallback",
       },
     ],
   },

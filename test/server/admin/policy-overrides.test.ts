@@ -244,12 +244,12 @@ describe("an override of a policy", () => {
 
   it("refuses fallbacks that lead back, whichever override closes the circle", async () => {
     const harness = await start();
-    await harness.admin.setPolicyOverride({ workflow: flaky, policy: { fallbacks: [name("Plain")] } });
+    await harness.admin.setPolicyOverride({ workflow: name("Hurried"), policy: { fallbacks: [name("Plain")] } });
     const error = await rejection(
-      harness.admin.setPolicyOverride({ workflow: name("Plain"), policy: { fallbacks: [flaky] } }),
+      harness.admin.setPolicyOverride({ workflow: name("Plain"), policy: { fallbacks: [name("Hurried")] } }),
       Code.InvalidArgument,
     );
-    expect(error.rawMessage).toContain(`${flaky} -> ${name("Plain")}`);
+    expect(error.rawMessage).toContain(`${name("Hurried")} -> ${name("Plain")}`);
   });
 
   it("that does not fit stops no server: the log and the list say why, and the others hold", async () => {
@@ -297,13 +297,13 @@ describe("an override of a policy", () => {
         create(PolicyOverrideEventSchema, { event: { case: "set", value: { policy: { fallbacks: [fallback] } } } }),
       );
     await storage.journal.append([
-      { stream: `policy/${flaky}`, expectedSequence: 0, records: [stored(name("Plain"))] },
-      { stream: `policy/${name("Plain")}`, expectedSequence: 0, records: [stored(flaky)] },
+      { stream: `policy/${name("Hurried")}`, expectedSequence: 0, records: [stored(name("Plain"))] },
+      { stream: `policy/${name("Plain")}`, expectedSequence: 0, records: [stored(name("Hurried"))] },
     ]);
     const harness = await start({}, { clock, storage });
     const problems = async () => (await overridesOf(harness)).map((each) => each.problems.length);
     expect(await problems()).toEqual([0, 1]);
-    await harness.admin.deletePolicyOverride({ workflow: flaky });
+    await harness.admin.deletePolicyOverride({ workflow: name("Hurried") });
     expect(await problems()).toEqual([0]);
   });
 

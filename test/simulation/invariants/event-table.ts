@@ -21,6 +21,7 @@ const table: Readonly<Record<Exclude<Kind, "accepted">, Row>> = {
   attemptStarted: { in: ["QUEUED"], becomes: "RUNNING" },
   attemptCheckpoint: { in: ["RUNNING"], becomes: "same" },
   progressSampled: { in: ["RUNNING"], becomes: "same" },
+  faultInjected: { in: ["RUNNING"], becomes: "same" },
   updateRecorded: { in: ["RUNNING"], becomes: "same" },
   stepCompleted: { in: ["RUNNING"], becomes: "same" },
   childStarted: { in: ["RUNNING"], becomes: "same" },

@@ -3,7 +3,7 @@ import { IllegalEventError } from "../../../src/runs/run-record.ts";
 import { assert, type Invariant } from "../world/witness.ts";
 
 /** What a back-end throws is no fault of the server. */
-const ofHandlers = /^a handler threw/;
+const ofHandlers = /^an attempt failed/;
 
 export const log: Invariant = {
   name: "the server logs no fault of its own",
