@@ -9,6 +9,8 @@ export default defineConfig({
     exclude: [...configDefaults.exclude, "test/**/*.slow.test.ts"],
     // What tests start leaves nothing in the home of who runs them.
     env: { NODE_DISABLE_COMPILE_CACHE: "1" },
+    // Many wait for processes and files more than they compute.
+    maxWorkers: 2,
     testTimeout: 20_000,
     hookTimeout: 20_000,
   },
