@@ -26,6 +26,7 @@ export const attempts: Invariant = {
 /** @throws Violation */
 export function assertWithinPolicy(run: RunHistory, policy: PolicyPlan): void {
   let counted = 0;
+  let backedOff = 0;
   let interruptedInRow = 0;
   let isCancelling = false;
   let started = 0;
@@ -56,8 +57,10 @@ export function assertWithinPolicy(run: RunHistory, policy: PolicyPlan): void {
         );
         if (body.value.counted) {
           counted += 1;
+          // A back-end that says how long to wait lets the backoff start anew (gRFC A6).
+          backedOff = failure.retryDelay === undefined ? backedOff + 1 : 0;
           interruptedInRow = 0;
-          assertRetaken({ run, policy, event, failure, counted, next });
+          assertRetaken({ run, policy, event, failure, counted, backedOff, next });
         } else if (isInterruption && !isCancelling && next?.event.case !== "expired") {
           interruptedInRow += 1;
           assertInterruption({ run, policy, interruptedInRow, next });
@@ -82,11 +85,13 @@ interface Retake {
   readonly failure: Failure;
   /** Failures that the policy pays for, this one included. */
   readonly counted: number;
+  /** Those of them since a back-end last said how long to wait. */
+  readonly backedOff: number;
   readonly next: RunEvent | undefined;
 }
 
 /** After a failure that counts the run is retaken exactly if its policy says so, after the wait that it says. */
-function assertRetaken({ run, policy, event, failure, counted, next }: Retake): void {
+function assertRetaken({ run, policy, event, failure, counted, backedOff, next }: Retake): void {
   const { retry } = policy;
   const where = `run ${run.runId} after its failure number ${counted} (${failure.reason})`;
   const listed = retry?.codes.some((code) => codeNamed(code) === failure.code) === true;
@@ -94,7 +99,7 @@ function assertRetaken({ run, policy, event, failure, counted, next }: Retake): 
   const failedMs = msFromTimestamp(event.time);
   if (next?.event.case === "retryScheduled") {
     assert(mayRetake, `${where} is retaken, which its policy does not allow`);
-    const [least, most] = waitOf(retry, failure, counted);
+    const [least, most] = waitOf(retry, failure, backedOff);
     const waitMs = msFromTimestamp(next.event.value.wakeAt) - failedMs;
     assert(
       waitMs >= least - roundingMs && waitMs <= most + roundingMs,
@@ -104,19 +109,19 @@ function assertRetaken({ run, policy, event, failure, counted, next }: Retake): 
   }
   assert(next?.event.case === "failed", `${where} goes on with ${next?.event.case}`);
   if (mayRetake) {
-    const [, most] = waitOf(retry, failure, counted);
+    const [, most] = waitOf(retry, failure, backedOff);
     const isTooLate = failedMs + most >= msFromTimestamp(run.accepted.deadline);
     assert(isTooLate || !failure.retryable, `${where} is not retaken, although its policy says so`);
   }
 }
 
-function waitOf(retry: RetryPlan, failure: Failure, counted: number): readonly [number, number] {
+function waitOf(retry: RetryPlan, failure: Failure, backedOff: number): readonly [number, number] {
   if (failure.retryDelay !== undefined) {
     const delayMs = msFromDuration(failure.retryDelay);
     return [delayMs, delayMs];
   }
   const { initialBackoffMs, maxBackoffMs, backoffMultiplier } = retry;
-  const waitMs = Math.min(initialBackoffMs * backoffMultiplier ** (counted - 1), maxBackoffMs);
+  const waitMs = Math.min(initialBackoffMs * backoffMultiplier ** (backedOff - 1), maxBackoffMs);
   return [waitMs * (1 - jitter), waitMs * (1 + jitter)];
 }
 
