@@ -58,6 +58,7 @@ const everyStage: MessageInitShape<typeof WorkflowPolicySchema> = {
   circuitBreaker: { errorThresholdPercentage: 50, volumeThreshold: 5 },
   concurrency: { limit: 1000, queueLimit: 1000, perPrincipal: 1000 },
   quality: { min: Quality.LOW, lowerAfterFailures: 3 },
+  fallbacks: [plainWorkflow.replace(/Plain$/, "Limited")],
   recovery: { rules: [{ categories: [FailureCategory.MEMORY], action: RecoveryAction.FREE_MEMORY }] },
 };
 
