@@ -125,6 +125,8 @@ export class Turns {
         await this.#turn(run);
       } while (run.turnAgain && !run.terminal && !run.lost && !this.#stopped);
     } catch (error) {
+      // Nothing may be kept for it that nobody comes for.
+      this.#options.withdraw(run.id);
       if (!run.lost) {
         // A stage has thrown, or a commit was not allowed: a fault of ours. The run stays as its journal says.
         const { log, clock, random } = this.#options;
@@ -449,6 +451,10 @@ export class Turns {
       }
       const graceUntilMs = (record.cancelRequestedMs ?? 0) + (this.#policyOf(record)?.cancelGraceMs ?? 0);
       const ended = child === undefined || child.terminal;
+      if (!ended) {
+        // It may have been started while its parent was being cancelled.
+        void this.cancelById(childRunId, "parent", `its parent ${run.id} has ended`);
+      }
       if (!ended && clock.now() < graceUntilMs) {
         scheduler.wake(run.id, graceUntilMs, record.accepted.priority);
         return;

@@ -469,6 +469,8 @@ export class Engine {
    * endpoints, its policy.
    */
   async wakeWaiting(workflow?: string): Promise<void> {
+    // What waits since just now must be found.
+    await this.journal.flush();
     let beforePosition: number | undefined;
     do {
       const rows = await this.journal.listRuns(

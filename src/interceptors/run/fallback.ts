@@ -149,7 +149,8 @@ function obstacleOf(
   if (gate === "breaker") {
     return `BREAKER_OPEN: ${reason}`;
   }
-  if (gate === "endpoint" && endpoints(workflow).every(({ unhealthy }) => unhealthy === true)) {
+  // Whatever else is full: with no endpoint to go to, its turn would not help.
+  if (endpoints(workflow).every(({ unhealthy }) => unhealthy === true)) {
     return `NO_ENDPOINT: none of its endpoints is healthy`;
   }
   return undefined;

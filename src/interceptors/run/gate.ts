@@ -1,3 +1,4 @@
+import { BreakerState } from "../../../gen/retake/v1/breaker_pb.js";
 import type { Workflow } from "../../contract/index.ts";
 import type {
   Breaker,
@@ -60,7 +61,9 @@ export function gate(options: GateOptions): RunInterceptor {
       return refused(refusal, breaker, request);
     }
     const budget = retryBudgets.of(workflow);
-    if (budget !== undefined && run.countedFailures > 0 && !budget.admit(runId)) {
+    // A trial of the breaker is one attempt at a time already, and nobody else goes before it has ended.
+    const isTrial = breaker?.state === BreakerState.HALF_OPEN;
+    if (budget !== undefined && run.countedFailures > 0 && !isTrial && !budget.admit(runId)) {
       gates.withdraw(runId);
       return { kind: "blocked", gate: "retry_budget", reason: "its back-end has no retries left for now" };
     }

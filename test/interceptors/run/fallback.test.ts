@@ -128,8 +128,12 @@ describe("the fallback stage", () => {
     expect((await play({ outcome, endpoints: [{ endpoint: "unprobed", slots: 0 }] })).answer).toBe(outcome);
     const { answer } = await play({ outcome, endpoints: [away, away] });
     expect(answer).toMatchObject({ events: [{ value: { reason: "NO_ENDPOINT: none of its endpoints is healthy" } }] });
+    // A limit that is full as well is told first, but getting through it would not help.
     const limit: Outcome = { ...outcome, gate: "workflow" };
-    expect((await play({ outcome: limit, endpoints: [away] })).answer).toBe(limit);
+    expect((await play({ outcome: limit, endpoints: [busy, away] })).answer).toBe(limit);
+    expect((await play({ outcome: limit, endpoints: [away] })).answer).toMatchObject({
+      events: [{ value: { reason: "NO_ENDPOINT: none of its endpoints is healthy" } }],
+    });
   });
 
   it("turns to each fallback once, also where the policy names them in another order by now", async () => {

@@ -52,6 +52,7 @@ function create() {
     };
   return {
     ...harness,
+    budget,
     asked,
     run,
     onAcquire: (callback: () => void) => {
@@ -118,4 +119,22 @@ it("has retries wait for the budget, and first attempts not", async () => {
   expect(asked.at(-1)).toBe("withdraw");
   run.countedFailures = 0;
   expect(await enter(failed())).toMatchObject({ kind: "failed" });
+});
+
+it("lets a trial go that is a retry, also when its back-end has no retries left", async () => {
+  const { breaker, budget, clock, trip, run, enter, failed, state } = create();
+  trip();
+  await clock.advance(30_000);
+  for (let n = 0; n < 4; n++) budget.settle(`other ${n}`, "failure");
+  expect(budget.admit("another")).toBe(false);
+  run.countedFailures = 1;
+  const trial = async (): Promise<Outcome> => {
+    run.attempts++;
+    return { kind: "failed", failure: createFailure({ code: Code.InvalidArgument, reason: "X", message: "" }) };
+  };
+  expect(await enter(trial)).toMatchObject({ kind: "failed" });
+  expect(state()).toBe("HALF_OPEN");
+  // What is no trial waits for the budget still.
+  breaker.force({ ...open, open: false });
+  expect(await enter(failed())).toMatchObject({ kind: "blocked", gate: "retry_budget" });
 });
