@@ -10,6 +10,7 @@ import {
 } from "../../gen/retake/v1/fault_pb.js";
 import type { Clock, RandomSource, Timer } from "../clock.ts";
 import type { Logger } from "./logger.ts";
+import { recordsOf } from "./named-streams.ts";
 import type { Journal } from "./ports/journal.ts";
 import { newRunId } from "./run-id.ts";
 import { msFromTimestamp, timestampFromMs } from "./time.ts";
@@ -36,7 +37,6 @@ export const longestFaultMs = 7 * 24 * 3_600_000;
 const mostInjected = 100;
 
 const stream = "faults";
-const pageSize = 500;
 
 interface OpenDrill extends Drill {
   readonly told: ActiveFault;
@@ -70,20 +70,14 @@ export class Faults {
 
   /** Reads what earlier processes have left, and begins what the configuration says. */
   async open(configured: readonly Fault[]): Promise<void> {
-    for (;;) {
-      const records = await this.#options.journal.read(stream, this.#sequence, pageSize);
-      for (const { sequence, data } of records) {
-        this.#sequence = sequence;
-        const { event } = fromBinary(FaultEventSchema, data);
-        if (event.case === "injected") {
-          this.#begin(event.value, false);
-        } else if (event.case !== undefined) {
-          this.#gone.add(event.value.faultId);
-          this.#end(event.value.faultId);
-        }
-      }
-      if (records.length < pageSize) {
-        break;
+    for await (const { sequence, data } of recordsOf(this.#options.journal, stream, this.#sequence)) {
+      this.#sequence = sequence;
+      const { event } = fromBinary(FaultEventSchema, data);
+      if (event.case === "injected") {
+        this.#begin(event.value, false);
+      } else if (event.case !== undefined) {
+        this.#gone.add(event.value.faultId);
+        this.#end(event.value.faultId);
       }
     }
     this.configure(configured);

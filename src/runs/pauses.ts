@@ -2,6 +2,7 @@ import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { RunState } from "../../gen/retake/v1/run_pb.js";
 import { type WorkflowEvent, WorkflowEventSchema } from "../../gen/retake/v1/workflow_event_pb.js";
 import type { Clock } from "../clock.ts";
+import { recordsOf, streamsNamed } from "./named-streams.ts";
 import type { Journal } from "./ports/journal.ts";
 import type { Scheduler } from "./ports/scheduler.ts";
 import { msFromTimestamp, timestampFromMs } from "./time.ts";
@@ -51,16 +52,8 @@ export class Pauses {
 
   /** Reads what earlier processes have left. */
   async open(): Promise<void> {
-    const { journal } = this.#options;
-    for (let after = ""; ; ) {
-      const streams = await journal.listStreams(prefix, after, pageSize);
-      for (const stream of streams) {
-        await this.#read(stream);
-      }
-      after = streams.at(-1) ?? "";
-      if (streams.length < pageSize) {
-        return;
-      }
+    for await (const stream of streamsNamed(this.#options.journal, prefix)) {
+      await this.#read(stream);
     }
   }
 
@@ -159,20 +152,14 @@ export class Pauses {
   async #read(stream: string): Promise<void> {
     const workflow = stream.slice(prefix.length);
     let sequence = 0;
-    for (;;) {
-      const records = await this.#options.journal.read(stream, sequence, pageSize);
-      for (const record of records) {
-        sequence = record.sequence;
-        const { event, time } = fromBinary(WorkflowEventSchema, record.data);
-        if (event.case === "paused") {
-          const { requestedBy, reason } = event.value;
-          this.#paused.set(workflow, { workflow, pausedBy: requestedBy, reason, sinceMs: msFromTimestamp(time) });
-        } else {
-          this.#paused.delete(workflow);
-        }
-      }
-      if (records.length < pageSize) {
-        break;
+    for await (const record of recordsOf(this.#options.journal, stream)) {
+      sequence = record.sequence;
+      const { event, time } = fromBinary(WorkflowEventSchema, record.data);
+      if (event.case === "paused") {
+        const { requestedBy, reason } = event.value;
+        this.#paused.set(workflow, { workflow, pausedBy: requestedBy, reason, sinceMs: msFromTimestamp(time) });
+      } else {
+        this.#paused.delete(workflow);
       }
     }
     this.#sequences.set(workflow, sequence);

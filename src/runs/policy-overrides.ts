@@ -2,6 +2,7 @@ import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import type { WorkflowPolicy } from "../../gen/retake/v1/options_pb.js";
 import { type PolicyOverrideEvent, PolicyOverrideEventSchema } from "../../gen/retake/v1/policy_override_pb.js";
 import type { Clock } from "../clock.ts";
+import { recordsOf, streamsNamed } from "./named-streams.ts";
 import { type Journal, JournalConflictError } from "./ports/journal.ts";
 import { eventTimeMs, msFromTimestamp, timestampFromMs } from "./time.ts";
 
@@ -17,7 +18,6 @@ export interface StoredOverride {
 }
 
 const prefix = "policy/";
-const pageSize = 500;
 
 /**
  * What operators override of workflows' policies at run time, each workflow with a stream of its own in the journal.
@@ -46,15 +46,8 @@ export class PolicyOverrides {
 
   /** Reads what earlier processes have left. */
   async open(): Promise<void> {
-    for (let after = ""; ; ) {
-      const streams = await this.#journal.listStreams(prefix, after, pageSize);
-      for (const stream of streams) {
-        await this.#read(stream);
-      }
-      after = streams.at(-1) ?? "";
-      if (streams.length < pageSize) {
-        return;
-      }
+    for await (const stream of streamsNamed(this.#journal, prefix)) {
+      await this.#read(stream);
     }
   }
 
@@ -106,15 +99,8 @@ export class PolicyOverrides {
 
   async #read(stream: string): Promise<void> {
     const workflow = stream.slice(prefix.length);
-    for (let sequence = 0; ; ) {
-      const records = await this.#journal.read(stream, sequence, pageSize);
-      for (const record of records) {
-        sequence = record.sequence;
-        this.#apply(workflow, sequence, fromBinary(PolicyOverrideEventSchema, record.data));
-      }
-      if (records.length < pageSize) {
-        return;
-      }
+    for await (const { sequence, data } of recordsOf(this.#journal, stream)) {
+      this.#apply(workflow, sequence, fromBinary(PolicyOverrideEventSchema, data));
     }
   }
 }

@@ -1,16 +1,9 @@
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
-import { Code } from "@connectrpc/connect";
 import { Quality } from "../../../gen/retake/v1/options_pb.js";
 import type { Clock, RandomSource } from "../../clock.ts";
 import { type ContractRegistry, degrade, type Workflow } from "../../contract/index.ts";
-import {
-  classifyError,
-  createFailure,
-  type Outcome,
-  payloadDigest,
-  type RunInterceptor,
-  type RunRequest,
-} from "../../runs/index.ts";
+import { classifyError, payloadDigest, type RunInterceptor, type RunRequest } from "../../runs/index.ts";
+import { mustStop, stopped } from "./must-stop.ts";
 
 const noDigest = new Uint8Array();
 const nothing: string[] = [];
@@ -48,7 +41,7 @@ export function record(options: RecordOptions): RunInterceptor {
       return { kind: "failed", failure: classifyError(error, random, clock.now()).failure };
     }
     if (turn.abortReason !== undefined) {
-      return stopped();
+      return stopped("the attempt was stopped before its back-end was called");
     }
     const number = run.attempts + 1;
     // Unique, since a number is used once: an attempt whose start is not durable has called nobody.
@@ -70,8 +63,8 @@ export function record(options: RecordOptions): RunInterceptor {
       },
     ]);
     // It may have been cancelled while its start became durable.
-    if (turn.abortReason !== undefined || turn.concluded) {
-      return stopped();
+    if (mustStop(request)) {
+      return stopped("the attempt was stopped before its back-end was called");
     }
     turn.startAttemptClock();
     // Awaited here: a promise that is returned from here takes two more turns.
@@ -99,16 +92,3 @@ function askedSha256({ accepted }: RunRequest["run"], { inputQuality }: Workflow
 }
 
 type RunRequestMessage = ReturnType<typeof fromBinary>;
-
-/** The turn knows why, and says so in the run's end. */
-function stopped(): Outcome {
-  return {
-    kind: "failed",
-    failure: createFailure({
-      code: Code.Canceled,
-      reason: "CANCELLED",
-      message: "the attempt was stopped before its back-end was called",
-      retryable: false,
-    }),
-  };
-}

@@ -1,11 +1,9 @@
 import { create } from "@bufbuild/protobuf";
-import { Code } from "@connectrpc/connect";
 import { RecoveryAction } from "../../../gen/retake/v1/options_pb.js";
 import { RecoveryActedSchema } from "../../../gen/retake/v1/run_pb.js";
 import type { Clock } from "../../clock.ts";
 import type { ResolvedRecoveryRule } from "../../contract/index.ts";
 import {
-  createFailure,
   type FailedAttempt,
   type Logger,
   type Outcome,
@@ -15,7 +13,7 @@ import {
   type RunRequest,
   untilAborted,
 } from "../../runs/index.ts";
-import { mustStop } from "./must-stop.ts";
+import { mustStop, stopped } from "./must-stop.ts";
 
 export interface RecoveryOptions {
   readonly clock: Clock;
@@ -61,7 +59,7 @@ async function recover(
     }
     const acted = await untilAborted(options.act(rule, request, failed), turn.signal).catch(() => undefined);
     if (mustStop(request)) {
-      return stopped();
+      return stopped("the run was stopped while its back-end recovered");
     }
     if (acted === undefined) {
       continue;
@@ -78,7 +76,7 @@ async function recover(
       { case: "recoveryActed", value: create(RecoveryActedSchema, { action, endpoint, error: acted.error }) },
     ]);
     if (mustStop(request)) {
-      return stopped();
+      return stopped("the run was stopped while its back-end recovered");
     }
   }
   const avoided = run.avoidedEndpoint;
@@ -89,17 +87,4 @@ async function recover(
   return outcome.kind === "blocked" && outcome.notBeforeMs === undefined
     ? { ...outcome, notBeforeMs: options.clock.now() + lookAgainMs }
     : outcome;
-}
-
-/** The turn knows why, and says so in the run's end. */
-function stopped(): Outcome {
-  return {
-    kind: "failed",
-    failure: createFailure({
-      code: Code.Canceled,
-      reason: "CANCELLED",
-      message: "the run was stopped while its back-end recovered",
-      retryable: false,
-    }),
-  };
 }

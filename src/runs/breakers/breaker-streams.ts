@@ -2,6 +2,7 @@ import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type BreakerEvent, BreakerEventSchema } from "../../../gen/retake/v1/breaker_pb.js";
 import type { Clock, RandomSource } from "../../clock.ts";
 import type { Logger } from "../logger.ts";
+import { streamsNamed } from "../named-streams.ts";
 import type { Journal } from "../ports/journal.ts";
 import { newRunId } from "../run-id.ts";
 
@@ -105,13 +106,10 @@ export class BreakerStreams {
 
   async #list(): Promise<readonly string[]> {
     const names: string[] = [];
-    for (;;) {
-      const page = await this.#options.journal.listStreams(prefix, names.at(-1) ?? "", pageSize);
-      names.push(...page);
-      if (page.length < pageSize) {
-        return names;
-      }
+    for await (const name of streamsNamed(this.#options.journal, prefix)) {
+      names.push(name);
     }
+    return names;
   }
 
   async #read(name: string): Promise<{ readonly events: readonly BreakerEvent[]; readonly sequence: number }> {

@@ -6,6 +6,7 @@ import { type Failure, FailureSeverity } from "../../../gen/retake/v1/run_pb.js"
 import type { Clock, Timer } from "../../clock.ts";
 import { defaultQuality, type Policy, type ResolvedQuality } from "../../contract/index.ts";
 import type { Logger } from "../logger.ts";
+import { recordsOf, streamsNamed } from "../named-streams.ts";
 import type { Journal } from "../ports/journal.ts";
 import { timestampFromMs } from "../time.ts";
 import { applyQualityEvent, fullLevel, type LevelState, quietMs, relapsesAt, released } from "./level-state.ts";
@@ -49,7 +50,6 @@ export interface QualityLevelsOptions {
 }
 
 const prefix = "quality/";
-const pageSize = 500;
 /** How many troubles are journaled in the time that a level takes to rise: at a restart it rises that little too soon. */
 const troublesKept = 10;
 const shortestTroubleMs = 1000;
@@ -106,16 +106,8 @@ export class QualityLevels {
 
   /** Reads what earlier processes have left. */
   async open(): Promise<void> {
-    const { journal } = this.#options;
-    for (let after = ""; ; ) {
-      const streams = await journal.listStreams(prefix, after, pageSize);
-      for (const stream of streams) {
-        await this.#read(stream);
-      }
-      after = streams.at(-1) ?? "";
-      if (streams.length < pageSize) {
-        break;
-      }
+    for await (const stream of streamsNamed(this.#options.journal, prefix)) {
+      await this.#read(stream);
     }
     this.rearm();
   }
@@ -371,15 +363,9 @@ export class QualityLevels {
     const { journal, clock } = this.#options;
     const level = this.#levelOf(stream.slice(prefix.length));
     let { state } = level;
-    for (;;) {
-      const records = await journal.read(stream, level.sequence, pageSize);
-      for (const record of records) {
-        level.sequence = record.sequence;
-        state = applyQualityEvent(state, fromBinary(QualityEventSchema, record.data));
-      }
-      if (records.length < pageSize) {
-        break;
-      }
+    for await (const { sequence, data } of recordsOf(journal, stream, level.sequence)) {
+      level.sequence = sequence;
+      state = applyQualityEvent(state, fromBinary(QualityEventSchema, data));
     }
     level.take(state.heldUntilMs <= clock.now() ? released(state) : state, clock);
   }
