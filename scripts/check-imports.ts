@@ -11,8 +11,8 @@ import { fileURLToPath } from "node:url";
  */
 const layers: readonly (readonly string[])[] = [
   ["contract", "transport", "config"],
-  ["security"],
   ["runs"],
+  ["security"],
   ["interceptors/rpc", "interceptors/run"],
   ["backends", "webhooks"],
   ["monitoring"],

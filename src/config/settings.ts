@@ -20,6 +20,7 @@ import type {
 import type { Fault } from "../../gen/retake/v1/fault_pb.js";
 import type { RetentionPolicy, WorkflowPolicy } from "../../gen/retake/v1/options_pb.js";
 import { RunState } from "../../gen/retake/v1/run_pb.js";
+import { type ResolvedSecurity, resolveSecurity } from "./security-settings.ts";
 
 /** A `ServerConfig` with every default filled in. Durations are in milliseconds. */
 export interface ResolvedConfig {
@@ -48,6 +49,7 @@ export interface ResolvedConfig {
   readonly overload?: ResolvedOverload;
   /** Drills that are on from the start, those that are over among them. */
   readonly faults: readonly Fault[];
+  readonly security: ResolvedSecurity;
 }
 
 /** From where on a signal means trouble. */
@@ -321,6 +323,7 @@ export function withDefaults(config: ServerConfig): ResolvedConfig {
     webhooks: resolveWebhooks(config.webhooks),
     faults: [...config.faults],
     ...(!config.overload?.disabled && { overload: resolveOverload(config.overload) }),
+    security: resolveSecurity(config.security),
   };
 }
 

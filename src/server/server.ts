@@ -22,7 +22,7 @@ import {
   type ReadContracts,
   workflowName,
 } from "../contract/index.ts";
-import { createRequestValidator, errors, validateRequests } from "../interceptors/rpc/index.ts";
+import { createRequestValidator } from "../interceptors/rpc/index.ts";
 import { createSystemLoad, noLoad, type ProcessLoad } from "../process-load.ts";
 import { createEmbeddedFeed, createEmbeddedGates, createEmbeddedScheduler } from "../runs/embedded/index.ts";
 import type { Artifacts, Journal, Logger, Payloads, WorkflowContext } from "../runs/index.ts";
@@ -41,6 +41,7 @@ import { createHealth, type HealthReporter, overallHealth, ServingStatus } from 
 import { createReflection } from "./reflection.ts";
 import { restartKeys } from "./restart-keys.ts";
 import { type Route, route } from "./routes.ts";
+import { rpcInterceptors } from "./rpc-interceptors.ts";
 import { createRunService } from "./run-service.ts";
 import { type FrontsTls, readTls } from "./tls.ts";
 import { unsignedEnds } from "./unsigned-ends.ts";
@@ -367,10 +368,14 @@ class Server implements RetakeServer {
           route(ServerReflectionV1Alpha, reflection.v1alpha, { grpcOnly: true }),
         );
       }
-      const interceptors = [
-        errors({ clock: this.#clock, random: this.#random, log: this.#log }),
-        validateRequests(validator),
-      ];
+      const interceptors = rpcInterceptors({
+        config,
+        authenticators: [],
+        validator,
+        clock: this.#clock,
+        random: this.#random,
+        log: this.#log,
+      });
       const running = new Running({
         engine,
         storage,

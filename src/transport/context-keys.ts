@@ -7,6 +7,8 @@ export interface Peer {
   readonly address: string;
   /** The client's certificate, present only when the TLS handshake has verified it. */
   readonly certificate: PeerCertificate | undefined;
+  /** The caller is code of this process. */
+  readonly inProcess?: true;
 }
 
 /** Context value with the call's peer. Every front sets it; it is undefined where none has. */

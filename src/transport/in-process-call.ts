@@ -88,7 +88,7 @@ export async function callStream(init: InProcessInit, request: StreamRequest): P
   }
 }
 
-const inProcessPeer: Peer = { address: "in-process", certificate: undefined };
+const inProcessPeer: Peer = { address: "in-process", certificate: undefined, inProcess: true };
 
 class InProcessCall extends ServerCall {
   readonly protocolName = "in-process";

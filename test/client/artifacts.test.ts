@@ -129,7 +129,7 @@ describe("a client's artifacts", () => {
           throw new Error("killed");
         })(),
         {
-          owner: { tenant: "default", subject: "anonymous" },
+          owner: { tenant: "default", subject: "in-process" },
           name: "",
           mediaType: "application/octet-stream",
           uploadId: "u",

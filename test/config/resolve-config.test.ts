@@ -1,6 +1,7 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
 import { ServerConfigSchema } from "../../gen/retake/v1/config_pb.js";
+import { AccessLevel } from "../../gen/retake/v1/options_pb.js";
 import { ConfigError } from "../../src/config/config-error.ts";
 import { resolveConfig } from "../../src/config/resolve-config.ts";
 
@@ -73,6 +74,7 @@ describe("resolveConfig", () => {
         maxInlineResultBytes: 16_384,
       },
       faults: [],
+      security: { anonymousLevel: AccessLevel.PUBLIC },
     });
   });
 

@@ -83,7 +83,7 @@ describe("ArtifactService", () => {
 
       expect(artifact, name).toMatchObject({
         ...{ name, mediaType: "image/png", size: 6_000_000n },
-        owner: { tenant: "default", subject: "anonymous" },
+        owner: { tenant: "default", subject: name === "in-process" ? "in-process" : "anonymous" },
       });
       expect(Buffer.from(artifact?.sha256 ?? [])).toEqual(sha256(bytes));
       const artifactId = artifact?.artifactId ?? "";

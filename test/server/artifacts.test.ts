@@ -9,7 +9,7 @@ import { createTestServer, type TestServer, type TestServerOptions } from "../..
 import { AlbumSchema, type DevelopRequestSchema, GalleryService } from "../gen/retake/test/v1/gallery_pb.js";
 import { rejection, stopServer } from "./harness.ts";
 
-const anonymous = { tenant: "default", subject: "anonymous" };
+const inProcess = { tenant: "default", subject: "in-process" };
 const hour = 3_600_000;
 const day = 24 * hour;
 
@@ -53,7 +53,7 @@ async function upload(text: string): Promise<Artifact> {
     (async function* () {
       yield new TextEncoder().encode(text);
     })(),
-    { owner: anonymous, name: text, mediaType: "text/plain" },
+    { owner: inProcess, name: text, mediaType: "text/plain" },
   );
   return create(ArtifactSchema, { artifactId: stored.id });
 }
@@ -189,7 +189,7 @@ describe("a handler", () => {
       if (update.case === "result") result = update.value.cover;
     }
 
-    expect(result).toMatchObject({ mediaType: "text/plain", size: 7n, name: "one twotwo", owner: anonymous });
+    expect(result).toMatchObject({ mediaType: "text/plain", size: 7n, name: "one twotwo", owner: inProcess });
   });
 
   it("keeps what its updates, its steps and its result refer to, and what it has made or opened", async () => {
@@ -393,7 +393,7 @@ describe("retention of artifacts", () => {
         yield new Uint8Array(10);
         throw new Error("cut");
       })(),
-      { owner: anonymous, name: "", mediaType: "text/plain", uploadId: "u" },
+      { owner: inProcess, name: "", mediaType: "text/plain", uploadId: "u" },
     );
     await broken.catch(() => undefined);
     await test.clock.advance(23 * hour);

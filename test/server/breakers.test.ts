@@ -301,7 +301,7 @@ describe("a restart", () => {
       backend: "in-process",
       state: BreakerState.OPEN,
       mode: BreakerMode.FORCED_OPEN,
-      transitions: [{ requestedBy: "anonymous", reason: "new cards", event: { case: "forced" } }],
+      transitions: [{ requestedBy: "in-process", reason: "new cards", event: { case: "forced" } }],
     });
     await stopServer(first);
     await clock.advance(1_000_000);
@@ -310,7 +310,7 @@ describe("a restart", () => {
     const runId = await startRun(second);
     expect((await second.runs.getRun({ runId })).run?.wait).toMatchObject({
       gate: "breaker",
-      reason: `the breaker of ${plain} is held open by anonymous: new cards`,
+      reason: `the breaker of ${plain} is held open by in-process: new cards`,
     });
     await clock.advance(2_599_999);
     expect(await stateOf(second, runId)).toBe(RunState.PARKED);
@@ -434,7 +434,7 @@ describe("ListBreakers and ForceBreaker", () => {
       "warn: a breaker is held closed by an operator",
     ]);
     expect(told[0]?.[1]).toMatchObject({ workflow: plain, backend: "in-process", generation: 1 });
-    expect(told[3]?.[1]).toMatchObject({ requestedBy: "anonymous", reason: "calm" });
+    expect(told[3]?.[1]).toMatchObject({ requestedBy: "in-process", reason: "calm" });
   });
 });
 

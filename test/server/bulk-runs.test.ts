@@ -158,7 +158,7 @@ describe("RerunRuns", () => {
     expect((await runs.rerunRuns({ filter: { states } })).matched).toBe(5);
     const createdSince = timestampFromMs(clock.now() - 500);
     expect((await runs.rerunRuns({ filter: { states, createdSince } })).matched).toBe(3);
-    expect((await runs.rerunRuns({ filter: { owner: { subject: "anonymous" } } })).matched).toBe(0);
+    expect((await runs.rerunRuns({ filter: { owner: { subject: "in-process" } } })).matched).toBe(0);
     await rejection(runs.rerunRuns({ filter: { states: [RunState.RUNNING] } }), Code.InvalidArgument);
     await rejection(runs.rerunRuns({ filter: { states }, force: true }), Code.InvalidArgument);
   });

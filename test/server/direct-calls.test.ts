@@ -198,7 +198,7 @@ describe("a direct unary call", () => {
     });
     const answer = await harness.workflows.forwarding(
       {},
-      { headers: { "x-studio": "north", "x-other": "no", authorization: "Bearer secret" } },
+      { headers: { "x-studio": "north", "x-other": "no", authorization: "Basic secret" } },
     );
     expect(answer.metadata).toEqual({ "x-studio": "north" });
   });

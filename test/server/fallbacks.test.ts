@@ -155,7 +155,7 @@ describe("a fallback", () => {
     const studio = await start({
       async *sketch(request, { run, requestHeader }) {
         asked.push(request, requestHeader.get("x-studio"));
-        expect(run.owner).toEqual({ tenant: "default", subject: "anonymous" });
+        expect(run.owner).toEqual({ tenant: "default", subject: "in-process" });
         yield { update: { case: "film", value: {} } };
       },
     });

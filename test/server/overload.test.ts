@@ -123,7 +123,7 @@ describe("a limit for each principal", () => {
 
     expect(await wait(ids[3])).toMatchObject({
       gate: "principal",
-      reason: `principal/default/anonymous in workflow/${plain} is at its limit of 2: number 2 in line`,
+      reason: `principal/default/in-process in workflow/${plain} is at its limit of 2: number 2 in line`,
       position: 2,
       holderCount: 2,
       holders: ids.slice(0, 2),

@@ -38,7 +38,7 @@ describe("a paused workflow", () => {
     });
     const { runs, clock } = harness;
     const { pause } = await runs.pauseWorkflow({ workflow: plain, reason: "new cards" });
-    expect(pause).toMatchObject({ workflow: plain, pausedBy: "anonymous", reason: "new cards" });
+    expect(pause).toMatchObject({ workflow: plain, pausedBy: "in-process", reason: "new cards" });
     const runIds: string[] = [];
     for (const text of ["a", "b", "c"]) {
       runIds.push(await startRun(harness, plain, JSON.stringify({ text })));
@@ -46,7 +46,7 @@ describe("a paused workflow", () => {
     }
     const run = await show(harness, runIds[0] ?? "");
     expect(run?.state).toBe(RunState.PARKED);
-    expect(run?.wait).toMatchObject({ gate: "pause", reason: `${plain} is paused by anonymous: new cards` });
+    expect(run?.wait).toMatchObject({ gate: "pause", reason: `${plain} is paused by in-process: new cards` });
     expect(run?.wait?.since).toEqual(run?.createTime);
     expect(texts).toEqual([]);
     expect(await runs.resumeWorkflow({ workflow: plain })).toMatchObject({ resumed: true });

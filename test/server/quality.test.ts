@@ -287,7 +287,7 @@ describe("the level of a workflow", () => {
       min: LOW,
       cause: QualityCause.OPERATOR,
       reason: "heat",
-      setBy: "anonymous",
+      setBy: "in-process",
       heldAt: MEDIUM,
     });
     expect(level?.riseTime).toBeUndefined();

@@ -151,7 +151,7 @@ describe("reflection", () => {
     );
     expect(ofMethods?.messageResponse.value).toMatchObject({
       baseTypeName: "google.protobuf.MethodOptions",
-      extensionNumber: [51170],
+      extensionNumber: [51170, 51174],
     });
     expect(ofFields?.messageResponse.value).toMatchObject({ extensionNumber: [1159, 1160, 51171, 51172, 51173] });
     expect(ofNone?.messageResponse.value).toMatchObject({ baseTypeName: "retake.v1.Run", extensionNumber: [] });

@@ -243,7 +243,7 @@ describe("ListRuns", () => {
     const found = async (more: object) =>
       ids((await runs.listRuns({ workflow: workflow("Plain"), idempotencyKey: "k", ...more })).runs);
     expect(await found({})).toEqual([runId]);
-    expect(await found({ states: [RunState.SUCCEEDED], owner: { subject: "anonymous" } })).toEqual([runId]);
+    expect(await found({ states: [RunState.SUCCEEDED], owner: { subject: "in-process" } })).toEqual([runId]);
     expect(await found({ states: [RunState.FAILED] })).toEqual([]);
     expect(await found({ owner: { subject: "somebody" } })).toEqual([]);
     expect(await found({ createdSince: timestampFromMs(clock.now()) })).toEqual([]);
@@ -261,7 +261,7 @@ describe("ListRuns", () => {
     expect(await count({ states: [RunState.FAILED] })).toBe(2);
     expect(await count({ states: [RunState.FAILED, RunState.SUCCEEDED] })).toBe(12);
     expect(await count({ states: [RunState.RUNNING] })).toBe(0);
-    expect(await count({ owner: { tenant: "default", subject: "anonymous" } })).toBe(12);
+    expect(await count({ owner: { tenant: "default", subject: "in-process" } })).toBe(12);
     expect(await count({ owner: { subject: "somebody" } })).toBe(0);
     expect(await count({ parentRunId: all[0]?.runId ?? "" })).toBe(0);
     const createdSince = timestampFromMs(clock.now() - 4000);

@@ -90,7 +90,7 @@ describe("the end of a run", () => {
         workflow: plain,
         state: "RUN_STATE_SUCCEEDED",
         idempotencyKey: "k",
-        owner: { tenant: "default", subject: "anonymous" },
+        owner: { tenant: "default", subject: "in-process" },
         endTime: "2027-01-15T08:00:00.500Z",
         result: {
           typeName: "retake.test.v1.PlainResponse",

@@ -9,6 +9,7 @@ import type { Message } from "@bufbuild/protobuf";
 import type { RetentionPolicy, WorkflowPolicy } from "./options_pb.js";
 import type { Duration } from "@bufbuild/protobuf/wkt";
 import type { Fault } from "./fault_pb.js";
+import type { SecurityConfig } from "./security_config_pb.js";
 
 /**
  * Describes the file retake/v1/config.proto.
@@ -124,6 +125,13 @@ export declare type ServerConfig = Message<"retake.v1.ServerConfig"> & {
    * @generated from field: retake.v1.OverloadConfig overload = 20;
    */
   overload?: OverloadConfig | undefined;
+
+  /**
+   * Who is let in, and what is kept from whom.
+   *
+   * @generated from field: retake.v1.SecurityConfig security = 21;
+   */
+  security?: SecurityConfig | undefined;
 };
 
 /**

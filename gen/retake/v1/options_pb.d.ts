@@ -1003,6 +1003,13 @@ export declare const UpdateKeepSchema: GenEnum<UpdateKeep>;
 export declare const workflow: GenExtension<MethodOptions, WorkflowPolicy>;
 
 /**
+ * Who may call a method that is no workflow: one of the service's own. Without it: only ADMIN.
+ *
+ * @generated from extension: optional retake.v1.AccessPolicy access = 51174;
+ */
+export declare const access: GenExtension<MethodOptions, AccessPolicy>;
+
+/**
  * Marks the string field of a request that carries the caller's idempotency key (AIP-155): one field a request,
  * singular, of type string. Empty means no key; the metadata `idempotency-key` says the same, and both must agree.
  *

@@ -71,7 +71,7 @@ describe("an override of a policy", () => {
     expect(override).toMatchObject({
       workflow: flaky,
       revision: 1n,
-      setBy: "anonymous",
+      setBy: "in-process",
       reason: "the pool is slow today",
       problems: [],
       effectivePolicy: {
