@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { type FileHandle, mkdir, open, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "../../clock.ts";
+import { WorkerCalls } from "../../worker-calls.ts";
 import { artifactId, uploadKey } from "../artifacts/artifact-id.ts";
 import { Intake } from "../artifacts/intake.ts";
 import { announced, missingBytes, unknownArtifacts, uploadDiffers } from "../artifacts/problems.ts";
@@ -19,10 +20,12 @@ import {
   type UploadPosition,
 } from "../ports/artifacts.ts";
 import type { RunOwner } from "../ports/journal.ts";
-import type { UploadRow } from "./artifact-index.ts";
+import type { ArtifactIndex, UploadRow } from "./artifact-index.ts";
 import { ByteFiles } from "./byte-files.ts";
-import { IndexThread } from "./index-thread.ts";
 import { closedProblem, isMissing, storageProblem } from "./storage-problem.ts";
+
+/** Under `src` this file is TypeScript, under `dist` JavaScript; the compiler leaves URLs alone. */
+const workerUrl = new URL(`./index-worker${import.meta.url.slice(import.meta.url.lastIndexOf("."))}`, import.meta.url);
 
 /** An upload that breaks off with the machine loses no more than this. */
 const syncedBytes = 4 * 1024 * 1024;
@@ -58,7 +61,7 @@ export class FileArtifacts implements Artifacts {
   readonly #options: FileArtifactsOptions;
   readonly #directory: string;
   readonly #indexPath: string;
-  readonly #index: IndexThread;
+  readonly #index: WorkerCalls<ArtifactIndex>;
   readonly #files: ByteFiles;
   readonly #uploads = new Map<string, ActiveUpload>();
   readonly #writes = new Set<Promise<unknown>>();
@@ -70,7 +73,7 @@ export class FileArtifacts implements Artifacts {
     this.#options = options;
     this.#directory = join(options.directory, "artifacts");
     this.#indexPath = join(this.#directory, "index.sqlite");
-    this.#index = new IndexThread(this.#indexPath);
+    this.#index = new WorkerCalls({ url: workerUrl, name: "retake-artifacts", data: { path: this.#indexPath } });
     this.#files = new ByteFiles({
       directory: this.#directory,
       sync: options.sync,

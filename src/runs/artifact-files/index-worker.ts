@@ -1,6 +1,6 @@
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
+import { type WorkerReply, type WorkerRequest, workerFailure } from "../../worker-calls.ts";
 import { ArtifactIndex } from "./artifact-index.ts";
-import type { IndexFailure, IndexReply, IndexRequest } from "./index-messages.ts";
 
 /** Requests that share a transaction and its sync. */
 const mostAtOnce = 256;
@@ -13,9 +13,9 @@ if (parentPort === null) {
 }
 const port = parentPort;
 
-port.on("message", (first: IndexRequest | "close") => {
-  const requests: IndexRequest[] = [];
-  let message: IndexRequest | "close" | undefined = first;
+port.on("message", (first: WorkerRequest | "close") => {
+  const requests: WorkerRequest[] = [];
+  let message: WorkerRequest | "close" | undefined = first;
   while (message !== undefined && message !== "close") {
     requests.push(message);
     message = requests.length < mostAtOnce ? receiveMessageOnPort(port)?.message : undefined;
@@ -32,12 +32,12 @@ port.on("message", (first: IndexRequest | "close") => {
 });
 
 /** Carries out requests in one transaction, each in a savepoint, so that one which fails does so alone. */
-function carryOut(requests: readonly IndexRequest[]): IndexReply[] {
+function carryOut(requests: readonly WorkerRequest[]): WorkerReply[] {
   try {
     open ??= new ArtifactIndex(path);
     open.exec("BEGIN IMMEDIATE");
   } catch (error) {
-    return requests.map(({ number }) => ({ number, failure: toFailure(error) }));
+    return requests.map(({ number }) => ({ number, failure: workerFailure(error) }));
   }
   const index = open;
   try {
@@ -46,20 +46,22 @@ function carryOut(requests: readonly IndexRequest[]): IndexReply[] {
     return replies;
   } catch (error) {
     rollBack(index);
-    return requests.map(({ number }) => ({ number, failure: toFailure(error) }));
+    return requests.map(({ number }) => ({ number, failure: workerFailure(error) }));
   }
 }
 
-function carryOutOne(index: ArtifactIndex, { number, method, args }: IndexRequest): IndexReply {
+function carryOutOne(index: ArtifactIndex, { number, method, args }: WorkerRequest): WorkerReply {
   index.exec("SAVEPOINT request");
   try {
-    const result = (index[method] as (...values: readonly unknown[]) => unknown).apply(index, [...args]);
+    const result = (index[method as keyof ArtifactIndex] as (...values: readonly unknown[]) => unknown).apply(index, [
+      ...args,
+    ]);
     index.exec("RELEASE request");
     return { number, result };
   } catch (error) {
     index.exec("ROLLBACK TO request");
     index.exec("RELEASE request");
-    return { number, failure: toFailure(error) };
+    return { number, failure: workerFailure(error) };
   }
 }
 
@@ -69,12 +71,4 @@ function rollBack(index: ArtifactIndex): void {
   } catch {
     // SQLite has done so itself.
   }
-}
-
-function toFailure(error: unknown): IndexFailure {
-  const { errcode } = error as { errcode?: unknown };
-  return {
-    message: error instanceof Error ? error.message : String(error),
-    ...(typeof errcode === "number" ? { errcode } : {}),
-  };
 }

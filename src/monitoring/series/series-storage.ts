@@ -1,0 +1,47 @@
+import { WorkerCalls } from "../../worker-calls.ts";
+import type { Resolution } from "./resolutions.ts";
+import type { AggregateSample, SeriesDatabase, StoredChunk, StoredSeries } from "./series-database.ts";
+
+/** Where series survive a restart. */
+export interface SeriesStorage {
+  /** What there is, with its samples as they came after a time. */
+  load(afterMs: number): Promise<{ readonly series: readonly StoredSeries[]; readonly chunks: readonly StoredChunk[] }>;
+  write(series: readonly StoredSeries[], chunks: readonly StoredChunk[]): Promise<void>;
+  aggregates(
+    series: number,
+    resolution: Exclude<Resolution, "raw">,
+    afterMs: number,
+    untilMs: number,
+  ): Promise<readonly AggregateSample[]>;
+  /** Forgets what is too old, and tells which series have nothing left. */
+  prune(nowMs: number): Promise<readonly number[]>;
+  truncate(untilMs: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Under `src` this file is TypeScript, under `dist` JavaScript; the compiler leaves URLs alone. */
+const workerUrl = new URL(`./series-worker${import.meta.url.slice(import.meta.url.lastIndexOf("."))}`, import.meta.url);
+
+/** SQLite in a thread of its own, because it waits for the disk. The file is made when there is something to write. */
+export function openSeriesStorage(path: string): SeriesStorage {
+  const thread = new WorkerCalls<SeriesDatabase>({ url: workerUrl, name: "retake-series", data: { path } });
+  return {
+    load: (afterMs) => thread.call("load", afterMs),
+    write: (series, chunks) => thread.call("write", series, chunks),
+    aggregates: (series, resolution, afterMs, untilMs) =>
+      thread.call("aggregates", series, resolution, afterMs, untilMs),
+    prune: (nowMs) => thread.call("prune", nowMs),
+    truncate: (untilMs) => thread.call("truncate", untilMs),
+    close: () => thread.close(),
+  };
+}
+
+/** For those who keep nothing beyond the process. */
+export const noSeriesStorage: SeriesStorage = {
+  load: async () => ({ series: [], chunks: [] }),
+  write: async () => undefined,
+  aggregates: async () => [],
+  prune: async () => [],
+  truncate: async () => undefined,
+  close: async () => undefined,
+};

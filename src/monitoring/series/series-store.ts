@@ -1,0 +1,304 @@
+import type { Clock } from "../../clock.ts";
+import type { Logger } from "../../runs/index.ts";
+import { readChunk } from "./chunk.ts";
+import { ChunkPages } from "./chunk-pages.ts";
+import type { LabelTest } from "./matcher.ts";
+import { levels, sampleIntervalMs } from "./resolutions.ts";
+import { type Labels, Series, type SeriesKind, seriesKey } from "./series.ts";
+import type { AggregateSample, StoredChunk, StoredSeries } from "./series-database.ts";
+import type { SeriesStorage } from "./series-storage.ts";
+
+export interface SeriesStoreOptions {
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly storage: SeriesStorage;
+  /** Series at once; further ones are refused. Default: 20,000. */
+  readonly maxSeries?: number;
+}
+
+const defaultMaxSeries = 20_000;
+
+/** How many series are handed to the storage at once: a millisecond of the event loop. */
+const slice = 500;
+
+/** What a clock may go back before it counts as set anew: more than a sample's jitter. */
+const toleratedStepMs = 2 * sampleIntervalMs;
+
+/**
+ * The samples of all series: those of the last six hours in memory, packed, and read without waiting; older ones, at
+ * coarser resolutions, in the storage.
+ */
+export class SeriesStore {
+  readonly #clock: Clock;
+  readonly #log: Logger;
+  readonly #storage: SeriesStorage;
+  readonly #maxSeries: number;
+  readonly #byKey = new Map<string, Series>();
+  readonly #byName = new Map<string, Set<Series>>();
+  readonly #pages = new ChunkPages();
+  /** What a counter had reached before it began anew. */
+  readonly #offsets = new Map<Series, number>();
+  /** Counters that were read from the storage: the process that counts begins with nothing. */
+  readonly #restored = new Set<Series>();
+  readonly #unstored = new Set<Series>();
+  readonly #closing = new Map<Series, StoredChunk[]>();
+  readonly #dirty = new Set<Series>();
+  #lastId = 0;
+  #newestMs = Number.NEGATIVE_INFINITY;
+  #refused = 0;
+  #flushing: Promise<void> = Promise.resolve();
+
+  private constructor(options: SeriesStoreOptions) {
+    this.#clock = options.clock;
+    this.#log = options.log;
+    this.#storage = options.storage;
+    this.#maxSeries = options.maxSeries ?? defaultMaxSeries;
+  }
+
+  /** Takes up what the storage holds. A storage that cannot be read is begun without, with a line in the log. */
+  static async open(options: SeriesStoreOptions): Promise<SeriesStore> {
+    const store = new SeriesStore(options);
+    const nowMs = options.clock.now();
+    try {
+      const { series, chunks } = await options.storage.load(nowMs - levels.raw.keptMs);
+      for (const stored of series) store.#restore(stored);
+      const byId = new Map([...store.#byKey.values()].map((one) => [one.id, one]));
+      for (const [id, stored] of Map.groupBy(chunks, ({ series: number }) => number)) {
+        const one = byId.get(id);
+        if (one !== undefined) store.#takeUp(one, stored, nowMs);
+      }
+    } catch (error) {
+      options.log.error({ err: error }, "the series of metrics cannot be read: they begin anew");
+    }
+    return store;
+  }
+
+  /** How many there are. */
+  get size(): number {
+    return this.#byKey.size;
+  }
+
+  /** How many were asked for that there was no room for. */
+  get refused(): number {
+    return this.#refused;
+  }
+
+  /** The time of the newest sample; `-Infinity` before the first. */
+  get newestMs(): number {
+    return this.#newestMs;
+  }
+
+  /** The series of that name and these labels, made when there is none; undefined when there are as many as may be. */
+  series(name: string, labels: Labels, kind: SeriesKind): Series | undefined {
+    const key = seriesKey(name, labels);
+    const known = this.#byKey.get(key);
+    if (known !== undefined) return known;
+    if (this.#byKey.size >= this.#maxSeries) {
+      this.#refused++;
+      return undefined;
+    }
+    const made = new Series(++this.#lastId, name, labels, kind);
+    this.#add(key, made);
+    this.#unstored.add(made);
+    return made;
+  }
+
+  /**
+   * Adds a sample; one that is not newer than the last is left out. Counters go on where they were when the process
+   * begins anew: what is read never falls. What has a fraction is kept in single precision.
+   */
+  append(series: Series, timeMs: number, value: number): void {
+    const { lastMs } = series;
+    if (lastMs !== undefined && timeMs <= lastMs) return;
+    const kept = Number.isInteger(value) ? value : Math.fround(value);
+    this.#place(series, timeMs, series.kind === "counter" ? this.#rising(series, kept) : kept);
+    if (timeMs > this.#newestMs) this.#newestMs = timeMs;
+  }
+
+  /** To be told each time before samples of a time are appended: whether the clock was set back. */
+  advance(timeMs: number): void {
+    if (timeMs < this.#newestMs - toleratedStepMs) {
+      this.#log.warn({ byMs: this.#newestMs - timeMs }, "the clock was set back: samples of times to come are dropped");
+      for (const series of this.#byKey.values()) {
+        if ((series.lastMs ?? timeMs) > timeMs) this.#truncate(series, timeMs);
+      }
+      this.#newestMs = timeMs;
+      void this.#storage.truncate(timeMs).catch((error: unknown) => this.#complain(error));
+    }
+    const oldestMs = timeMs - levels.raw.keptMs;
+    for (const { closed } of this.#byKey.values()) {
+      while (closed[0] !== undefined && closed[0].endMs <= oldestMs) closed.shift();
+    }
+  }
+
+  /** The series of a name, or all, whose labels pass. */
+  select(name: string | undefined, test: LabelTest): Series[] {
+    const candidates = name === undefined ? this.#byKey.values() : (this.#byName.get(name) ?? []);
+    return Array.from(candidates).filter(({ labels }) => test(labels));
+  }
+
+  /** The names that there are, in order. */
+  names(): string[] {
+    return [...this.#byName.keys()].sort();
+  }
+
+  /** What is left of the samples of times that are not in memory any more. */
+  aggregates(
+    series: Series,
+    resolution: "minute" | "ten_minutes",
+    afterMs: number,
+    untilMs: number,
+  ): Promise<readonly AggregateSample[]> {
+    return this.#storage.aggregates(series.id, resolution, afterMs, untilMs);
+  }
+
+  /** Hands to the storage what is new. What fails is tried again with the next; only the log is told. */
+  flush(): Promise<void> {
+    this.#flushing = this.#flushing.then(() => this.#flush());
+    return this.#flushing;
+  }
+
+  /** Forgets what is too old, on disk as in memory. */
+  async prune(): Promise<void> {
+    const hour = hourOf(this.#clock.now());
+    for (const series of this.#byKey.values()) {
+      // Nothing else ends the last chunk of a series that gets no more samples.
+      if (series.head.samples > 0 && hourOf(series.head.endMs) < hour) this.#closeHead(series);
+    }
+    await this.flush();
+    try {
+      const gone = new Set(await this.#storage.prune(this.#clock.now()));
+      for (const [key, series] of this.#byKey) {
+        if (gone.has(series.id) && series.firstMs === undefined) this.#remove(key, series);
+      }
+    } catch (error) {
+      this.#complain(error);
+    }
+  }
+
+  /** Stores what is new, and closes the storage. */
+  async close(): Promise<void> {
+    await this.flush();
+    await this.#storage.close();
+  }
+
+  #place(series: Series, timeMs: number, value: number): void {
+    if (series.head.samples > 0 && hourOf(timeMs) !== hourOf(series.head.endMs)) this.#closeHead(series);
+    series.append(timeMs, value);
+    this.#dirty.add(series);
+  }
+
+  #truncate(series: Series, untilMs: number): void {
+    this.#closing.delete(series);
+    for (const [timeMs, value] of series.clear(untilMs)) this.#place(series, timeMs, value);
+  }
+
+  #rising(series: Series, value: number): number {
+    const last = series.lastValue;
+    if (this.#restored.delete(series) && last !== undefined) {
+      this.#offsets.set(series, last);
+      return last + value;
+    }
+    const offset = this.#offsets.get(series) ?? 0;
+    if (last !== undefined && value + offset < last) {
+      this.#offsets.set(series, last);
+      return last + value;
+    }
+    return value + offset;
+  }
+
+  #closeHead(series: Series): void {
+    const { head } = series;
+    const bytes = this.#pages.copy(head.bytes);
+    const { samples, startMs, endMs } = head;
+    series.closed.push({ bytes, samples, startMs, endMs });
+    const waiting = this.#closing.get(series) ?? [];
+    // Not those in the page, which would be sent as a whole.
+    waiting.push({ ...headOf(series), closed: true });
+    series.startChunk();
+    this.#closing.set(series, waiting);
+  }
+
+  async #flush(): Promise<void> {
+    const unstored = [...this.#unstored];
+    const series = [...new Set([...unstored, ...this.#closing.keys(), ...this.#dirty])];
+    for (let from = 0; from < series.length; from += slice) {
+      const some = series.slice(from, from + slice);
+      const made = some.filter((one) => this.#unstored.has(one));
+      const closing = some.map((one) => [one, this.#closing.get(one) ?? []] as const);
+      const chunks = closing.flatMap(([one, closed]) => [...closed, ...(one.head.samples > 0 ? [headOf(one)] : [])]);
+      for (const one of some) this.#dirty.delete(one);
+      try {
+        await this.#storage.write(
+          made.map(({ id, name, labels, kind }) => ({ id, name, labels, kind })),
+          chunks,
+        );
+        for (const one of made) this.#unstored.delete(one);
+        for (const [one, closed] of closing) this.#stored(one, closed.length);
+      } catch (error) {
+        for (const one of some) this.#dirty.add(one);
+        this.#complain(error);
+        return;
+      }
+    }
+  }
+
+  #stored(series: Series, chunks: number): void {
+    const left = this.#closing.get(series)?.slice(chunks) ?? [];
+    if (left.length === 0) this.#closing.delete(series);
+    else this.#closing.set(series, left);
+  }
+
+  #restore({ id, name, labels, kind }: StoredSeries): void {
+    const series = new Series(id, name, labels, kind);
+    this.#add(seriesKey(name, labels), series);
+    this.#lastId = Math.max(this.#lastId, id);
+    if (kind === "counter") this.#restored.add(series);
+  }
+
+  /** Only the last chunk is unpacked: it goes on. */
+  #takeUp(series: Series, chunks: readonly StoredChunk[], nowMs: number): void {
+    // A clock that was wrong has left samples of times to come.
+    const past = chunks.filter(({ startMs }) => startMs <= nowMs);
+    const last = past.at(-1);
+    if (last === undefined) return;
+    for (const { bytes, samples, startMs, endMs } of past.slice(0, -1)) {
+      series.closed.push({ bytes: this.#pages.copy(bytes), samples, startMs, endMs });
+    }
+    readChunk(last.bytes, last.samples, (timeMs, value) => {
+      if (timeMs <= nowMs) series.append(timeMs, value);
+    });
+    this.#newestMs = Math.max(this.#newestMs, series.lastMs ?? this.#newestMs);
+    if (hourOf(series.head.endMs) < hourOf(nowMs)) this.#closeHead(series);
+  }
+
+  #add(key: string, series: Series): void {
+    this.#byKey.set(key, series);
+    const named = this.#byName.get(series.name);
+    if (named === undefined) this.#byName.set(series.name, new Set([series]));
+    else named.add(series);
+  }
+
+  #remove(key: string, series: Series): void {
+    this.#byKey.delete(key);
+    const named = this.#byName.get(series.name);
+    named?.delete(series);
+    if (named?.size === 0) this.#byName.delete(series.name);
+    for (const kept of [this.#offsets, this.#restored, this.#unstored, this.#closing, this.#dirty]) kept.delete(series);
+  }
+
+  #complain(error: unknown): void {
+    this.#log.error({ err: error }, "the series of metrics cannot be stored; they go on in memory");
+  }
+}
+
+function headOf({ id, head }: Series): StoredChunk {
+  const { samples, startMs, endMs } = head;
+  // A copy: the next sample may move what these bytes are a view of.
+  return { series: id, samples, startMs, endMs, bytes: head.bytes.slice(), closed: false };
+}
+
+/** Chunks end with the sample at the full hour, so that no step of a coarser resolution lies in two. */
+function hourOf(timeMs: number): number {
+  return Math.ceil(timeMs / levels.raw.spanMs);
+}

@@ -1,0 +1,119 @@
+import { ChunkWriter, readChunk } from "./chunk.ts";
+
+/** A gauge goes up and down; a counter only up, and its rate is what matters. */
+export type SeriesKind = "gauge" | "counter";
+
+export type Labels = Readonly<Record<string, string>>;
+
+/** Samples that take no more, in a page that many series share. */
+export interface ClosedChunk {
+  readonly bytes: Uint8Array;
+  readonly samples: number;
+  readonly startMs: number;
+  readonly endMs: number;
+}
+
+/** What alert rules look at most, within reach without decoding: five minutes of samples at 10 s, and some more. */
+const recentSamples = 32;
+
+/** One series, of which the samples of the last hours are in memory. Times ascend. */
+export class Series {
+  readonly id: number;
+  readonly name: string;
+  readonly labels: Labels;
+  readonly kind: SeriesKind;
+  readonly closed: ClosedChunk[] = [];
+  #head = new ChunkWriter();
+  /** Times and values in turn, as a ring. */
+  readonly #recent = new Float64Array(2 * recentSamples);
+  #taken = 0;
+
+  constructor(id: number, name: string, labels: Labels, kind: SeriesKind) {
+    this.id = id;
+    this.name = name;
+    this.labels = labels;
+    this.kind = kind;
+  }
+
+  /** Takes the next samples. */
+  get head(): ChunkWriter {
+    return this.#head;
+  }
+
+  /** Of the newest sample; undefined before the first. */
+  get lastMs(): number | undefined {
+    return this.#taken === 0 ? undefined : this.#recentAt(this.#taken - 1, 0);
+  }
+
+  /** The newest sample's value; undefined before the first. */
+  get lastValue(): number | undefined {
+    return this.#taken === 0 ? undefined : this.#recentAt(this.#taken - 1, 1);
+  }
+
+  /** Of the oldest sample in memory. */
+  get firstMs(): number | undefined {
+    return this.closed[0]?.startMs ?? (this.#head.samples > 0 ? this.#head.startMs : undefined);
+  }
+
+  /** What was in the head must be in `closed`. */
+  startChunk(): void {
+    this.#head = new ChunkWriter();
+  }
+
+  append(timeMs: number, value: number): void {
+    this.#head.append(timeMs, value);
+    const place = 2 * (this.#taken % recentSamples);
+    this.#recent[place] = timeMs;
+    this.#recent[place + 1] = value;
+    this.#taken++;
+  }
+
+  /** Calls for each sample after `afterMs` and up to `untilMs`, in order: those that PromQL's ranges hold. */
+  read(afterMs: number, untilMs: number, visit: (timeMs: number, value: number) => void): void {
+    const oldest = Math.max(0, this.#taken - recentSamples);
+    if (this.#taken > 0 && (oldest === 0 || this.#recentAt(oldest, 0) <= afterMs)) {
+      for (let i = oldest; i < this.#taken; i++) {
+        const timeMs = this.#recentAt(i, 0);
+        if (timeMs > untilMs) return;
+        if (timeMs > afterMs) visit(timeMs, this.#recentAt(i, 1));
+      }
+      return;
+    }
+    const within = (timeMs: number, value: number): void => {
+      if (timeMs > afterMs && timeMs <= untilMs) visit(timeMs, value);
+    };
+    for (const { bytes, samples, startMs, endMs } of this.closed) {
+      if (startMs > untilMs) return;
+      if (endMs > afterMs) readChunk(bytes, samples, within);
+    }
+    readChunk(this.#head.bytes, this.#head.samples, within);
+  }
+
+  /** Forgets everything, and tells what there was up to a time. */
+  clear(untilMs: number): readonly (readonly [timeMs: number, value: number])[] {
+    const kept: [number, number][] = [];
+    this.read(Number.NEGATIVE_INFINITY, untilMs, (timeMs, value) => kept.push([timeMs, value]));
+    this.closed.length = 0;
+    this.#head = new ChunkWriter();
+    this.#taken = 0;
+    return kept;
+  }
+
+  #recentAt(index: number, part: 0 | 1): number {
+    return this.#recent[2 * (index % recentSamples) + part] ?? Number.NaN;
+  }
+}
+
+/** The same for every order of the labels, and for no other series. */
+export function seriesKey(name: string, labels: Labels): string {
+  const names = Object.keys(labels);
+  if (names.length === 0) return name;
+  if (names.length > 1) names.sort();
+  let key = name;
+  for (const label of names) {
+    const value = labels[label] ?? "";
+    // With its length, because a value may hold anything.
+    key += `\u0000${label}\u0000${value.length}\u0000${value}`;
+  }
+  return key;
+}
