@@ -1,0 +1,195 @@
+import type { Attributes } from "@opentelemetry/api";
+import {
+  type DataPoint,
+  DataPointType,
+  type Histogram,
+  type MetricData,
+  type ResourceMetrics,
+} from "@opentelemetry/sdk-metrics";
+import type { Clock, Timer } from "../../clock.ts";
+import type { Logger } from "../../runs/index.ts";
+import { labelName, metricName } from "../prometheus/metric-name.ts";
+import { sampleIntervalMs } from "./resolutions.ts";
+import type { Labels, Series } from "./series.ts";
+import type { SeriesStore } from "./series-store.ts";
+
+/** What a metric is, for those who list them. */
+export interface MetricDescription {
+  /** As in Prometheus: of a histogram without `_bucket`, `_sum` and `_count`. */
+  readonly name: string;
+  readonly kind: "gauge" | "counter" | "histogram";
+  /** As in OpenTelemetry (UCUM). */
+  readonly unit: string;
+  readonly description: string;
+}
+
+export interface SeriesCollectorOptions {
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly store: SeriesStore;
+  /** Cumulative metrics, read anew. */
+  readonly collect: () => Promise<ResourceMetrics>;
+  /** Called when the samples of a moment are all there. */
+  readonly onSampled?: (timeMs: number) => void;
+}
+
+/** How many samples are appended before the event loop has its turn: about a millisecond. */
+const slice = 1_000;
+
+const flushEvery = 6;
+const pruneEvery = 360;
+
+/** Takes samples of every metric each ten seconds, at whole tens of seconds of the clock. */
+export class SeriesCollector {
+  readonly #options: SeriesCollectorOptions;
+  readonly #metrics = new Map<string, MetricDescription>();
+  /** Attributes are the same object each time, so that names and labels are made once. */
+  readonly #known = new WeakMap<Attributes, Map<string, readonly (Series | undefined)[]>>();
+  #timer: Timer | undefined;
+  #sampling: Promise<void> = Promise.resolve();
+  #rounds = 0;
+  #closed = false;
+
+  constructor(options: SeriesCollectorOptions) {
+    this.#options = options;
+  }
+
+  /** Those that have been seen, by name. */
+  get metrics(): ReadonlyMap<string, MetricDescription> {
+    return this.#metrics;
+  }
+
+  start(): void {
+    const { clock } = this.#options;
+    this.#timer = clock.setTimeout(
+      () => {
+        // A round that takes longer than the interval leaves out the next.
+        this.#sampling = this.sample().finally(() => {
+          if (!this.#closed) this.start();
+        });
+      },
+      sampleIntervalMs - (clock.now() % sampleIntervalMs),
+    );
+  }
+
+  /** Takes a sample of everything now. What fails is told to the log. */
+  async sample(): Promise<void> {
+    const { clock, log, store, collect, onSampled } = this.#options;
+    try {
+      const timeMs = Math.round(clock.now() / 10) * 10;
+      const { scopeMetrics } = await collect();
+      store.advance(timeMs);
+      let appended = 0;
+      for (const { metrics } of scopeMetrics) {
+        for (const metric of metrics) {
+          const description = this.#describe(metric);
+          if (description === undefined) continue;
+          for (const point of metric.dataPoints) {
+            appended += this.#append(description, point, timeMs);
+            if (appended >= slice) {
+              appended = 0;
+              await new Promise<void>((resolve) => clock.setImmediate(resolve));
+            }
+          }
+        }
+      }
+      onSampled?.(timeMs);
+      this.#rounds++;
+      if (this.#rounds % flushEvery === 0) await store.flush();
+      if (this.#rounds % pruneEvery === 0) await store.prune();
+    } catch (error) {
+      log.error({ err: error }, "the metrics of this moment could not be sampled");
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#timer?.cancel();
+    await this.#sampling;
+  }
+
+  #describe({ descriptor, dataPointType, ...metric }: MetricData): MetricDescription | undefined {
+    const kind = kindOf(dataPointType, "isMonotonic" in metric && metric.isMonotonic);
+    if (kind === undefined) return undefined;
+    const name = metricName(descriptor.name, descriptor.unit, kind);
+    let known = this.#metrics.get(name);
+    if (known === undefined) {
+      known = { name, kind, unit: descriptor.unit, description: descriptor.description };
+      this.#metrics.set(name, known);
+    }
+    return known;
+  }
+
+  #append(description: MetricDescription, point: DataPoint<unknown>, timeMs: number): number {
+    const { store } = this.#options;
+    const series = this.#seriesOf(description, point);
+    const values =
+      description.kind === "histogram" ? histogramValues(point.value as Histogram) : [point.value as number];
+    for (const [i, one] of series.entries()) {
+      const value = values[i];
+      if (one !== undefined && value !== undefined) store.append(one, timeMs, value);
+    }
+    return values.length;
+  }
+
+  #seriesOf(
+    { name, kind }: MetricDescription,
+    { attributes, value }: DataPoint<unknown>,
+  ): readonly (Series | undefined)[] {
+    let byMetric = this.#known.get(attributes);
+    if (byMetric === undefined) {
+      byMetric = new Map();
+      this.#known.set(attributes, byMetric);
+    }
+    let known = byMetric.get(name);
+    if (known === undefined) {
+      known = this.#makeSeries(name, kind, labelsOf(attributes), value);
+      byMetric.set(name, known);
+    }
+    return known;
+  }
+
+  #makeSeries(name: string, kind: MetricDescription["kind"], labels: Labels, value: unknown): (Series | undefined)[] {
+    const { store } = this.#options;
+    if (kind !== "histogram") return [store.series(name, labels, kind)];
+    const { boundaries } = (value as Histogram).buckets;
+    return [
+      store.series(`${name}_count`, labels, "counter"),
+      store.series(`${name}_sum`, labels, "counter"),
+      ...[...boundaries.map(String), "+Inf"].map((le) => store.series(`${name}_bucket`, { ...labels, le }, "counter")),
+    ];
+  }
+}
+
+function kindOf(type: DataPointType, monotonic: boolean): MetricDescription["kind"] | undefined {
+  switch (type) {
+    case DataPointType.GAUGE:
+      return "gauge";
+    case DataPointType.SUM:
+      return monotonic ? "counter" : "gauge";
+    case DataPointType.HISTOGRAM:
+      return "histogram";
+    default:
+      // No view of ours makes exponential histograms.
+      return undefined;
+  }
+}
+
+/** In the order of the series: count, sum, then each bucket with all below it. */
+function histogramValues({ count, sum, buckets }: Histogram): number[] {
+  const values = [count, sum ?? 0];
+  let below = 0;
+  for (const inBucket of buckets.counts) {
+    below += inBucket;
+    values.push(below);
+  }
+  return values;
+}
+
+function labelsOf(attributes: Attributes): Labels {
+  const labels: Record<string, string> = {};
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value !== undefined) labels[labelName(name)] = String(value);
+  }
+  return labels;
+}

@@ -1,0 +1,147 @@
+import { MeterProvider, MetricReader } from "@opentelemetry/sdk-metrics";
+import { describe, expect, it } from "vitest";
+import type { LabelMatcher } from "../../../src/monitoring/series/matcher.ts";
+import { querySeries, type SeriesResult } from "../../../src/monitoring/series/query-series.ts";
+import { SeriesCollector } from "../../../src/monitoring/series/series-collector.ts";
+import { noSeriesStorage } from "../../../src/monitoring/series/series-storage.ts";
+import { SeriesStore } from "../../../src/monitoring/series/series-store.ts";
+import { silentLogger } from "../../../src/runs/index.ts";
+import { createVirtualClock } from "../../../src/testing/virtual-clock.ts";
+
+class ManualReader extends MetricReader {
+  protected override async onShutdown(): Promise<void> {}
+  protected override async onForceFlush(): Promise<void> {}
+}
+
+const minute = 60_000;
+
+async function setUp() {
+  const clock = createVirtualClock({ startMs: 1_800_000_000_000 });
+  const store = await SeriesStore.open({ clock, log: silentLogger, storage: noSeriesStorage });
+  const reader = new ManualReader();
+  const meter = new MeterProvider({ readers: [reader] }).getMeter("test");
+  const sampled: number[] = [];
+  const collector = new SeriesCollector({
+    ...{ clock, store, log: silentLogger, onSampled: (timeMs: number) => sampled.push(timeMs) },
+    collect: async () => (await reader.collect()).resourceMetrics,
+  });
+  const query = (name: string, windowMs: number, ...matchers: LabelMatcher[]): Promise<SeriesResult[]> => {
+    const metric = collector.metrics.get(name);
+    if (metric === undefined) throw new Error(`there is no metric ${name}`);
+    return querySeries(store, clock.now(), { metric, matchers, afterMs: clock.now() - windowMs, untilMs: clock.now() });
+  };
+  return { clock, store, meter, collector, sampled, query };
+}
+
+describe("SeriesCollector", () => {
+  it("samples every instrument each ten seconds, under the names of Prometheus", async () => {
+    const { clock, meter, collector, sampled, store } = await setUp();
+    meter
+      .createCounter("retake.runs.ended", { unit: "{run}", description: "Runs that ended." })
+      .add(3, { "retake.state": "FAILED" });
+    meter.createGauge("retake.journal.size", { unit: "By" }).record(512);
+    meter.createUpDownCounter("retake.runs.active", { unit: "{run}" }).add(2);
+    meter
+      .createHistogram("rpc.server.call.duration", { unit: "s", advice: { explicitBucketBoundaries: [0.1, 1] } })
+      .record(0.5);
+    collector.start();
+    await clock.advance(35_000);
+    await collector.close();
+
+    expect(sampled.map((timeMs) => timeMs - 1_800_000_000_000)).toEqual([10_000, 20_000, 30_000]);
+    expect(store.names()).toEqual([
+      "retake_journal_size_bytes",
+      "retake_runs_active",
+      "retake_runs_ended_total",
+      "rpc_server_call_duration_seconds_bucket",
+      "rpc_server_call_duration_seconds_count",
+      "rpc_server_call_duration_seconds_sum",
+    ]);
+    expect(collector.metrics.get("retake_runs_ended_total")).toEqual({
+      ...{ name: "retake_runs_ended_total", kind: "counter", unit: "{run}", description: "Runs that ended." },
+    });
+    const [ended] = store.select("retake_runs_ended_total", () => true);
+    expect([ended?.labels, ended?.lastValue]).toEqual([{ retake_state: "FAILED" }, 3]);
+    const buckets = store.select("rpc_server_call_duration_seconds_bucket", () => true);
+    expect(buckets.map(({ labels, lastValue }) => [labels["le"], lastValue])).toEqual([
+      ["0.1", 0],
+      ["1", 1],
+      ["+Inf", 1],
+    ]);
+  });
+
+  it("goes on when a round fails", async () => {
+    const { clock, store, sampled } = await setUp();
+    let rounds = 0;
+    const collector = new SeriesCollector({
+      ...{ clock, store, log: silentLogger, onSampled: (timeMs: number) => sampled.push(timeMs) },
+      collect: async () => {
+        if (++rounds === 1) throw new Error("an observer threw");
+        return { resource: undefined as never, scopeMetrics: [] };
+      },
+    });
+    collector.start();
+    await clock.advance(20_000);
+    await collector.close();
+    expect(sampled).toHaveLength(1);
+  });
+});
+
+describe("querySeries", () => {
+  it("tells of a histogram how much, how often and its quantiles, within the window alone", async () => {
+    const { clock, meter, collector, query } = await setUp();
+    const histogram = meter.createHistogram("call.duration", {
+      unit: "s",
+      advice: { explicitBucketBoundaries: [0.1, 1, 10] },
+    });
+    histogram.record(5, { method: "a" });
+    histogram.record(5, { method: "b" });
+    collector.start();
+    await clock.advance(5 * minute);
+    for (let i = 0; i < 6; i++) {
+      histogram.record(0.55, { method: "a" });
+      await clock.advance(10_000);
+    }
+    await collector.close();
+
+    const [found, ...others] = await query("call_duration_seconds", minute, {
+      label: "method",
+      operator: "=",
+      value: "a",
+    });
+    expect(others).toEqual([]);
+    expect(found?.labels).toEqual({ method: "a" });
+    expect(found?.statistics.increase).toBeCloseTo(6, 6);
+    expect(found?.statistics.rate).toBeCloseTo(0.1, 6);
+    expect(found?.statistics.avg).toBeCloseTo(0.55, 6);
+    expect(found?.quantiles?.p50).toBeCloseTo(0.55, 6);
+    expect(found?.quantiles?.p99).toBeCloseTo(0.1 + 0.9 * 0.99, 6);
+  });
+
+  it.each([
+    ["=", "a", ["a"]],
+    ["!=", "a", ["ab", "b", ""]],
+    ["=~", "a.*", ["a", "ab"]],
+    ["!~", "a|b", ["ab", ""]],
+    ["=~", "", [""]],
+  ] as const)("finds labels that are %s %s", async (operator, value, expected) => {
+    const { clock, meter, collector, query } = await setUp();
+    const gauge = meter.createGauge("depth");
+    for (const queue of ["a", "ab", "b"]) gauge.record(1, { queue });
+    gauge.record(1);
+    collector.start();
+    await clock.advance(10_000);
+    await collector.close();
+    const found = await query("depth", minute, { label: "queue", operator, value });
+    expect(found.map(({ labels }) => labels["queue"] ?? "")).toEqual(expected);
+  });
+
+  it("says which label has an expression that is none", async () => {
+    const { clock, meter, collector, query } = await setUp();
+    meter.createGauge("depth").record(1);
+    collector.start();
+    await clock.advance(10_000);
+    await collector.close();
+    await expect(query("depth", minute, { label: "queue", operator: "=~", value: "(" })).rejects.toThrow(/"queue"/);
+  });
+});
