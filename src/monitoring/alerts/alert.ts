@@ -1,0 +1,147 @@
+import { type Labels, seriesKey } from "../series/series.ts";
+import { evaluateRule, type GroupValue, type SeriesSource } from "./evaluate.ts";
+import { type Rule, type Severity, severities, type Threshold } from "./rule.ts";
+import { inactive, isFiring, type TrackerState, track } from "./tracker.ts";
+
+/** Why an alert is there: its number, or that there is none, or that none can be worked out. */
+export type AlertCause = "threshold" | "no_data" | "error";
+
+/** One alert of a rule: a group of series, with a severity that moves. */
+export interface Alert {
+  readonly rule: string;
+  readonly cause: AlertCause;
+  /** Of the group. Those of the rule come on top of them when people are told. */
+  readonly labels: Labels;
+  readonly trackers: Readonly<Record<Severity, TrackerState>>;
+  /** The newest number that there was. */
+  readonly value: number;
+}
+
+/** What an alert is to people: one state and one severity. */
+export interface AlertView {
+  readonly state: TrackerState["kind"];
+  readonly severity: Severity;
+}
+
+/** How an alert has moved in one evaluation. */
+export interface AlertChange {
+  readonly key: string;
+  readonly before: AlertView;
+  readonly alert: Alert;
+  readonly after: AlertView;
+}
+
+/** The highest severity that fires; else the one that is on its way to. */
+export function viewAlert({ trackers }: Pick<Alert, "trackers">): AlertView {
+  for (const kinds of [firingKinds, pendingKinds, resolvedKinds]) {
+    for (const severity of ["critical", "warning"] as const) {
+      const { kind } = trackers[severity];
+      if (kinds.has(kind)) return { state: kind, severity };
+    }
+  }
+  return { state: "inactive", severity: "warning" };
+}
+
+const firingKinds: ReadonlySet<string> = new Set(["firing", "recovering"]);
+const pendingKinds: ReadonlySet<string> = new Set(["pending"]);
+const resolvedKinds: ReadonlySet<string> = new Set(["resolved"]);
+
+/** The alerts of one rule, evaluation by evaluation. It holds nothing else: give it its alerts and it goes on. */
+export class RuleAlerts {
+  readonly rule: Rule;
+  readonly #alerts = new Map<string, Alert>();
+
+  constructor(rule: Rule, alerts: Iterable<Alert> = []) {
+    this.rule = rule;
+    for (const alert of alerts) this.#alerts.set(keyOf(alert.cause, alert.labels), alert);
+  }
+
+  /** Those that are not inactive. */
+  get alerts(): ReadonlyMap<string, Alert> {
+    return this.#alerts;
+  }
+
+  /** Evaluates the rule, and tells what has moved. The first error of an evaluation is told, and is no reason to throw. */
+  evaluate(
+    source: SeriesSource,
+    nowMs: number,
+  ): { readonly changes: readonly AlertChange[]; readonly error?: unknown } {
+    let values: ReadonlyMap<string, GroupValue> | undefined;
+    let failure: { readonly error: unknown } | undefined;
+    try {
+      values = evaluateRule(this.rule, source, nowMs);
+    } catch (error) {
+      failure = { error };
+    }
+    const changes: AlertChange[] = [];
+    const { noData, onError } = this.rule;
+    const policy = failure !== undefined ? onError : values?.size === 0 ? noData : "ok";
+    if (policy === "ok") this.#stepAll(values ?? new Map(), nowMs, changes);
+    this.#stepAbsence("no_data", failure === undefined && policy === "alert", nowMs, changes);
+    this.#stepAbsence("error", failure !== undefined && policy === "alert", nowMs, changes);
+    return { changes, ...failure };
+  }
+
+  #stepAll(values: ReadonlyMap<string, GroupValue>, nowMs: number, changes: AlertChange[]): void {
+    for (const [group, { labels, value }] of values) {
+      const known = this.#alerts.get(group);
+      const hits = (severity: Severity): boolean => this.#isHit(severity, value, known);
+      // Most groups are well at most times.
+      if (known === undefined && !hits("warning") && !hits("critical")) continue;
+      this.#step(group, { cause: "threshold", labels, value }, hits, nowMs, changes);
+    }
+    for (const [key, { cause, labels, value }] of this.#alerts) {
+      if (cause === "threshold" && !values.has(key)) {
+        this.#step(key, { cause, labels, value }, () => false, nowMs, changes);
+      }
+    }
+  }
+
+  #stepAbsence(cause: "no_data" | "error", hit: boolean, nowMs: number, changes: AlertChange[]): void {
+    const key = keyOf(cause, {});
+    if (!hit && !this.#alerts.has(key)) return;
+    const worst = severities.findLast((severity) => this.rule.thresholds[severity] !== undefined);
+    this.#step(key, { cause, labels: {}, value: Number.NaN }, (severity) => hit && severity === worst, nowMs, changes);
+  }
+
+  #step(
+    key: string,
+    about: Pick<Alert, "cause" | "labels" | "value">,
+    hits: (severity: Severity) => boolean,
+    nowMs: number,
+    changes: AlertChange[],
+  ): void {
+    const known = this.#alerts.get(key);
+    const before = known?.trackers ?? noTrackers;
+    const trackers = {
+      warning: track(before.warning, hits("warning"), nowMs, this.rule),
+      critical: track(before.critical, hits("critical"), nowMs, this.rule),
+    };
+    const alert: Alert = { rule: this.rule.name, ...about, trackers };
+    if (trackers.warning.kind === "inactive" && trackers.critical.kind === "inactive") this.#alerts.delete(key);
+    else this.#alerts.set(key, alert);
+    if (trackers.warning !== before.warning || trackers.critical !== before.critical) {
+      changes.push({ key, before: viewAlert({ trackers: before }), alert, after: viewAlert(alert) });
+    }
+  }
+
+  #isHit(severity: Severity, value: number, known: Alert | undefined): boolean {
+    const threshold = this.rule.thresholds[severity];
+    if (threshold === undefined) return false;
+    const firing = known !== undefined && isFiring(known.trackers[severity]);
+    return exceeds(this.rule.comparison, value, threshold, firing);
+  }
+}
+
+/** What fires goes on until its number is past the threshold for being well again. */
+function exceeds(comparison: Rule["comparison"], value: number, { at, clear }: Threshold, firing: boolean): boolean {
+  const limit = firing ? clear : at;
+  return comparison === "above" ? value > limit : value < limit;
+}
+
+const noTrackers: Alert["trackers"] = { warning: inactive, critical: inactive };
+
+/** Groups have the key of their labels. */
+function keyOf(cause: AlertCause, labels: Labels): string {
+  return cause === "threshold" ? seriesKey("", labels) : `\u0001${cause}`;
+}

@@ -1,0 +1,187 @@
+import { type Bucket, histogramQuantile } from "../series/histogram-quantile.ts";
+import type { LabelTest } from "../series/matcher.ts";
+import { type Labels, type Series, seriesKey } from "../series/series.ts";
+import { extrapolatedIncrease } from "../series/statistics.ts";
+import type { Rule, RuleQuery, Statistic } from "./rule.ts";
+
+/** Where the samples are. */
+export interface SeriesSource {
+  select(name: string | undefined, test: LabelTest): Pick<Series, "labels" | "read">[];
+}
+
+/** The number of one group of series. */
+export interface GroupValue {
+  readonly labels: Labels;
+  readonly value: number;
+}
+
+/** How old the latest sample may be (Prometheus: five minutes). */
+const lookbackMs = 5 * 60_000;
+
+/**
+ * The numbers of a rule at a time, by the key of their labels: as PromQL would have them for `retake rules export`. An
+ * expression has one wherever all its queries have one.
+ *
+ * @throws ExpressionError
+ */
+export function evaluateRule(rule: Rule, source: SeriesSource, nowMs: number): ReadonlyMap<string, GroupValue> {
+  const [first, ...others] = Array.from(rule.queries, ([name, query]) => ({
+    name,
+    found: evaluateQuery(query, source, nowMs),
+  }));
+  if (first === undefined) return new Map();
+  const { expression } = rule;
+  if (expression === undefined) return first.found;
+  const values = new Map<string, GroupValue>();
+  for (const [key, { labels, value }] of first.found) {
+    const bindings: Record<string, number> = { [first.name]: value };
+    for (const { name, found } of others) {
+      const other = found.get(key);
+      if (other !== undefined) bindings[name] = other.value;
+    }
+    if (Object.keys(bindings).length < rule.queries.size) continue;
+    const result = Number(expression.evaluate(bindings));
+    values.set(key, { labels, value: result });
+  }
+  return values;
+}
+
+/** The number of each group that has one. */
+export function evaluateQuery(query: RuleQuery, source: SeriesSource, nowMs: number): Map<string, GroupValue> {
+  return typeof query.statistic === "object"
+    ? quantiles(query, query.statistic.quantile, source, nowMs)
+    : grouped(query, source, nowMs);
+}
+
+interface Sum {
+  readonly labels: Labels;
+  total: number;
+  samples: number;
+  series: number;
+}
+
+function grouped(query: RuleQuery, source: SeriesSource, nowMs: number): Map<string, GroupValue> {
+  const { statistic, groupBy } = query;
+  const sums = new Map<string, Sum>();
+  for (const series of source.select(query.metric, query.test)) {
+    const read = readWindow(series, nowMs, statistic === "latest" ? lookbackMs : query.windowMs);
+    const value = statisticOf(statistic as Exclude<Statistic, object>, read, nowMs, query.windowMs);
+    if (value === undefined) continue;
+    const samples = query.minCount > 0 ? weightOf(query, series, nowMs) : 0;
+    const labels = groupBy === undefined ? series.labels : picked(series.labels, groupBy);
+    const key = seriesKey("", labels);
+    const sum = sums.get(key);
+    if (sum === undefined) {
+      sums.set(key, { labels, total: value, samples, series: 1 });
+    } else {
+      sum.total = combined(statistic, sum.total, value);
+      sum.samples += samples;
+      sum.series++;
+    }
+  }
+  const values = new Map<string, GroupValue>();
+  for (const [key, { labels, total, samples, series }] of sums) {
+    if (query.minCount > 0 && samples < query.minCount) continue;
+    values.set(key, { labels, value: statistic === "avg" ? total / series : total });
+  }
+  return values;
+}
+
+interface Read {
+  readonly timesMs: readonly number[];
+  readonly values: readonly number[];
+}
+
+function readWindow(series: Pick<Series, "read">, nowMs: number, windowMs: number): Read {
+  const timesMs: number[] = [];
+  const values: number[] = [];
+  series.read(nowMs - windowMs, nowMs, (timeMs, value) => {
+    timesMs.push(timeMs);
+    values.push(value);
+  });
+  return { timesMs, values };
+}
+
+function statisticOf(
+  statistic: Exclude<Statistic, object>,
+  read: Read,
+  nowMs: number,
+  windowMs: number,
+): number | undefined {
+  const { values } = read;
+  if (values.length === 0) return undefined;
+  switch (statistic) {
+    case "latest":
+      return values.at(-1);
+    case "count":
+      return values.length;
+    case "min":
+      return values.reduce((a, b) => (b < a || Number.isNaN(a) ? b : a));
+    case "max":
+      return values.reduce((a, b) => (b > a || Number.isNaN(a) ? b : a));
+    case "sum":
+      return values.reduce((a, b) => a + b, 0);
+    case "avg":
+      return values.reduce((a, b) => a + b, 0) / values.length;
+    case "increase":
+      return extrapolatedIncrease(read, { afterMs: nowMs - windowMs, untilMs: nowMs });
+    case "rate": {
+      const increase = extrapolatedIncrease(read, { afterMs: nowMs - windowMs, untilMs: nowMs });
+      return increase === undefined ? undefined : increase / (windowMs / 1_000);
+    }
+  }
+}
+
+/** What `minCount` counts. */
+function weightOf({ statistic, windowMs }: RuleQuery, series: Pick<Series, "read">, nowMs: number): number {
+  const read = readWindow(series, nowMs, windowMs);
+  if (statistic !== "rate" && statistic !== "increase") return read.values.length;
+  return extrapolatedIncrease(read, { afterMs: nowMs - windowMs, untilMs: nowMs }) ?? 0;
+}
+
+function combined(statistic: Statistic, a: number, b: number): number {
+  switch (statistic) {
+    case "min":
+      return b < a || Number.isNaN(a) ? b : a;
+    case "max":
+      return b > a || Number.isNaN(a) ? b : a;
+    default:
+      return a + b;
+  }
+}
+
+function quantiles(query: RuleQuery, quantile: number, source: SeriesSource, nowMs: number): Map<string, GroupValue> {
+  const groups = new Map<string, { readonly labels: Labels; readonly counts: Map<string, number> }>();
+  for (const series of source.select(`${query.metric}_bucket`, query.test)) {
+    const window = { afterMs: nowMs - query.windowMs, untilMs: nowMs };
+    const increase = extrapolatedIncrease(readWindow(series, nowMs, query.windowMs), window);
+    if (increase === undefined) continue;
+    const { le = "", ...own } = series.labels;
+    const labels = query.groupBy === undefined ? own : picked(own, query.groupBy);
+    const key = seriesKey("", labels);
+    const group = groups.get(key) ?? { labels, counts: new Map() };
+    groups.set(key, group);
+    group.counts.set(le, (group.counts.get(le) ?? 0) + increase);
+  }
+  const values = new Map<string, GroupValue>();
+  for (const [key, { labels, counts }] of groups) {
+    const buckets = Array.from(counts, ([le, count]): Bucket => ({ upperBound: boundOf(le), count }));
+    const all = counts.get("+Inf") ?? 0;
+    if (query.minCount > 0 && all < query.minCount) continue;
+    values.set(key, { labels, value: histogramQuantile(quantile, buckets) });
+  }
+  return values;
+}
+
+function boundOf(le: string): number {
+  return le === "+Inf" ? Number.POSITIVE_INFINITY : Number(le);
+}
+
+function picked(labels: Labels, names: readonly string[]): Labels {
+  const some: Record<string, string> = {};
+  for (const name of names) {
+    const value = labels[name];
+    if (value !== undefined && value !== "") some[name] = value;
+  }
+  return some;
+}

@@ -1,0 +1,135 @@
+import { parse } from "@bufbuild/cel";
+import type { LabelMatcher } from "../series/matcher.ts";
+import type { Rule, RuleQuery, Severity } from "./rule.ts";
+
+/** What a rule says of one severity, in PromQL. */
+export interface PromqlAlert {
+  readonly severity: Severity;
+  readonly expression: string;
+}
+
+/**
+ * A rule for Prometheus: one alert for each severity, which holds exactly when the rule's own does. What fires goes on until
+ * it is well again by asking for the alert itself (`ALERTS`). Undefined where the expression is more than arithmetic.
+ */
+export function rulePromql(rule: Rule): readonly PromqlAlert[] | undefined {
+  const value = valuePromql(rule);
+  if (value === undefined) return undefined;
+  const sign = rule.comparison === "above" ? ">" : "<";
+  const ignored = ["alertname", "alertstate", ...new Set(["severity", ...Object.keys(rule.labels)])].join(", ");
+  return (["warning", "critical"] as const).flatMap((severity) => {
+    const threshold = rule.thresholds[severity];
+    if (threshold === undefined) return [];
+    const { at, clear } = threshold;
+    const hit = `${value} ${sign} ${at}`;
+    if (clear === at) return [{ severity, expression: hit }];
+    const firing = selector("ALERTS", [
+      { label: "alertname", operator: "=", value: rule.name },
+      { label: "alertstate", operator: "=", value: "firing" },
+      { label: "severity", operator: "=", value: severity },
+    ]);
+    return [{ severity, expression: `${hit} or ((${value} ${sign} ${clear}) and ignoring (${ignored}) ${firing})` }];
+  });
+}
+
+/** The number of a rule; undefined where PromQL cannot say it. */
+function valuePromql({ queries, expression }: Rule): string | undefined {
+  const names = [...queries.keys()];
+  const [first] = queries.values();
+  if (expression === undefined) return first && queryPromql(first);
+  const used = new Map(Array.from(queries, ([name, query]) => [name, queryPromql(query)]));
+  const arithmetic = arithmeticPromql(parse(expression.source).expr, used);
+  // A group has a number only where all queries have one.
+  const missing = names.filter((name) => !new RegExp(`\\b${name}\\b`).test(expression.source));
+  if (arithmetic === undefined || missing.length > 0) return undefined;
+  return `(${arithmetic})`;
+}
+
+/** The numbers of a query. */
+export function queryPromql(query: RuleQuery): string {
+  const value = statisticPromql(query);
+  if (query.minCount === 0) return value;
+  return `(${value} and ${countPromql(query)} >= ${query.minCount})`;
+}
+
+function statisticPromql(query: RuleQuery): string {
+  const { statistic, metric, matchers, groupBy } = query;
+  const range = `[${duration(query.windowMs)}]`;
+  if (typeof statistic === "object") {
+    const rate = `rate(${selector(`${metric}_bucket`, matchers)}${range})`;
+    const summed = groupBy === undefined ? rate : `sum by (${["le", ...groupBy].join(", ")}) (${rate})`;
+    return `histogram_quantile(${statistic.quantile}, ${summed})`;
+  }
+  const series = selector(metric, matchers);
+  const each = statistic === "latest" ? series : `${functions[statistic]}(${series}${range})`;
+  if (groupBy === undefined) return each;
+  const operator = statistic === "avg" || statistic === "min" || statistic === "max" ? statistic : "sum";
+  return `${operator} by (${groupBy.join(", ")}) (${each})`;
+}
+
+function countPromql({ statistic, metric, matchers, groupBy, windowMs }: RuleQuery): string {
+  const range = `[${duration(windowMs)}]`;
+  if (typeof statistic === "object") {
+    const all = selector(`${metric}_bucket`, [...matchers, { label: "le", operator: "=", value: "+Inf" }]);
+    const increase = `increase(${all}${range})`;
+    return groupBy === undefined ? `sum without (le) (${increase})` : `sum by (${groupBy.join(", ")}) (${increase})`;
+  }
+  const counting = statistic === "rate" || statistic === "increase" ? "increase" : "count_over_time";
+  const each = `${counting}(${selector(metric, matchers)}${range})`;
+  return groupBy === undefined ? each : `sum by (${groupBy.join(", ")}) (${each})`;
+}
+
+const functions = {
+  ...{ avg: "avg_over_time", min: "min_over_time", max: "max_over_time", sum: "sum_over_time" },
+  ...{ count: "count_over_time", rate: "rate", increase: "increase" },
+} as const;
+
+const operators: Readonly<Record<string, string>> = { "_+_": "+", "_-_": "-", "_*_": "*", "_/_": "/" };
+
+type Expr = ReturnType<typeof parse>["expr"];
+
+function arithmeticPromql(expr: Expr | undefined, values: ReadonlyMap<string, string>): string | undefined {
+  const kind = expr?.exprKind;
+  switch (kind?.case) {
+    case "identExpr":
+      return values.get(kind.value.name);
+    case "constExpr": {
+      const constant = kind.value.constantKind;
+      return constant.case === "doubleValue" || constant.case === "int64Value" ? String(constant.value) : undefined;
+    }
+    case "callExpr": {
+      const { args } = kind.value;
+      const parts = args.map((arg) => arithmeticPromql(arg, values));
+      if (parts.some((part) => part === undefined)) return undefined;
+      if (kind.value.function === "-_" && parts.length === 1) return `(-${parts[0]})`;
+      const operator = operators[kind.value.function];
+      return operator === undefined || parts.length !== 2 ? undefined : `(${parts[0]} ${operator} ${parts[1]})`;
+    }
+    default:
+      return undefined;
+  }
+}
+
+function selector(metric: string, matchers: readonly LabelMatcher[]): string {
+  if (matchers.length === 0) return metric;
+  return `${metric}{${matchers.map(({ label, operator, value }) => `${label}${operator}${JSON.stringify(value)}`).join(",")}}`;
+}
+
+/** Prometheus takes whole milliseconds. */
+export function duration(ms: number): string {
+  if (ms % 1_000 !== 0) return `${ms}ms`;
+  const units = [
+    ["d", 86_400_000],
+    ["h", 3_600_000],
+    ["m", 60_000],
+    ["s", 1_000],
+  ] as const;
+  let left = ms;
+  let text = "";
+  for (const [unit, length] of units) {
+    const count = Math.floor(left / length);
+    if (count > 0) text += `${count}${unit}`;
+    left -= count * length;
+  }
+  return text === "" ? "0s" : text;
+}
