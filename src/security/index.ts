@@ -1,3 +1,11 @@
 export { type Audit, type AuditEvent, noAudit } from "./audit/audit.ts";
 export type { Authenticator, Credentials } from "./authenticator.ts";
+export {
+  type Bindings,
+  compileCondition,
+  compileExpression,
+  type Expression,
+  type ExpressionOptions,
+} from "./cel/expression.ts";
+export { ExpressionError } from "./cel/expression-error.ts";
 export { type Authentication, anonymous, inProcess, type Principal, principalKey } from "./principal.ts";
