@@ -8,6 +8,7 @@ import {
   ServerConfigSchema,
 } from "../../gen/retake/v1/config_pb.js";
 import { ownValidator } from "../own-validator.ts";
+import { identityProblems } from "./check-identities.ts";
 import type { ConfigProblem } from "./config-error.ts";
 import { inProcessTarget, type ResolvedConfig, withDefaults } from "./settings.ts";
 
@@ -28,6 +29,7 @@ export function configProblems(config: ServerConfig): ConfigProblem[] {
     ...memoryProblems(resolved),
     ...backendProblems(config),
     ...webhookProblems(resolved),
+    ...identityProblems(resolved),
   ];
 }
 

@@ -1,7 +1,10 @@
 export { ConfigError, type ConfigProblem } from "./config-error.ts";
+export type { ResolvedCertificateRule, ResolvedIdentity, ResolvedJwt } from "./identity-settings.ts";
 export { type JsonProblem, jsonProblems } from "./json-problems.ts";
 export { loadConfig, parseConfig, parseYaml } from "./load-config.ts";
+export type { ResolvedRateLimit } from "./rate-limit-settings.ts";
 export { resolveConfig } from "./resolve-config.ts";
+export type { ResolvedSecurity } from "./security-settings.ts";
 export {
   inProcessTarget,
   type LogLevel,

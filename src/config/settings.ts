@@ -1,21 +1,22 @@
 import type { Duration } from "@bufbuild/protobuf/wkt";
 import { durationMs } from "@bufbuild/protobuf/wkt";
-import type {
-  ArtifactConfig,
-  BackendTlsConfig,
-  EndpointConfig,
-  GrpcConfig,
-  GrpcLimits,
-  HealthCheckConfig,
-  OutlierDetectionConfig,
-  OverloadConfig,
-  RetryBudgetConfig,
-  SecretSource,
-  ServerConfig,
-  TlsConfig,
-  WebConfig,
-  WebhooksConfig,
-  WebLimits,
+import {
+  type ArtifactConfig,
+  type BackendTlsConfig,
+  ClientCertificate,
+  type EndpointConfig,
+  type GrpcConfig,
+  type GrpcLimits,
+  type HealthCheckConfig,
+  type OutlierDetectionConfig,
+  type OverloadConfig,
+  type RetryBudgetConfig,
+  type SecretSource,
+  type ServerConfig,
+  type TlsConfig,
+  type WebConfig,
+  type WebhooksConfig,
+  type WebLimits,
 } from "../../gen/retake/v1/config_pb.js";
 import type { Fault } from "../../gen/retake/v1/fault_pb.js";
 import type { RetentionPolicy, WorkflowPolicy } from "../../gen/retake/v1/options_pb.js";
@@ -104,8 +105,12 @@ export interface ResolvedWebLimits {
 export interface ResolvedTls {
   readonly certificateFile: string;
   readonly keyFile: string;
-  /** Absent where clients need no certificate. */
+  /** Absent where clients are not asked for a certificate. */
   readonly clientCaFile?: string;
+  /** Clients that are asked for one may do without. */
+  readonly clientCertificateOptional: boolean;
+  /** What the authorities have revoked. Absent: not looked at. */
+  readonly clientCrlFile?: string;
 }
 
 export interface ResolvedBackend {
@@ -391,8 +396,20 @@ function resolveWebLimits(limits: WebLimits | undefined): ResolvedWebLimits {
   };
 }
 
-function resolveTls({ certificateFile, keyFile, clientCaFile }: TlsConfig): ResolvedTls {
-  return { certificateFile, keyFile, ...(clientCaFile !== "" && { clientCaFile }) };
+function resolveTls({
+  certificateFile,
+  keyFile,
+  clientCaFile,
+  clientCertificate,
+  clientCrlFile,
+}: TlsConfig): ResolvedTls {
+  return {
+    certificateFile,
+    keyFile,
+    ...(clientCaFile !== "" && { clientCaFile }),
+    clientCertificateOptional: clientCertificate === ClientCertificate.OPTIONAL,
+    ...(clientCrlFile !== "" && { clientCrlFile }),
+  };
 }
 
 /** One target has one set of settings, wherever it is named: the one place that gives a setting speaks for all. */

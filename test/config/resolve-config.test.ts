@@ -74,7 +74,7 @@ describe("resolveConfig", () => {
         maxInlineResultBytes: 16_384,
       },
       faults: [],
-      security: { anonymousLevel: AccessLevel.PUBLIC },
+      security: { anonymousLevel: AccessLevel.PUBLIC, jwt: [], mtls: [], rateLimits: [] },
     });
   });
 

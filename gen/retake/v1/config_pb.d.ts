@@ -4,7 +4,7 @@
 
 // The configuration of a server: `retake.yaml` is the JSON form of `ServerConfig`, written as YAML.
 
-import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { RetentionPolicy, WorkflowPolicy } from "./options_pb.js";
 import type { Duration } from "@bufbuild/protobuf/wkt";
@@ -422,7 +422,8 @@ export declare type WebLimits = Message<"retake.v1.WebLimits"> & {
 export declare const WebLimitsSchema: GenMessage<WebLimits>;
 
 /**
- * A certificate and what goes with it: PEM files.
+ * A certificate and what goes with it: PEM files. Changes of the files are noticed within 10 s, and on SIGHUP: new connections
+ * get them, open ones go on. Files that do not belong together are told in the log, and those from before stay.
  *
  * @generated from message retake.v1.TlsConfig
  */
@@ -442,11 +443,26 @@ export declare type TlsConfig = Message<"retake.v1.TlsConfig"> & {
   keyFile: string;
 
   /**
-   * Clients must present a certificate of one of these authorities. Default: clients need none.
+   * Clients are asked for a certificate of one of these authorities. Default: clients need none.
    *
    * @generated from field: string client_ca_file = 3;
    */
   clientCaFile: string;
+
+  /**
+   * Whether clients must present one. Needs `client_ca_file`. Default: REQUIRED.
+   *
+   * @generated from field: retake.v1.ClientCertificate client_certificate = 4;
+   */
+  clientCertificate: ClientCertificate;
+
+  /**
+   * Certificates that the authorities have revoked: a PEM file with a list (CRL) of each authority in the chain. While one is
+   * missing or out of date, all certificates of its authority are refused. Needs `client_ca_file`. Default: none.
+   *
+   * @generated from field: string client_crl_file = 5;
+   */
+  clientCrlFile: string;
 };
 
 /**
@@ -903,4 +919,37 @@ export declare type SecretSource = Message<"retake.v1.SecretSource"> & {
  * Use `create(SecretSourceSchema)` to create a new message.
  */
 export declare const SecretSourceSchema: GenMessage<SecretSource>;
+
+/**
+ * Whether clients must present a certificate.
+ *
+ * @generated from enum retake.v1.ClientCertificate
+ */
+export enum ClientCertificate {
+  /**
+   * The default: REQUIRED.
+   *
+   * @generated from enum value: CLIENT_CERTIFICATE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Connections without one are closed.
+   *
+   * @generated from enum value: CLIENT_CERTIFICATE_REQUIRED = 1;
+   */
+  REQUIRED = 1,
+
+  /**
+   * Clients may do without. One that is wrong closes the connection all the same.
+   *
+   * @generated from enum value: CLIENT_CERTIFICATE_OPTIONAL = 2;
+   */
+  OPTIONAL = 2,
+}
+
+/**
+ * Describes the enum retake.v1.ClientCertificate.
+ */
+export declare const ClientCertificateSchema: GenEnum<ClientCertificate>;
 
