@@ -9,3 +9,5 @@ export {
 } from "./cel/expression.ts";
 export { ExpressionError } from "./cel/expression-error.ts";
 export { type Authentication, anonymous, inProcess, type Principal, principalKey } from "./principal.ts";
+export { isForSources, RateLimits } from "./rate-limits/rate-limits.ts";
+export { sourceOf } from "./source.ts";

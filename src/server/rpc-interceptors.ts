@@ -1,14 +1,22 @@
 import type { Interceptor } from "@connectrpc/connect";
 import type { Clock, RandomSource } from "../clock.ts";
 import type { ResolvedConfig } from "../config/index.ts";
-import { authenticate, errors, type RequestValidator, validateRequests } from "../interceptors/rpc/index.ts";
+import type { ContractRegistry } from "../contract/index.ts";
+import {
+  authenticate,
+  errors,
+  limitRates,
+  type RequestValidator,
+  validateRequests,
+} from "../interceptors/rpc/index.ts";
 import type { Logger } from "../runs/index.ts";
-import { type Authenticator, anonymous } from "../security/index.ts";
+import { type Authenticator, anonymous, isForSources, RateLimits } from "../security/index.ts";
 
 export interface RpcInterceptorOptions {
   readonly config: ResolvedConfig;
   readonly authenticators: readonly Authenticator[];
   readonly validator: RequestValidator;
+  readonly contracts: Pick<ContractRegistry, "workflows">;
   readonly clock: Clock;
   readonly random: RandomSource;
   readonly log: Logger;
@@ -19,7 +27,20 @@ export function rpcInterceptors(options: RpcInterceptorOptions): readonly Interc
   const { config, authenticators, validator, clock, random, log } = options;
   return [
     errors({ clock, random, log }),
+    ...rateLimits(options, false),
     authenticate({ authenticators, anonymous: { ...anonymous, level: config.security.anonymousLevel } }),
+    ...rateLimits(options, true),
     validateRequests(validator),
   ];
+}
+
+/** Those that can be asked before it is known who calls are asked then: wrong credentials cost time too. */
+function rateLimits(
+  { config, contracts, clock }: RpcInterceptorOptions,
+  authenticated: boolean,
+): readonly Interceptor[] {
+  const rules = config.security.rateLimits.filter((rule) => isForSources(rule) !== authenticated);
+  if (rules.length === 0) return [];
+  const limits = new RateLimits(rules, clock);
+  return [limitRates({ limits, authenticated, isWorkflow: (name) => contracts.workflows.has(name) })];
 }

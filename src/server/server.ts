@@ -372,6 +372,7 @@ class Server implements RetakeServer {
         config,
         authenticators: [],
         validator,
+        contracts,
         clock: this.#clock,
         random: this.#random,
         log: this.#log,

@@ -1,3 +1,4 @@
 export { authenticate } from "./authenticate.ts";
 export { errors } from "./errors.ts";
+export { limitRates } from "./rate-limit.ts";
 export { createRequestValidator, type RequestValidator, validateRequests } from "./validate.ts";
