@@ -1,5 +1,8 @@
 export { type Alert, type AlertChange, RuleAlerts, viewAlert } from "./alerts/alert.ts";
+export { AlertEngine, type AlertOutbox, type ListedAlert, type RuleChange } from "./alerts/alert-engine.ts";
+export { alertAnnotations, alertLabels } from "./alerts/alert-labels.ts";
 export { rulePromql } from "./alerts/promql.ts";
+export { resolveMatchers, resolveRule } from "./alerts/resolve-rule.ts";
 export type { Rule, RuleQuery, Severity, Statistic, Threshold } from "./alerts/rule.ts";
 export type { LabelMatcher } from "./series/matcher.ts";
 export { querySeries, type SeriesQuery, type SeriesResult } from "./series/query-series.ts";

@@ -56,6 +56,7 @@ export {
   type OverloadThresholds,
 } from "./load/overload.ts";
 export { type Logger, silentLogger } from "./logger.ts";
+export { recordsOf, streamsNamed } from "./named-streams.ts";
 export { type Pause, Pauses, pauseReason } from "./pauses.ts";
 export { PolicyOverrides, type StoredOverride } from "./policy-overrides.ts";
 export { ArtifactError, type ArtifactFilter, type Artifacts, type StoredArtifact } from "./ports/artifacts.ts";

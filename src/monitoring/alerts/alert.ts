@@ -53,7 +53,12 @@ export class RuleAlerts {
 
   constructor(rule: Rule, alerts: Iterable<Alert> = []) {
     this.rule = rule;
-    for (const alert of alerts) this.#alerts.set(keyOf(alert.cause, alert.labels), alert);
+    for (const alert of alerts) this.#alerts.set(RuleAlerts.keyOf(alert), alert);
+  }
+
+  /** What tells an alert from the others of its rule. */
+  static keyOf({ cause, labels }: Pick<Alert, "cause" | "labels">): string {
+    return keyOf(cause, labels);
   }
 
   /** Those that are not inactive. */

@@ -34,6 +34,32 @@ export function isFiring({ kind }: TrackerState): boolean {
   return kind === "firing" || kind === "recovering";
 }
 
+/** The same, with every time moved. */
+export function shiftTracker(state: TrackerState, byMs: number): TrackerState {
+  switch (state.kind) {
+    case "inactive":
+      return state;
+    case "pending":
+      return { kind: "pending", activeMs: state.activeMs + byMs };
+    case "firing":
+      return { kind: "firing", activeMs: state.activeMs + byMs, firedMs: state.firedMs + byMs };
+    case "recovering":
+      return {
+        kind: "recovering",
+        activeMs: state.activeMs + byMs,
+        firedMs: state.firedMs + byMs,
+        missedMs: state.missedMs + byMs,
+      };
+    case "resolved":
+      return {
+        kind: "resolved",
+        activeMs: state.activeMs + byMs,
+        firedMs: state.firedMs + byMs,
+        resolvedMs: state.resolvedMs + byMs,
+      };
+  }
+}
+
 function afterHit(state: TrackerState, nowMs: number, forMs: number): TrackerState {
   switch (state.kind) {
     case "firing":

@@ -1,0 +1,321 @@
+import type { Acknowledgement } from "../../../gen/retake/v1/alert_pb.js";
+import type { Clock } from "../../clock.ts";
+import { type Journal, type Logger, recordsOf, type StreamAppend, streamsNamed } from "../../runs/index.ts";
+import { type Alert, type AlertChange, RuleAlerts, viewAlert } from "./alert.ts";
+import { acknowledgedRecord, movedRecord, readAlertRecord } from "./alert-events.ts";
+import type { SeriesSource } from "./evaluate.ts";
+import type { Rule } from "./rule.ts";
+import { isFiring, shiftTracker, track } from "./tracker.ts";
+
+/** What is told of the changes of an evaluation, in the same append. */
+export interface AlertOutbox {
+  /** What is to be stored with the changes, so that they are told whatever dies in between. */
+  appendsFor(changes: readonly RuleChange[], nowMs: number): readonly StreamAppend[];
+  /** They are durable; or they are not, after a while, because the storage fails: tell them all the same. */
+  changed(changes: readonly RuleChange[]): void;
+}
+
+/** How an alert has moved, and by which rule. */
+export interface RuleChange extends AlertChange {
+  readonly rule: Rule;
+}
+
+export interface AlertEngineOptions {
+  readonly journal: Journal;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly source: SeriesSource;
+  readonly outbox: AlertOutbox;
+}
+
+/** An alert as it is listed. */
+export interface ListedAlert {
+  readonly key: string;
+  readonly rule: Rule;
+  readonly alert: Alert;
+  readonly acknowledgement?: Acknowledgement;
+}
+
+/** One rule with its alerts and its stream. */
+interface Watched {
+  alerts: RuleAlerts;
+  /** By the key of the alert. */
+  readonly acknowledgements: Map<string, Acknowledgement>;
+  /** The stream is `alerts/<rule>/<generation>`: a new one is begun when it has become long. */
+  generation: number;
+  sequence: number;
+}
+
+const prefix = "alerts/";
+
+/** Records of a rule's stream before it is begun anew with what still counts. */
+const longestStream = 1_000;
+
+/** How far the clock may step between two evaluations before it counts as set. */
+const toleratedStepMs = 5_000;
+
+/** What fires is told after that although it cannot be stored: the storage may be what it is about. */
+const patienceMs = 5_000;
+
+/**
+ * The alerts of all rules.
+ *
+ * 1. Each evaluation's changes are one append, with what is to be told of them. They are told once it is durable, or when it
+ *    has taken so long that the storage must be failing.
+ * 2. What has been going on for a time goes on for the rest of it after a restart, and whatever the clock is set to: times
+ *    are moved along with it.
+ */
+export class AlertEngine {
+  readonly #options: AlertEngineOptions;
+  readonly #watched = new Map<string, Watched>();
+  readonly #listeners = new Set<(changes: readonly RuleChange[]) => void>();
+  #lastMs: number | undefined;
+  #lastMonotonicMs = 0;
+
+  constructor(options: AlertEngineOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Takes up what an earlier process has left.
+   *
+   * @param lastMs when that evaluated last: what is pending has not been going on since
+   */
+  async open(rules: readonly Rule[], lastMs: number): Promise<void> {
+    const { journal, clock } = this.#options;
+    const newest = new Map<string, { generation: number; older: string[] }>();
+    for await (const stream of streamsNamed(journal, prefix)) {
+      const [, name = "", generation = "0"] = stream.split("/");
+      const known = newest.get(name);
+      const older = known === undefined ? [] : [...known.older, streamOf(name, known.generation)];
+      newest.set(name, { generation: Math.max(Number(generation), known?.generation ?? 0), older });
+    }
+    const nowMs = clock.now();
+    for (const rule of rules) {
+      const found = newest.get(rule.name);
+      const watched = await this.#read(rule, found?.generation ?? 0);
+      const awayMs = Math.max(0, nowMs - Math.max(lastMs, watched.lastMs));
+      if (awayMs > 0) watched.alerts = new RuleAlerts(rule, pendingShifted(watched.alerts, awayMs));
+      this.#watched.set(rule.name, watched);
+    }
+    const leftOver = [...newest.values()].flatMap(({ older }) => older);
+    if (leftOver.length > 0) await journal.deleteStreams(leftOver);
+  }
+
+  get rules(): readonly Rule[] {
+    return Array.from(this.#watched.values(), ({ alerts }) => alerts.rule);
+  }
+
+  /** Those that are not inactive, worst first, then by what fires longest. */
+  list(): readonly ListedAlert[] {
+    return [...this.#watched.values()].flatMap(({ alerts, acknowledgements }) =>
+      Array.from(alerts.alerts, ([key, alert]) => {
+        const acknowledgement = acknowledgements.get(key);
+        return { key, rule: alerts.rule, alert, ...(acknowledgement && { acknowledgement }) };
+      }),
+    );
+  }
+
+  /** Calls back after each evaluation in which anything has moved, until the returned function is called. */
+  onChanged(listener: (changes: readonly RuleChange[]) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Evaluates every rule at the time of the newest samples. */
+  evaluate(nowMs: number): void {
+    this.#followClock(nowMs);
+    const changes: RuleChange[] = [];
+    for (const { alerts } of this.#watched.values()) {
+      const { rule } = alerts;
+      const { changes: own, error } = alerts.evaluate(this.#options.source, nowMs);
+      if (error !== undefined) this.#options.log.warn({ err: error, rule: rule.name }, "an alert rule has no value");
+      for (const change of own) changes.push({ ...change, rule });
+    }
+    if (changes.length > 0) this.#store(changes, nowMs);
+  }
+
+  /** Goes by other rules from now on. Alerts of rules that stay go on; those of rules that are gone end. */
+  replaceRules(rules: readonly Rule[], nowMs: number): void {
+    const wanted = new Map(rules.map((rule) => [rule.name, rule]));
+    const changes: RuleChange[] = [];
+    for (const [name, watched] of this.#watched) {
+      const rule = wanted.get(name);
+      if (rule === undefined) {
+        changes.push(...ended(watched.alerts, nowMs));
+      } else {
+        watched.alerts = new RuleAlerts(rule, watched.alerts.alerts.values());
+      }
+    }
+    for (const [name, rule] of wanted) {
+      if (!this.#watched.has(name)) {
+        const alerts = new RuleAlerts(rule);
+        this.#watched.set(name, { alerts, acknowledgements: new Map(), generation: 0, sequence: 0 });
+      }
+    }
+    if (changes.length > 0) this.#store(changes, nowMs);
+    for (const [name, { generation }] of this.#watched) {
+      if (wanted.has(name)) continue;
+      this.#watched.delete(name);
+      this.#options.journal
+        .deleteStreams([streamOf(name, generation)])
+        .catch((error: unknown) => this.#complain(error, name));
+    }
+  }
+
+  /**
+   * Says who looks after an alert, or with nothing that nobody does any more. Whether there is such an alert.
+   *
+   * @throws JournalUnavailableError
+   */
+  async acknowledge(rule: string, key: string, acknowledgement: Acknowledgement | undefined): Promise<boolean> {
+    const watched = this.#watched.get(rule);
+    const alert = watched?.alerts.alerts.get(key);
+    if (watched === undefined || alert === undefined) return false;
+    const record = acknowledgedRecord(alert, acknowledgement, this.#options.clock.now());
+    await this.#options.journal.append([appendTo(watched, [record])], { impatient: true });
+    setAcknowledgement(watched, key, acknowledgement);
+    return true;
+  }
+
+  #store(changes: readonly RuleChange[], nowMs: number): void {
+    const { journal, outbox, clock } = this.#options;
+    const appends: StreamAppend[] = [];
+    const outgrown: string[] = [];
+    for (const [name, own] of Map.groupBy(changes, ({ rule }) => rule.name)) {
+      const watched = this.#watched.get(name);
+      if (watched === undefined) continue;
+      for (const { key, after } of own) {
+        // Whoever looked after it looks after nothing now.
+        if (after.state === "inactive" || after.state === "resolved") watched.acknowledgements.delete(key);
+      }
+      if (watched.sequence + own.length > longestStream) {
+        outgrown.push(streamOf(name, watched.generation));
+        watched.generation++;
+        watched.sequence = 0;
+        appends.push(appendTo(watched, snapshotOf(watched, nowMs)));
+      } else {
+        appends.push(
+          appendTo(
+            watched,
+            own.map(({ alert }) => movedRecord(alert, nowMs)),
+          ),
+        );
+      }
+    }
+    appends.push(...outbox.appendsFor(changes, nowMs));
+    let told = false;
+    const tell = (): void => {
+      if (told) return;
+      told = true;
+      timer.cancel();
+      outbox.changed(changes);
+      for (const listener of this.#listeners) listener(changes);
+    };
+    const timer = clock.setTimeout(tell, patienceMs);
+    journal.append(appends).then(
+      () => {
+        tell();
+        if (outgrown.length > 0) {
+          journal.deleteStreams(outgrown).catch((error: unknown) => this.#complain(error, outgrown.join(", ")));
+        }
+      },
+      (error: unknown) => {
+        this.#complain(error, appends.map(({ stream }) => stream).join(", "));
+        tell();
+      },
+    );
+  }
+
+  async #read(rule: Rule, generation: number): Promise<Watched & { lastMs: number }> {
+    const alerts = new Map<string, Alert>();
+    const acknowledgements = new Map<string, Acknowledgement>();
+    let [sequence, lastMs] = [0, 0];
+    for await (const record of recordsOf(this.#options.journal, streamOf(rule.name, generation))) {
+      sequence = record.sequence;
+      const told = readAlertRecord(rule.name, record.data);
+      if (told === undefined) continue;
+      lastMs = Math.max(lastMs, told.timeMs);
+      const key = RuleAlerts.keyOf(told.alert);
+      if (told.kind === "acknowledged") {
+        if (told.acknowledgement === undefined) acknowledgements.delete(key);
+        else acknowledgements.set(key, told.acknowledgement);
+        continue;
+      }
+      const { state } = viewAlert(told.alert);
+      if (state === "inactive") alerts.delete(key);
+      else alerts.set(key, told.alert);
+      if (state === "inactive" || state === "resolved") acknowledgements.delete(key);
+    }
+    return { alerts: new RuleAlerts(rule, alerts.values()), acknowledgements, generation, sequence, lastMs };
+  }
+
+  /** Moves the times of alerts along when the clock was set (rule 2). */
+  #followClock(nowMs: number): void {
+    const monotonicMs = this.#options.clock.monotonic();
+    const stepMs = this.#lastMs === undefined ? 0 : nowMs - this.#lastMs - (monotonicMs - this.#lastMonotonicMs);
+    this.#lastMs = nowMs;
+    this.#lastMonotonicMs = monotonicMs;
+    if (Math.abs(stepMs) <= toleratedStepMs) return;
+    this.#options.log.warn({ byMs: stepMs }, "the clock was set: the times of alerts are moved along");
+    for (const watched of this.#watched.values()) {
+      const moved = Array.from(watched.alerts.alerts.values(), (alert) => shifted(alert, stepMs));
+      watched.alerts = new RuleAlerts(watched.alerts.rule, moved);
+    }
+  }
+
+  #complain(error: unknown, what: string): void {
+    this.#options.log.error({ err: error, what }, "the states of alerts cannot be stored; they go on in memory");
+  }
+}
+
+function streamOf(rule: string, generation: number): string {
+  return `${prefix}${rule}/${generation}`;
+}
+
+function appendTo(watched: Watched, records: readonly Uint8Array[]): StreamAppend {
+  const stream = streamOf(watched.alerts.rule.name, watched.generation);
+  const expectedSequence = watched.sequence;
+  watched.sequence += records.length;
+  return { stream, expectedSequence, records };
+}
+
+function snapshotOf({ alerts, acknowledgements }: Watched, nowMs: number): Uint8Array[] {
+  return Array.from(alerts.alerts, ([key, alert]) => {
+    const acknowledgement = acknowledgements.get(key);
+    return [movedRecord(alert, nowMs), ...(acknowledgement ? [acknowledgedRecord(alert, acknowledgement, nowMs)] : [])];
+  }).flat();
+}
+
+function setAcknowledgement({ acknowledgements }: Watched, key: string, value: Acknowledgement | undefined): void {
+  if (value === undefined) acknowledgements.delete(key);
+  else acknowledgements.set(key, value);
+}
+
+function shifted(alert: Alert, byMs: number): Alert {
+  const { warning, critical } = alert.trackers;
+  return { ...alert, trackers: { warning: shiftTracker(warning, byMs), critical: shiftTracker(critical, byMs) } };
+}
+
+/** While nobody looked, nothing was pending. */
+function pendingShifted(alerts: RuleAlerts, byMs: number): Alert[] {
+  return Array.from(alerts.alerts.values(), (alert) => {
+    const { warning, critical } = alert.trackers;
+    const move = (state: typeof warning) => (state.kind === "pending" ? shiftTracker(state, byMs) : state);
+    return { ...alert, trackers: { warning: move(warning), critical: move(critical) } };
+  });
+}
+
+/** What becomes of the alerts of a rule that is no more. */
+function ended(alerts: RuleAlerts, nowMs: number): RuleChange[] {
+  const times = { forMs: 0, keepFiringForMs: 0 };
+  return Array.from(alerts.alerts, ([key, alert]) => {
+    const { warning, critical } = alert.trackers;
+    const trackers = {
+      warning: isFiring(warning) ? track(warning, false, nowMs, times) : warning,
+      critical: isFiring(critical) ? track(critical, false, nowMs, times) : critical,
+    };
+    const after: Alert = { ...alert, trackers };
+    return { key, rule: alerts.rule, before: viewAlert(alert), alert: after, after: viewAlert(after) };
+  }).filter(({ before, after }) => before.state !== after.state);
+}

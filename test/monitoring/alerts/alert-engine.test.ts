@@ -1,0 +1,161 @@
+import { create } from "@bufbuild/protobuf";
+import { describe, expect, it } from "vitest";
+import { AcknowledgementSchema } from "../../../gen/retake/v1/alert_pb.js";
+import { viewAlert } from "../../../src/monitoring/alerts/alert.ts";
+import { AlertEngine, type RuleChange } from "../../../src/monitoring/alerts/alert-engine.ts";
+import type { Rule } from "../../../src/monitoring/alerts/rule.ts";
+import type { Journal } from "../../../src/runs/index.ts";
+import { silentLogger } from "../../../src/runs/index.ts";
+import { createMemoryStorage } from "../../../src/runs/memory/index.ts";
+import { createVirtualClock, type VirtualClock } from "../../../src/testing/virtual-clock.ts";
+import { rule, TestGauges } from "./rules.ts";
+
+const step = 10_000;
+
+function setUp() {
+  const clock = createVirtualClock();
+  const { journal } = createMemoryStorage({ clock });
+  return { clock, journal, gauges: new TestGauges() };
+}
+
+interface Started {
+  readonly engine: AlertEngine;
+  readonly told: string[];
+  /** Ten seconds later the gauge is that, and the rules are evaluated. */
+  at(...values: number[]): Promise<void>;
+}
+
+async function start(
+  { clock, journal, gauges }: { clock: VirtualClock; journal: Journal; gauges: TestGauges },
+  rules: readonly Rule[],
+  lastMs = clock.now(),
+): Promise<Started> {
+  const told: string[] = [];
+  const changed = (changes: readonly RuleChange[]): void => {
+    for (const {
+      rule: { name },
+      before,
+      after,
+    } of changes)
+      told.push(`${name}: ${before.state} > ${after.state}`);
+  };
+  const engine = new AlertEngine({
+    ...{ clock, journal, log: silentLogger, source: gauges, outbox: { appendsFor: () => [], changed } },
+  });
+  await engine.open(rules, lastMs);
+  const at = async (...values: number[]): Promise<void> => {
+    for (const value of values) {
+      await clock.advance(step);
+      gauges.set("depth", clock.now(), value);
+      engine.evaluate(clock.now());
+      await clock.advance(0);
+    }
+  };
+  return { engine, told, at };
+}
+
+function states({ engine }: Pick<Started, "engine">): string[] {
+  return engine.list().map(({ alert, rule: { name } }) => `${name} ${viewAlert(alert).state}`);
+}
+
+describe("AlertEngine", () => {
+  it("tells what has moved, once it is stored", async () => {
+    const { engine, told, at } = await start(setUp(), [rule({ for: { seconds: 10n } })]);
+    await at(5, 15, 15, 5);
+    expect(told).toEqual(["Deep: inactive > pending", "Deep: pending > firing", "Deep: firing > resolved"]);
+    expect(states({ engine })).toEqual(["Deep resolved"]);
+  });
+
+  it("goes on after a restart: what fires fires, and what is pending has the rest of its time to wait", async () => {
+    const world = setUp();
+    const rules = [rule(), rule({ name: "Long", for: { seconds: 60n } })];
+    const before = await start(world, rules);
+    await before.at(15, 15, 15, 15);
+    await world.clock.advance(600_000);
+
+    const after = await start(world, rules, world.clock.now() - 600_000);
+    expect(states(after)).toEqual(["Deep firing", "Long pending"]);
+    await after.at(15, 15);
+    expect(states(after)).toEqual(["Deep firing", "Long pending"]);
+    await after.at(15);
+    expect(states(after)).toEqual(["Deep firing", "Long firing"]);
+    await after.at(5);
+    expect(after.told.slice(-2)).toEqual(["Deep: firing > resolved", "Long: firing > resolved"]);
+  });
+
+  it.each([3_600_000, -3_600_000])("waits no longer and no shorter when the clock is set by %d ms", async (byMs) => {
+    const world = setUp();
+    const started = await start(world, [rule({ for: { seconds: 60n } })]);
+    await started.at(15, 15, 15);
+    world.clock.jump(byMs);
+    // Samples of a clock that goes back are new ones.
+    const gauges = new TestGauges();
+    const values = [15, 15, 15, 15];
+    world.gauges.select = gauges.select;
+    for (const value of values.slice(0, 3)) {
+      await world.clock.advance(step);
+      gauges.set("depth", world.clock.now(), value);
+      started.engine.evaluate(world.clock.now());
+      await world.clock.advance(0);
+    }
+    expect(states(started)).toEqual(["Deep pending"]);
+    await world.clock.advance(step);
+    gauges.set("depth", world.clock.now(), 15);
+    started.engine.evaluate(world.clock.now());
+    expect(states(started)).toEqual(["Deep firing"]);
+  });
+
+  it("remembers who looks after an alert until it is over", async () => {
+    const world = setUp();
+    const before = await start(world, [rule()]);
+    await before.at(15);
+    const [listed] = before.engine.list();
+    const acknowledgement = create(AcknowledgementSchema, { acknowledgedBy: "ada", note: "on it" });
+    expect(await before.engine.acknowledge("Deep", listed?.key ?? "", acknowledgement)).toBe(true);
+    expect(await before.engine.acknowledge("Deep", "no such alert", acknowledgement)).toBe(false);
+
+    const after = await start(world, [rule()]);
+    expect(after.engine.list()[0]?.acknowledgement).toMatchObject({ acknowledgedBy: "ada", note: "on it" });
+    await after.at(5, 15);
+    expect(after.engine.list()[0]?.acknowledgement).toBeUndefined();
+    expect((await start(world, [rule()])).engine.list()[0]?.acknowledgement).toBeUndefined();
+  });
+
+  it("ends the alerts of a rule that is gone, and keeps those of a rule that has changed", async () => {
+    const world = setUp();
+    const { engine, told, at } = await start(world, [rule(), rule({ name: "Other" })]);
+    await at(15);
+    engine.replaceRules([rule({ warning: { at: 12 } }), rule({ name: "New", warning: { at: 1 } })], world.clock.now());
+    await world.clock.advance(0);
+    expect(told.slice(2)).toEqual(["Other: firing > resolved"]);
+    await at(15);
+    expect(states({ engine })).toEqual(["Deep firing", "New firing"]);
+    expect(await world.journal.listStreams("alerts/", "", 10)).toEqual(["alerts/Deep/0", "alerts/New/0"]);
+  });
+
+  it("begins a long stream anew, with what still counts", async () => {
+    const world = setUp();
+    const { engine, at } = await start(world, [rule()]);
+    for (let i = 0; i < 505; i++) await at(15, 5);
+    await at(15);
+    expect(await world.journal.listStreams("alerts/", "", 10)).toEqual(["alerts/Deep/1"]);
+    expect((await world.journal.read("alerts/Deep/1", 0, 1_000)).length).toBeLessThan(100);
+    expect(states({ engine })).toEqual(["Deep firing"]);
+    expect(states(await start(world, [rule()]))).toEqual(["Deep firing"]);
+  });
+
+  it("tells of an alert even when it cannot be stored, because that may be what it is about", async () => {
+    const world = setUp();
+    const journal: Journal = {
+      ...world.journal,
+      listStreams: async () => [],
+      read: async () => [],
+      append: () => new Promise(() => {}),
+    } as never;
+    const { told, at } = await start({ ...world, journal }, [rule()]);
+    await at(15);
+    expect(told).toEqual([]);
+    await world.clock.advance(5_000);
+    expect(told).toEqual(["Deep: inactive > firing"]);
+  });
+});
