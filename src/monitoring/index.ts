@@ -4,6 +4,7 @@ export { alertAnnotations, alertLabels } from "./alerts/alert-labels.ts";
 export { rulePromql } from "./alerts/promql.ts";
 export { resolveMatchers, resolveRule } from "./alerts/resolve-rule.ts";
 export type { Rule, RuleQuery, Severity, Statistic, Threshold } from "./alerts/rule.ts";
+export { Silences } from "./alerts/silences.ts";
 export type { LabelMatcher } from "./series/matcher.ts";
 export { querySeries, type SeriesQuery, type SeriesResult } from "./series/query-series.ts";
 export { type MetricDescription, SeriesCollector } from "./series/series-collector.ts";
