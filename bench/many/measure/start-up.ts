@@ -1,6 +1,6 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { compileProject } from "../compile-project.ts";
+import { bundleProject } from "../bundle-project.ts";
 import { ManyProcess } from "../many-process.ts";
 import type { ScenarioOptions, Values } from "../scenarios.ts";
 
@@ -11,7 +11,7 @@ const rounds = 5;
  * server is the compiled one, which is what users start: the sources cost as much again to strip of their types.
  */
 export async function measureStartUp({ directory, signal }: ScenarioOptions): Promise<Values> {
-  await compileProject(signal);
+  await bundleProject();
   const ours: number[] = [];
   const bare: number[] = [];
   for (let round = 0; round < rounds; round++) {

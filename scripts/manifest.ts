@@ -1,0 +1,6 @@
+/** What of package.json the build goes by. */
+export interface Manifest {
+  readonly name: string;
+  readonly bin: Readonly<Record<string, string>>;
+  readonly exports: Readonly<Record<string, string | Readonly<Record<string, string>>>>;
+}
