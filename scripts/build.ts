@@ -1,17 +1,13 @@
-// npm run build: compiles src/ into dist/ and proves that everything package.json promises is there and loads.
+// npm run build: bundles src/ into dist/, with types, and proves that everything package.json promises is there and loads.
 import { execFile, spawnSync } from "node:child_process";
-import { chmod, readFile, rm } from "node:fs/promises";
+import { chmod, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { root } from "./buf.ts";
+import { bundle } from "./bundle.ts";
+import type { Manifest } from "./manifest.ts";
 
-interface Manifest {
-  readonly name: string;
-  readonly bin: Readonly<Record<string, string>>;
-  readonly exports: Readonly<Record<string, string | Readonly<Record<string, string>>>>;
-}
-
-await rm(join(root, "dist"), { recursive: true, force: true });
+await bundle();
 const compiler = spawnSync(join(root, "node_modules", ".bin", "tsc"), ["--project", "tsconfig.build.json"], {
   cwd: root,
   stdio: "inherit",

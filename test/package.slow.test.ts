@@ -58,6 +58,30 @@ describe("the package, installed with nothing but its dependencies", () => {
     await run(join(root, "node_modules", ".bin", "tsc"), [...options, "use.ts"], { cwd: project });
   });
 
+  it("serves, journals and calls, and its entry points know each other's errors", async () => {
+    const script = `
+      import { ConfigError, createServer } from "retake";
+      import { connectRetake } from "retake/client";
+      import { createTestServer } from "retake/testing";
+
+      const refused = await Promise.try(createTestServer, { config: { grpc: { port: 70_000 } } }).catch((error) => error);
+      const server = createServer({
+        dataDirectory: ${JSON.stringify(join(project, "data"))},
+        grpc: { port: 0 },
+        web: { port: 0 },
+        log: { level: "error" },
+      });
+      await server.listen();
+      const client = connectRetake({ target: \`localhost:\${server.grpc.port}\` });
+      const runs = await Array.fromAsync(client.list());
+      await client.close();
+      await server.close();
+      console.log(JSON.stringify([refused instanceof ConfigError, refused.message, runs.length]));
+    `;
+    const { stdout } = await run(process.execPath, ["--input-type=module", "--eval", script], { cwd: project });
+    expect(JSON.parse(stdout)).toEqual([true, expect.stringContaining("grpc.port"), 0]);
+  });
+
   it("starts its program", async () => {
     const { stdout } = await run(process.execPath, [join(installed, manifest.bin["retake"] ?? ""), "--help"]);
     expect(stdout).toContain("retake");

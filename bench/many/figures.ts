@@ -20,6 +20,8 @@ export type ListFilter = (typeof listFilters)[number];
 /** Every figure of this group. A name says first what there is much of. Those without a bar are for orientation. */
 export const manyFigures: readonly ManyFigure[] = [
   figure("many-start-up", "ms", "start-up", { below: 500 }),
+  figure("many-start-up-again", "ms", "start-up", { below: 500 }),
+  figure("many-start-up-web", "ms", "start-up"),
   figure("many-start-up-bare", "ms", "start-up"),
   figure("many-recovery", "s", "recovery", { below: 3 }),
   figure("many-recovery-empty", "s", "recovery"),

@@ -5,21 +5,17 @@ import type { ManyOrder, ManyReady, ManyWish, MemoryUse } from "./server-message
 export class ManyProcess implements AsyncDisposable {
   readonly port: number;
   readonly listenMs: number;
-  /** From the start of the process until it served. */
-  readonly startMs: number;
   readonly #child: ChildProcess;
 
-  private constructor(child: ChildProcess, { port, listenMs }: ManyReady, startMs: number) {
+  private constructor(child: ChildProcess, { port, listenMs }: ManyReady) {
     this.#child = child;
     this.port = port;
     this.listenMs = listenMs;
-    this.startMs = startMs;
   }
 
   /** @throws Error when it does not start; what it says itself goes to standard error */
   static async start(order: ManyOrder, signal: AbortSignal): Promise<ManyProcess> {
     signal.throwIfAborted();
-    const startMs = performance.now();
     const child = fork(new URL("./server.ts", import.meta.url), [JSON.stringify(order)], {
       // Its memory is asked for after everything that is not needed has gone.
       execArgv: ["--expose-gc"],
@@ -27,7 +23,7 @@ export class ManyProcess implements AsyncDisposable {
     });
     try {
       const ready = (await nextMessage(child, signal)) as ManyReady;
-      return new ManyProcess(child, ready, performance.now() - startMs);
+      return new ManyProcess(child, ready);
     } catch (error) {
       child.kill("SIGKILL");
       throw error;

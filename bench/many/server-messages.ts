@@ -1,7 +1,5 @@
 /** What the process of a server is started with, as its one argument, in JSON. */
 export type ManyOrder =
-  /** A process that serves nothing: what Node itself takes. */
-  | { readonly kind: "nothing" }
   /** Streams of bare grpc-js that say nothing until they are told to, and calls that wait to be released. */
   | { readonly kind: "bare" }
   | {
@@ -11,8 +9,6 @@ export type ManyOrder =
       readonly held: boolean;
       /** Runs that work at once. Default: the server's. */
       readonly limit?: number;
-      /** Of dist/ instead of the sources. Default: false. */
-      readonly compiled?: boolean;
     }
   /** Runs that take time and a core, so many at once and so many in line; others fail at their first attempt. */
   | {

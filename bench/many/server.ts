@@ -14,9 +14,6 @@ process.on("disconnect", () => process.exit());
 process.send?.(ready);
 
 async function start(): Promise<ManyReady> {
-  if (order.kind === "nothing") {
-    return { port: 0, listenMs: 0 };
-  }
   if (order.kind === "bare") {
     const { startBare } = await import("./bare-server.ts");
     return startBare(hold);
@@ -27,8 +24,7 @@ async function start(): Promise<ManyReady> {
     const { startWorkingWorkflows } = await import("./working-workflows.ts");
     return startWorkingWorkflows(createServer, order);
   }
-  const index = new URL(order.compiled === true ? "../../dist/index.js" : "../../src/index.ts", import.meta.url);
-  const { createServer } = (await import(index.href)) as typeof import("../../src/index.ts");
+  const { createServer } = await import("../../src/index.ts");
   const { startHeldWorkflows } = await import("./held-workflows.ts");
   return startHeldWorkflows(createServer, order, hold);
 }

@@ -4,9 +4,9 @@ import { file_google_rpc_code } from "../../gen/google/rpc/code_pb.js";
 import { file_google_rpc_error_details } from "../../gen/google/rpc/error_details_pb.js";
 import { file_google_rpc_status } from "../../gen/google/rpc/status_pb.js";
 import { printProto } from "../contract/index.ts";
+import { packageRoot } from "../own-files.ts";
 
-/** Beside src/ here, and beside dist/ in the package. */
-const ownProtos = new URL("../../proto/", import.meta.url);
+const ownProtos = new URL("proto/", packageRoot);
 
 /** Those that others own, as this version works with them: printed from the very descriptors. */
 const others = [

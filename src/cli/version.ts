@@ -1,8 +1,9 @@
 import { readFile } from "node:fs/promises";
+import { packageRoot } from "../own-files.ts";
 
 /** The version of this package. */
 export async function readVersion(): Promise<string> {
-  const manifest = JSON.parse(await readFile(new URL("../../package.json", import.meta.url), "utf8")) as {
+  const manifest = JSON.parse(await readFile(new URL("package.json", packageRoot), "utf8")) as {
     readonly version: string;
   };
   return manifest.version;

@@ -1,4 +1,5 @@
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
@@ -43,5 +44,22 @@ describe("the binary", () => {
     expect(status).toBe(0);
     const [version = ""] = readdirSync(join(caches, "retake/compiled"));
     expect(readdirSync(join(caches, "retake/compiled", version)).length).toBeGreaterThan(10);
+  });
+
+  it("keeps it when it serves, also of a server that is killed", async () => {
+    const caches = temporaryDirectory();
+    mkdirSync(caches, { recursive: true });
+    const { NODE_DISABLE_COMPILE_CACHE: _, ...env } = process.env;
+    const ports = ["--grpc-port", "0", "--web-port", "off"];
+    const server = spawn(process.execPath, [main, "serve", "--json", "--data", temporaryDirectory(), ...ports], {
+      env: { ...env, XDG_CACHE_HOME: caches },
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    const ended = once(server, "close");
+    expect(String(await once(server.stdout, "data"))).toContain("grpc");
+    server.kill("SIGKILL");
+    await ended;
+    const [version = ""] = readdirSync(join(caches, "retake/compiled"));
+    expect(readdirSync(join(caches, "retake/compiled", version)).length).toBeGreaterThan(100);
   });
 });

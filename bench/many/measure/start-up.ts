@@ -1,34 +1,38 @@
-import { mkdir } from "node:fs/promises";
+import { mkdir, mkdtemp } from "node:fs/promises";
 import { join } from "node:path";
-import { compileProject } from "../compile-project.ts";
-import { ManyProcess } from "../many-process.ts";
+import { bundleProject } from "../bundle-project.ts";
 import type { ScenarioOptions, Values } from "../scenarios.ts";
+import { timeNode, timeServe } from "../served-program.ts";
 
-const rounds = 5;
+const rounds = 7;
 
 /**
- * From the start of the process until it serves, with an empty data directory; beside a process that serves nothing. The
- * server is the compiled one, which is what users start: the sources cost as much again to strip of their types.
+ * From the start of the process until it serves a contract with eight workflows, with an empty data directory: the
+ * program that is published, which is what users start, with nothing kept of an earlier start; as it is from the second
+ * start on; and with a web port too. Beside what Node itself takes.
  */
 export async function measureStartUp({ directory, signal }: ScenarioOptions): Promise<Values> {
-  await compileProject(signal);
-  const ours: number[] = [];
+  await bundleProject();
+  const cacheDirectory = join(directory, "cache");
+  // It is used only where it belongs to whoever starts the server.
+  await mkdir(cacheDirectory);
+  const data = () => mkdtemp(join(directory, "data-"));
+  // What is measured first of all would be read from the disk.
+  await timeServe({ directory: await data(), cacheDirectory, web: true }, signal);
+  const first: number[] = [];
+  const again: number[] = [];
+  const web: number[] = [];
   const bare: number[] = [];
   for (let round = 0; round < rounds; round++) {
-    const own = join(directory, `${round}`);
-    await mkdir(own);
-    {
-      await using server = await ManyProcess.start(
-        { kind: "retake", directory: own, held: false, compiled: true },
-        signal,
-      );
-      ours.push(server.startMs);
-    }
-    await using nothing = await ManyProcess.start({ kind: "nothing" }, signal);
-    bare.push(nothing.startMs);
+    first.push(await timeServe({ directory: await data(), web: false }, signal));
+    again.push(await timeServe({ directory: await data(), cacheDirectory, web: false }, signal));
+    web.push(await timeServe({ directory: await data(), web: true }, signal));
+    bare.push(await timeNode(signal));
   }
   return new Map([
-    ["many-start-up", ours],
+    ["many-start-up", first],
+    ["many-start-up-again", again],
+    ["many-start-up-web", web],
     ["many-start-up-bare", bare],
   ]);
 }

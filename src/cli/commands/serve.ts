@@ -15,6 +15,7 @@ import { createServer, type RetakeServer, type ServerAddress } from "../../serve
 import type { Arguments } from "../arguments.ts";
 import { CliError, UsageError } from "../cli-error.ts";
 import type { Command } from "../command.ts";
+import { writeCompiledCode } from "../compile-cache.ts";
 import { configFlag, readConfig } from "../config-file.ts";
 import { ExitCode } from "../exit-code.ts";
 import { registerHandlers } from "../handler-modules.ts";
@@ -79,6 +80,7 @@ export const serve: Command = {
     const offHangup = io.onHangup?.(() => void reload(server, given, io));
     try {
       await listen(server, io.signal);
+      writeCompiledCode();
       await tell(server, given.has("json"), io);
       await aborted(io.signal);
       writeLines(io.stderr, "Stopping: running attempts get the time to end; once more stops at once.");

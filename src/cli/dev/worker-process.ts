@@ -1,5 +1,6 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import { ownModule } from "../../own-files.ts";
 import type { CliIo } from "../io.ts";
 import type { WorkerCommand, WorkerOrder, WorkerReport } from "./worker-messages.ts";
 
@@ -28,7 +29,7 @@ export interface Worker {
   stop(): Promise<void>;
 }
 
-const script = fileURLToPath(new URL(`./worker${import.meta.url.slice(-3)}`, import.meta.url));
+const script = fileURLToPath(ownModule("cli/dev/worker"));
 
 /** A handler that does not let go must not keep the next one from starting. */
 const killAfterMs = 15_000;

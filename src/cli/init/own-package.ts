@@ -1,10 +1,11 @@
 import { readFile } from "node:fs/promises";
 import { basename, dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { packageRoot as ownRoot } from "../../own-files.ts";
 import { exists } from "../sources/tools.ts";
 
 /** The folder of this package. */
-export const packageRoot = fileURLToPath(new URL("../../../", import.meta.url)).replace(/[\\/]$/, "");
+export const packageRoot = fileURLToPath(ownRoot).replace(/[\\/]$/, "");
 
 export interface OwnManifest {
   readonly version: string;

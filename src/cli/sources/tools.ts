@@ -2,6 +2,7 @@ import { execFile } from "node:child_process";
 import { access } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { delimiter, dirname, join, resolve } from "node:path";
+import { packageRoot } from "../../own-files.ts";
 
 /** A program that a project has installed, as the words that start it. */
 export type Tool = readonly [program: string, ...args: string[]];
@@ -15,7 +16,7 @@ export async function findTool(
   directory: string,
   path: string,
 ): Promise<Tool | undefined> {
-  for (const origin of [resolve(directory, "package.json"), import.meta.url]) {
+  for (const origin of [resolve(directory, "package.json"), packageRoot]) {
     try {
       const manifest = createRequire(origin).resolve(`${packageName}/package.json`);
       const { bin } = createRequire(origin)(manifest) as { readonly bin?: string | Readonly<Record<string, string>> };

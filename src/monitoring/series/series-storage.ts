@@ -1,3 +1,4 @@
+import { ownModule } from "../../own-files.ts";
 import { WorkerCalls } from "../../worker-calls.ts";
 import type { Resolution } from "./resolutions.ts";
 import type { AggregateSample, SeriesDatabase, StoredChunk, StoredSeries } from "./series-database.ts";
@@ -19,12 +20,13 @@ export interface SeriesStorage {
   close(): Promise<void>;
 }
 
-/** Under `src` this file is TypeScript, under `dist` JavaScript; the compiler leaves URLs alone. */
-const workerUrl = new URL(`./series-worker${import.meta.url.slice(import.meta.url.lastIndexOf("."))}`, import.meta.url);
-
 /** SQLite in a thread of its own, because it waits for the disk. The file is made when there is something to write. */
 export function openSeriesStorage(path: string): SeriesStorage {
-  const thread = new WorkerCalls<SeriesDatabase>({ url: workerUrl, name: "retake-series", data: { path } });
+  const thread = new WorkerCalls<SeriesDatabase>({
+    url: ownModule("monitoring/series/series-worker"),
+    name: "retake-series",
+    data: { path },
+  });
   return {
     load: (afterMs) => thread.call("load", afterMs),
     write: (series, chunks) => thread.call("write", series, chunks),

@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { type FileHandle, mkdir, open, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "../../clock.ts";
+import { ownModule } from "../../own-files.ts";
 import { WorkerCalls } from "../../worker-calls.ts";
 import { artifactId, uploadKey } from "../artifacts/artifact-id.ts";
 import { Intake } from "../artifacts/intake.ts";
@@ -23,9 +24,6 @@ import type { RunOwner } from "../ports/journal.ts";
 import type { ArtifactIndex, UploadRow } from "./artifact-index.ts";
 import { ByteFiles } from "./byte-files.ts";
 import { closedProblem, isMissing, storageProblem } from "./storage-problem.ts";
-
-/** Under `src` this file is TypeScript, under `dist` JavaScript; the compiler leaves URLs alone. */
-const workerUrl = new URL(`./index-worker${import.meta.url.slice(import.meta.url.lastIndexOf("."))}`, import.meta.url);
 
 /** An upload that breaks off with the machine loses no more than this. */
 const syncedBytes = 4 * 1024 * 1024;
@@ -73,7 +71,11 @@ export class FileArtifacts implements Artifacts {
     this.#options = options;
     this.#directory = join(options.directory, "artifacts");
     this.#indexPath = join(this.#directory, "index.sqlite");
-    this.#index = new WorkerCalls({ url: workerUrl, name: "retake-artifacts", data: { path: this.#indexPath } });
+    this.#index = new WorkerCalls({
+      url: ownModule("runs/artifact-files/index-worker"),
+      name: "retake-artifacts",
+      data: { path: this.#indexPath },
+    });
     this.#files = new ByteFiles({
       directory: this.#directory,
       sync: options.sync,

@@ -1,4 +1,5 @@
 import { Worker } from "node:worker_threads";
+import { ownModule } from "../../own-files.ts";
 import type {
   CheckpointCommand,
   CheckpointFailure,
@@ -6,12 +7,6 @@ import type {
   CheckpointRequest,
 } from "./checkpoint-messages.ts";
 import { LogLostError } from "./rewrite-log.ts";
-
-/** Under `src` this file is TypeScript, under `dist` JavaScript; the compiler leaves URLs alone. */
-const workerUrl = new URL(
-  `./checkpoint-worker${import.meta.url.slice(import.meta.url.lastIndexOf("."))}`,
-  import.meta.url,
-);
 
 interface Waiting {
   readonly resolve: (busy: boolean) => void;
@@ -60,7 +55,7 @@ export class CheckpointThread {
     if (this.#worker !== undefined) {
       return this.#worker;
     }
-    const worker = new Worker(workerUrl, {
+    const worker = new Worker(ownModule("runs/sqlite/checkpoint-worker"), {
       name: "retake-checkpoints",
       workerData: { path: this.#path, directory: this.#directory },
       // Options of the process are not meant for it, and some a worker cannot take.

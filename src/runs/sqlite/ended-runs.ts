@@ -1,13 +1,12 @@
 import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
-import { RunState } from "../../../gen/retake/v1/run_pb.js";
+import type { RunState } from "../../../gen/retake/v1/run_pb.js";
 import type { EndedCount, EndedFilter, EndedRun } from "../ports/journal.ts";
 import { positionAt } from "../storage/positions.ts";
 import type { RunNames } from "./run-names.ts";
+import { succeeded } from "./succeeded.ts";
 
 /** Rows that one step looks at: about 1 ms. */
 const rowsAtOnce = 2_000;
-
-const succeeded: number = RunState.SUCCEEDED;
 
 /** A way through the runs, oldest first. */
 interface Way {

@@ -1,13 +1,14 @@
 import { readFileSync } from "node:fs";
+import { packageRoot } from "../../own-files.ts";
 
 export interface PackageIdentity {
   readonly name: string;
   readonly version: string;
 }
 
-/** What this package calls itself; `src` and `dist` are equally deep below its manifest. */
+/** What this package calls itself. */
 export function packageIdentity(): PackageIdentity {
-  const manifest = readFileSync(new URL("../../../package.json", import.meta.url), "utf8");
+  const manifest = readFileSync(new URL("package.json", packageRoot), "utf8");
   const { name, version } = JSON.parse(manifest) as PackageIdentity;
   return { name, version };
 }

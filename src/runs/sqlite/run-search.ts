@@ -1,9 +1,9 @@
 import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
 import type { RunState } from "../../../gen/retake/v1/run_pb.js";
-import { RunState as State } from "../../../gen/retake/v1/run_pb.js";
 import type { RunFilter, RunIndexRow, RunOwner, RunPage } from "../ports/journal.ts";
 import { positionAt } from "../storage/positions.ts";
 import type { RunNames } from "./run-names.ts";
+import { succeeded } from "./succeeded.ts";
 
 /** Candidates that one step looks at: about 1 ms on the event loop, and few steps for any page that is not rare. */
 const candidatesAtOnce = 2_000;
@@ -201,13 +201,13 @@ export function planWalks(filter: RunFilter): readonly Walk[] {
   if (conditions.workflow !== undefined) {
     add("workflow", [{ source: "streams INDEXED BY streams_by_workflow", condition: conditions.workflow }]);
   }
-  if (states.length > 0 && !states.includes(State.SUCCEEDED)) {
+  if (states.length > 0 && !states.includes(succeeded)) {
     // One part a state: SQLite merges parts, but would sort what it finds with IN.
     add(
       "states",
       states.map((state) => ({
         source: "streams INDEXED BY streams_by_state",
-        condition: `state <> ${State.SUCCEEDED} AND state = ${Math.trunc(state)}`,
+        condition: `state <> ${succeeded} AND state = ${Math.trunc(state)}`,
       })),
     );
   }

@@ -1,9 +1,9 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
-import { RunState } from "../../../gen/retake/v1/run_pb.js";
 import { JournalConflictError, type JournalRecord, type StreamAppend } from "../ports/journal.ts";
 import { Positions } from "../storage/positions.ts";
 import { packRecords, unpackRecords } from "./record-chunk.ts";
 import type { RunNames } from "./run-names.ts";
+import { succeeded } from "./succeeded.ts";
 
 /** Where a stream stands. */
 interface Head {
@@ -206,7 +206,7 @@ export class StreamTable {
     if (records.length > 0) {
       this.#insertEvents.get(head.id, lastSequence, records.length, packRecords(records));
     }
-    if (head.state !== null && head.state >= RunState.SUCCEEDED) {
+    if (head.state !== null && head.state >= succeeded) {
       // An ended run is never written again.
       this.#heads.delete(stream);
     }

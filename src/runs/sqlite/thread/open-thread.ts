@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { Worker } from "node:worker_threads";
 import type { Clock } from "../../../clock.ts";
+import { ownModule } from "../../../own-files.ts";
 import { abandon } from "../abandon.ts";
 import { databaseName } from "../database-name.ts";
 import type { SqliteStorage } from "../open-storage.ts";
@@ -17,9 +18,6 @@ export interface SqliteThreadOptions {
   /** A module that exports `sync(file: number): Promise<void>`, instead of an `fdatasync` on the storage's own thread. */
   readonly syncModule?: URL;
 }
-
-/** Under `src` this file is TypeScript, under `dist` JavaScript; the compiler leaves URLs alone. */
-const workerUrl = new URL(`./worker${import.meta.url.slice(import.meta.url.lastIndexOf("."))}`, import.meta.url);
 
 /** A thread for an embedded storage that is not open yet. */
 export interface SqliteThread {
@@ -38,7 +36,7 @@ export interface SqliteThread {
  * loop has the other two. It loads its code meanwhile, and touches no file before `open`.
  */
 export function startSqliteThread(): SqliteThread {
-  const worker = new Worker(workerUrl, {
+  const worker = new Worker(ownModule("runs/sqlite/thread/worker"), {
     name: "retake-journal",
     // Options of the process are not meant for it, and some a worker cannot take.
     execArgv: [],
