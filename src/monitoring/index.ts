@@ -1,6 +1,7 @@
 export { type Alert, type AlertChange, RuleAlerts, viewAlert } from "./alerts/alert.ts";
 export { AlertEngine, type AlertOutbox, type ListedAlert, type RuleChange } from "./alerts/alert-engine.ts";
 export { alertAnnotations, alertLabels } from "./alerts/alert-labels.ts";
+export { builtInRules } from "./alerts/built-in-rules.ts";
 export { rulePromql } from "./alerts/promql.ts";
 export { resolveMatchers, resolveRule } from "./alerts/resolve-rule.ts";
 export type { Rule, RuleQuery, Severity, Statistic, Threshold } from "./alerts/rule.ts";

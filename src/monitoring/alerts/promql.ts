@@ -42,7 +42,9 @@ function valuePromql({ queries, expression }: Rule): string | undefined {
   // A group has a number only where all queries have one.
   const missing = names.filter((name) => !new RegExp(`\\b${name}\\b`).test(expression.source));
   if (arithmetic === undefined || missing.length > 0) return undefined;
-  return `(${arithmetic})`;
+  // A choice might not look at all of them.
+  const needed = expression.source.includes("?") ? [...used.values()].map((query) => ` and ${query}`).join("") : "";
+  return `(${arithmetic}${needed})`;
 }
 
 /** The numbers of a query. */
@@ -86,6 +88,11 @@ const functions = {
 
 const operators: Readonly<Record<string, string>> = { "_+_": "+", "_-_": "-", "_*_": "*", "_/_": "/" };
 
+/** Each with what holds where it does not. */
+const comparisons: Readonly<Record<string, readonly [holds: string, fails: string]>> = {
+  ...{ "_<_": ["<", ">="], "_<=_": ["<=", ">"], "_>_": [">", "<="], "_>=_": [">=", "<"] },
+};
+
 type Expr = ReturnType<typeof parse>["expr"];
 
 function arithmeticPromql(expr: Expr | undefined, values: ReadonlyMap<string, string>): string | undefined {
@@ -99,6 +106,7 @@ function arithmeticPromql(expr: Expr | undefined, values: ReadonlyMap<string, st
     }
     case "callExpr": {
       const { args } = kind.value;
+      if (kind.value.function === "_?_:_") return choicePromql(args, values);
       const parts = args.map((arg) => arithmeticPromql(arg, values));
       if (parts.some((part) => part === undefined)) return undefined;
       if (kind.value.function === "-_" && parts.length === 1) return `(-${parts[0]})`;
@@ -108,6 +116,26 @@ function arithmeticPromql(expr: Expr | undefined, values: ReadonlyMap<string, st
     default:
       return undefined;
   }
+}
+
+/** One vector where a comparison holds, and another where it does not. */
+function choicePromql(args: readonly Expr[], values: ReadonlyMap<string, string>): string | undefined {
+  const [condition, yes, no] = args;
+  const call = condition?.exprKind.case === "callExpr" ? condition.exprKind.value : undefined;
+  const operator = comparisons[call?.function ?? ""];
+  const [left, right] = (call?.args ?? []).map((arg) => arithmeticPromql(arg, values));
+  const [then, otherwise] = [yes, no].map((arg) => vectorPromql(arg, values));
+  if (operator === undefined || left === undefined || right === undefined) return undefined;
+  if (then === undefined || otherwise === undefined) return undefined;
+  const [holds, fails] = operator;
+  return `((${then} and (${left} ${holds} ${right})) or (${otherwise} and (${left} ${fails} ${right})))`;
+}
+
+/** A constant has no labels that it could be chosen by: the first query lends its own. */
+function vectorPromql(expr: Expr | undefined, values: ReadonlyMap<string, string>): string | undefined {
+  const text = arithmeticPromql(expr, values);
+  const [first] = values.values();
+  return expr?.exprKind.case === "constExpr" && text !== undefined ? `(${first} * 0 + ${text})` : text;
 }
 
 function selector(metric: string, matchers: readonly LabelMatcher[]): string {

@@ -19,6 +19,12 @@ export interface RandomCase {
 /** Some hundred milliseconds off the ten seconds of the samples, because versions of Prometheus differ in what lies right on the edge. */
 const windowsMs = [35_000, 65_000, 95_000, 125_500, 302_000];
 
+const ratios = [
+  "100.0 * failed / (all + 1.0)",
+  "all > 30.0 ? 100.0 * failed / all : 30.0",
+  "failed >= all ? all : failed",
+];
+
 /** A rule over series of its own, drawn from a seed. */
 export function randomCase(seed: number, samples: number): RandomCase {
   const random = createSeededRandom(seed);
@@ -120,7 +126,7 @@ export function randomCase(seed: number, samples: number): RandomCase {
   const rule: Rule = {
     name: `Rule${seed}`,
     queries,
-    ...(kind === "ratio" && { expression: celExpression("100.0 * failed / (all + 1.0)", ["failed", "all"]) }),
+    ...(kind === "ratio" && { expression: celExpression(pick(ratios), ["failed", "all"]) }),
     comparison,
     thresholds: {
       ...maybe<Rule["thresholds"]>(0.8, () => ({ warning: { at, clear: cleared(at) } }), {}),

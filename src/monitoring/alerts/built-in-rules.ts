@@ -1,0 +1,243 @@
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import {
+  AlertAbsence,
+  AlertComparison,
+  type AlertRule,
+  AlertRuleSchema,
+  AlertStatistic,
+  MatcherOperator,
+} from "../../../gen/retake/v1/alert_pb.js";
+import { durationFromMs } from "../../runs/index.ts";
+
+type Init = MessageInitShape<typeof AlertRuleSchema>;
+
+const second = 1_000;
+const minute = 60 * second;
+
+const byWorkflow = { labels: ["retake_workflow"] };
+
+/** States in which a run has ended badly, and not because somebody wanted it to. */
+const unsuccessful = { label: "retake_run_state", operator: MatcherOperator.MATCHES, value: "FAILED|EXPIRED" };
+
+/** The rules that every server has, unless the configuration leaves one out by its name, or has its own in its place. */
+export function builtInRules(): readonly AlertRule[] {
+  return rules.map((init) => create(AlertRuleSchema, init));
+}
+
+const rules: readonly Init[] = [
+  {
+    name: "RetakeDeadMan",
+    queries: { up: { metric: "process_uptime_seconds" } },
+    comparison: AlertComparison.ABOVE,
+    // It always fires: whoever hears nothing of it any more knows that nothing else would be heard either.
+    warning: { at: -1 },
+    noData: AlertAbsence.ALERT,
+    labels: { deadman: "true" },
+    annotations: { summary: "The alerts of this server are on their way. Be alarmed when this one stops." },
+  },
+  {
+    name: "RetakeErrorRate",
+    queries: {
+      failed: counted("retake_runs_ended_total", 10 * minute, [unsuccessful]),
+      ended: { ...counted("retake_runs_ended_total", 10 * minute), minCount: 10 },
+    },
+    expression: "failed / ended",
+    warning: { at: 0.1, clear: 0.05 },
+    critical: { at: 0.5, clear: 0.25 },
+    for: durationFromMs(minute),
+    keepFiringFor: durationFromMs(2 * minute),
+    annotations: {
+      summary: "{{ $value | humanizePercentage }} of the runs of {{ $labels.retake_workflow }} fail",
+      description:
+        "Of those that ended in the last ten minutes. The failures are told by: retake runs list --state FAILED",
+    },
+  },
+  {
+    name: "RetakeSlowRuns",
+    queries: {
+      p95: {
+        metric: "retake_run_duration_seconds",
+        statistic: AlertStatistic.QUANTILE,
+        quantile: 0.95,
+        window: durationFromMs(30 * minute),
+        grouping: byWorkflow,
+        minCount: 10,
+      },
+      usual: {
+        metric: "retake_run_duration_seconds",
+        statistic: AlertStatistic.QUANTILE,
+        quantile: 0.95,
+        window: durationFromMs(6 * 60 * minute),
+        grouping: byWorkflow,
+        minCount: 50,
+      },
+    },
+    expression: "p95 / (usual + 1.0)",
+    warning: { at: 3, clear: 2 },
+    for: durationFromMs(5 * minute),
+    annotations: {
+      summary:
+        "runs of {{ $labels.retake_workflow }} take {{ $value | humanize }} times as long as in the last six hours",
+    },
+  },
+  {
+    name: "RetakeQueueGrowing",
+    queries: {
+      now: { ...open("QUEUED"), statistic: AlertStatistic.MIN, window: durationFromMs(5 * minute) },
+      before: { ...open("QUEUED"), statistic: AlertStatistic.AVG, window: durationFromMs(30 * minute) },
+    },
+    expression: "now > 20.0 ? now / (before + 1.0) : 0.0",
+    warning: { at: 1.5, clear: 1.1 },
+    critical: { at: 4, clear: 2 },
+    for: durationFromMs(5 * minute),
+    annotations: { summary: "more and more runs of {{ $labels.retake_workflow }} wait" },
+  },
+  {
+    name: "RetakeBreakerOpen",
+    queries: {
+      state: { metric: "retake_breaker_state", statistic: AlertStatistic.MAX, window: durationFromMs(minute) },
+    },
+    warning: { at: 1.5 },
+    keepFiringFor: durationFromMs(minute),
+    annotations: {
+      summary: "the breaker of {{ $labels.retake_workflow }} is open",
+      description: "Its back-end fails. See it with: retake breakers list",
+    },
+  },
+  {
+    name: "RetakeRunStuck",
+    queries: {
+      age: { metric: "retake_run_oldest_age_seconds", matchers: [{ label: "retake_run_state", value: "RUNNING" }] },
+    },
+    warning: { at: 6 * 3_600 },
+    critical: { at: 24 * 3_600 },
+    annotations: {
+      summary: "a run of {{ $labels.retake_workflow }} has been at work for {{ $value | humanizeDuration }}",
+    },
+  },
+  {
+    name: "RetakeRunStalled",
+    queries: { stalled: counted("retake_attempts_stalled_total", 15 * minute) },
+    warning: { at: 0.5 },
+    annotations: { summary: "attempts of {{ $labels.retake_workflow }} make no progress" },
+  },
+  {
+    name: "RetakeQualityLow",
+    queries: {
+      level: { metric: "retake_quality_level", statistic: AlertStatistic.MIN, window: durationFromMs(5 * minute) },
+    },
+    warning: { at: 0.5 },
+    critical: { at: 2.5 },
+    for: durationFromMs(30 * minute),
+    annotations: {
+      summary: "runs of {{ $labels.retake_workflow }} have asked for less than their callers want for a while",
+    },
+  },
+  {
+    name: "RetakeMemory",
+    queries: { used: { metric: "process_memory_usage_bytes" }, limit: { metric: "process_memory_limit_bytes" } },
+    expression: "used / limit",
+    warning: { at: 0.85, clear: 0.8 },
+    critical: { at: 0.95, clear: 0.9 },
+    for: durationFromMs(2 * minute),
+    annotations: { summary: "the server uses {{ $value | humanizePercentage }} of the memory that it may" },
+  },
+  {
+    name: "RetakeEventLoopDelay",
+    queries: {
+      delay: {
+        metric: "nodejs_eventloop_delay_p99_seconds",
+        statistic: AlertStatistic.AVG,
+        window: durationFromMs(minute),
+      },
+    },
+    warning: { at: 0.2, clear: 0.1 },
+    critical: { at: 1, clear: 0.5 },
+    for: durationFromMs(minute),
+    annotations: {
+      summary: "the event loop is late by {{ $value | humanizeDuration }}: the server has too much to do",
+    },
+  },
+  {
+    name: "RetakeDiskSpace",
+    queries: { free: { metric: "retake_disk_free_bytes" }, size: { metric: "retake_disk_size_bytes" } },
+    expression: "free / size",
+    comparison: AlertComparison.BELOW,
+    warning: { at: 0.15, clear: 0.2 },
+    critical: { at: 0.05, clear: 0.1 },
+    annotations: { summary: "the disk of the data directory has {{ $value | humanizePercentage }} left" },
+  },
+  {
+    name: "RetakeJournalSlow",
+    queries: {
+      p99: {
+        metric: "retake_journal_commit_duration_seconds",
+        statistic: AlertStatistic.QUANTILE,
+        quantile: 0.99,
+        window: durationFromMs(5 * minute),
+        grouping: {},
+        minCount: 10,
+      },
+    },
+    warning: { at: 0.25, clear: 0.1 },
+    critical: { at: 2, clear: 1 },
+    for: durationFromMs(minute),
+    annotations: { summary: "the slowest commits of the journal take {{ $value | humanizeDuration }}" },
+  },
+  {
+    name: "RetakeJournalUnavailable",
+    queries: { available: { metric: "retake_journal_available" } },
+    comparison: AlertComparison.BELOW,
+    critical: { at: 0.5 },
+    annotations: {
+      summary: "the journal cannot be written: no new runs are taken",
+      description: "The log of the server says why.",
+    },
+  },
+  {
+    name: "RetakeAuthenticationFailures",
+    queries: {
+      failures: {
+        metric: "retake_authentication_failures_total",
+        statistic: AlertStatistic.INCREASE,
+        window: durationFromMs(5 * minute),
+        grouping: {},
+      },
+    },
+    warning: { at: 50, clear: 10 },
+    critical: { at: 1_000, clear: 200 },
+    annotations: { summary: "{{ $value | humanize }} calls in five minutes showed wrong credentials" },
+  },
+  {
+    name: "RetakeNotifierFailing",
+    queries: {
+      failures: {
+        metric: "retake_notifications_total",
+        matchers: [{ label: "outcome", value: "failed" }],
+        statistic: AlertStatistic.INCREASE,
+        window: durationFromMs(10 * minute),
+        grouping: { labels: ["notifier"] },
+      },
+    },
+    warning: { at: 2.5 },
+    annotations: { summary: "{{ $labels.notifier }} does not take what it is told" },
+  },
+];
+
+function counted(
+  metric: string,
+  windowMs: number,
+  matchers: { label: string; operator?: MatcherOperator; value: string }[] = [],
+) {
+  return {
+    metric,
+    matchers,
+    statistic: AlertStatistic.INCREASE,
+    window: durationFromMs(windowMs),
+    grouping: byWorkflow,
+  };
+}
+
+function open(state: string) {
+  return { metric: "retake_runs_open", matchers: [{ label: "retake_run_state", value: state }], grouping: byWorkflow };
+}
