@@ -14,6 +14,7 @@ export { fallbackEnded, fallbackSkipped, fallbackStarted, parked } from "./bodie
 export type { Breaker, BreakerRefusal, Forcing, Verdict } from "./breakers/breaker.ts";
 export { Breakers, type BreakerTransition, type ListedBreaker } from "./breakers/breakers.ts";
 export { holdAtBreaker } from "./breakers/hold-at-breaker.ts";
+export { failsOnOpen, leavesOnOpen } from "./breakers/on-open.ts";
 export { verdictOf } from "./breakers/verdict.ts";
 export { ContractCheck } from "./contract-check.ts";
 export { Delegation, type DelegationOptions, type DelegationPlan, type DelegationStatus } from "./delegation.ts";

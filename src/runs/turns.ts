@@ -367,6 +367,10 @@ export class Turns {
       return undefined;
     }
     if (run.terminal) {
+      if (outcome.kind !== "succeeded") {
+        // It may have been let through, or stand in line, and not have come to an attempt.
+        this.#options.withdraw(run.id);
+      }
       this.#options.scheduler.forget(run.id);
       this.#cancelChildren(record, run.id);
     } else {

@@ -215,6 +215,46 @@ describe("runs that a breaker has parked", () => {
     expect(await stateName(studio)).toBe("CLOSED");
   });
 
+  it("do not stay when it opens again, where they would not have waited for an open one", async () => {
+    const studio = await start();
+    const { admin, backend, clock, workflows } = studio;
+    await admin.forceBreaker({ workflow: plain, mode: BreakerMode.FORCED_OPEN });
+    for (const text of ["first", "second"]) await startRun(studio, text);
+    backend.hold = deferred();
+    await admin.forceBreaker({ workflow: plain, mode: BreakerMode.FORCED_CLOSED });
+    await clock.advance(0);
+    expect(backend.calls).toEqual(["first"]);
+    const attached = rejection(workflows.plain({ text: "behind the second" }), Code.Unavailable);
+    const detached = await startRun(studio, "last");
+    expect(await breakerOf(studio)).toMatchObject({ waitingRuns: 3n });
+    await admin.forceBreaker({ workflow: plain, mode: BreakerMode.FORCED_OPEN });
+    await clock.advance(0);
+    expect((await attached).findDetails(ErrorInfoSchema)[0]?.reason).toBe("BREAKER_OPEN");
+    expect(kindsOf(await eventsOf(studio, detached, 2))).toEqual(["accepted", "parked"]);
+    expect(await breakerOf(studio)).toMatchObject({ waitingRuns: 2n });
+    backend.hold.resolve();
+  });
+
+  it("see at once that their policy has a fallback now, or fails what meets an open breaker", async () => {
+    const studio = await start();
+    const { admin, clock, runs } = studio;
+    await trip(studio);
+    const delegated = await startRun(studio, "elsewhere");
+    await admin.setPolicyOverride({ workflow: plain, policy: { fallbacks: [name("Keyed")] } });
+    await clock.advance(0);
+    expect(kindsOf(await eventsOf(studio, delegated))).toEqual([
+      ...["accepted", "parked", "woken", "fallbackStarted", "succeeded"],
+    ]);
+    await admin.deletePolicyOverride({ workflow: plain });
+    const failing = await startRun(studio);
+    expect(await stateOf(studio, failing)).toBe(RunState.PARKED);
+    await admin.setPolicyOverride({ workflow: plain, policy: { circuitBreaker: { onOpen: 2 } } });
+    await clock.advance(0);
+    const { run } = await runs.getRun({ runId: failing });
+    expect(run?.failure?.reason).toBe("BREAKER_OPEN");
+    expect(await breakerOf(studio)).toMatchObject({ waitingRuns: 0n });
+  });
+
   it("go on when their policy has no breaker any more", async () => {
     const studio = await start();
     await trip(studio);

@@ -18,7 +18,15 @@ import type {
   Turn,
   Verdict,
 } from "../../runs/index.ts";
-import { holdAtBreaker, type Pauses, parked, pauseReason, type RunInterceptor, verdictOf } from "../../runs/index.ts";
+import {
+  holdAtBreaker,
+  leavesOnOpen,
+  type Pauses,
+  parked,
+  pauseReason,
+  type RunInterceptor,
+  verdictOf,
+} from "../../runs/index.ts";
 import { createPermitLimits } from "./permit-limits.ts";
 
 export interface GateOptions {
@@ -109,9 +117,11 @@ export function gate(options: GateOptions): RunInterceptor {
 }
 
 /** Behind those that a closed breaker lets go in waves a run waits whatever its policy says of open ones. */
-function refused(refusal: BreakerRefusal, breaker: Breaker, { run }: RunRequest): Outcome {
+function refused(refusal: BreakerRefusal, breaker: Breaker, { run, workflow }: RunRequest): Outcome {
   const { open, reason, notBeforeMs } = refusal;
-  return open ? { kind: "blocked", gate: "breaker", reason, notBeforeMs } : holdAtBreaker(breaker, run, reason);
+  return open
+    ? { kind: "blocked", gate: "breaker", reason, notBeforeMs }
+    : holdAtBreaker(breaker, run, reason, leavesOnOpen(run, workflow.policy));
 }
 
 /** Those who are told how an attempt has ended. */

@@ -67,7 +67,9 @@ const longestNapMs = 60_000;
  * 3. Runs that are held leave in waves of 1, 2, 4, … once it is closed. A wave is over when the attempts of its runs have
  *    ended, or after the reset time-out: attempts may last for hours. While runs are held, newcomers go behind them.
  * 4. A run that is let through is so until its attempt has ended, it withdraws, or the next transition comes.
- * 5. Time in the open state runs by the monotonic clock; only what an operator has said, and restarts, go by the wall.
+ * 5. Runs that would not have waited for an open breaker, and are held behind others by a closed one, are woken when it
+ *    opens again.
+ * 6. Time in the open state runs by the monotonic clock; only what an operator has said, and restarts, go by the wall.
  */
 export class Breaker {
   readonly workflow: string;
@@ -202,10 +204,14 @@ export class Breaker {
     return `${name} is half-open: whether a trial succeeds decides`;
   }
 
-  /** Holds a run until it may go on, and wakes it then: at once where that is now. One that is let through stays so. */
-  hold(runId: string, priority: number, acceptedMs: number): void {
+  /**
+   * Holds a run until it may go on, and wakes it then: at once where that is now. One that is let through stays so.
+   *
+   * @param leavesOnOpen it does not wait for an open breaker, and is woken when this one opens
+   */
+  hold(runId: string, priority: number, acceptedMs: number, leavesOnOpen = false): void {
     if (!this.#admitted.has(runId)) {
-      this.#held.add(runId, priority, acceptedMs);
+      this.#held.add(runId, priority, acceptedMs, leavesOnOpen);
       this.#letGo();
     }
   }
@@ -213,15 +219,17 @@ export class Breaker {
   /**
    * Whether a run that is parked stays so. Held runs are in memory, and parked ones in the journal: this is where both
    * meet, so that a run that was parked before a restart takes its place.
+   *
+   * @param leavesOnOpen as of `hold`
    */
-  keeps(runId: string, priority: number, acceptedMs: number): boolean {
+  keeps(runId: string, priority: number, acceptedMs: number, leavesOnOpen = false): boolean {
     if (this.#admitted.has(runId)) {
       return false;
     }
-    this.#held.add(runId, priority, acceptedMs);
+    this.#held.add(runId, priority, acceptedMs, leavesOnOpen);
     // It has come by itself, so it need not be woken.
     this.#letGo(runId);
-    return !this.#admitted.has(runId);
+    return !this.#admitted.has(runId) && !(leavesOnOpen && !this.#isClosed);
   }
 
   /** Its place among those that are held: 1 is next. */
@@ -357,6 +365,11 @@ export class Breaker {
     this.#options.onTransition(this.#event(reason, requestedBy));
     this.#setTimer();
     this.#letGo();
+    if (!this.#isClosed) {
+      for (const { runId, priority } of this.#held.takeLeaving()) {
+        this.#options.wake(runId, priority);
+      }
+    }
   }
 
   #followProbe(probe: Promise<void> | undefined): void {

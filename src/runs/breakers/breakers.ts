@@ -8,6 +8,7 @@ import type { Scheduler } from "../ports/scheduler.ts";
 import type { RunRecord } from "../run-record.ts";
 import { Breaker, type Forcing } from "./breaker.ts";
 import { BreakerStreams, withTransition } from "./breaker-streams.ts";
+import { leavesOnOpen } from "./on-open.ts";
 
 export interface BreakersOptions {
   readonly journal: Journal;
@@ -101,14 +102,15 @@ export class Breakers {
   }
 
   /** Whether a run that its breaker has parked stays so. */
-  keeps({ accepted, createTimeMs }: RunRecord, workflow: Workflow): boolean {
+  keeps(run: RunRecord, workflow: Workflow): boolean {
+    const { accepted, createTimeMs } = run;
     const breaker = this.of(workflow);
     if (breaker === undefined) {
       // Its policy has changed: the one that held it, if it is still there, goes on without it.
       this.withdraw(accepted.runId);
       return false;
     }
-    return breaker.keeps(accepted.runId, accepted.priority, createTimeMs);
+    return breaker.keeps(accepted.runId, accepted.priority, createTimeMs, leavesOnOpen(run, workflow.policy));
   }
 
   /** A run will make no attempt: it has ended, or something else holds it. */

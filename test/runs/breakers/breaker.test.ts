@@ -319,6 +319,25 @@ describe("runs that a breaker holds", () => {
     expect(breaker.waiting).toBe(3);
   });
 
+  it("are woken when it opens, where they would not have waited for that, and are not kept", () => {
+    const { breaker, woken } = createBreaker();
+    const force = (open: boolean) => breaker.force({ open, requestedBy: "ana", reason: "", untilMs: undefined });
+    force(true);
+    for (const runId of ["a", "b"]) breaker.hold(runId, 0, 0);
+    force(false);
+    breaker.hold("leaving", 0, 1, true);
+    breaker.hold("gone", 0, 1, true);
+    breaker.withdraw("gone");
+    breaker.hold("another mind", 0, 1, true);
+    breaker.hold("another mind", 0, 1);
+    expect(breaker.keeps("leaving", 0, 1, true)).toBe(true);
+    woken.length = 0;
+    force(true);
+    expect(woken).toEqual(["leaving"]);
+    expect(breaker.keeps("leaving", 0, 1, true)).toBe(false);
+    expect(breaker.keeps("b", 0, 0)).toBe(true);
+  });
+
   it("make room for the next when they withdraw", async () => {
     const { breaker, clock, trip, woken } = createBreaker();
     trip();
