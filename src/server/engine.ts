@@ -266,6 +266,7 @@ export class Engine {
             avoided === undefined
               ? this.endpoints(workflow)
               : this.#endpoints.butFor(workflow.service.typeName, avoided),
+          workflow: (name) => contracts.workflows.get(name),
         }),
         quality({ levels: this.qualityLevels }),
         record({ clock, random, contracts }),
@@ -469,6 +470,12 @@ export class Engine {
    * endpoints, its policy.
    */
   async wakeWaiting(workflow?: string): Promise<void> {
+    for (const { turn, record } of this.live.values()) {
+      if (workflow === undefined || record.accepted.workflow === workflow) {
+        // It may wait for a permit again, behind a child.
+        turn?.onPoke?.();
+      }
+    }
     // What waits since just now must be found.
     await this.journal.flush();
     let beforePosition: number | undefined;

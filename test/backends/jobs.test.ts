@@ -4,7 +4,7 @@ import type { BackendJob } from "../../gen/retake/v1/backend_service_pb.js";
 import { RecoveryAction } from "../../gen/retake/v1/options_pb.js";
 import { type RunEvent, RunState } from "../../gen/retake/v1/run_pb.js";
 import { WorkflowsService } from "../gen/retake/test/v1/workflows_pb.js";
-import { startBackend, startGateway } from "./gateway.ts";
+import { ServingStatus, startBackend, startGateway } from "./gateway.ts";
 
 const flaky = `${WorkflowsService.typeName}/Flaky`;
 const backoff = { retry: { initialBackoff: { nanos: 20_000_000 } } };
@@ -255,6 +255,60 @@ describe("an endpoint that fails in a row", () => {
       });
     await gateway.workflows.plain({});
     expect(calls).toEqual({ broken: 4, well: 7 });
+  });
+
+  it("comes back before its time when the other one is not healthy any more, or no endpoint", async () => {
+    let serving = true;
+    let mended = false;
+    const target = (port: number) => `dns:///127.0.0.1:${port}`;
+    const broken = await startBackend({
+      plain: () => {
+        if (!mended) throw new ConnectError("no card", Code.Internal);
+        return { text: "mended" };
+      },
+    });
+    const well = await startBackend(
+      { plain: () => ({ text: "well" }) },
+      { health: () => (serving ? ServingStatus.SERVING : ServingStatus.NOT_SERVING) },
+    );
+    const outlierDetection = { consecutiveFailures: 1, baseEjectionTime: { seconds: 3600n } };
+    const gateway = await startGateway([unprobed(broken), { port: well.port }], { outlierDetection });
+    const told = () => gateway.log.filter(({ message }) => /no other is left/.test(message)).length;
+    const eject = async () => {
+      mended = false;
+      await gateway.workflows.plain({}).catch(() => undefined);
+      mended = true;
+    };
+    await gateway.workflows.plain({}).catch(() => undefined);
+    await expect
+      .poll(async () => {
+        await eject();
+        return (await gateway.workflows.plain({})).text;
+      })
+      .toBe("well");
+    serving = false;
+    await expect.poll(told).toBe(1);
+    expect((await gateway.workflows.plain({})).text).toBe("mended");
+    serving = true;
+    await expect
+      .poll(async () => {
+        await eject();
+        return (await gateway.workflows.plain({})).text;
+      })
+      .toBe("well");
+    await gateway.server.reload({
+      grpc: { port: 0 },
+      web: { disabled: true },
+      backends: [
+        {
+          service: WorkflowsService.typeName,
+          endpoints: [{ target: target(broken.port), healthCheck: { disabled: true } }],
+          outlierDetection,
+        },
+      ],
+    });
+    expect(told()).toBe(2);
+    expect((await gateway.workflows.plain({})).text).toBe("mended");
   });
 
   it("stays when what it is asked for is wrong", async () => {

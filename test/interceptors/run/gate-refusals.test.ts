@@ -49,6 +49,7 @@ function create() {
     retryBudgets: { of: () => budget, withdraw: () => undefined },
     concurrencyLimit: 10,
     endpoints: () => [],
+    workflow: () => undefined,
   });
   const failed =
     (attempt = true) =>
