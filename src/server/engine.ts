@@ -1,7 +1,7 @@
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
 import type { Fault } from "../../gen/retake/v1/fault_pb.js";
-import { RunState } from "../../gen/retake/v1/run_pb.js";
+import { type FallbackStarted, RunState } from "../../gen/retake/v1/run_pb.js";
 import {
   type Backend,
   createInProcessBackend,
@@ -234,6 +234,7 @@ export class Engine {
       random,
       maxMessageBytes: options.maxMessageBytes,
       validate: (schema, message) => this.validator.validate(schema, message),
+      cancelChild: (...child) => this.turns.cancelChild(...child),
     };
     const delegation = new Delegation({
       ...work,
@@ -269,7 +270,7 @@ export class Engine {
           workflow: (name) => contracts.workflows.get(name),
         }),
         quality({ levels: this.qualityLevels }),
-        record({ clock, random, contracts }),
+        record({ clock, random, contracts, log }),
         timeout({ clock, probe: (request) => this.#probe(request) }),
         faults({ faults: this.faults, clock, log }),
       ],
@@ -500,17 +501,21 @@ export class Engine {
   }
 
   /** Nothing of an update is worth ending the call of whoever waits for the result. */
-  #fallbackUpdate(name: string, fallbackName: string, message: Uint8Array): Uint8Array | undefined {
+  #fallbackUpdate(name: string, started: FallbackStarted, message: Uint8Array): Uint8Array | undefined {
     const workflow = this.contracts.workflows.get(name);
-    const fallback = this.contracts.workflows.get(fallbackName);
+    const fallback = this.contracts.workflows.get(started.workflow);
     if (workflow === undefined || fallback === undefined) {
       return undefined;
     }
     try {
-      const mapped = this.contracts.mappings.of(workflow, fallback).update(fromBinary(fallback.output, message));
+      const mapping = this.contracts.mappings.by(started.converter, workflow, fallback);
+      if (mapping.problems.length > 0) {
+        return undefined;
+      }
+      const mapped = mapping.update(fromBinary(fallback.output, message));
       return mapped && toBinary(workflow.output, mapped);
     } catch (error) {
-      this.log.warn({ err: error, workflow: name, fallback: fallbackName }, "an update of a fallback is left out");
+      this.log.warn({ err: error, workflow: name, fallback: started.workflow }, "an update of a fallback is left out");
       return undefined;
     }
   }
