@@ -11,7 +11,7 @@ export {
 } from "./attempt-work.ts";
 export { backoffMs } from "./backoff.ts";
 export { fallbackEnded, fallbackSkipped, fallbackStarted, parked } from "./bodies.ts";
-export type { Breaker, BreakerRefusal, Forcing, Verdict } from "./breakers/breaker.ts";
+export type { Breaker, BreakerRefusal, Fitness, Forcing, Verdict } from "./breakers/breaker.ts";
 export { Breakers, type BreakerTransition, type ListedBreaker } from "./breakers/breakers.ts";
 export { holdAtBreaker } from "./breakers/hold-at-breaker.ts";
 export { failsOnOpen, leavesOnOpen } from "./breakers/on-open.ts";

@@ -8,6 +8,7 @@ import {
   Endpoints,
   invoke,
   type Job,
+  probeWorkflow,
   Recoveries,
   type ServiceEndpoints,
   type ServiceJobs,
@@ -182,6 +183,11 @@ export class Engine {
       random,
       log,
       backendOf: (workflow) => this.backendName(workflow),
+      probe: (name) => {
+        const workflow = contracts.workflows.get(name);
+        const options = { endpoints: this.#endpoints, clock, signal: this.closing.signal };
+        return workflow && probeWorkflow(options, workflow);
+      },
     });
     this.retryBudgets = new RetryBudgets({ scheduler, clock });
     this.retryBudgets.configure(options.retryBudgets);

@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 import { ErrorInfoSchema, RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
 import { BreakerMode, BreakerState, ForceBreakerRequestSchema } from "../../gen/retake/v1/breaker_pb.js";
 import { RunState } from "../../gen/retake/v1/run_pb.js";
+import type { Fitness, ServiceJobs } from "../../src/index.ts";
 import { WorkflowsService } from "../gen/retake/test/v1/workflows_pb.js";
 import {
   breakerOf,
@@ -140,6 +141,58 @@ describe("a back-end that is dead", () => {
     studio.backend.down = false;
     await studio.clock.advance(30_000);
     expect(await stateOf(studio, runId)).toBe(RunState.SUCCEEDED);
+  });
+});
+
+describe("a back-end that can be asked whether it is fit", () => {
+  it("is asked instead of being tried by a run, again after each reset time-out", async () => {
+    const asked: string[] = [];
+    let answer: () => Fitness | undefined = () => ({ fit: false, reason: "no card yet" });
+    const probeWorkflow: ServiceJobs["probeWorkflow"] = async (workflow) => {
+      asked.push(workflow);
+      return answer();
+    };
+    const studio = await start({}, {}, { probeWorkflow });
+    const { backend, clock } = studio;
+    await trip(studio);
+    const runIds = [await startRun(studio, "a"), await startRun(studio, "b")];
+    await clock.advance(30_000);
+    expect([asked, backend.calls]).toEqual([[plain], []]);
+    const reasons = async () => (await breakerOf(studio)).transitions.map(({ reason }) => reason);
+    expect((await reasons())[0]).toBe("its back-end is not fit yet: no card yet");
+    answer = () => {
+      throw new Error("no driver");
+    };
+    await clock.advance(30_000);
+    expect((await reasons())[0]).toBe("its back-end is not fit yet: it could not be asked: Error: no driver");
+    expect(backend.calls).toEqual([]);
+    answer = () => ({ fit: true });
+    backend.down = false;
+    await clock.advance(30_000);
+    expect(await stateName(studio)).toBe("CLOSED");
+    expect(backend.calls).toEqual(["a", "b"]);
+    for (const runId of runIds) expect(await stateOf(studio, runId)).toBe(RunState.SUCCEEDED);
+  });
+
+  it("has 5 s to answer, and is tried by a run where it cannot tell", async () => {
+    let answer: Promise<Fitness | undefined> = new Promise(() => {});
+    let stopped = 0;
+    const probeWorkflow: ServiceJobs["probeWorkflow"] = (_, signal) => {
+      signal.addEventListener("abort", () => stopped++);
+      return answer;
+    };
+    const studio = await start({}, {}, { probeWorkflow });
+    const { backend, clock } = studio;
+    await trip(studio);
+    await startRun(studio, "a");
+    await clock.advance(34_999);
+    expect(await stateName(studio)).toBe("HALF_OPEN");
+    await clock.advance(1);
+    expect([await stateName(studio), stopped]).toEqual(["OPEN", 1]);
+    answer = Promise.resolve(undefined);
+    backend.down = false;
+    await clock.advance(30_000);
+    expect([await stateName(studio), backend.calls]).toEqual(["CLOSED", ["a"]]);
   });
 });
 

@@ -17,6 +17,14 @@ import { type OutcomeCounts, OutcomeWindow, type OutcomeWindowOptions } from "./
 /** What an attempt's end says of its back-end; undefined where it says nothing. */
 export type Verdict = "success" | "failure" | undefined;
 
+/** What a back-end says of itself. */
+export interface Fitness {
+  /** Whether attempts would work again. */
+  readonly fit: boolean;
+  /** Why not. */
+  readonly reason?: string | undefined;
+}
+
 /** A run is not let through. */
 export interface BreakerRefusal {
   /** Whether nobody is; otherwise the run only goes behind others, and its turn comes. */
@@ -43,8 +51,8 @@ export interface BreakerOptions {
   readonly wake: (runId: string, priority: number) => void;
   /** Called at each transition, before anybody goes by it. */
   readonly onTransition: (event: BreakerEvent) => void;
-  /** Asks the back-end itself for a trial; undefined where only an attempt can tell. */
-  readonly probe: () => Promise<void> | undefined;
+  /** Asks the back-end itself for a trial; undefined, at once or as its answer, where only an attempt can tell. */
+  readonly probe: () => Promise<Fitness | undefined> | undefined;
 }
 
 type State =
@@ -315,7 +323,7 @@ export class Breaker {
     return this.#state.kind === "half-open" && !this.#state.probing && this.#admitted.size === 0;
   }
 
-  #count(verdict: "success" | "failure"): void {
+  #count(verdict: "success" | "failure", why = "a trial has failed"): void {
     const state = this.#state;
     if (verdict === "failure") {
       this.#waveFailed = true;
@@ -331,7 +339,7 @@ export class Breaker {
       }
     } else if (state.kind === "half-open") {
       if (verdict === "failure") {
-        this.#open("a trial has failed");
+        this.#open(why);
       } else if (++state.successes >= this.#policy.successThreshold) {
         this.#close(state.successes === 1 ? "a trial has succeeded" : `${state.successes} trials have succeeded`);
       } else if (state.probing) {
@@ -372,22 +380,28 @@ export class Breaker {
     }
   }
 
-  #followProbe(probe: Promise<void> | undefined): void {
+  #followProbe(probe: Promise<Fitness | undefined> | undefined): void {
     const state = this.#state;
     if (state.kind !== "half-open") {
       return;
     }
     state.probing = probe !== undefined;
     const generation = this.#generation;
-    const answered = (verdict: "success" | "failure"): void => {
-      if (this.#running && generation === this.#generation) {
-        this.#count(verdict);
+    const answered = (answer: Fitness | undefined): void => {
+      if (!this.#running || generation !== this.#generation) {
+        return;
+      }
+      if (answer === undefined) {
+        state.probing = false;
+        this.#setTimer();
+        this.#letGo();
+      } else if (answer.fit) {
+        this.#count("success");
+      } else {
+        this.#count("failure", `its back-end is not fit yet${answer.reason ? `: ${answer.reason}` : ""}`);
       }
     };
-    probe?.then(
-      () => answered("success"),
-      () => answered("failure"),
-    );
+    probe?.then(answered, () => answered({ fit: false }));
   }
 
   #setTimer(): void {

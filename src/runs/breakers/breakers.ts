@@ -6,7 +6,7 @@ import type { Logger } from "../logger.ts";
 import type { Journal } from "../ports/journal.ts";
 import type { Scheduler } from "../ports/scheduler.ts";
 import type { RunRecord } from "../run-record.ts";
-import { Breaker, type Forcing } from "./breaker.ts";
+import { Breaker, type Fitness, type Forcing } from "./breaker.ts";
 import { BreakerStreams, withTransition } from "./breaker-streams.ts";
 import { leavesOnOpen } from "./on-open.ts";
 
@@ -19,7 +19,7 @@ export interface BreakersOptions {
   /** The name of a workflow's back-end: where its attempts are made. */
   readonly backendOf: (workflow: Workflow) => string;
   /** Asks a workflow's back-end whether it is fit again; undefined where only an attempt can tell. */
-  readonly probe?: (workflow: string) => Promise<void> | undefined;
+  readonly probe?: (workflow: string) => Promise<Fitness | undefined> | undefined;
   /** Told of each transition: a metric, an alert. Must not throw. */
   readonly onTransition?: (transition: BreakerTransition) => void;
 }
