@@ -101,8 +101,7 @@ export class Delegation {
       if (!child.terminal) {
         return { kind: "working" };
       }
-      // Nothing that the journal could still lose is anybody's answer.
-      await child.ended;
+      // What the parent makes of its end comes behind it in the journal: no answer is lost with it, and none before it.
       return await this.#end(request, started, child);
     } catch (error) {
       return error instanceof ConnectError
@@ -173,6 +172,7 @@ export class Delegation {
         runId: childRunId,
         parentRunId: accepted.runId,
         name: "fallback",
+        isNew: true,
         fallback: true,
         fallbackDepth: accepted.fallbackDepth + 1,
       },

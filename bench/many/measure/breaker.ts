@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import { WorkflowsService } from "../../../test/gen/retake/test/v1/workflows_pb.js";
 import { createCallTemplates } from "../../grpc-request.ts";
 import { quantile } from "../../statistics.ts";
@@ -7,15 +6,16 @@ import { ManyProcess } from "../many-process.ts";
 import { type Answer, OpenConnection } from "../open-connection.ts";
 import { type ScenarioOptions, scaled, type Values } from "../scenarios.ts";
 
-/** A load under which nothing waits for anything else: this is about how soon, and not how many. */
-const callsPerSecond = 200;
 const warmUpCalls = 400;
 const rounds = 5;
-const callsPerRound = 600;
+const callsPerRound = 1000;
 const ok = 0;
 const unavailable = 14;
 
-/** How soon calls are answered behind the open breaker of a dead back-end: by a failure, and by a fallback, in turns. */
+/**
+ * How soon calls are answered behind the open breaker of a dead back-end, one after the other: by a failure, and by a
+ * fallback, in turns.
+ */
 export async function measureBreaker(options: ScenarioOptions): Promise<Values> {
   const { directory, signal } = options;
   await using server = await ManyProcess.start({ kind: "breaker", directory, limit: 1000, dead: true }, signal);
@@ -66,19 +66,14 @@ class Calls {
     return calls;
   }
 
-  /** Sends so many, each when it is due, answered or not. Tells how long each took. */
+  /** Sends so many, one after the other. Tells how long each took, in ms. */
   async send(count: number, signal: AbortSignal): Promise<number[]> {
     this.#answers = [];
-    const startMs = performance.now();
-    for (let sent = 0; sent < count; ) {
-      const due = Math.min(count, 1 + Math.floor(((performance.now() - startMs) * callsPerSecond) / 1000));
-      if (due > sent) {
-        this.#connection?.send(due - sent);
-        sent = due;
-      }
-      await sleep(1, undefined, { signal });
+    for (let sent = 0; sent < count; sent++) {
+      signal.throwIfAborted();
+      this.#connection?.send(1);
+      await this.#connection?.idle();
     }
-    await this.#connection?.idle();
     const other = this.#answers.find(({ status }) => status !== this.#status);
     if (other !== undefined) {
       throw new Error(`a call behind an open breaker was answered with grpc-status ${other.status}`);
