@@ -167,9 +167,7 @@ describe("a back-end whose breaker is half-open", () => {
       .poll(async () => (await breakerOf(gateway))?.transitions[0]?.reason)
       .toMatch(/^its back-end is not fit yet: it could not be asked: connect ECONNREFUSED/);
     await startBackend(answers, { port: gone.port, ...jobs(true) });
-    await expect
-      .poll(async () => BreakerState[(await breakerOf(gateway))?.state ?? 0], { timeout: 5_000 })
-      .toBe("CLOSED");
+    await expect.poll(async () => BreakerState[(await breakerOf(gateway))?.state ?? 0]).toBe("CLOSED");
   });
 
   it.each([
