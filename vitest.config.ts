@@ -13,5 +13,7 @@ export default defineConfig({
     maxWorkers: 2,
     testTimeout: 20_000,
     hookTimeout: 20_000,
+    // What comes sooner or later does so within the time of a test, on a busy machine too.
+    expect: { poll: { timeout: 10_000 } },
   },
 });

@@ -14,7 +14,8 @@ export interface BenchOptions {
 export const usage = `npm run bench -- [--only NAME] [--json FILE] [--seconds N] [--scale N]
 
 Without --only it measures everything but the figures "many", which take minutes of their own: --only many; and but what
-happens in trouble: --only overload (five times of what the server can do), --only failing (a thousand first attempts fail).
+happens in trouble: --only overload (five times of what the server can do), --only failing (a thousand first attempts fail),
+--only breaker (calls behind an open breaker), --only parked (ten thousand runs at one, and how they go once it closes).
 
   --only NAME    only the figure with that name, or those whose name begins with NAME and a dash
   --json FILE    write the figures to FILE, too

@@ -12,6 +12,7 @@ export {
   type ArtifactDraft,
   call,
   type FailInit,
+  type Fitness,
   fail,
   JournalOpenError,
   type OpenArtifact,

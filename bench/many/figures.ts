@@ -53,6 +53,18 @@ export const troubleFigures: readonly ManyFigure[] = [
   figure("overload-refusal-p99", "ms", "overload", { below: 5 }),
   figure("failing-at-once", "share", "failing", { atLeast: 1 }),
   figure("failing-at-once-time", "ms", "failing"),
+  figure("breaker-fail-p50", "ms", "breaker"),
+  figure("breaker-fail-p99", "ms", "breaker", { below: 5 }),
+  figure("breaker-fallback-p50", "ms", "breaker"),
+  figure("breaker-fallback-p99", "ms", "breaker", { below: 5 }),
+  figure("parked-memory", "B each", "parked", { atMost: 1024 }),
+  figure("parked-memory-resident", "B each", "parked", { atMost: 1024 }),
+  figure("parked-drained", "share", "parked", { atLeast: 1 }),
+  figure("parked-drain-rate", "runs/s", "parked"),
+  figure("parked-drain-time", "s", "parked"),
+  figure("parked-drain-over-limit", "runs", "parked", { atMost: 0 }),
+  figure("parked-drain-event-loop-delay-p99", "ms", "parked"),
+  figure("parked-drain-event-loop-delay-max", "ms", "parked"),
 ];
 
 /** The figures with that name, else those whose name begins with it and a dash; none for another. */

@@ -1,4 +1,4 @@
-import { type Client, createClient } from "@connectrpc/connect";
+import { type Client, createClient, type Transport } from "@connectrpc/connect";
 import { RunService } from "../../gen/retake/v1/run_service_pb.js";
 import { createGrpcTransport } from "../../src/transport/index.ts";
 import { WorkflowsService } from "../../test/gen/retake/test/v1/workflows_pb.js";
@@ -6,6 +6,7 @@ import { WorkflowsService } from "../../test/gen/retake/test/v1/workflows_pb.js"
 /** What is called without being measured. */
 export interface RunClient extends Disposable {
   readonly runs: Client<typeof RunService>;
+  readonly transport: Transport;
 }
 
 export const plainWorkflow = `${WorkflowsService.typeName}/Plain`;
@@ -16,7 +17,7 @@ export function connectRuns(port: number): RunClient {
     target: `127.0.0.1:${port}`,
     channelOptions: { "grpc.enable_channelz": 0, "grpc.use_local_subchannel_pool": 1 },
   });
-  return { runs: createClient(RunService, transport), [Symbol.dispose]: () => transport.close() };
+  return { runs: createClient(RunService, transport), transport, [Symbol.dispose]: () => transport.close() };
 }
 
 /** Starts a run, and tells its id. */

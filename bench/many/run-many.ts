@@ -5,10 +5,12 @@ import { readMachine } from "../machine.ts";
 import type { Report } from "../report.ts";
 import { evaluateManyFigure, type ManyFigure } from "./figures.ts";
 import { measureAtOnce } from "./measure/at-once.ts";
+import { measureBreaker } from "./measure/breaker.ts";
 import { measureEvents } from "./measure/events.ts";
 import { measureFailing } from "./measure/failing.ts";
 import { measureFinished } from "./measure/finished.ts";
 import { measureOverload } from "./measure/overload.ts";
+import { measureParked } from "./measure/parked.ts";
 import { measureQueued } from "./measure/queued.ts";
 import { measureRecovery } from "./measure/recovery.ts";
 import { measureStartUp } from "./measure/start-up.ts";
@@ -25,6 +27,8 @@ const measures: Readonly<Record<Scenario, (options: ScenarioOptions) => Promise<
   finished: measureFinished,
   overload: measureOverload,
   failing: measureFailing,
+  breaker: measureBreaker,
+  parked: measureParked,
 };
 
 export interface ManyOptions {

@@ -9,6 +9,8 @@ export const scenarios = [
   "finished",
   "overload",
   "failing",
+  "breaker",
+  "parked",
 ] as const;
 
 export type Scenario = (typeof scenarios)[number];

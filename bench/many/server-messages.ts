@@ -16,7 +16,9 @@ export type ManyOrder =
       readonly directory: string;
       readonly limit: number;
       readonly queueLimit: number;
-    };
+    }
+  /** Runs that a breaker watches, so many at once; or a back-end that is dead, and a fallback for one of its workflows. */
+  | { readonly kind: "breaker"; readonly directory: string; readonly limit: number; readonly dead: boolean };
 
 export type ManyWish =
   | { readonly kind: "memory" }
@@ -25,7 +27,18 @@ export type ManyWish =
   /** Says so much, so often. */
   | { readonly kind: "emit"; readonly count: number; readonly intervalMs: number }
   /** How many runs or calls are held. */
-  | { readonly kind: "held" };
+  | { readonly kind: "held" }
+  /** What has been done since this was last asked. */
+  | { readonly kind: "progress" };
+
+export interface Progress {
+  readonly attempts: number;
+  /** The most that worked at once. */
+  readonly most: number;
+  /** Includes the ms between two looks at the event loop. */
+  readonly eventLoopDelayP99Ms: number;
+  readonly eventLoopDelayMaxMs: number;
+}
 
 export interface ManyReady {
   readonly port: number;

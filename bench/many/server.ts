@@ -2,9 +2,11 @@
 import { setTimeout } from "node:timers/promises";
 import { Hold } from "./hold.ts";
 import type { ManyOrder, ManyReady, ManyWish, MemoryUse } from "./server-messages.ts";
+import { Work } from "./work.ts";
 
 const order = JSON.parse(process.argv[2] ?? "") as ManyOrder;
 const hold = new Hold();
+const work = new Work();
 const ready = await start();
 
 process.on("message", async (wish: ManyWish) => {
@@ -19,6 +21,11 @@ async function start(): Promise<ManyReady> {
     return startBare(hold);
   }
   // Imported here, because what a process loads is a part of what it takes.
+  if (order.kind === "breaker") {
+    const { createServer } = await import("../../src/index.ts");
+    const { startBreakerWorkflows } = await import("./breaker-workflows.ts");
+    return startBreakerWorkflows(createServer, order, work);
+  }
   if (order.kind === "working") {
     const { createServer } = await import("../../src/index.ts");
     const { startWorkingWorkflows } = await import("./working-workflows.ts");
@@ -38,6 +45,8 @@ async function carryOut(wish: ManyWish): Promise<unknown> {
       return {};
     case "held":
       return hold.size;
+    case "progress":
+      return work.progress();
     case "emit":
       for (let number = 0; number < wish.count; number++) {
         hold.emit();

@@ -2,7 +2,7 @@ import type { Message } from "@bufbuild/protobuf";
 import type { RecoveryAction } from "../../gen/retake/v1/options_pb.js";
 import type { Failure } from "../../gen/retake/v1/run_pb.js";
 import type { Workflow } from "../contract/index.ts";
-import type { Attempt, WorkflowContext } from "../runs/index.ts";
+import type { Attempt, Fitness, WorkflowContext } from "../runs/index.ts";
 
 /** What carries out attempts. An in-process handler, a gRPC server and an engine look the same from here. */
 export interface Backend {
@@ -18,6 +18,9 @@ export interface Backend {
    */
   probe?(job: Job, signal: AbortSignal): Promise<JobHealth | undefined>;
 
+  /** What asks whether attempts of a workflow would work again, so that no run need find out; undefined for nobody. */
+  workflowProbe?(workflow: string): WorkflowProbe | undefined;
+
   /**
    * Does something about what a job failed with; whether that is offered at all. Rejects when it cannot be done. Absent
    * where there is nothing to be done.
@@ -27,6 +30,9 @@ export interface Backend {
   /** Stops a job that an earlier attempt has left behind. Absent where there are no such jobs. */
   cancel?(job: Job, signal: AbortSignal): Promise<void>;
 }
+
+/** Undefined where that cannot be told. Rejects when there is no answer. */
+export type WorkflowProbe = (signal: AbortSignal) => Promise<Fitness | undefined>;
 
 export interface BackendCall {
   readonly workflow: Workflow;

@@ -55,10 +55,7 @@ export class Endpoints {
     this.#outliers = new Outliers({
       clock: options.clock,
       log: options.log,
-      groupsOf: (target) =>
-        [...this.#services.values()]
-          .filter(({ endpoints }) => endpoints.some((endpoint) => endpoint.target === target))
-          .map((service) => this.#groupOf(service)),
+      groupsOf: (target) => this.#groupsOf(target),
       onChange: (target) => this.#changed(target),
     });
   }
@@ -91,6 +88,7 @@ export class Endpoints {
       connection.settings = endpoint;
       this.#options.onSlots(slotsOf(endpoint, connection));
     }
+    this.#outliers.reconsider([...services.values()].map((service) => this.#groupOf(service)));
   }
 
   /** Of one service, as they are right now. */
@@ -156,6 +154,12 @@ export class Endpoints {
     return { members, ...(outlierDetection && { detection: outlierDetection }) };
   }
 
+  #groupsOf(target: string): readonly OutlierGroup[] {
+    return [...this.#services.values()]
+      .filter(({ endpoints }) => endpoints.some((endpoint) => endpoint.target === target))
+      .map((service) => this.#groupOf(service));
+  }
+
   #changed(target: string): void {
     this.#slots.clear();
     const connection = this.#connections.get(target);
@@ -179,6 +183,7 @@ export class Endpoints {
           log.info({ endpoint: target }, "an endpoint is healthy again");
         }
         this.#changed(target);
+        this.#outliers.reconsider(this.#groupsOf(target));
       },
       onFailure: (standing, service) => {
         const backend = this.#services.get(service);

@@ -1,6 +1,6 @@
 import type { Message } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
-import { createError, type WorkflowContext } from "../runs/index.ts";
+import { createError, type Fitness, type WorkflowContext } from "../runs/index.ts";
 import type { Backend, Job } from "./backend.ts";
 
 /** A method of an implementation: a promise for unary workflows, an async iterable for streaming ones. */
@@ -10,7 +10,13 @@ export type WorkflowHandler = (
 ) => Promise<unknown> | AsyncIterable<unknown> | unknown;
 
 /** What handlers offer beside carrying out workflows. */
-export type ServiceJobs = Pick<Backend, "probe" | "recover" | "cancel">;
+export interface ServiceJobs extends Pick<Backend, "probe" | "recover" | "cancel"> {
+  /**
+   * Whether attempts of a workflow (`package.Service/Method`) would work again, asked when its circuit breaker has been open
+   * for its time; undefined where that cannot be told. Absent where only an attempt can tell.
+   */
+  probeWorkflow?(workflow: string, signal: AbortSignal): Promise<Fitness | undefined>;
+}
 
 /**
  * Handlers in this process, by workflow name.
@@ -21,7 +27,8 @@ export function createInProcessBackend(
   handlers: ReadonlyMap<string, WorkflowHandler>,
   jobs: ReadonlyMap<string, ServiceJobs> = new Map(),
 ): Backend {
-  const jobsOf = ({ workflow }: Job): ServiceJobs => jobs.get(workflow.slice(0, workflow.indexOf("/"))) ?? {};
+  const jobsOf = ({ workflow }: Pick<Job, "workflow">): ServiceJobs =>
+    jobs.get(workflow.slice(0, workflow.indexOf("/"))) ?? {};
   return {
     call({ workflow, message, context }) {
       const handler = handlers.get(workflow.name);
@@ -35,6 +42,11 @@ export function createInProcessBackend(
       return handler(message, context) as Promise<unknown> | AsyncIterable<unknown>;
     },
     probe: async (job, signal) => jobsOf(job).probe?.(job, signal),
+    workflowProbe(workflow) {
+      const own = jobsOf({ workflow });
+      // Async: a handler may throw instead of rejecting.
+      return own.probeWorkflow && (async (signal) => own.probeWorkflow?.(workflow, signal));
+    },
     recover: async (action, job, signal) => (await jobsOf(job).recover?.(action, job, signal)) ?? false,
     cancel: async (job, signal) => jobsOf(job).cancel?.(job, signal),
   };

@@ -8,5 +8,6 @@ export {
 } from "./endpoints.ts";
 export { createInProcessBackend, type ServiceJobs, type WorkflowHandler } from "./in-process.ts";
 export { type InvokeOptions, invoke } from "./invoke.ts";
+export { probeWorkflow } from "./probe-workflow.ts";
 export { Recoveries } from "./recoveries.ts";
 export { ReflectionError, reflectContracts } from "./reflection.ts";

@@ -41,7 +41,7 @@ export interface OutliersOptions {
  * growing time, and a bounded share of the endpoints.
  *
  * 1. It needs another endpoint that does well: where all fail, it is the work that is bad.
- * 2. No service is left without an endpoint.
+ * 2. No service is left without an endpoint: those that were taken out come back early when the others go away.
  */
 export class Outliers {
   readonly #options: OutliersOptions;
@@ -64,6 +64,34 @@ export class Outliers {
     }
   }
 
+  /** An endpoint, or which there are, has changed: none stays out where none would be left. */
+  reconsider(groups: Iterable<OutlierGroup>): void {
+    for (const { members } of groups) {
+      if (members.some(isAvailable)) {
+        continue;
+      }
+      for (const { target, healthy, standing } of members) {
+        if (healthy && standing?.ejection !== undefined) {
+          standing.ejection.cancel();
+          // What it has failed in a row counts on: where another one does well again, its next failure is enough.
+          this.#takeBack(
+            target,
+            standing,
+            "an endpoint that failed gets attempts again before its time: no other is left",
+          );
+        }
+      }
+    }
+  }
+
+  #takeBack(target: string, standing: Standing, message: string): void {
+    const { clock, log, onChange } = this.#options;
+    standing.ejection = undefined;
+    standing.backSinceMs = clock.monotonic();
+    log.info({ endpoint: target }, message);
+    onChange(target);
+  }
+
   #eject(target: string, standing: Standing, detection: ResolvedOutlierDetection): void {
     const { clock, log, onChange } = this.#options;
     const { baseEjectionMs, maxEjectionMs } = detection;
@@ -76,11 +104,8 @@ export class Outliers {
       "an endpoint fails where others do well: it gets no attempts for a while",
     );
     standing.ejection = clock.setTimeout(() => {
-      standing.ejection = undefined;
       standing.failuresInRow = 0;
-      standing.backSinceMs = clock.monotonic();
-      log.info({ endpoint: target }, "an endpoint that failed gets attempts again");
-      onChange(target);
+      this.#takeBack(target, standing, "an endpoint that failed gets attempts again");
     }, forMs);
     onChange(target);
   }

@@ -9,7 +9,7 @@ export { hasRules } from "./has-rules.ts";
 export { isKeyField, keyFields } from "./idempotency-key.ts";
 export { type AnyConverter, anyConverter, type Converters, type FallbackConverter } from "./mapping/converter.ts";
 export type { FallbackMapping } from "./mapping/fallback-mapping.ts";
-export type { FallbackMappings } from "./mapping/fallback-mappings.ts";
+export { converterName, type FallbackMappings } from "./mapping/fallback-mappings.ts";
 export type { LostField } from "./mapping/message-mapping.ts";
 export { typeText } from "./mapping/type-text.ts";
 export { mergePolicy } from "./merge-policy.ts";

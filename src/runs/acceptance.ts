@@ -49,6 +49,8 @@ export interface ChildOrder {
   readonly runId: string;
   readonly parentRunId: string;
   readonly name: string;
+  /** It has been looked for, and does not exist. Default: it may. */
+  readonly isNew?: boolean;
   /** It works in its parent's place. Default: for it. */
   readonly fallback?: boolean;
   /** How many fallbacks led to it. */
@@ -108,7 +110,9 @@ export class Acceptance {
   /** At once where no earlier run has to be looked for. @throws ConnectError when the order is refused, also as a rejection */
   accept(order: RunOrder): AcceptedRun | Promise<AcceptedRun> {
     if (order.child !== undefined) {
-      return this.#acceptChild(order, order.child.runId);
+      return order.child.isNew === true
+        ? { run: this.#create(order, this.#encode(order)), joined: false }
+        : this.#acceptChild(order, order.child.runId);
     }
     return order.key === "" ? this.#acceptNew(order) : this.#acceptKeyed(order);
   }

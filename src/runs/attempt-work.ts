@@ -61,6 +61,8 @@ export interface AttemptWorkServices {
   readonly maxMessageBytes: number;
   /** @throws ConnectError INVALID_ARGUMENT */
   validate(schema: DescMessage, message: Message): void;
+  /** Cancels the child of a run that has ended, or is about to. Never rejects. */
+  cancelChild(childRunId: string, parentRunId: string): Promise<void>;
 }
 
 /** How a failed step is tried again within its attempt. Durations in ms. */
@@ -328,6 +330,10 @@ export class AttemptWork {
       metadata: record.accepted.metadata,
       child: { runId, parentRunId: this.run.id, name, fallbackDepth: record.accepted.fallbackDepth },
     });
+    if (record.state === RunState.CANCELLING || this.run.terminal) {
+      // Whoever ended the parent meanwhile has not found it.
+      void this.#services.cancelChild(child.id, this.run.id);
+    }
     try {
       await this.turn.paused(() => untilAborted(child.ended, this.turn.signal));
       this.#assertCurrent();

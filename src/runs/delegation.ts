@@ -2,7 +2,13 @@ import { fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { Quality } from "../../gen/retake/v1/options_pb.js";
 import { type Failure, type FallbackStarted, type Payload, RunMode, RunState } from "../../gen/retake/v1/run_pb.js";
-import { artifactIdsIn, type FallbackMapping, type FallbackMappings, type Workflow } from "../contract/index.ts";
+import {
+  artifactIdsIn,
+  converterName,
+  type FallbackMapping,
+  type FallbackMappings,
+  type Workflow,
+} from "../contract/index.ts";
 import type { AcceptedRun } from "./acceptance.ts";
 import { artifactConnectError } from "./artifacts/connect-error.ts";
 import type { AttemptWorkServices } from "./attempt-work.ts";
@@ -10,8 +16,9 @@ import { endFailure } from "./end-error.ts";
 import { equalBytes } from "./equal-bytes.ts";
 import { payloadOf } from "./events.ts";
 import { createFailure, failureFromConnectError } from "./failure.ts";
-import type { RunRequest } from "./handler.ts";
+import type { Outcome, RunRequest } from "./handler.ts";
 import type { LiveRun } from "./live-run.ts";
+import { isLost } from "./payload-loss.ts";
 import { payloadDigest } from "./ports/payloads.ts";
 import { fallbackRunId } from "./run-id.ts";
 
@@ -26,9 +33,13 @@ export interface DelegationOptions
 
 /** Whether a workflow can take a run's place, and as which run. */
 export type DelegationPlan =
-  | { readonly kind: "ready"; readonly childRunId: string }
+  | { readonly kind: "ready"; readonly childRunId: string; readonly converter: string }
   /** It cannot, for a reason that will not go away. */
-  | { readonly kind: "unfit"; readonly reason: string };
+  | { readonly kind: "unfit"; readonly reason: string }
+  | DelegationBlocked;
+
+/** What is stored cannot be read or written right now. */
+export type DelegationBlocked = Outcome & { readonly kind: "blocked" };
 
 /** How it stands with a fallback that has taken a run's place. */
 export type DelegationStatus =
@@ -40,8 +51,7 @@ export type DelegationStatus =
       readonly fallback: { readonly workflow: string; readonly quality: Quality };
     }
   | { readonly kind: "failed"; readonly failure: Failure }
-  /** What is stored cannot be read or written right now. */
-  | { readonly kind: "blocked"; readonly gate: string; readonly reason: string; readonly notBeforeMs: number };
+  | DelegationBlocked;
 
 /** When something that may mend by itself is looked at again. */
 const patienceMs = 1_000;
@@ -62,8 +72,13 @@ export class Delegation {
 
   /** Sees whether a fallback can be asked, before it is. */
   async plan(request: RunRequest, name: string): Promise<DelegationPlan> {
-    const order = await this.#order(request, name);
-    return order.kind === "unfit" ? order : { kind: "ready", childRunId: order.childRunId };
+    const converter = converterName(request.workflow, name);
+    try {
+      const order = await this.#order(request, name, converter);
+      return order.kind === "unfit" ? order : { kind: "ready", childRunId: order.childRunId, converter };
+    } catch (error) {
+      return blocked(`the run's input cannot be read at the moment: ${textOf(error)}`, this.#options.clock.now());
+    }
   }
 
   /** Starts the fallback that the run is delegated to, unless it exists, and tells what has come of it. */
@@ -73,7 +88,7 @@ export class Delegation {
     try {
       child = await live.hold(started.childRunId);
       if (child === undefined) {
-        const order = await this.#order(request, started.workflow);
+        const order = await this.#order(request, started.workflow, started.converter);
         if (order.kind === "unfit") {
           return { kind: "failed", failure: unfit(order.reason) };
         }
@@ -86,8 +101,7 @@ export class Delegation {
       if (!child.terminal) {
         return { kind: "working" };
       }
-      // Nothing that the journal could still lose is anybody's answer.
-      await child.ended;
+      // What the parent makes of its end comes behind it in the journal: no answer is lost with it, and none before it.
       return await this.#end(request, started, child);
     } catch (error) {
       return error instanceof ConnectError
@@ -100,19 +114,29 @@ export class Delegation {
     }
   }
 
-  async #order({ run, workflow, turn }: RunRequest, name: string): Promise<Order> {
+  /** @throws Error when the run's input cannot be read right now */
+  async #order({ run, workflow, turn }: RunRequest, name: string, converter: string): Promise<Order> {
     const { contracts, validate, maxMessageBytes } = this.#options;
     const fallback = contracts.workflow(name);
     if (fallback === undefined) {
       return { kind: "unfit", reason: `this server has no workflow ${name}` };
     }
-    const mapping = this.#options.mappings().of(workflow, fallback);
+    const mapping = this.#options.mappings().by(converter, workflow, fallback);
     const [problem] = mapping.problems;
     if (problem !== undefined) {
       return { kind: "unfit", reason: problem };
     }
+    let input: Uint8Array;
     try {
-      const message = mapping.request(fromBinary(workflow.input, await turn.input()));
+      input = await turn.input();
+    } catch (error) {
+      if (isLost(error)) {
+        return { kind: "unfit", reason: textOf(error) };
+      }
+      throw error;
+    }
+    try {
+      const message = mapping.request(fromBinary(workflow.input, input));
       validate(fallback.input, message);
       const bytes = toBinary(fallback.input, message);
       if (bytes.length > maxMessageBytes) {
@@ -148,6 +172,7 @@ export class Delegation {
         runId: childRunId,
         parentRunId: accepted.runId,
         name: "fallback",
+        isNew: true,
         fallback: true,
         fallbackDepth: accepted.fallbackDepth + 1,
       },
@@ -173,7 +198,9 @@ export class Delegation {
       }
       answer = fromBinary(fallback.output, bytes);
     }
-    const mapped = this.#result(this.#options.mappings().of(workflow, fallback), workflow, answer);
+    // Another converter, or none, could make something else of it.
+    const mapping = this.#options.mappings().by(started.converter, workflow, fallback);
+    const mapped = this.#result(mapping, workflow, answer);
     if (mapped.kind === "failed") {
       return mapped;
     }
@@ -243,7 +270,7 @@ function refused(error: ConnectError, nowMs: number): DelegationStatus {
     : { kind: "failed", failure: failureFromConnectError(error) };
 }
 
-function blocked(reason: string, nowMs: number): DelegationStatus {
+function blocked(reason: string, nowMs: number): DelegationBlocked {
   return { kind: "blocked", gate: "fallback", reason, notBeforeMs: nowMs + patienceMs };
 }
 

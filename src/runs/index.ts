@@ -11,12 +11,19 @@ export {
 } from "./attempt-work.ts";
 export { backoffMs } from "./backoff.ts";
 export { fallbackEnded, fallbackSkipped, fallbackStarted, parked } from "./bodies.ts";
-export type { Breaker, BreakerRefusal, Forcing, Verdict } from "./breakers/breaker.ts";
+export type { Breaker, BreakerRefusal, Fitness, Forcing, Verdict } from "./breakers/breaker.ts";
 export { Breakers, type BreakerTransition, type ListedBreaker } from "./breakers/breakers.ts";
 export { holdAtBreaker } from "./breakers/hold-at-breaker.ts";
+export { failsOnOpen, leavesOnOpen } from "./breakers/on-open.ts";
 export { verdictOf } from "./breakers/verdict.ts";
 export { ContractCheck } from "./contract-check.ts";
-export { Delegation, type DelegationOptions, type DelegationPlan, type DelegationStatus } from "./delegation.ts";
+export {
+  Delegation,
+  type DelegationBlocked,
+  type DelegationOptions,
+  type DelegationPlan,
+  type DelegationStatus,
+} from "./delegation.ts";
 export { crashLoop, endError } from "./end-error.ts";
 export { equalBytes } from "./equal-bytes.ts";
 export { draining, journalUnavailable, unknownRun } from "./errors.ts";
@@ -58,6 +65,7 @@ export {
 export { type Logger, silentLogger } from "./logger.ts";
 export { recordsOf, streamsNamed } from "./named-streams.ts";
 export { type Pause, Pauses, pauseReason } from "./pauses.ts";
+export { isLost } from "./payload-loss.ts";
 export { PolicyOverrides, type StoredOverride } from "./policy-overrides.ts";
 export { ArtifactError, type ArtifactFilter, type Artifacts, type StoredArtifact } from "./ports/artifacts.ts";
 export type { Feed, FeedHint } from "./ports/feed.ts";

@@ -19,7 +19,7 @@ export interface LiveRunPorts {
   readonly outbox: Outbox;
   /** When retention may delete a run that has just ended. */
   retireAtMs(run: RunRecord): number | undefined;
-  /** Told when a fallback has ended, durably: its parent waits for that. */
+  /** Told when a fallback has ended: what its parent makes of that comes behind it in the journal. */
   onFallbackEnded(run: LiveRun): void;
   /** Told when an append has failed: what is in memory is no longer what the journal says. */
   onLost(run: LiveRun, error: unknown): void;
@@ -246,6 +246,9 @@ export class LiveRun {
       },
       impatient ? impatiently : undefined,
     );
+    if (terminal && this.record.accepted.fallback) {
+      this.#ports.onFallbackEnded(this);
+    }
   }
 
   #onDurable(lastSequence: number, terminal: boolean): void {
@@ -264,9 +267,6 @@ export class LiveRun {
     if (terminal) {
       this.#endDurable = true;
       this.#tellEnded();
-      if (this.record.accepted.fallback) {
-        this.#ports.onFallbackEnded(this);
-      }
     }
     for (
       let first = this.#waiting?.[0];

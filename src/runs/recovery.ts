@@ -104,7 +104,7 @@ async function cancelOrphans(
       log.error({ err: error, runId: parentRunId }, "a parent could not be read; its children go on");
     }
     if (ended.get(parentRunId) === true) {
-      await turns.cancelById(runId, "parent", `its parent ${parentRunId} has ended`);
+      await turns.cancelChild(runId, parentRunId);
     }
   }
 }

@@ -367,6 +367,10 @@ export class Turns {
       return undefined;
     }
     if (run.terminal) {
+      if (outcome.kind !== "succeeded") {
+        // It may have been let through, or stand in line, and not have come to an attempt.
+        this.#options.withdraw(run.id);
+      }
       this.#options.scheduler.forget(run.id);
       this.#cancelChildren(record, run.id);
     } else {
@@ -453,7 +457,7 @@ export class Turns {
       const ended = child === undefined || child.terminal;
       if (!ended) {
         // It may have been started while its parent was being cancelled.
-        void this.cancelById(childRunId, "parent", `its parent ${run.id} has ended`);
+        void this.cancelChild(childRunId, run.id);
       }
       if (!ended && clock.now() < graceUntilMs) {
         scheduler.wake(run.id, graceUntilMs, record.accepted.priority);
@@ -545,13 +549,18 @@ export class Turns {
 
   #cancelChildren(record: RunRecord, runId: string): void {
     if (record.fallback !== undefined) {
-      void this.cancelById(record.fallback.childRunId, "parent", `its parent ${runId} has ended`);
+      void this.cancelChild(record.fallback.childRunId, runId);
     }
     for (const child of record.children.values()) {
       if (child.endState === undefined) {
-        void this.cancelById(child.childRunId, "parent", `its parent ${runId} has ended`);
+        void this.cancelChild(child.childRunId, runId);
       }
     }
+  }
+
+  /** Cancels the child of a run that has ended, or is about to. Never rejects. */
+  cancelChild(childRunId: string, parentRunId: string): Promise<void> {
+    return this.cancelById(childRunId, "parent", `its parent ${parentRunId} has ended`);
   }
 
   /** Cancels a run that may not be in memory. Never rejects. */

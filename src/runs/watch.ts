@@ -26,7 +26,7 @@ export interface WatchOptions {
   readonly payloads: Payloads;
   readonly clock: Clock;
   /** An update of a fallback as one of the workflow in whose place it works; undefined where that has nothing like it. */
-  fallbackUpdate(workflow: string, fallback: string, message: Uint8Array): Uint8Array | undefined;
+  fallbackUpdate(workflow: string, fallback: FallbackStarted, message: Uint8Array): Uint8Array | undefined;
 }
 
 export interface WatchedRun {
@@ -196,12 +196,13 @@ export class Watch {
 
   /** What a fallback shows, as if the run itself did that. */
   async *#fallback(
-    { workflow: fallback, childRunId }: FallbackStarted,
+    fallback: FallbackStarted,
     workflow: string | undefined,
     signal: AbortSignal,
   ): AsyncGenerator<Sight, void, undefined> {
     const { payloads } = this.#options;
-    const updates = workflow === undefined ? {} : { workflow: fallback };
+    const { childRunId } = fallback;
+    const updates = workflow === undefined ? {} : { workflow: fallback.workflow };
     for await (const sight of this.run({ runId: childRunId, afterSequence: 0, expected: true, ...updates }, signal)) {
       if (sight.kind === "progress") {
         const { progress } = sight;

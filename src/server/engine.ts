@@ -1,13 +1,14 @@
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
 import type { Fault } from "../../gen/retake/v1/fault_pb.js";
-import { RunState } from "../../gen/retake/v1/run_pb.js";
+import { type FallbackStarted, RunState } from "../../gen/retake/v1/run_pb.js";
 import {
   type Backend,
   createInProcessBackend,
   Endpoints,
   invoke,
   type Job,
+  probeWorkflow,
   Recoveries,
   type ServiceEndpoints,
   type ServiceJobs,
@@ -182,6 +183,11 @@ export class Engine {
       random,
       log,
       backendOf: (workflow) => this.backendName(workflow),
+      probe: (name) => {
+        const workflow = contracts.workflows.get(name);
+        const options = { endpoints: this.#endpoints, clock, signal: this.closing.signal };
+        return workflow && probeWorkflow(options, workflow);
+      },
     });
     this.retryBudgets = new RetryBudgets({ scheduler, clock });
     this.retryBudgets.configure(options.retryBudgets);
@@ -234,6 +240,7 @@ export class Engine {
       random,
       maxMessageBytes: options.maxMessageBytes,
       validate: (schema, message) => this.validator.validate(schema, message),
+      cancelChild: (...child) => this.turns.cancelChild(...child),
     };
     const delegation = new Delegation({
       ...work,
@@ -266,9 +273,10 @@ export class Engine {
             avoided === undefined
               ? this.endpoints(workflow)
               : this.#endpoints.butFor(workflow.service.typeName, avoided),
+          workflow: (name) => contracts.workflows.get(name),
         }),
         quality({ levels: this.qualityLevels }),
-        record({ clock, random, contracts }),
+        record({ clock, random, contracts, log }),
         timeout({ clock, probe: (request) => this.#probe(request) }),
         faults({ faults: this.faults, clock, log }),
       ],
@@ -469,6 +477,12 @@ export class Engine {
    * endpoints, its policy.
    */
   async wakeWaiting(workflow?: string): Promise<void> {
+    for (const { turn, record } of this.live.values()) {
+      if (workflow === undefined || record.accepted.workflow === workflow) {
+        // It may wait for a permit again, behind a child.
+        turn?.onPoke?.();
+      }
+    }
     // What waits since just now must be found.
     await this.journal.flush();
     let beforePosition: number | undefined;
@@ -493,17 +507,21 @@ export class Engine {
   }
 
   /** Nothing of an update is worth ending the call of whoever waits for the result. */
-  #fallbackUpdate(name: string, fallbackName: string, message: Uint8Array): Uint8Array | undefined {
+  #fallbackUpdate(name: string, started: FallbackStarted, message: Uint8Array): Uint8Array | undefined {
     const workflow = this.contracts.workflows.get(name);
-    const fallback = this.contracts.workflows.get(fallbackName);
+    const fallback = this.contracts.workflows.get(started.workflow);
     if (workflow === undefined || fallback === undefined) {
       return undefined;
     }
     try {
-      const mapped = this.contracts.mappings.of(workflow, fallback).update(fromBinary(fallback.output, message));
+      const mapping = this.contracts.mappings.by(started.converter, workflow, fallback);
+      if (mapping.problems.length > 0) {
+        return undefined;
+      }
+      const mapped = mapping.update(fromBinary(fallback.output, message));
       return mapped && toBinary(workflow.output, mapped);
     } catch (error) {
-      this.log.warn({ err: error, workflow: name, fallback: fallbackName }, "an update of a fallback is left out");
+      this.log.warn({ err: error, workflow: name, fallback: started.workflow }, "an update of a fallback is left out");
       return undefined;
     }
   }

@@ -17,6 +17,7 @@ import {
   type Payloads,
   type RunRecord,
   type StreamAppend,
+  streamsNamed,
   timestampFromMs,
   viewRun,
   withValue,
@@ -45,7 +46,6 @@ const prefix = "outbox/";
 
 /** Ends that wait in memory, 200 bytes each. Others wait in the journal until half of these have been told. */
 const mostInMemory = 100_000;
-const scannedAtOnce = 500;
 
 /** An end that is to be told. */
 interface Pending extends HeapItem {
@@ -355,24 +355,15 @@ export class WebhookOutbox implements Outbox {
   async #readAll(): Promise<void> {
     const { journal } = this.#options;
     this.#unread = false;
-    let after = "";
-    for (;;) {
-      const streams = await journal.listStreams(prefix, after, scannedAtOnce);
-      for (const stream of streams) {
-        const runId = stream.slice(prefix.length);
-        if (this.#stop.signal.aborted || this.#known.size >= mostInMemory) {
-          this.#unread = true;
-          return;
-        }
-        if (!this.#known.has(runId) && !this.#done.has(runId)) {
-          await this.#restore(stream, runId);
-        }
-      }
-      const last = streams.at(-1);
-      if (last === undefined || streams.length < scannedAtOnce) {
+    for await (const stream of streamsNamed(journal, prefix)) {
+      const runId = stream.slice(prefix.length);
+      if (this.#stop.signal.aborted || this.#known.size >= mostInMemory) {
+        this.#unread = true;
         return;
       }
-      after = last;
+      if (!this.#known.has(runId) && !this.#done.has(runId)) {
+        await this.#restore(stream, runId);
+      }
     }
   }
 

@@ -17,7 +17,7 @@ export interface BackendOptions {
   readonly port?: number;
   readonly credentials?: ServerCredentials;
   /** What its health service answers; it has none by default. */
-  readonly health?: () => ServingStatus;
+  readonly health?: () => ServingStatus | Promise<ServingStatus>;
   /** What it offers beside its contract; nothing by default. */
   readonly jobs?: Partial<ServiceImpl<typeof BackendService>>;
 }
@@ -30,7 +30,7 @@ export async function startBackend(
   const server = new Server();
   addConnectService(server, WorkflowsService, implementation);
   if (health !== undefined) {
-    addConnectService(server, Health, { check: () => ({ status: health() }) });
+    addConnectService(server, Health, { check: async () => ({ status: await health() }) });
   }
   if (jobs !== undefined) {
     addConnectService(server, BackendService, jobs);

@@ -1,10 +1,12 @@
-import { Code, ConnectError } from "@connectrpc/connect";
+import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
+import { AdminService } from "../../gen/retake/v1/admin_service_pb.js";
 import type { BackendJob } from "../../gen/retake/v1/backend_service_pb.js";
+import { BreakerMode, BreakerState } from "../../gen/retake/v1/breaker_pb.js";
 import { RecoveryAction } from "../../gen/retake/v1/options_pb.js";
 import { type RunEvent, RunState } from "../../gen/retake/v1/run_pb.js";
 import { WorkflowsService } from "../gen/retake/test/v1/workflows_pb.js";
-import { startBackend, startGateway } from "./gateway.ts";
+import { ServingStatus, startBackend, startGateway } from "./gateway.ts";
 
 const flaky = `${WorkflowsService.typeName}/Flaky`;
 const backoff = { retry: { initialBackoff: { nanos: 20_000_000 } } };
@@ -101,6 +103,108 @@ describe("a back-end that implements BackendService", () => {
     const { events } = await runToItsEnd(gateway);
     expect(done).toEqual(["FREE_MEMORY for attempt 1: away"]);
     expect(actedIn(events)).toEqual([["FREE_MEMORY", ""]]);
+  });
+});
+
+describe("a back-end whose breaker is half-open", () => {
+  const flakyPolicy = {
+    retry: { maxAttempts: 1 },
+    circuitBreaker: { volumeThreshold: 1, resetTimeout: { nanos: 100_000_000 } },
+  };
+  const noCard = () => new ConnectError("no card", Code.Unavailable);
+
+  async function breakerOf({ server }: Gateway) {
+    const { breakers } = await createClient(AdminService, server.transport).listBreakers({ workflow: flaky });
+    return breakers[0];
+  }
+
+  it("is asked whether it is fit, and gets no run before it says so", async () => {
+    const asked: string[] = [];
+    let fit = false;
+    let calls = 0;
+    const backend = await startBackend(
+      {
+        flaky: () => {
+          calls += 1;
+          if (!fit) throw noCard();
+          return { attempts: 1 };
+        },
+      },
+      {
+        jobs: {
+          probeWorkflow: ({ workflow }) => {
+            asked.push(workflow);
+            return { fit, reason: "the card is being changed" };
+          },
+        },
+      },
+    );
+    const gateway = await startGateway([unprobed(backend)], { flaky: flakyPolicy });
+    await gateway.workflows.flaky({}).catch(() => undefined);
+    const { run } = await gateway.runs.startRun({ workflow: flaky });
+    await expect.poll(() => asked.length).toBeGreaterThan(2);
+    expect(calls).toBe(1);
+    const reasons = (await breakerOf(gateway))?.transitions.map(({ reason }) => reason);
+    expect(reasons).toContain("its back-end is not fit yet: the card is being changed");
+    fit = true;
+    await expect
+      .poll(async () => (await gateway.runs.getRun({ runId: run?.runId ?? "" })).run?.state)
+      .toBe(RunState.SUCCEEDED);
+    expect([calls, new Set(asked)]).toEqual([2, new Set([flaky])]);
+  });
+
+  it("is fit when one of its endpoints is, and not while none can be reached", async () => {
+    const jobs = (fit: boolean) => ({ jobs: { probeWorkflow: () => ({ fit }) } });
+    const answers = { flaky: () => ({ attempts: 1 }) };
+    const unfit = await startBackend(answers, jobs(false));
+    const gone = await startBackend({});
+    await gone.stop();
+    const gateway = await startGateway([unprobed(unfit), unprobed(gone)], { flaky: flakyPolicy });
+    const admin = createClient(AdminService, gateway.server.transport);
+    await admin.forceBreaker({ workflow: flaky, mode: BreakerMode.FORCED_OPEN });
+    await admin.forceBreaker({ workflow: flaky, mode: BreakerMode.AUTOMATIC });
+    await expect
+      .poll(async () => (await breakerOf(gateway))?.transitions[0]?.reason)
+      .toMatch(/^its back-end is not fit yet: it could not be asked: connect ECONNREFUSED/);
+    await startBackend(answers, { port: gone.port, ...jobs(true) });
+    await expect.poll(async () => BreakerState[(await breakerOf(gateway))?.state ?? 0]).toBe("CLOSED");
+  });
+
+  it.each([
+    ["has no such method", undefined],
+    ["has no BackendService", "none" as const],
+    ["does not know us", Code.Unauthenticated],
+  ])("is tried by a run when it %s", async (_, code) => {
+    let down = true;
+    const backend = await startBackend(
+      {
+        flaky: () => {
+          if (down) throw noCard();
+          return { attempts: 1 };
+        },
+      },
+      code === "none"
+        ? {}
+        : {
+            jobs:
+              code === undefined
+                ? { cancel: () => ({}) }
+                : {
+                    probeWorkflow: () => {
+                      throw new ConnectError("who are you?", code);
+                    },
+                  },
+          },
+    );
+    const gateway = await startGateway([unprobed(backend)], { flaky: flakyPolicy });
+    await gateway.workflows.flaky({}).catch(() => undefined);
+    const { run } = await gateway.runs.startRun({ workflow: flaky });
+    down = false;
+    await expect
+      .poll(async () => (await gateway.runs.getRun({ runId: run?.runId ?? "" })).run?.state)
+      .toBe(RunState.SUCCEEDED);
+    const reasons = (await breakerOf(gateway))?.transitions.map(({ reason }) => reason);
+    expect(reasons?.[0]).toBe("a trial has succeeded");
   });
 });
 
@@ -255,6 +359,60 @@ describe("an endpoint that fails in a row", () => {
       });
     await gateway.workflows.plain({});
     expect(calls).toEqual({ broken: 4, well: 7 });
+  });
+
+  it("comes back before its time when the other one is not healthy any more, or no endpoint", async () => {
+    let serving = true;
+    let mended = false;
+    const target = (port: number) => `dns:///127.0.0.1:${port}`;
+    const broken = await startBackend({
+      plain: () => {
+        if (!mended) throw new ConnectError("no card", Code.Internal);
+        return { text: "mended" };
+      },
+    });
+    const well = await startBackend(
+      { plain: () => ({ text: "well" }) },
+      { health: () => (serving ? ServingStatus.SERVING : ServingStatus.NOT_SERVING) },
+    );
+    const outlierDetection = { consecutiveFailures: 1, baseEjectionTime: { seconds: 3600n } };
+    const gateway = await startGateway([unprobed(broken), { port: well.port }], { outlierDetection });
+    const told = () => gateway.log.filter(({ message }) => /no other is left/.test(message)).length;
+    const eject = async () => {
+      mended = false;
+      await gateway.workflows.plain({}).catch(() => undefined);
+      mended = true;
+    };
+    await gateway.workflows.plain({}).catch(() => undefined);
+    await expect
+      .poll(async () => {
+        await eject();
+        return (await gateway.workflows.plain({})).text;
+      })
+      .toBe("well");
+    serving = false;
+    await expect.poll(told).toBe(1);
+    expect((await gateway.workflows.plain({})).text).toBe("mended");
+    serving = true;
+    await expect
+      .poll(async () => {
+        await eject();
+        return (await gateway.workflows.plain({})).text;
+      })
+      .toBe("well");
+    await gateway.server.reload({
+      grpc: { port: 0 },
+      web: { disabled: true },
+      backends: [
+        {
+          service: WorkflowsService.typeName,
+          endpoints: [{ target: target(broken.port), healthCheck: { disabled: true } }],
+          outlierDetection,
+        },
+      ],
+    });
+    expect(told()).toBe(2);
+    expect((await gateway.workflows.plain({})).text).toBe("mended");
   });
 
   it("stays when what it is asked for is wrong", async () => {

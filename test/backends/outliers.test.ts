@@ -26,7 +26,8 @@ function pool(targets: readonly string[], more: { others?: readonly string[][]; 
   const fail = (target: string, times = detection.consecutiveFailures) => {
     for (let i = 0; i < times; i++) outliers.failed(target, memberOf(target).standing, own);
   };
-  return { clock, memberOf, isOut, fail, changes };
+  const reconsider = () => outliers.reconsider(groups);
+  return { clock, memberOf, isOut, fail, changes, reconsider };
 }
 
 describe("an endpoint", () => {
@@ -88,6 +89,37 @@ describe("an endpoint", () => {
   it("stays where another service has no other one", () => {
     const { fail, isOut } = pool(["a", "b"], { others: [["a"]] });
     fail("a", 10);
+    expect(isOut("a")).toBe(false);
+  });
+
+  it("comes back before its time when no other one is left, and goes at its next failure when one is", async () => {
+    const { clock, memberOf, fail, isOut, changes, reconsider } = pool(["a", "b", "c"]);
+    fail("a");
+    Object.assign(memberOf("b"), { healthy: false });
+    reconsider();
+    expect(isOut("a")).toBe(true);
+    Object.assign(memberOf("c"), { healthy: false });
+    await clock.advance(1_000);
+    reconsider();
+    expect(isOut("a")).toBe(false);
+    fail("a", 5);
+    expect(isOut("a")).toBe(false);
+    Object.assign(memberOf("c"), { healthy: true });
+    fail("a", 1);
+    await clock.advance(19_999);
+    expect(isOut("a")).toBe(true);
+    await clock.advance(1);
+    expect(changes).toEqual(["a out at 0 s", "a back at 1 s", "a out at 1 s", "a back at 21 s"]);
+  });
+
+  it("that is not healthy itself stays out until it is", () => {
+    const { memberOf, fail, isOut, reconsider } = pool(["a", "b"]);
+    fail("a");
+    for (const target of ["a", "b"]) Object.assign(memberOf(target), { healthy: false });
+    reconsider();
+    expect(isOut("a")).toBe(true);
+    Object.assign(memberOf("a"), { healthy: true });
+    reconsider();
     expect(isOut("a")).toBe(false);
   });
 

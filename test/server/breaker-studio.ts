@@ -2,6 +2,7 @@ import { type Client, Code, ConnectError, createClient } from "@connectrpc/conne
 import { expect, onTestFinished } from "vitest";
 import { AdminService } from "../../gen/retake/v1/admin_service_pb.js";
 import { type Breaker, BreakerMode, BreakerState } from "../../gen/retake/v1/breaker_pb.js";
+import type { ServiceJobs } from "../../src/index.ts";
 import { createVirtualClock } from "../../src/testing/index.ts";
 import { WorkflowsService } from "../gen/retake/test/v1/workflows_pb.js";
 import { type Harness, startServer, stopServer } from "./harness.ts";
@@ -27,7 +28,7 @@ export interface Studio extends Harness {
 export type Options = NonNullable<Parameters<typeof startServer>[1]>;
 
 /** A server whose back-end does as the test says, with a breaker for one workflow. */
-export async function start(options: Options = {}, policy: object = {}): Promise<Studio> {
+export async function start(options: Options = {}, policy: object = {}, jobs?: ServiceJobs): Promise<Studio> {
   const backend: Studio["backend"] = { down: false, calls: [], hold: undefined, running: 0, most: 0 };
   const clock = options.clock ?? createVirtualClock();
   const harness = await startServer(
@@ -43,6 +44,7 @@ export async function start(options: Options = {}, policy: object = {}): Promise
       },
     },
     { ...options, clock, config: { workflows: { [plain]: { circuitBreaker, ...policy } }, ...options.config } },
+    jobs,
   );
   onTestFinished(() => stopServer(harness));
   return { ...harness, backend, admin: createClient(AdminService, harness.server.transport) };

@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 import { ErrorInfoSchema, RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
 import { BreakerMode, BreakerState, ForceBreakerRequestSchema } from "../../gen/retake/v1/breaker_pb.js";
 import { RunState } from "../../gen/retake/v1/run_pb.js";
+import type { Fitness, ServiceJobs } from "../../src/index.ts";
 import { WorkflowsService } from "../gen/retake/test/v1/workflows_pb.js";
 import {
   breakerOf,
@@ -143,6 +144,58 @@ describe("a back-end that is dead", () => {
   });
 });
 
+describe("a back-end that can be asked whether it is fit", () => {
+  it("is asked instead of being tried by a run, again after each reset time-out", async () => {
+    const asked: string[] = [];
+    let answer: () => Fitness | undefined = () => ({ fit: false, reason: "no card yet" });
+    const probeWorkflow: ServiceJobs["probeWorkflow"] = async (workflow) => {
+      asked.push(workflow);
+      return answer();
+    };
+    const studio = await start({}, {}, { probeWorkflow });
+    const { backend, clock } = studio;
+    await trip(studio);
+    const runIds = [await startRun(studio, "a"), await startRun(studio, "b")];
+    await clock.advance(30_000);
+    expect([asked, backend.calls]).toEqual([[plain], []]);
+    const reasons = async () => (await breakerOf(studio)).transitions.map(({ reason }) => reason);
+    expect((await reasons())[0]).toBe("its back-end is not fit yet: no card yet");
+    answer = () => {
+      throw new Error("no driver");
+    };
+    await clock.advance(30_000);
+    expect((await reasons())[0]).toBe("its back-end is not fit yet: it could not be asked: Error: no driver");
+    expect(backend.calls).toEqual([]);
+    answer = () => ({ fit: true });
+    backend.down = false;
+    await clock.advance(30_000);
+    expect(await stateName(studio)).toBe("CLOSED");
+    expect(backend.calls).toEqual(["a", "b"]);
+    for (const runId of runIds) expect(await stateOf(studio, runId)).toBe(RunState.SUCCEEDED);
+  });
+
+  it("has 5 s to answer, and is tried by a run where it cannot tell", async () => {
+    let answer: Promise<Fitness | undefined> = new Promise(() => {});
+    let stopped = 0;
+    const probeWorkflow: ServiceJobs["probeWorkflow"] = (_, signal) => {
+      signal.addEventListener("abort", () => stopped++);
+      return answer;
+    };
+    const studio = await start({}, {}, { probeWorkflow });
+    const { backend, clock } = studio;
+    await trip(studio);
+    await startRun(studio, "a");
+    await clock.advance(34_999);
+    expect(await stateName(studio)).toBe("HALF_OPEN");
+    await clock.advance(1);
+    expect([await stateName(studio), stopped]).toEqual(["OPEN", 1]);
+    answer = Promise.resolve(undefined);
+    backend.down = false;
+    await clock.advance(30_000);
+    expect([await stateName(studio), backend.calls]).toEqual(["CLOSED", ["a"]]);
+  });
+});
+
 describe("runs that wait for a permit when their breaker opens", () => {
   it("are not held up by attempts that hang: they fail, or are parked", async () => {
     const studio = await start({}, { concurrency: { limit: 1 } });
@@ -213,6 +266,46 @@ describe("runs that a breaker has parked", () => {
     await clock.advance(0);
     expect(await stateOf(studio, paused)).toBe(RunState.SUCCEEDED);
     expect(await stateName(studio)).toBe("CLOSED");
+  });
+
+  it("do not stay when it opens again, where they would not have waited for an open one", async () => {
+    const studio = await start();
+    const { admin, backend, clock, workflows } = studio;
+    await admin.forceBreaker({ workflow: plain, mode: BreakerMode.FORCED_OPEN });
+    for (const text of ["first", "second"]) await startRun(studio, text);
+    backend.hold = deferred();
+    await admin.forceBreaker({ workflow: plain, mode: BreakerMode.FORCED_CLOSED });
+    await clock.advance(0);
+    expect(backend.calls).toEqual(["first"]);
+    const attached = rejection(workflows.plain({ text: "behind the second" }), Code.Unavailable);
+    const detached = await startRun(studio, "last");
+    expect(await breakerOf(studio)).toMatchObject({ waitingRuns: 3n });
+    await admin.forceBreaker({ workflow: plain, mode: BreakerMode.FORCED_OPEN });
+    await clock.advance(0);
+    expect((await attached).findDetails(ErrorInfoSchema)[0]?.reason).toBe("BREAKER_OPEN");
+    expect(kindsOf(await eventsOf(studio, detached, 2))).toEqual(["accepted", "parked"]);
+    expect(await breakerOf(studio)).toMatchObject({ waitingRuns: 2n });
+    backend.hold.resolve();
+  });
+
+  it("see at once that their policy has a fallback now, or fails what meets an open breaker", async () => {
+    const studio = await start();
+    const { admin, clock, runs } = studio;
+    await trip(studio);
+    const delegated = await startRun(studio, "elsewhere");
+    await admin.setPolicyOverride({ workflow: plain, policy: { fallbacks: [name("Keyed")] } });
+    await clock.advance(0);
+    expect(kindsOf(await eventsOf(studio, delegated))).toEqual([
+      ...["accepted", "parked", "woken", "fallbackStarted", "succeeded"],
+    ]);
+    await admin.deletePolicyOverride({ workflow: plain });
+    const failing = await startRun(studio);
+    expect(await stateOf(studio, failing)).toBe(RunState.PARKED);
+    await admin.setPolicyOverride({ workflow: plain, policy: { circuitBreaker: { onOpen: 2 } } });
+    await clock.advance(0);
+    const { run } = await runs.getRun({ runId: failing });
+    expect(run?.failure?.reason).toBe("BREAKER_OPEN");
+    expect(await breakerOf(studio)).toMatchObject({ waitingRuns: 0n });
   });
 
   it("go on when their policy has no breaker any more", async () => {

@@ -3,8 +3,10 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { RunState } from "../../gen/retake/v1/run_pb.js";
 import { call, step } from "../../src/index.ts";
+import { PayloadDamagedError } from "../../src/runs/ports/payloads.ts";
 import { PlainResponseSchema, WorkflowsService } from "../gen/retake/test/v1/workflows_pb.js";
 import { deferred, eventsOf, type Harness, kindsOf, rejection, startServer, stateOf, stopServer } from "./harness.ts";
+import { recordingLogger } from "./listening-server.ts";
 
 async function start(...args: Parameters<typeof startServer>): Promise<Harness> {
   const harness = await startServer(...args);
@@ -283,6 +285,37 @@ describe("a child", () => {
     expect(runs.map(({ state }) => RunState[state])).toEqual(["CANCELLED"]);
   });
 
+  it("is cancelled too when its parent has ended while it was being accepted", async () => {
+    let executed = 0;
+    const harness = await start({
+      once: async (_, context) => {
+        await call(context, "child", WorkflowsService.method.limited, {});
+        return {};
+      },
+      limited: () => {
+        executed += 1;
+        return never();
+      },
+    });
+    const { journal } = harness.storage;
+    let parent = "";
+    const [gate, read] = [deferred(), journal.read.bind(journal)];
+    journal.read = async (stream, ...range) => {
+      if (stream.startsWith("run/") && stream !== `run/${parent}`) await gate.promise;
+      return read(stream, ...range);
+    };
+    parent = await startRun(harness, "Once");
+    expect(executed).toBe(0);
+    void harness.runs.cancelRun({ runId: parent });
+    // Its attempt hears of that no sooner than its call goes on.
+    await harness.clock.advance(60_000);
+    expect(await stateOf(harness, parent)).toBe(RunState.CANCELLED);
+    gate.resolve();
+    await harness.clock.advance(10);
+    const { runs } = await harness.runs.listRuns({ parentRunId: parent });
+    expect(runs.map(({ state }) => RunState[state])).toEqual(["CANCELLED"]);
+  });
+
   it("refuses a method that is no workflow of this server, and an input that breaks a rule", async () => {
     const harness = await start({
       plain: async (_, context) => {
@@ -406,6 +439,35 @@ describe("a restart", () => {
       "rejoined",
       "succeeded",
     ]);
+  });
+
+  it("tries an input again that cannot be read right now, and fails a run whose input is damaged", async () => {
+    const before = await start({ plain: never });
+    const [unreadable, damaged] = [await startRun(before, "Plain"), await startRun(before, "Plain", '{"text":"x"}')];
+    await stopServer(before);
+    const { payloads } = before.storage;
+    const get = payloads.get.bind(payloads);
+    let failures = 0;
+    payloads.get = async (owner, sha256) => {
+      if (owner === unreadable && failures++ === 0) throw new Error("EIO: i/o error, read");
+      if (owner === damaged) throw new PayloadDamagedError(owner, sha256, "its file is gone");
+      return get(owner, sha256);
+    };
+    const log = recordingLogger();
+    const harness = await start({}, { storage: before.storage, clock: before.clock, log });
+    await harness.clock.advance(999);
+    expect([failures, await stateOf(harness, unreadable)]).toEqual([1, RunState.QUEUED]);
+    await harness.clock.advance(1);
+    expect(await stateOf(harness, unreadable)).toBe(RunState.SUCCEEDED);
+    const { run } = await harness.runs.getRun({ runId: damaged });
+    expect(run?.state).toBe(RunState.FAILED);
+    // Callers learn a reference, and the log the rest.
+    expect(log.entries).toContainEqual(
+      expect.objectContaining({
+        message: "a run's input cannot be given to its back-end",
+        fields: { err: expect.any(PayloadDamagedError), runId: damaged, referenceId: run?.failure?.referenceId },
+      }),
+    );
   });
 
   it("expires what ran out of time meanwhile", async () => {

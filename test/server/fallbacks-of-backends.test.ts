@@ -2,12 +2,14 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { createServer as createListener } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import { createClient } from "@connectrpc/connect";
 import { expect, it, onTestFinished } from "vitest";
 import { RunState } from "../../gen/retake/v1/run_pb.js";
 import { RunService } from "../../gen/retake/v1/run_service_pb.js";
-import { createServer } from "../../src/server/index.ts";
-import { startBackend } from "../backends/gateway.ts";
+import { createMemoryStorage } from "../../src/runs/memory/index.ts";
+import { createServer, type ServerOptions } from "../../src/server/index.ts";
+import { ServingStatus, startBackend } from "../backends/gateway.ts";
 import { FallbacksService } from "../gen/retake/test/v1/fallbacks_pb.js";
 import { WorkflowsService } from "../gen/retake/test/v1/workflows_pb.js";
 import { recordingLogger } from "./listening-server.ts";
@@ -16,7 +18,8 @@ const plain = `${WorkflowsService.typeName}/Plain`;
 const echo = `${FallbacksService.typeName}/Echo`;
 
 /** A server whose Plain is at a port of this machine, and whose Echo, here, stands in for it. */
-async function startGateway(port: number) {
+async function startGateway(port: number, options: Pick<ServerOptions, "openStorage"> = {}) {
+  const log = recordingLogger();
   const dataDirectory = await mkdtemp(join(tmpdir(), "retake-fallbacks-"));
   const server = createServer(
     {
@@ -31,7 +34,7 @@ async function startGateway(port: number) {
       ],
       workflows: { [plain]: { fallbacks: [echo] } },
     },
-    { log: recordingLogger() },
+    { log, ...options },
   );
   const nothing = () => ({});
   server
@@ -60,6 +63,7 @@ async function startGateway(port: number) {
   return {
     workflows: createClient(WorkflowsService, server.transport),
     runs: createClient(RunService, server.transport),
+    log: log.entries,
   };
 }
 
@@ -88,4 +92,22 @@ it("answers, without an attempt, for a workflow whose only endpoint is away, unt
 
   await startBackend({ plain: ({ text }) => ({ text: `${text}, there` }) }, { port });
   await expect.poll(() => workflows.plain({ text: "c" }), { interval: 50 }).toMatchObject({ text: "c, there" });
+});
+
+it("answers also for those that wait in line since just now, and are not durable yet", async () => {
+  const status = Promise.withResolvers<ServingStatus>();
+  const backend = await startBackend({}, { health: () => status.promise });
+  let syncing = Promise.resolve();
+  const { workflows, log } = await startGateway(backend.port, {
+    openStorage: (_, clock) => createMemoryStorage({ clock, durable: () => syncing }),
+  });
+  const sync = Promise.withResolvers<void>();
+  syncing = sync.promise;
+  const answer = workflows.plain({ text: "a" });
+  await setImmediate();
+  status.resolve(ServingStatus.NOT_SERVING);
+  await expect.poll(() => log.at(-1)?.message).toMatch(/^an endpoint is not healthy/);
+  await setImmediate();
+  sync.resolve();
+  expect(await answer).toMatchObject({ text: "a, here" });
 });

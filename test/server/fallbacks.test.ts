@@ -113,6 +113,17 @@ async function eventsOf({ runs }: Studio, runId: string): Promise<RunEvent[]> {
   return events;
 }
 
+/** Holds up what is read of runs that are not in memory, but for one, until the test lets go. */
+function holdReads({ storage: { journal } }: Studio, butFor: string): () => void {
+  const gate = deferred();
+  const read = journal.read.bind(journal);
+  journal.read = async (stream, ...range) => {
+    if (stream.startsWith("run/") && stream !== `run/${butFor}`) await gate.promise;
+    return read(stream, ...range);
+  };
+  return gate.resolve;
+}
+
 async function stateOf(studio: Studio, runId: string): Promise<string> {
   return RunState[(await runOf(studio, runId)).state];
 }
@@ -370,6 +381,91 @@ describe("a run with a fallback", () => {
     ]);
     expect(events.at(-1)?.event.value).toMatchObject({ reason: "enough", acknowledged: true });
     expect(await childOf(studio, runId)).toMatchObject({ state: RunState.CANCELLED });
+  });
+
+  it("that is cancelled while it starts it cancels it all the same", async () => {
+    const studio = await start({
+      film: () => failing(new ConnectError("not built in", Code.Unimplemented)),
+      sketch: (_, { signal }) => silent(signal),
+    });
+    const input = { case: "json" as const, value: "{}" };
+    const started = await studio.runs.startRun({ workflow: film, input });
+    const runId = started.run?.runId ?? "";
+    const letGo = holdReads(studio, runId);
+    await studio.clock.advance(10);
+    expect(await stateOf(studio, runId)).toBe("DELEGATED");
+    expect((await studio.runs.listRuns({ parentRunId: runId })).runs).toEqual([]);
+    void studio.runs.cancelRun({ runId });
+    await studio.clock.advance(10);
+    letGo();
+    await studio.clock.advance(10);
+    expect(await childOf(studio, runId)).toMatchObject({ state: RunState.CANCELLED });
+    expect(await stateOf(studio, runId)).toBe("CANCELLED");
+  });
+
+  it("asks the next one when its input can be read again", async () => {
+    const before = await start({ sketch: () => silent() });
+    const runId = await startFilm(before);
+    await stopServer(before);
+    const { payloads } = before.storage;
+    const get = payloads.get.bind(payloads);
+    let failures = 0;
+    payloads.get = async (owner, sha256) => {
+      if (owner === runId && failures++ === 0) throw new Error("EIO: i/o error, read");
+      return get(owner, sha256);
+    };
+    const broken: Handlers = { sketch: () => failing(new ConnectError("no pencil", Code.NotFound)) };
+    const after = await start(broken, { storage: before.storage, clock: before.clock });
+    await after.clock.advance(999);
+    expect([failures, await stateOf(after, runId)]).toEqual([1, "QUEUED"]);
+    await after.clock.advance(10);
+    expect(await filmOf(after, runId)).toMatchObject({ by: "still" });
+    expect(kindsOf(await eventsOf(after, runId))).toEqual([
+      ...twoAttempts,
+      ...["fallbackStarted", "fallbackEnded", "fallbackStarted", "succeeded"],
+    ]);
+  });
+
+  describe("that a converter has asked", () => {
+    const byHand: NonNullable<Parameters<typeof listen>[2]> = (test) => {
+      convert(test);
+      test.server.convert("by-hand", {
+        workflow: FallbacksService.method.film,
+        fallback: FallbacksService.method.sketch,
+        response: ({ update }, mapped) =>
+          update.case === "film" ? { update: { case: "film" as const, value: { by: "hand" } } } : mapped,
+      });
+    };
+    /** Its fallback was asked through the converter; the policy of the next server names none. */
+    async function delegated(): Promise<{ before: Studio; runId: string }> {
+      const config = { workflows: { [film]: { fallbackConverters: { [sketch]: "by-hand" } } } };
+      const before = await start(slow(never()), { config }, byHand);
+      const runId = await startFilm(before);
+      await stopServer(before);
+      return { before, runId };
+    }
+
+    it("is answered through the same one, whatever the policy says by then", async () => {
+      const { before, runId } = await delegated();
+      const after = await start({}, { storage: before.storage, clock: before.clock }, byHand);
+      await after.clock.advance(10);
+      expect(await filmOf(after, runId)).toMatchObject({ by: "hand" });
+    });
+
+    it("takes no answer of it without that, and turns to the next one", async () => {
+      const { before, runId } = await delegated();
+      const after = await start({}, { storage: before.storage, clock: before.clock });
+      await after.clock.advance(10);
+      expect(await filmOf(after, runId)).toMatchObject({ by: "still" });
+      const { fallbacks } = await runOf(after, runId);
+      expect(fallbacks[0]?.outcome).toMatchObject({
+        case: "failed",
+        value: {
+          reason: "FALLBACK_RESULT",
+          message: expect.stringContaining('its result cannot be used: no converter "by-hand" is registered'),
+        },
+      });
+    });
   });
 
   it("that is cancelled waits for it no longer than cancel_grace", async () => {

@@ -2,6 +2,7 @@ import { type Client, Code, ConnectError, createClient } from "@connectrpc/conne
 import { expect } from "vitest";
 import type { RunEvent, RunState } from "../../gen/retake/v1/run_pb.js";
 import { RunService } from "../../gen/retake/v1/run_service_pb.js";
+import type { ServiceJobs } from "../../src/index.ts";
 import type { WorkflowImpl } from "../../src/server/server.ts";
 import { createTestServer, type TestServer, type TestServerOptions } from "../../src/testing/test-server.ts";
 import { WorkflowsService } from "../gen/retake/test/v1/workflows_pb.js";
@@ -16,9 +17,10 @@ export interface Harness extends TestServer {
 export async function startServer(
   own: WorkflowImpl<typeof WorkflowsService> = {},
   options: TestServerOptions = {},
+  jobs?: ServiceJobs,
 ): Promise<Harness> {
   const test = createTestServer(options);
-  test.server.implement(WorkflowsService, handlers(own));
+  test.server.implement(WorkflowsService, handlers(own), jobs);
   const listening = test.server.listen();
   await test.clock.advance(0);
   await listening;

@@ -104,6 +104,53 @@ export declare type ProbeResponse = Message<"retake.v1.ProbeResponse"> & {
 export declare const ProbeResponseSchema: GenMessage<ProbeResponse>;
 
 /**
+ * About one workflow.
+ *
+ * @generated from message retake.v1.ProbeWorkflowRequest
+ */
+export declare type ProbeWorkflowRequest = Message<"retake.v1.ProbeWorkflowRequest"> & {
+  /**
+   * `package.Service/Method`.
+   *
+   * @generated from field: string workflow = 1;
+   */
+  workflow: string;
+};
+
+/**
+ * Describes the message retake.v1.ProbeWorkflowRequest.
+ * Use `create(ProbeWorkflowRequestSchema)` to create a new message.
+ */
+export declare const ProbeWorkflowRequestSchema: GenMessage<ProbeWorkflowRequest>;
+
+/**
+ * What is known of it.
+ *
+ * @generated from message retake.v1.ProbeWorkflowResponse
+ */
+export declare type ProbeWorkflowResponse = Message<"retake.v1.ProbeWorkflowResponse"> & {
+  /**
+   * Whether an attempt would be taken, and have what it needs.
+   *
+   * @generated from field: bool fit = 1;
+   */
+  fit: boolean;
+
+  /**
+   * What is missing, for the log and the breaker's history. Limit: 200 characters are kept.
+   *
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message retake.v1.ProbeWorkflowResponse.
+ * Use `create(ProbeWorkflowResponseSchema)` to create a new message.
+ */
+export declare const ProbeWorkflowResponseSchema: GenMessage<ProbeWorkflowResponse>;
+
+/**
  * One action.
  *
  * @generated from message retake.v1.RecoverRequest
@@ -204,6 +251,20 @@ export declare const BackendService: GenService<{
     methodKind: "unary";
     input: typeof ProbeRequestSchema;
     output: typeof ProbeResponseSchema;
+  },
+  /**
+   * Whether attempts of a workflow would work again: asked when the reset time-out of its circuit breaker is over, so that no
+   * run is spent on finding out. A yes counts as a successful trial; where the policy wants more of them, it is asked again at
+   * once. A no, an error or 5 s without an answer leave the breaker open. Each endpoint is asked, and one yes is enough. Where
+   * nobody says yes, and one of them does not offer this (UNIMPLEMENTED) or does not let us ask (UNAUTHENTICATED,
+   * PERMISSION_DENIED), the attempt of one run is the trial.
+   *
+   * @generated from rpc retake.v1.BackendService.ProbeWorkflow
+   */
+  probeWorkflow: {
+    methodKind: "unary";
+    input: typeof ProbeWorkflowRequestSchema;
+    output: typeof ProbeWorkflowResponseSchema;
   },
   /**
    * Does one thing that the workflow's `recovery` names, after an attempt has failed and before the next one. OK says that

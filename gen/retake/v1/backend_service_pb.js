@@ -13,7 +13,7 @@ import { file_retake_v1_run } from "./run_pb.js";
  * Describes the file retake/v1/backend_service.proto.
  */
 export const file_retake_v1_backend_service = /*@__PURE__*/
-  fileDesc("Ch9yZXRha2UvdjEvYmFja2VuZF9zZXJ2aWNlLnByb3RvEglyZXRha2UudjEiVgoKQmFja2VuZEpvYhIQCgh3b3JrZmxvdxgBIAEoCRIOCgZydW5faWQYAiABKAkSDwoHYXR0ZW1wdBgDIAEoBRIVCg1hdHRlbXB0X3Rva2VuGAQgASgJIjIKDFByb2JlUmVxdWVzdBIiCgNqb2IYASABKAsyFS5yZXRha2UudjEuQmFja2VuZEpvYiIuCg1Qcm9iZVJlc3BvbnNlEg0KBWFsaXZlGAEgASgIEg4KBnJlYXNvbhgCIAEoCSKEAQoOUmVjb3ZlclJlcXVlc3QSKQoGYWN0aW9uGAEgASgOMhkucmV0YWtlLnYxLlJlY292ZXJ5QWN0aW9uEiIKA2pvYhgCIAEoCzIVLnJldGFrZS52MS5CYWNrZW5kSm9iEiMKB2ZhaWx1cmUYAyABKAsyEi5yZXRha2UudjEuRmFpbHVyZSIRCg9SZWNvdmVyUmVzcG9uc2UiMwoNQ2FuY2VsUmVxdWVzdBIiCgNqb2IYASABKAsyFS5yZXRha2UudjEuQmFja2VuZEpvYiIQCg5DYW5jZWxSZXNwb25zZTLXAQoOQmFja2VuZFNlcnZpY2USPwoFUHJvYmUSFy5yZXRha2UudjEuUHJvYmVSZXF1ZXN0GhgucmV0YWtlLnYxLlByb2JlUmVzcG9uc2UiA5ACARJACgdSZWNvdmVyEhkucmV0YWtlLnYxLlJlY292ZXJSZXF1ZXN0GhoucmV0YWtlLnYxLlJlY292ZXJSZXNwb25zZRJCCgZDYW5jZWwSGC5yZXRha2UudjEuQ2FuY2VsUmVxdWVzdBoZLnJldGFrZS52MS5DYW5jZWxSZXNwb25zZSIDkAICYgZwcm90bzM", [file_retake_v1_options, file_retake_v1_run]);
+  fileDesc("Ch9yZXRha2UvdjEvYmFja2VuZF9zZXJ2aWNlLnByb3RvEglyZXRha2UudjEiVgoKQmFja2VuZEpvYhIQCgh3b3JrZmxvdxgBIAEoCRIOCgZydW5faWQYAiABKAkSDwoHYXR0ZW1wdBgDIAEoBRIVCg1hdHRlbXB0X3Rva2VuGAQgASgJIjIKDFByb2JlUmVxdWVzdBIiCgNqb2IYASABKAsyFS5yZXRha2UudjEuQmFja2VuZEpvYiIuCg1Qcm9iZVJlc3BvbnNlEg0KBWFsaXZlGAEgASgIEg4KBnJlYXNvbhgCIAEoCSIoChRQcm9iZVdvcmtmbG93UmVxdWVzdBIQCgh3b3JrZmxvdxgBIAEoCSI0ChVQcm9iZVdvcmtmbG93UmVzcG9uc2USCwoDZml0GAEgASgIEg4KBnJlYXNvbhgCIAEoCSKEAQoOUmVjb3ZlclJlcXVlc3QSKQoGYWN0aW9uGAEgASgOMhkucmV0YWtlLnYxLlJlY292ZXJ5QWN0aW9uEiIKA2pvYhgCIAEoCzIVLnJldGFrZS52MS5CYWNrZW5kSm9iEiMKB2ZhaWx1cmUYAyABKAsyEi5yZXRha2UudjEuRmFpbHVyZSIRCg9SZWNvdmVyUmVzcG9uc2UiMwoNQ2FuY2VsUmVxdWVzdBIiCgNqb2IYASABKAsyFS5yZXRha2UudjEuQmFja2VuZEpvYiIQCg5DYW5jZWxSZXNwb25zZTKwAgoOQmFja2VuZFNlcnZpY2USPwoFUHJvYmUSFy5yZXRha2UudjEuUHJvYmVSZXF1ZXN0GhgucmV0YWtlLnYxLlByb2JlUmVzcG9uc2UiA5ACARJXCg1Qcm9iZVdvcmtmbG93Eh8ucmV0YWtlLnYxLlByb2JlV29ya2Zsb3dSZXF1ZXN0GiAucmV0YWtlLnYxLlByb2JlV29ya2Zsb3dSZXNwb25zZSIDkAIBEkAKB1JlY292ZXISGS5yZXRha2UudjEuUmVjb3ZlclJlcXVlc3QaGi5yZXRha2UudjEuUmVjb3ZlclJlc3BvbnNlEkIKBkNhbmNlbBIYLnJldGFrZS52MS5DYW5jZWxSZXF1ZXN0GhkucmV0YWtlLnYxLkNhbmNlbFJlc3BvbnNlIgOQAgJiBnByb3RvMw", [file_retake_v1_options, file_retake_v1_run]);
 
 /**
  * Describes the message retake.v1.BackendJob.
@@ -37,32 +37,46 @@ export const ProbeResponseSchema = /*@__PURE__*/
   messageDesc(file_retake_v1_backend_service, 2);
 
 /**
+ * Describes the message retake.v1.ProbeWorkflowRequest.
+ * Use `create(ProbeWorkflowRequestSchema)` to create a new message.
+ */
+export const ProbeWorkflowRequestSchema = /*@__PURE__*/
+  messageDesc(file_retake_v1_backend_service, 3);
+
+/**
+ * Describes the message retake.v1.ProbeWorkflowResponse.
+ * Use `create(ProbeWorkflowResponseSchema)` to create a new message.
+ */
+export const ProbeWorkflowResponseSchema = /*@__PURE__*/
+  messageDesc(file_retake_v1_backend_service, 4);
+
+/**
  * Describes the message retake.v1.RecoverRequest.
  * Use `create(RecoverRequestSchema)` to create a new message.
  */
 export const RecoverRequestSchema = /*@__PURE__*/
-  messageDesc(file_retake_v1_backend_service, 3);
+  messageDesc(file_retake_v1_backend_service, 5);
 
 /**
  * Describes the message retake.v1.RecoverResponse.
  * Use `create(RecoverResponseSchema)` to create a new message.
  */
 export const RecoverResponseSchema = /*@__PURE__*/
-  messageDesc(file_retake_v1_backend_service, 4);
+  messageDesc(file_retake_v1_backend_service, 6);
 
 /**
  * Describes the message retake.v1.CancelRequest.
  * Use `create(CancelRequestSchema)` to create a new message.
  */
 export const CancelRequestSchema = /*@__PURE__*/
-  messageDesc(file_retake_v1_backend_service, 5);
+  messageDesc(file_retake_v1_backend_service, 7);
 
 /**
  * Describes the message retake.v1.CancelResponse.
  * Use `create(CancelResponseSchema)` to create a new message.
  */
 export const CancelResponseSchema = /*@__PURE__*/
-  messageDesc(file_retake_v1_backend_service, 6);
+  messageDesc(file_retake_v1_backend_service, 8);
 
 /**
  * Jobs of a back-end, asked about and acted upon from outside of the calls that began them. A job is known by the metadata

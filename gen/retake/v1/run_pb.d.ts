@@ -379,7 +379,7 @@ export declare const RunStatisticsSchema: GenMessage<RunStatistics>;
 export declare type RunWait = Message<"retake.v1.RunWait"> & {
   /**
    * What holds it: "workflow", "principal", "endpoint", "server", "backoff", "breaker", "retry_budget", "pause", "contract",
-   * "fallback".
+   * "fallback", "storage".
    *
    * @generated from field: string gate = 1;
    */
@@ -1513,6 +1513,14 @@ export declare type FallbackStarted = Message<"retake.v1.FallbackStarted"> & {
    * @generated from field: retake.v1.Failure failure = 5;
    */
   failure?: Failure | undefined;
+
+  /**
+   * The converter that has made its request, by the name that the policy gave it; empty where the names of fields have. The
+   * same one converts what it answers, whatever the policy says by then; where that is gone, the answer cannot be used.
+   *
+   * @generated from field: string converter = 6;
+   */
+  converter: string;
 };
 
 /**

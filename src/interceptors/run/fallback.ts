@@ -5,6 +5,7 @@ import type { Workflow } from "../../contract/index.ts";
 import {
   crashLoop,
   type Delegation,
+  type DelegationBlocked,
   type EndpointSlots,
   failureOfAll,
   fallbackEnded,
@@ -81,6 +82,11 @@ async function replaced(options: FallbackOptions, request: RunRequest, outcome: 
   const { failure, attemptFailure = failure } = outcome;
   const turned = await turnToNext(options, request, `${failure.reason}: ${failure.message}`, failure);
   const events = [...(outcome.events ?? []), ...turned.events];
+  // Behind an attempt of this turn the run's input is in memory still.
+  if (turned.blocked !== undefined && request.run.attempt === undefined) {
+    request.turn.prepare(events);
+    return turned.blocked;
+  }
   if (turned.started) {
     return { kind: "waiting", wakeAtMs: undefined, failure: attemptFailure, events };
   }
@@ -101,7 +107,7 @@ async function bypassed(
   }
   if (!turned.started) {
     request.turn.prepare(turned.events);
-    return outcome;
+    return turned.blocked ?? outcome;
   }
   options.withdraw(request.run.accepted.runId);
   return { kind: "waiting", wakeAtMs: undefined, events: turned.events };
@@ -113,6 +119,8 @@ interface Turned {
   readonly started: boolean;
   readonly events: readonly RunEventBody[];
   readonly skipped: readonly FallbackTry[];
+  /** Whether the next one can be asked cannot be told right now. */
+  readonly blocked?: DelegationBlocked;
 }
 
 /** The first one that can be asked; those before it are passed over. */
@@ -128,11 +136,13 @@ async function turnToNext(
   for (const { index, workflow } of untriedFallbacks(run, parent.policy)) {
     const plan = await delegation.plan(request, workflow);
     if (plan.kind === "ready") {
-      const { childRunId } = plan;
-      events.push(
-        fallbackStarted({ index, workflow, childRunId, reason, ...(failure === undefined ? {} : { failure }) }),
-      );
+      const { childRunId, converter } = plan;
+      const why = { reason, ...(failure === undefined ? {} : { failure }) };
+      events.push(fallbackStarted({ index, workflow, childRunId, converter, ...why }));
       return { started: true, events, skipped };
+    }
+    if (plan.kind === "blocked") {
+      return { started: false, events, skipped, blocked: plan };
     }
     events.push(fallbackSkipped(index, workflow, plan.reason));
     skipped.push(fallbackTry(index, workflow, "", "", { case: "skipped", value: plan.reason }));

@@ -18,8 +18,16 @@ import type {
   Turn,
   Verdict,
 } from "../../runs/index.ts";
-import { holdAtBreaker, type Pauses, parked, pauseReason, type RunInterceptor, verdictOf } from "../../runs/index.ts";
-import { createPermitLimits } from "./permit-limits.ts";
+import {
+  holdAtBreaker,
+  leavesOnOpen,
+  type Pauses,
+  parked,
+  pauseReason,
+  type RunInterceptor,
+  verdictOf,
+} from "../../runs/index.ts";
+import { createPermitLimits, type PermitLimits } from "./permit-limits.ts";
 
 export interface GateOptions {
   readonly gates: Gates;
@@ -30,6 +38,12 @@ export interface GateOptions {
   readonly concurrencyLimit: number;
   /** Where the attempts of a workflow can be made; one of them only where there is no other. */
   endpoints(workflow: Workflow, avoided?: string): readonly EndpointSlots[];
+  /** The workflow of this name as it is today; undefined when there is none any more. */
+  workflow(name: string): Workflow | undefined;
+}
+
+interface HoldOptions extends GateOptions {
+  readonly limitsOf: PermitLimits;
 }
 
 /** Of a run that was accepted before runs had owners. */
@@ -43,6 +57,7 @@ const nobody: RunOwner = { tenant: "", subject: "" };
 export function gate(options: GateOptions): RunInterceptor {
   const { gates, pauses, breakers, retryBudgets } = options;
   const limitsOf = createPermitLimits(options.concurrencyLimit);
+  const holdOptions: HoldOptions = { ...options, limitsOf };
   return (next) => async (request) => {
     const { run, workflow, turn } = request;
     const pause = pauses.of(workflow.name);
@@ -88,7 +103,7 @@ export function gate(options: GateOptions): RunInterceptor {
       return refused(late, breaker, request);
     }
     const attemptsBefore = run.attempts;
-    const hold = new PermitHold(options, wish, workflow, permit, turn);
+    const hold = new PermitHold(holdOptions, wish, workflow, permit, turn);
     const isJudged = breaker !== undefined || budget !== undefined;
     if (isJudged) {
       hold.judges = { breaker, generation: breaker?.generation ?? 0, budget };
@@ -109,9 +124,11 @@ export function gate(options: GateOptions): RunInterceptor {
 }
 
 /** Behind those that a closed breaker lets go in waves a run waits whatever its policy says of open ones. */
-function refused(refusal: BreakerRefusal, breaker: Breaker, { run }: RunRequest): Outcome {
+function refused(refusal: BreakerRefusal, breaker: Breaker, { run, workflow }: RunRequest): Outcome {
   const { open, reason, notBeforeMs } = refusal;
-  return open ? { kind: "blocked", gate: "breaker", reason, notBeforeMs } : holdAtBreaker(breaker, run, reason);
+  return open
+    ? { kind: "blocked", gate: "breaker", reason, notBeforeMs }
+    : holdAtBreaker(breaker, run, reason, leavesOnOpen(run, workflow.policy));
 }
 
 /** Those who are told how an attempt has ended. */
@@ -124,7 +141,7 @@ interface Judges {
 
 /** The permit of one attempt: given back while it waits for a child, and for good at its end. */
 class PermitHold implements Pausable, Hold {
-  readonly #options: GateOptions;
+  readonly #options: HoldOptions;
   readonly #wish: PermitRequest;
   readonly #workflow: Workflow;
   readonly #turn: Turn;
@@ -134,7 +151,7 @@ class PermitHold implements Pausable, Hold {
   #poke: (() => void) | undefined;
   judges: Judges | undefined;
 
-  constructor(options: GateOptions, wish: PermitRequest, workflow: Workflow, permit: Permit, turn: Turn) {
+  constructor(options: HoldOptions, wish: PermitRequest, workflow: Workflow, permit: Permit, turn: Turn) {
     this.#options = options;
     this.#wish = wish;
     this.#workflow = workflow;
@@ -166,15 +183,13 @@ class PermitHold implements Pausable, Hold {
 
   /** Waits in line like everybody else: the scheduler asks for a turn of the run when its place is free. */
   async resume(): Promise<void> {
-    const { gates, endpoints } = this.#options;
+    const { gates } = this.#options;
     const round = ++this.#round;
     while (round === this.#round && this.#permit === undefined) {
       const poked = Promise.withResolvers<void>();
       this.#poke = poked.resolve;
       this.#turn.onPoke = poked.resolve;
-      // Which endpoints there are, and are healthy, may have changed since.
-      const wish = { ...this.#wish, endpoints: endpoints.call(this.#options, this.#workflow) };
-      const answer = await gates.acquire(wish);
+      const answer = await gates.acquire(this.#wishOfNow());
       if (answer.kind === "permit") {
         if (round === this.#round) {
           this.#permit = answer;
@@ -193,6 +208,14 @@ class PermitHold implements Pausable, Hold {
       this.#turn.onPoke = undefined;
       this.#poke = undefined;
     }
+  }
+
+  /** Which endpoints there are, and are healthy, and how many attempts are let through at once, may have changed since. */
+  #wishOfNow(): PermitRequest {
+    const options = this.#options;
+    const workflow = options.workflow(this.#workflow.name) ?? this.#workflow;
+    const { owner } = this.#wish;
+    return { ...this.#wish, limits: options.limitsOf(workflow, owner), endpoints: options.endpoints(workflow) };
   }
 
   end(): void {

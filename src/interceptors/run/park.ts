@@ -1,13 +1,12 @@
 import { Code } from "@connectrpc/connect";
-import { RunMode } from "../../../gen/retake/v1/run_pb.js";
 import type { Clock } from "../../clock.ts";
 import {
   type Breakers,
   createFailure,
+  failsOnOpen,
   holdAtBreaker,
   type Outcome,
   type RunInterceptor,
-  type RunRequest,
 } from "../../runs/index.ts";
 
 /** What callers are asked to wait where nobody knows when the breaker closes. */
@@ -29,16 +28,11 @@ export function park(options: { readonly breakers: Pick<Breakers, "of">; readonl
       if (outcome.kind !== "blocked" || outcome.gate !== "breaker") {
         return outcome;
       }
-      return fails(request)
+      return failsOnOpen(request.run, request.workflow.policy)
         ? failed(outcome.reason, (outcome.notBeforeMs ?? clock.now() + unknownDelayMs) - clock.now())
         : holdAtBreaker(breaker, request.run, outcome.reason);
     });
   };
-}
-
-function fails({ run, workflow }: RunRequest): boolean {
-  const onOpen = workflow.policy.circuitBreaker?.onOpen;
-  return onOpen === "fail" || (onOpen === "by-mode" && run.accepted.mode === RunMode.ATTACHED);
 }
 
 function failed(reason: string, retryDelayMs: number): Outcome {

@@ -2,7 +2,14 @@ import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { Quality } from "../../../gen/retake/v1/options_pb.js";
 import type { Clock, RandomSource } from "../../clock.ts";
 import { type ContractRegistry, degrade, type Workflow } from "../../contract/index.ts";
-import { classifyError, payloadDigest, type RunInterceptor, type RunRequest } from "../../runs/index.ts";
+import {
+  classifyError,
+  isLost,
+  type Logger,
+  payloadDigest,
+  type RunInterceptor,
+  type RunRequest,
+} from "../../runs/index.ts";
 import { mustStop, stopped } from "./must-stop.ts";
 
 const noDigest = new Uint8Array();
@@ -10,9 +17,13 @@ const nothing: string[] = [];
 /** What run.proto promises: messages within messages of their own kind have as many as their caller likes. */
 const mostPaths = 50;
 
+/** When an input that could not be read is read again. */
+const patienceMs = 1_000;
+
 export interface RecordOptions {
   readonly clock: Clock;
   readonly random: RandomSource;
+  readonly log: Logger;
   /** What degraded inputs must still be valid by. */
   readonly contracts: Pick<ContractRegistry, "validator">;
 }
@@ -22,15 +33,17 @@ export interface RecordOptions {
  * decoded for this attempt alone, and asks for no more than the attempt's quality does.
  */
 export function record(options: RecordOptions): RunInterceptor {
-  const { clock, random, contracts } = options;
+  const { clock, random, contracts, log } = options;
   return (next) => async (request) => {
     const { run, workflow, turn, permit, quality } = request;
+    let input: Uint8Array | undefined;
     let message: RunRequestMessage;
     let changedFields = nothing;
     let changedSha256: Uint8Array = noDigest;
     try {
-      const input = turn.input();
-      message = fromBinary(workflow.input, input instanceof Uint8Array ? input : await input);
+      const bytes = turn.input();
+      input = bytes instanceof Uint8Array ? bytes : await bytes;
+      message = fromBinary(workflow.input, input);
       if (quality !== undefined && workflow.inputQuality) {
         changedFields = degrade(workflow.input, message, quality, contracts.validator);
         if (changedFields.length > 0) {
@@ -38,7 +51,18 @@ export function record(options: RecordOptions): RunInterceptor {
         }
       }
     } catch (error) {
-      return { kind: "failed", failure: classifyError(error, random, clock.now()).failure };
+      const { runId } = run.accepted;
+      if (input === undefined && !isLost(error)) {
+        log.warn({ err: error, runId }, "the input of a run cannot be read at the moment; it is tried again");
+        const reason = "its input cannot be read at the moment";
+        return { kind: "blocked", gate: "storage", reason, notBeforeMs: clock.now() + patienceMs };
+      }
+      const { failure, unexpected } = classifyError(error, random, clock.now());
+      if (unexpected) {
+        const { referenceId } = failure;
+        log.error({ err: error, runId, referenceId }, "a run's input cannot be given to its back-end");
+      }
+      return { kind: "failed", failure };
     }
     if (turn.abortReason !== undefined) {
       return stopped("the attempt was stopped before its back-end was called");

@@ -17,6 +17,14 @@ import { type OutcomeCounts, OutcomeWindow, type OutcomeWindowOptions } from "./
 /** What an attempt's end says of its back-end; undefined where it says nothing. */
 export type Verdict = "success" | "failure" | undefined;
 
+/** What a back-end says of itself. */
+export interface Fitness {
+  /** Whether attempts would work again. */
+  readonly fit: boolean;
+  /** Why not. */
+  readonly reason?: string | undefined;
+}
+
 /** A run is not let through. */
 export interface BreakerRefusal {
   /** Whether nobody is; otherwise the run only goes behind others, and its turn comes. */
@@ -43,8 +51,8 @@ export interface BreakerOptions {
   readonly wake: (runId: string, priority: number) => void;
   /** Called at each transition, before anybody goes by it. */
   readonly onTransition: (event: BreakerEvent) => void;
-  /** Asks the back-end itself for a trial; undefined where only an attempt can tell. */
-  readonly probe: () => Promise<void> | undefined;
+  /** Asks the back-end itself for a trial; undefined, at once or as its answer, where only an attempt can tell. */
+  readonly probe: () => Promise<Fitness | undefined> | undefined;
 }
 
 type State =
@@ -67,7 +75,9 @@ const longestNapMs = 60_000;
  * 3. Runs that are held leave in waves of 1, 2, 4, … once it is closed. A wave is over when the attempts of its runs have
  *    ended, or after the reset time-out: attempts may last for hours. While runs are held, newcomers go behind them.
  * 4. A run that is let through is so until its attempt has ended, it withdraws, or the next transition comes.
- * 5. Time in the open state runs by the monotonic clock; only what an operator has said, and restarts, go by the wall.
+ * 5. Runs that would not have waited for an open breaker, and are held behind others by a closed one, are woken when it
+ *    opens again.
+ * 6. Time in the open state runs by the monotonic clock; only what an operator has said, and restarts, go by the wall.
  */
 export class Breaker {
   readonly workflow: string;
@@ -202,10 +212,14 @@ export class Breaker {
     return `${name} is half-open: whether a trial succeeds decides`;
   }
 
-  /** Holds a run until it may go on, and wakes it then: at once where that is now. One that is let through stays so. */
-  hold(runId: string, priority: number, acceptedMs: number): void {
+  /**
+   * Holds a run until it may go on, and wakes it then: at once where that is now. One that is let through stays so.
+   *
+   * @param leavesOnOpen it does not wait for an open breaker, and is woken when this one opens
+   */
+  hold(runId: string, priority: number, acceptedMs: number, leavesOnOpen = false): void {
     if (!this.#admitted.has(runId)) {
-      this.#held.add(runId, priority, acceptedMs);
+      this.#held.add(runId, priority, acceptedMs, leavesOnOpen);
       this.#letGo();
     }
   }
@@ -213,15 +227,17 @@ export class Breaker {
   /**
    * Whether a run that is parked stays so. Held runs are in memory, and parked ones in the journal: this is where both
    * meet, so that a run that was parked before a restart takes its place.
+   *
+   * @param leavesOnOpen as of `hold`
    */
-  keeps(runId: string, priority: number, acceptedMs: number): boolean {
+  keeps(runId: string, priority: number, acceptedMs: number, leavesOnOpen = false): boolean {
     if (this.#admitted.has(runId)) {
       return false;
     }
-    this.#held.add(runId, priority, acceptedMs);
+    this.#held.add(runId, priority, acceptedMs, leavesOnOpen);
     // It has come by itself, so it need not be woken.
     this.#letGo(runId);
-    return !this.#admitted.has(runId);
+    return !this.#admitted.has(runId) && !(leavesOnOpen && !this.#isClosed);
   }
 
   /** Its place among those that are held: 1 is next. */
@@ -307,7 +323,7 @@ export class Breaker {
     return this.#state.kind === "half-open" && !this.#state.probing && this.#admitted.size === 0;
   }
 
-  #count(verdict: "success" | "failure"): void {
+  #count(verdict: "success" | "failure", why = "a trial has failed"): void {
     const state = this.#state;
     if (verdict === "failure") {
       this.#waveFailed = true;
@@ -323,7 +339,7 @@ export class Breaker {
       }
     } else if (state.kind === "half-open") {
       if (verdict === "failure") {
-        this.#open("a trial has failed");
+        this.#open(why);
       } else if (++state.successes >= this.#policy.successThreshold) {
         this.#close(state.successes === 1 ? "a trial has succeeded" : `${state.successes} trials have succeeded`);
       } else if (state.probing) {
@@ -357,24 +373,35 @@ export class Breaker {
     this.#options.onTransition(this.#event(reason, requestedBy));
     this.#setTimer();
     this.#letGo();
+    if (!this.#isClosed) {
+      for (const { runId, priority } of this.#held.takeLeaving()) {
+        this.#options.wake(runId, priority);
+      }
+    }
   }
 
-  #followProbe(probe: Promise<void> | undefined): void {
+  #followProbe(probe: Promise<Fitness | undefined> | undefined): void {
     const state = this.#state;
     if (state.kind !== "half-open") {
       return;
     }
     state.probing = probe !== undefined;
     const generation = this.#generation;
-    const answered = (verdict: "success" | "failure"): void => {
-      if (this.#running && generation === this.#generation) {
-        this.#count(verdict);
+    const answered = (answer: Fitness | undefined): void => {
+      if (!this.#running || generation !== this.#generation) {
+        return;
+      }
+      if (answer === undefined) {
+        state.probing = false;
+        this.#setTimer();
+        this.#letGo();
+      } else if (answer.fit) {
+        this.#count("success");
+      } else {
+        this.#count("failure", `its back-end is not fit yet${answer.reason ? `: ${answer.reason}` : ""}`);
       }
     };
-    probe?.then(
-      () => answered("success"),
-      () => answered("failure"),
-    );
+    probe?.then(answered, () => answered({ fit: false }));
   }
 
   #setTimer(): void {

@@ -6,8 +6,9 @@ import type { Logger } from "../logger.ts";
 import type { Journal } from "../ports/journal.ts";
 import type { Scheduler } from "../ports/scheduler.ts";
 import type { RunRecord } from "../run-record.ts";
-import { Breaker, type Forcing } from "./breaker.ts";
+import { Breaker, type Fitness, type Forcing } from "./breaker.ts";
 import { BreakerStreams, withTransition } from "./breaker-streams.ts";
+import { leavesOnOpen } from "./on-open.ts";
 
 export interface BreakersOptions {
   readonly journal: Journal;
@@ -18,7 +19,7 @@ export interface BreakersOptions {
   /** The name of a workflow's back-end: where its attempts are made. */
   readonly backendOf: (workflow: Workflow) => string;
   /** Asks a workflow's back-end whether it is fit again; undefined where only an attempt can tell. */
-  readonly probe?: (workflow: string) => Promise<void> | undefined;
+  readonly probe?: (workflow: string) => Promise<Fitness | undefined> | undefined;
   /** Told of each transition: a metric, an alert. Must not throw. */
   readonly onTransition?: (transition: BreakerTransition) => void;
 }
@@ -101,14 +102,15 @@ export class Breakers {
   }
 
   /** Whether a run that its breaker has parked stays so. */
-  keeps({ accepted, createTimeMs }: RunRecord, workflow: Workflow): boolean {
+  keeps(run: RunRecord, workflow: Workflow): boolean {
+    const { accepted, createTimeMs } = run;
     const breaker = this.of(workflow);
     if (breaker === undefined) {
       // Its policy has changed: the one that held it, if it is still there, goes on without it.
       this.withdraw(accepted.runId);
       return false;
     }
-    return breaker.keeps(accepted.runId, accepted.priority, createTimeMs);
+    return breaker.keeps(accepted.runId, accepted.priority, createTimeMs, leavesOnOpen(run, workflow.policy));
   }
 
   /** A run will make no attempt: it has ended, or something else holds it. */

@@ -12,6 +12,8 @@ interface HeldRun extends HeapItem {
 export class HeldRuns {
   readonly #runs = new Map<string, HeldRun>();
   readonly #heap = new BinaryHeap<HeldRun>(goesBefore);
+  /** Those that an open breaker does not keep. */
+  readonly #leaving = new Set<string>();
   #added = 0;
 
   get size(): number {
@@ -22,8 +24,13 @@ export class HeldRuns {
     return this.#runs.has(runId);
   }
 
-  /** Adds a run, unless it is held already. */
-  add(runId: string, priority: number, acceptedMs: number): void {
+  /** Adds a run, unless it is held already. @param leavesOnOpen an open breaker does not keep it: it fails, or has a fallback */
+  add(runId: string, priority: number, acceptedMs: number, leavesOnOpen: boolean): void {
+    if (leavesOnOpen) {
+      this.#leaving.add(runId);
+    } else {
+      this.#leaving.delete(runId);
+    }
     if (!this.#runs.has(runId)) {
       const run: HeldRun = { runId, priority, acceptedMs, order: this.#added++, heapIndex: -1 };
       this.#runs.set(runId, run);
@@ -36,8 +43,16 @@ export class HeldRuns {
     const first = this.#heap.pop();
     if (first !== undefined) {
       this.#runs.delete(first.runId);
+      this.#leaving.delete(first.runId);
     }
     return first;
+  }
+
+  /** Those that an open breaker does not keep, each named once. They are held until they are removed. */
+  takeLeaving(): readonly { readonly runId: string; readonly priority: number }[] {
+    const leaving = [...this.#leaving].flatMap((runId) => this.#runs.get(runId) ?? []);
+    this.#leaving.clear();
+    return leaving;
   }
 
   /** Whether it was held. */
@@ -47,6 +62,7 @@ export class HeldRuns {
       return false;
     }
     this.#runs.delete(runId);
+    this.#leaving.delete(runId);
     this.#heap.remove(run);
     return true;
   }

@@ -1,19 +1,8 @@
 import { Code } from "@connectrpc/connect";
 import { FailureCategory } from "../../../gen/retake/v1/options_pb.js";
+import { isHopeless } from "../failure.ts";
 import type { Outcome, Turn } from "../handler.ts";
 import type { Verdict } from "./breaker.ts";
-
-/** Codes by which a back-end says that the request is wrong, or its caller's, and not that it is in trouble itself. */
-const callersMistakes: ReadonlySet<Code> = new Set([
-  Code.Canceled,
-  Code.InvalidArgument,
-  Code.NotFound,
-  Code.AlreadyExists,
-  Code.PermissionDenied,
-  Code.FailedPrecondition,
-  Code.OutOfRange,
-  Code.Unauthenticated,
-]);
 
 /** What the outcome of an attempt says of its back-end: nothing where it was cancelled, or its caller was wrong. */
 export function verdictOf(outcome: Outcome, { abortReason }: Pick<Turn, "abortReason">): Verdict {
@@ -29,5 +18,11 @@ export function verdictOf(outcome: Outcome, { abortReason }: Pick<Turn, "abortRe
   if (failure === undefined || failure.category === FailureCategory.VALIDATION) {
     return undefined;
   }
-  return callersMistakes.has(failure.code) ? undefined : "failure";
+  return isCallersMistake(failure.code) ? undefined : "failure";
+}
+
+/** Whether a back-end says that the request is wrong, and not that it is in trouble itself. */
+function isCallersMistake(code: Code): boolean {
+  // One that does not have its own method is the wrong one, or a broken one.
+  return code === Code.Canceled || (isHopeless(code) && code !== Code.Unimplemented);
 }

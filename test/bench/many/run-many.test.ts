@@ -38,16 +38,25 @@ describe("runMany", () => {
   }, 60_000);
 
   it("measures what the server does in trouble", async () => {
-    const { figures } = await runMany([...selectManyFigures("failing"), ...selectManyFigures("overload")], {
-      scale: 0.03,
-      tell: () => {},
-      signal: new AbortController().signal,
-    });
+    const names = ["failing", "overload", "breaker", "parked"];
+    const { figures } = await runMany(
+      names.flatMap((name) => selectManyFigures(name)),
+      {
+        scale: 0.03,
+        tell: () => {},
+        signal: new AbortController().signal,
+      },
+    );
     const value = (name: string) => figures.find((figure) => figure.name === name)?.value ?? Number.NaN;
     expect(value("failing-at-once")).toBe(1);
     expect(value("overload-peak")).toBeGreaterThan(0);
     expect(value("overload-refused")).toBeGreaterThan(0.1);
     expect(value("overload-refusal-p99")).toBeGreaterThan(0);
+    expect(value("breaker-fail-p50")).toBeGreaterThan(0);
+    expect(value("breaker-fallback-p50")).toBeGreaterThan(0);
+    expect(value("parked-drained")).toBe(1);
+    expect(value("parked-drain-over-limit")).toBe(0);
+    expect(value("parked-drain-rate")).toBeGreaterThan(0);
   }, 60_000);
 
   it("leaves nothing behind when it is interrupted", async () => {

@@ -15,8 +15,9 @@ import {
 } from "../../../src/runs/index.ts";
 import { acceptedRun, applyNext, type RunRecord } from "../../../src/runs/run-record.ts";
 
-const ready: DelegationPlan = { kind: "ready", childRunId: "child" };
+const ready: DelegationPlan = { kind: "ready", childRunId: "child", converter: "by-hand" };
 const unfit: DelegationPlan = { kind: "unfit", reason: "too long" };
+const unreadable: DelegationPlan = { kind: "blocked", gate: "fallback", reason: "the disk hangs", notBeforeMs: 7 };
 const breakerOpen: Outcome = { kind: "blocked", gate: "breaker", reason: "it failed 5 times of 5", notBeforeMs: 9 };
 const broken = createFailure({ code: Code.Internal, reason: "BROKEN", message: "it broke" });
 
@@ -81,6 +82,7 @@ const started = (workflow: string, index: number, failure: typeof broken | "none
     index,
     workflow,
     childRunId: "child",
+    converter: "",
     reason: "BROKEN: it broke",
     ...(failure === "none" ? {} : { failure }),
   },
@@ -98,7 +100,11 @@ describe("the fallback stage", () => {
     expect(did).toEqual(["next", "plan a.B/C", "withdraw run"]);
     expect(answer).toMatchObject({
       kind: "waiting",
-      events: [{ value: { workflow: "a.B/C", index: 0, reason: "BREAKER_OPEN: it failed 5 times of 5" } }],
+      events: [
+        {
+          value: { workflow: "a.B/C", index: 0, reason: "BREAKER_OPEN: it failed 5 times of 5", converter: "by-hand" },
+        },
+      ],
     });
     expect(answer).not.toHaveProperty("events[0].value.failure");
   });
@@ -111,6 +117,18 @@ describe("the fallback stage", () => {
       before: [started("a.B/C", 0), ended(0), started("a.B/D", 1, "none"), ended(1)],
     });
     expect(later.kind).toBe("failed");
+  });
+
+  it("passes nobody over because the run's input cannot be read right now, but comes back", async () => {
+    const plans = { "a.B/C": unfit, "a.B/D": unreadable };
+    const heldBack = await play({ plans });
+    expect(heldBack.answer).toBe(unreadable);
+    expect(heldBack.did.slice(-1)).toEqual(["prepare fallbackSkipped"]);
+    const before = [started("a.B/C", 0)];
+    const givenUp = await play({ before, plans, status: { kind: "failed", failure: broken } });
+    expect(givenUp.answer).toBe(unreadable);
+    expect(givenUp.did).toEqual(["status a.B/C", "prepare fallbackEnded", "plan a.B/D"]);
+    expect(givenUp.run).toMatchObject({ state: RunState.QUEUED, givenUp: broken });
   });
 
   it("lets a run that was only held back go on when its fallbacks have not helped", async () => {

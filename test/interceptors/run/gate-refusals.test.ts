@@ -29,11 +29,17 @@ function create() {
     waiting: () => 0,
     isFull: () => false,
   };
-  const run = { accepted: { runId: "run", priority: 0 }, createTimeMs: 0, countedFailures: 0, attempts: 0 };
+  const run = {
+    accepted: { runId: "run", priority: 0 },
+    createTimeMs: 0,
+    countedFailures: 0,
+    attempts: 0,
+    fallbacks: [],
+  };
   const turn = { pausables: [], abortReason: undefined } as unknown as Turn;
   const request = {
     run,
-    workflow: { name: "a.B/C", policy: { concurrency: { limit: 5 } } },
+    workflow: { name: "a.B/C", policy: { concurrency: { limit: 5 }, fallbacks: [] } },
     turn,
   } as unknown as RunRequest;
   const stage = gate({
@@ -43,6 +49,7 @@ function create() {
     retryBudgets: { of: () => budget, withdraw: () => undefined },
     concurrencyLimit: 10,
     endpoints: () => [],
+    workflow: () => undefined,
   });
   const failed =
     (attempt = true) =>

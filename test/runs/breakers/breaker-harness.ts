@@ -1,6 +1,6 @@
 import { type BreakerEvent, BreakerState } from "../../../gen/retake/v1/breaker_pb.js";
 import type { ResolvedCircuitBreaker } from "../../../src/contract/index.ts";
-import { Breaker, type Verdict } from "../../../src/runs/breakers/breaker.ts";
+import { Breaker, type Fitness, type Verdict } from "../../../src/runs/breakers/breaker.ts";
 import { createVirtualClock, type VirtualClock } from "../../../src/testing/index.ts";
 
 export const policy: ResolvedCircuitBreaker = {
@@ -31,7 +31,7 @@ export function createBreaker(
     readonly policy?: Partial<ResolvedCircuitBreaker>;
     readonly clock?: VirtualClock;
     readonly left?: BreakerEvent;
-    readonly probe?: () => Promise<void> | undefined;
+    readonly probe?: () => Promise<Fitness | undefined> | undefined;
   } = {},
 ): BreakerHarness {
   const clock = options.clock ?? createVirtualClock();

@@ -1,6 +1,7 @@
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
 import { type BreakerEvent, BreakerEventSchema, BreakerMode } from "../../../gen/retake/v1/breaker_pb.js";
+import type { Fitness } from "../../../src/runs/breakers/breaker.ts";
 import { createVirtualClock } from "../../../src/testing/index.ts";
 import { createBreaker, policy } from "./breaker-harness.ts";
 
@@ -175,30 +176,47 @@ describe("a half-open breaker", () => {
   });
 
   it("asks the back-end where it can be asked, and spends no run on it", async () => {
-    const probes: PromiseWithResolvers<void>[] = [];
+    const probes: PromiseWithResolvers<Fitness>[] = [];
     const probe = () => {
-      const made = Promise.withResolvers<void>();
+      const made = Promise.withResolvers<Fitness>();
       probes.push(made);
       return made.promise;
     };
-    const { breaker, clock, attempt, trip, state, woken } = createBreaker({ probe, policy: { successThreshold: 2 } });
+    const { breaker, clock, attempt, trip, state, woken, events } = createBreaker({
+      probe,
+      policy: { successThreshold: 2 },
+    });
     trip();
     breaker.hold("held", 0, 0);
     await clock.advance(30_000);
     expect(attempt("success")).toBe(false);
     expect(woken).toEqual([]);
-    probes[0]?.reject(new Error("away"));
+    probes[0]?.resolve({ fit: false, reason: "no card" });
     await clock.advance(0);
     expect(state()).toBe("OPEN");
+    expect(events.at(-1)?.reason).toBe("its back-end is not fit yet: no card");
     await clock.advance(30_000);
-    probes[1]?.resolve();
+    probes[1]?.resolve({ fit: true });
     await clock.advance(0);
     expect(breaker.trialSuccesses).toBe(1);
-    probes[2]?.resolve();
+    probes[2]?.resolve({ fit: true });
     await clock.advance(0);
     expect(state()).toBe("CLOSED");
     expect(woken).toEqual(["held"]);
     expect(probes).toHaveLength(3);
+  });
+
+  it("lets a run be the trial after all where the back-end cannot tell", async () => {
+    const { breaker, clock, attempt, trip, state, woken } = createBreaker({ probe: async () => undefined });
+    trip();
+    breaker.hold("held", 0, 0);
+    await clock.advance(30_000);
+    expect([state(), woken]).toEqual(["HALF_OPEN", ["held"]]);
+    // Nobody waits for a probe any more.
+    await clock.advance(60_000);
+    expect(attempt("success")).toBe(false);
+    expect(attempt("success", "held")).toBe(true);
+    expect(state()).toBe("CLOSED");
   });
 
   it("takes a probe that is never answered for a failed one", async () => {
@@ -210,17 +228,17 @@ describe("a half-open breaker", () => {
   });
 
   it("ignores the answer of a probe from before", async () => {
-    const probes = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const probes = [Promise.withResolvers<Fitness>(), Promise.withResolvers<Fitness>()];
     let made = 0;
     const { breaker, clock, trip, state } = createBreaker({ probe: () => probes[made++]?.promise });
     trip();
     await clock.advance(30_000);
     breaker.force({ open: true, requestedBy: "ana", reason: "", untilMs: undefined });
     breaker.unforce("ana", "");
-    probes[0]?.resolve();
+    probes[0]?.resolve({ fit: true });
     await clock.advance(0);
     expect(state()).toBe("HALF_OPEN");
-    probes[1]?.resolve();
+    probes[1]?.resolve({ fit: true });
     await clock.advance(0);
     expect(state()).toBe("CLOSED");
   });
@@ -317,6 +335,25 @@ describe("runs that a breaker holds", () => {
     breaker.force({ open: true, requestedBy: "ana", reason: "stop", untilMs: undefined });
     expect(breaker.refusal("held 1")).toMatchObject({ open: true });
     expect(breaker.waiting).toBe(3);
+  });
+
+  it("are woken when it opens, where they would not have waited for that, and are not kept", () => {
+    const { breaker, woken } = createBreaker();
+    const force = (open: boolean) => breaker.force({ open, requestedBy: "ana", reason: "", untilMs: undefined });
+    force(true);
+    for (const runId of ["a", "b"]) breaker.hold(runId, 0, 0);
+    force(false);
+    breaker.hold("leaving", 0, 1, true);
+    breaker.hold("gone", 0, 1, true);
+    breaker.withdraw("gone");
+    breaker.hold("another mind", 0, 1, true);
+    breaker.hold("another mind", 0, 1);
+    expect(breaker.keeps("leaving", 0, 1, true)).toBe(true);
+    woken.length = 0;
+    force(true);
+    expect(woken).toEqual(["leaving"]);
+    expect(breaker.keeps("leaving", 0, 1, true)).toBe(false);
+    expect(breaker.keeps("b", 0, 0)).toBe(true);
   });
 
   it("make room for the next when they withdraw", async () => {
@@ -425,7 +462,7 @@ describe("a forced breaker", () => {
 });
 
 it("leaves nothing to wait for when it is stopped, whatever ends afterwards", async () => {
-  const probed = Promise.withResolvers<void>();
+  const probed = Promise.withResolvers<Fitness>();
   const { breaker, clock, trip, begin, events, woken } = createBreaker({ probe: () => probed.promise });
   const end = begin("late");
   trip();
@@ -433,7 +470,7 @@ it("leaves nothing to wait for when it is stopped, whatever ends afterwards", as
   await clock.advance(30_000);
   breaker.stop();
   end("success");
-  probed.resolve();
+  probed.resolve({ fit: true });
   breaker.withdraw("nobody");
   await clock.advance(0);
   expect(events).toHaveLength(2);
@@ -496,7 +533,7 @@ describe("after a restart", () => {
     const first = createBreaker();
     first.trip();
     await first.clock.advance(30_000);
-    const second = createBreaker({ left: first.events.at(-1) as BreakerEvent, probe: () => Promise.resolve() });
+    const second = createBreaker({ left: first.events.at(-1) as BreakerEvent, probe: async () => ({ fit: true }) });
     await second.clock.advance(0);
     expect(second.state()).toBe("CLOSED");
   });

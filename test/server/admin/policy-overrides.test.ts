@@ -5,7 +5,7 @@ import { BadRequestSchema } from "../../../gen/google/rpc/error_details_pb.js";
 import { AdminService } from "../../../gen/retake/v1/admin_service_pb.js";
 import { type PolicyOverride, PolicyOverrideEventSchema } from "../../../gen/retake/v1/policy_override_pb.js";
 import { RunState } from "../../../gen/retake/v1/run_pb.js";
-import { JournalUnavailableError } from "../../../src/runs/index.ts";
+import { call, JournalUnavailableError } from "../../../src/runs/index.ts";
 import { createMemoryStorage } from "../../../src/runs/memory/index.ts";
 import { durationFromMs, msFromTimestamp } from "../../../src/runs/time.ts";
 import { createVirtualClock, type TestServerOptions } from "../../../src/testing/index.ts";
@@ -131,6 +131,42 @@ describe("an override of a policy", () => {
     release.resolve();
     await harness.clock.advance(0);
     expect(working).toBe(4);
+  });
+
+  it("lets those go on that wait for their permit behind a child, and is not undone by them", async () => {
+    const [child, others] = [deferred(), deferred()];
+    const begun: string[] = [];
+    const harness = await start({
+      limited: async ({ text }, context) => {
+        begun.push(text);
+        if (text === "parent") await call(context, "child", WorkflowsService.method.plain, {});
+        else await others.promise;
+        return {};
+      },
+      plain: async () => {
+        await child.promise;
+        return {};
+      },
+    });
+    const limited = name("Limited");
+    const begin = async (text: string) => {
+      const input = { case: "json" as const, value: JSON.stringify({ text }) };
+      const { run } = await harness.runs.startRun({ workflow: limited, input });
+      await harness.clock.advance(0);
+      return run?.runId ?? "";
+    };
+    const parent = await begin("parent");
+    await begin("a");
+    child.resolve();
+    await harness.clock.advance(0);
+    // The other one has its permit.
+    expect(await stateOf(harness, parent)).toBe(RunState.RUNNING);
+    await harness.admin.setPolicyOverride({ workflow: limited, policy: limitOf(2) });
+    await harness.clock.advance(0);
+    expect(await stateOf(harness, parent)).toBe(RunState.SUCCEEDED);
+    await begin("b");
+    expect(begun).toEqual(["parent", "a", "b"]);
+    others.resolve();
   });
 
   it("holds for direct calls", async () => {
