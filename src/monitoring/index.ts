@@ -2,10 +2,12 @@ export { type Alert, type AlertChange, RuleAlerts, viewAlert } from "./alerts/al
 export { AlertEngine, type AlertOutbox, type ListedAlert, type RuleChange } from "./alerts/alert-engine.ts";
 export { alertAnnotations, alertLabels } from "./alerts/alert-labels.ts";
 export { builtInRules } from "./alerts/built-in-rules.ts";
-export { rulePromql } from "./alerts/promql.ts";
+export { grafanaDashboard } from "./alerts/grafana-dashboard.ts";
+export { prometheusRules } from "./alerts/prometheus-rules.ts";
 export { resolveMatchers, resolveRule } from "./alerts/resolve-rule.ts";
 export type { Rule, RuleQuery, Severity, Statistic, Threshold } from "./alerts/rule.ts";
 export { Silences } from "./alerts/silences.ts";
+export { type SloTarget, sloRules } from "./alerts/slo-rules.ts";
 export type { LabelMatcher } from "./series/matcher.ts";
 export { querySeries, type SeriesQuery, type SeriesResult } from "./series/query-series.ts";
 export { type MetricDescription, SeriesCollector } from "./series/series-collector.ts";

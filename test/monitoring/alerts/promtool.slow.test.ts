@@ -4,9 +4,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, it } from "vitest";
 import { RuleAlerts } from "../../../src/monitoring/alerts/alert.ts";
+import { builtInRules } from "../../../src/monitoring/alerts/built-in-rules.ts";
 import type { SeriesSource } from "../../../src/monitoring/alerts/evaluate.ts";
+import { prometheusRules } from "../../../src/monitoring/alerts/prometheus-rules.ts";
 import { duration, rulePromql } from "../../../src/monitoring/alerts/promql.ts";
+import { resolveRule } from "../../../src/monitoring/alerts/resolve-rule.ts";
 import type { Rule, Severity } from "../../../src/monitoring/alerts/rule.ts";
+import { sloRules } from "../../../src/monitoring/alerts/slo-rules.ts";
 import { isFiring } from "../../../src/monitoring/alerts/tracker.ts";
 import { describeWithTool, findTool } from "../../tools.ts";
 import { type RandomCase, randomCase, type TestSeries } from "./random-rules.ts";
@@ -37,6 +41,20 @@ describeWithTool("promtool", "alert rules, beside Prometheus's own", () => {
     await writeFile(join(directory, "test.json"), JSON.stringify(unitTest(cases, expected)));
     const { code, output } = await promtool(["test", "rules", "test.json"], directory);
     expect(output.slice(0, 20_000)).toMatch(/SUCCESS/);
+    expect(code).toBe(0);
+  });
+});
+
+describeWithTool("promtool", "the rules for Prometheus", () => {
+  it("are rules to promtool: the built-in ones and those of promises", async () => {
+    const rules = [
+      ...builtInRules(),
+      ...sloRules({ workflow: "a.v1.Video/Paint", availability: 0.999, latency: { seconds: 5, objective: 0.95 } }),
+    ];
+    directory ??= await mkdtemp(join(tmpdir(), "retake-promtool-"));
+    await writeFile(join(directory, "built-in.yml"), prometheusRules(rules.map(resolveRule)));
+    const { code, output } = await promtool(["check", "rules", "built-in.yml"], directory);
+    expect(output).toMatch(/SUCCESS: \d+ rules found/);
     expect(code).toBe(0);
   });
 });

@@ -1,0 +1,57 @@
+import { describe, expect, it } from "vitest";
+import { parse } from "yaml";
+import { prometheusRules } from "../../../src/monitoring/alerts/prometheus-rules.ts";
+import { rule } from "./rules.ts";
+
+interface RuleFile {
+  readonly groups: readonly { readonly name: string; readonly interval: string; readonly rules: readonly object[] }[];
+}
+
+describe("prometheusRules", () => {
+  it("has an alert for each severity, with what people read", () => {
+    const text = prometheusRules([
+      rule({
+        queries: {
+          depth: {
+            metric: "depth",
+            statistic: 2,
+            window: { seconds: 60n },
+            grouping: { labels: ["queue"] },
+            minCount: 3,
+          },
+        },
+        warning: { at: 10, clear: 8 },
+        critical: { at: 20 },
+        for: { seconds: 90n },
+        keepFiringFor: { seconds: 60n },
+        labels: { team: "render" },
+        annotations: { summary: "{{ $value }} deep" },
+      }),
+    ]);
+    const value = "(avg by (queue) (avg_over_time(depth[1m])) and sum by (queue) (count_over_time(depth[1m])) >= 3)";
+    const shared = { for: "1m30s", keep_firing_for: "1m", annotations: { summary: "{{ $value }} deep" } };
+    expect((parse(text) as RuleFile).groups).toEqual([
+      {
+        name: "retake",
+        interval: "10s",
+        rules: [
+          {
+            ...shared,
+            alert: "Deep",
+            expr:
+              `${value} > 10 or ((${value} > 8) and ignoring (alertname, alertstate, severity, team) ` +
+              'ALERTS{alertname="Deep",alertstate="firing",severity="warning"})',
+            labels: { team: "render", severity: "warning" },
+          },
+          { ...shared, alert: "Deep", expr: `${value} > 20`, labels: { team: "render", severity: "critical" } },
+        ],
+      },
+    ]);
+  });
+
+  it("names the rules that PromQL cannot say", () => {
+    const text = prometheusRules([rule({ expression: "string(depth).contains('7') ? depth : 0.0" })]);
+    expect(text).toContain("# Left out, because PromQL cannot say its expression: Deep\n");
+    expect((parse(text) as RuleFile).groups[0]?.rules).toEqual([]);
+  });
+});
