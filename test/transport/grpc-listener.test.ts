@@ -2,7 +2,7 @@ import { hasSubscribers } from "node:diagnostics_channel";
 import { once } from "node:events";
 import { connect, createServer } from "node:net";
 import { Code, createClient } from "@connectrpc/connect";
-import { credentials, Metadata, Server, ServerCredentials } from "@grpc/grpc-js";
+import { credentials, Metadata, Server } from "@grpc/grpc-js";
 import { describe, expect, onTestFinished, test } from "vitest";
 import {
   addConnectService,
@@ -10,6 +10,7 @@ import {
   type GrpcListenOptions,
   listenGrpc,
   peerKey,
+  type ServerTls,
 } from "../../src/transport/index.ts";
 import { TransportService } from "../gen/retake/test/v1/transport_pb.js";
 import { caCertificate, clientCertificate, clientKey, serverCertificate, serverKey } from "./certificates.ts";
@@ -154,12 +155,11 @@ describe("closing", () => {
 });
 
 describe("TLS", () => {
-  const serverCredentials = (checkClients: boolean) =>
-    ServerCredentials.createSsl(
-      Buffer.from(caCertificate),
-      [{ private_key: Buffer.from(serverKey), cert_chain: Buffer.from(serverCertificate) }],
-      checkClients,
-    );
+  const serverTls = (checkClients: boolean): ServerTls => ({
+    certificate: Buffer.from(serverCertificate),
+    key: Buffer.from(serverKey),
+    ...(checkClients && { clientCa: Buffer.from(caCertificate) }),
+  });
   const implementation: TestImplementation = {
     unary: (_, context) => {
       const peer = context.values.get(peerKey);
@@ -168,7 +168,7 @@ describe("TLS", () => {
   };
 
   test("tells a verified client certificate", async () => {
-    const { listener } = await listen(implementation, { credentials: serverCredentials(true) });
+    const { listener } = await listen(implementation, { tls: serverTls(true) });
     const client = callerOf(
       listener.port,
       credentials.createSsl(Buffer.from(caCertificate), Buffer.from(clientKey), Buffer.from(clientCertificate)),
@@ -177,7 +177,7 @@ describe("TLS", () => {
   });
 
   test("refuses a client without one when it is required", async () => {
-    const { listener } = await listen(implementation, { credentials: serverCredentials(true) });
+    const { listener } = await listen(implementation, { tls: serverTls(true) });
     const client = callerOf(listener.port, credentials.createSsl(Buffer.from(caCertificate)));
     expect((await failure(client.unary({}, { timeoutMs: 5000 }))).code).toBe(Code.Unavailable);
   });
@@ -185,7 +185,7 @@ describe("TLS", () => {
   test("lets a transport send call credentials", async () => {
     const { listener } = await listen(
       { unary: (_, context) => ({ text: context.requestHeader.get("authorization") ?? "" }) },
-      { credentials: serverCredentials(false) },
+      { tls: serverTls(false) },
     );
     const transport = createGrpcTransport({
       target: `localhost:${listener.port}`,
@@ -202,7 +202,7 @@ describe("TLS", () => {
   });
 
   test("tells no certificate where none is asked for", async () => {
-    const { listener } = await listen(implementation, { credentials: serverCredentials(false) });
+    const { listener } = await listen(implementation, { tls: serverTls(false) });
     const client = callerOf(listener.port, credentials.createSsl(Buffer.from(caCertificate)));
     expect((await client.unary({})).text).toMatch(/^undefined at /);
   });
