@@ -182,6 +182,25 @@ describe("TLS", () => {
     expect((await failure(client.unary({}, { timeoutMs: 5000 }))).code).toBe(Code.Unavailable);
   });
 
+  test("lets a client do without one where it is optional, and cuts off one that is not of the authority", async () => {
+    const optional = { ...serverTls(true), clientCertificateOptional: true };
+    const own = [Buffer.from(clientKey), Buffer.from(clientCertificate)] as const;
+    const { listener } = await listen(implementation, { tls: optional });
+    const anonymous = callerOf(listener.port, credentials.createSsl(Buffer.from(caCertificate)));
+    expect((await anonymous.unary({})).text).toMatch(/^undefined at /);
+    const known = callerOf(listener.port, credentials.createSsl(Buffer.from(caCertificate), ...own));
+    expect((await known.unary({})).text).toMatch(/^ann at /);
+
+    // Another authority from now on, for connections that are new.
+    listener.renewTls({ ...optional, clientCa: Buffer.from(serverCertificate) });
+    expect((await known.unary({})).text).toMatch(/^ann at /);
+    const late = callerOf(listener.port, credentials.createSsl(Buffer.from(caCertificate), ...own));
+    expect((await failure(late.unary({}, { timeoutMs: 5000 }))).code).toBe(Code.Unavailable);
+    const stillAnonymous = callerOf(listener.port, credentials.createSsl(Buffer.from(caCertificate)));
+    expect((await stillAnonymous.unary({})).text).toMatch(/^undefined at /);
+    expect(() => listener.renewTls({ ...optional, key: Buffer.from(clientKey) })).toThrow("key values mismatch");
+  });
+
   test("lets a transport send call credentials", async () => {
     const { listener } = await listen(
       { unary: (_, context) => ({ text: context.requestHeader.get("authorization") ?? "" }) },
