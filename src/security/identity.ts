@@ -2,10 +2,13 @@ import { AccessLevel } from "../../gen/retake/v1/options_pb.js";
 import type { ResolvedIdentity } from "../config/index.ts";
 import { type Bindings, compileExpression, type Expression } from "./cel/expression.ts";
 import { ExpressionError } from "./cel/expression-error.ts";
-import type { Principal } from "./principal.ts";
+import { anonymous, inProcess, type Principal } from "./principal.ts";
 
 /** Who somebody is, by what a credential says. */
 export type Identity = Pick<Principal, "subject" | "tenant" | "level" | "groups">;
+
+/** Whose runs are not those of somebody who is called the same. */
+const reserved: ReadonlySet<string> = new Set([anonymous.subject, inProcess.subject]);
 
 const longestName = 255;
 const mostGroups = 1000;
@@ -49,8 +52,12 @@ export function compileIdentity(
     const value = expression.evaluate(bindings);
     return isName(value) ? value : refuse(key, expression, `text of 1 to ${longestName} characters`);
   };
+  const subjectOf = (bindings: Bindings): string => {
+    const value = name("subject", subject, bindings);
+    return reserved.has(value) ? refuse("subject", subject, `another name than ${[...reserved].join(" and ")}`) : value;
+  };
   return (bindings) => ({
-    subject: name("subject", subject, bindings),
+    subject: subjectOf(bindings),
     tenant: tenant === undefined ? "default" : name("tenant", tenant, bindings),
     level:
       level === undefined

@@ -160,7 +160,8 @@ export declare const CertificateRuleSchema: GenMessage<CertificateRule>;
  */
 export declare type IdentityMapping = Message<"retake.v1.IdentityMapping"> & {
   /**
-   * Text: who it is. Runs belong to this name and its tenant, from whatever issuer it comes. Up to 255 characters.
+   * Text: who it is. Runs belong to this name and its tenant, from whatever issuer it comes. Up to 255
+   * characters; neither "anonymous" nor "in-process".
    *
    * @generated from field: string subject = 1;
    */

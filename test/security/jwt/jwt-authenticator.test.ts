@@ -156,6 +156,8 @@ describe("a token", () => {
     ["of an issuer that is almost right", { iss: "https://login.example/" }, "TOKEN_ISSUER_UNKNOWN"],
     ["of no issuer", { iss: undefined }, "TOKEN_ISSUER_UNKNOWN"],
     ["with a subject of nothing", { sub: "" }, "TOKEN_UNMAPPED"],
+    ["with the subject of callers without credentials", { sub: "anonymous" }, "TOKEN_UNMAPPED"],
+    ["with the subject of this process", { sub: "in-process" }, "TOKEN_UNMAPPED"],
     ["with a subject of control characters", { sub: "ada\n" }, "TOKEN_UNMAPPED"],
     ["with a subject that is too long", { sub: "a".repeat(256) }, "TOKEN_UNMAPPED"],
   ])("that is %s is refused", async (_, claims, reason) => {
