@@ -2,8 +2,10 @@ import type { Interceptor } from "@connectrpc/connect";
 import { type ChannelOptions, Server } from "@grpc/grpc-js";
 import type { Clock } from "../clock.ts";
 import type { ResolvedConfig } from "../config/index.ts";
+import type { Logger } from "../runs/index.ts";
 import { addConnectService, type GrpcListener, listenGrpc, type ServerTls } from "../transport/index.ts";
 import type { Route } from "./routes.ts";
+import { tlsErrorLogger } from "./tls-errors.ts";
 
 type ResolvedGrpc = NonNullable<ResolvedConfig["grpc"]>;
 
@@ -31,6 +33,7 @@ export interface GrpcFrontOptions {
   readonly routes: readonly Route[];
   readonly interceptors: readonly Interceptor[];
   readonly clock: Clock;
+  readonly log: Logger;
 }
 
 /** @throws Error when the port cannot be bound */
@@ -61,7 +64,7 @@ export async function listenGrpcFront(options: GrpcFrontOptions): Promise<GrpcFr
   const listener = await listenGrpc(server, {
     host: config.host,
     port: config.port,
-    ...(options.tls && { tls: options.tls }),
+    ...(options.tls && { tls: options.tls, onTlsError: tlsErrorLogger(options.log, "grpc.tls") }),
     maxConnections: limits.maxConnections,
   });
   return {

@@ -610,7 +610,7 @@ class Running {
     const routes = this.#routes;
     const { interceptors, clock, log } = this.#options;
     if (config.grpc !== undefined) {
-      this.#grpc = await listenGrpcFront({ config: config.grpc, tls: tls.grpc, routes, interceptors, clock });
+      this.#grpc = await listenGrpcFront({ config: config.grpc, tls: tls.grpc, routes, interceptors, clock, log });
     }
     if (config.web !== undefined) {
       const { listenWebFront } = await import("./web-front.ts");

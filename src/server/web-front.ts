@@ -9,6 +9,7 @@ import type { ContractRegistry } from "../contract/index.ts";
 import type { Logger } from "../runs/index.ts";
 import { admitSecured, listenOn, type ServerTls, secureContextOptions, tlsOptions } from "../transport/index.ts";
 import type { Route } from "./routes.ts";
+import { tlsErrorLogger } from "./tls-errors.ts";
 import { artifactsPath, WebArtifacts } from "./web-artifacts.ts";
 import { WebCalls } from "./web-calls.ts";
 import { frameworkError, OpenResponses, refuseConnection, writeError } from "./web-errors.ts";
@@ -66,6 +67,7 @@ export async function listenWebFront(options: WebFrontOptions): Promise<WebFront
   const responses = new OpenResponses();
   const server = createFastify(config, options.tls, responses);
   let closing = false;
+  if (options.tls !== undefined) secured(server).on("tlsClientError", tlsErrorLogger(log, "web.tls"));
   server.server.maxConnections = limits.maxConnections;
   server.server.headersTimeout = limits.requestTimeoutMs;
   server.server.on("request", (request: IncomingMessage, response: ServerResponse) => {

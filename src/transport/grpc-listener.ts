@@ -13,6 +13,8 @@ export interface GrpcListenOptions {
   readonly port: number;
   /** Plain text by default. */
   readonly tls?: ServerTls;
+  /** Told of each handshake that fails. */
+  readonly onTlsError?: (error: Error, socket: TLSSocket) => void;
   /** Connections above this number are closed at once. Unlimited by default. */
   readonly maxConnections?: number;
 }
@@ -41,7 +43,7 @@ export interface GrpcListener {
  * `code` (EADDRINUSE, EACCES) kept. While it listens, deadlines above 24.8 days work too.
  */
 export async function listenGrpc(server: Server, options: GrpcListenOptions): Promise<GrpcListener> {
-  const { host, port, tls, maxConnections } = options;
+  const { host, port, tls, onTlsError, maxConnections } = options;
   const sockets = new Set<Socket>();
   // grpc-js would take part in the handshakes, and neither renew certificates nor look at those that are optional.
   const tlsServer = tls && createTlsServer({ ...tlsOptions(tls), noDelay: true, ALPNProtocols: ["h2"] } as object);
@@ -60,6 +62,7 @@ export async function listenGrpc(server: Server, options: GrpcListenOptions): Pr
     socket.on("error", () => undefined);
     if (tlsServer === undefined) injector.injectConnection(socket);
   });
+  if (onTlsError !== undefined) tlsServer?.on("tlsClientError", onTlsError);
   tlsServer?.on("secureConnection", (socket: TLSSocket) => {
     socket.on("error", () => undefined);
     if (admitSecured(socket)) injector.injectConnection(socket);
