@@ -8,6 +8,9 @@ export {
   type ExpressionOptions,
 } from "./cel/expression.ts";
 export { ExpressionError } from "./cel/expression-error.ts";
+export { createJwtAuthenticator, type JwtAuthenticator } from "./jwt/jwt-authenticator.ts";
+export { CertificateAuthenticator } from "./mtls/certificate-authenticator.ts";
 export { type Authentication, anonymous, inProcess, type Principal, principalKey } from "./principal.ts";
 export { isForSources, RateLimits } from "./rate-limits/rate-limits.ts";
 export { sourceOf } from "./source.ts";
+export { unauthenticated } from "./unauthenticated.ts";

@@ -1,10 +1,11 @@
 import type { Interceptor } from "@connectrpc/connect";
-import { type ChannelOptions, Server, ServerCredentials } from "@grpc/grpc-js";
+import { type ChannelOptions, Server } from "@grpc/grpc-js";
 import type { Clock } from "../clock.ts";
 import type { ResolvedConfig } from "../config/index.ts";
-import { addConnectService, type GrpcListener, listenGrpc } from "../transport/index.ts";
+import type { Logger } from "../runs/index.ts";
+import { addConnectService, type GrpcListener, listenGrpc, type ServerTls } from "../transport/index.ts";
 import type { Route } from "./routes.ts";
-import type { TlsFiles } from "./tls.ts";
+import { tlsErrorLogger } from "./tls-errors.ts";
 
 type ResolvedGrpc = NonNullable<ResolvedConfig["grpc"]>;
 
@@ -14,6 +15,8 @@ export interface GrpcFront {
   readonly port: number;
   /** Serves these routes from the next call on. Calls that are open go on. */
   serve(routes: readonly Route[]): void;
+  /** Lets new connections go by these. @throws Error when TLS refuses them */
+  renewTls(tls: ServerTls): void;
   /** Takes no more connections, lets answers that are on their way arrive, then cuts what is left. */
   close(): Promise<void>;
 }
@@ -26,10 +29,11 @@ const longestTimerMs = 2 ** 31 - 1;
 
 export interface GrpcFrontOptions {
   readonly config: ResolvedGrpc;
-  readonly tls: TlsFiles | undefined;
+  readonly tls: ServerTls | undefined;
   readonly routes: readonly Route[];
   readonly interceptors: readonly Interceptor[];
   readonly clock: Clock;
+  readonly log: Logger;
 }
 
 /** @throws Error when the port cannot be bound */
@@ -60,10 +64,16 @@ export async function listenGrpcFront(options: GrpcFrontOptions): Promise<GrpcFr
   const listener = await listenGrpc(server, {
     host: config.host,
     port: config.port,
-    credentials: credentialsOf(options.tls),
+    ...(options.tls && { tls: options.tls, onTlsError: tlsErrorLogger(options.log, "grpc.tls") }),
     maxConnections: limits.maxConnections,
   });
-  return { host: listener.host, port: listener.port, serve, close: () => closeFront(server, listener, clock) };
+  return {
+    host: listener.host,
+    port: listener.port,
+    serve,
+    renewTls: (tls) => listener.renewTls(tls),
+    close: () => closeFront(server, listener, clock),
+  };
 }
 
 function channelOptions(limits: ResolvedGrpc["limits"]): ChannelOptions {
@@ -80,18 +90,6 @@ function channelOptions(limits: ResolvedGrpc["limits"]): ChannelOptions {
     "grpc.keepalive_time_ms": limits.keepaliveTimeMs,
     "grpc.keepalive_timeout_ms": limits.keepaliveTimeoutMs,
   };
-}
-
-function credentialsOf(tls: TlsFiles | undefined): ServerCredentials {
-  if (tls === undefined) {
-    return ServerCredentials.createInsecure();
-  }
-  const { certificate, key, clientCa } = tls;
-  return ServerCredentials.createSsl(
-    clientCa ?? null,
-    [{ cert_chain: certificate, private_key: key }],
-    clientCa !== undefined,
-  );
 }
 
 async function closeFront(server: Server, listener: GrpcListener, clock: Clock): Promise<void> {

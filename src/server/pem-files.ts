@@ -9,6 +9,8 @@ export interface PemFileNames {
   readonly key_file?: string;
   /** Authorities that the other side's certificate must come from. */
   readonly client_ca_file?: string;
+  /** What those authorities have revoked. */
+  readonly client_crl_file?: string;
   readonly ca_file?: string;
 }
 
@@ -33,6 +35,7 @@ export function readPemFiles(names: PemFileNames, where: string, problems: Confi
   const certificate = read("certificate_file", parseCertificates);
   const key = read("key_file", parseKey);
   const clientCa = read("client_ca_file", parseCertificates);
+  const clientCrl = read("client_crl_file", checkRevocations);
   const ca = read("ca_file", parseCertificates);
   if (certificate !== undefined && key !== undefined && !certificate.parsed[0]?.checkPrivateKey(key.parsed)) {
     const later = certificate.parsed.some((each) => each.checkPrivateKey(key.parsed));
@@ -47,6 +50,7 @@ export function readPemFiles(names: PemFileNames, where: string, problems: Confi
         ...(certificate && { cert: certificate.pem }),
         ...(key && { key: key.pem }),
         ...(trusted && { ca: trusted.pem }),
+        ...(clientCrl && { crl: clientCrl.pem }),
       });
     } catch (error) {
       problems.push({ field: where, message: `TLS refuses these files: ${(error as Error).message}` });
@@ -56,6 +60,7 @@ export function readPemFiles(names: PemFileNames, where: string, problems: Confi
     ...(certificate && { certificate_file: certificate.pem }),
     ...(key && { key_file: key.pem }),
     ...(clientCa && { client_ca_file: clientCa.pem }),
+    ...(clientCrl && { client_crl_file: clientCrl.pem }),
     ...(ca && { ca_file: ca.pem }),
   };
 }
@@ -87,6 +92,16 @@ function parseCertificates(pem: Buffer, file: string): X509Certificate[] {
       throw new Error(`certificate ${index + 1} in ${file} cannot be read: ${(error as Error).message}`);
     }
   });
+}
+
+/** Node parses them when it needs them, and tells nothing about what it has not found. */
+function checkRevocations(pem: Buffer, file: string): void {
+  if (!pem.includes("-----BEGIN X509 CRL-----")) throw new Error(`${file} holds no revocation list in PEM format`);
+  try {
+    createSecureContext({ crl: pem });
+  } catch (error) {
+    throw new Error(`the revocation list in ${file} cannot be read: ${(error as Error).message}`);
+  }
 }
 
 function parseKey(pem: Buffer, file: string): KeyObject {

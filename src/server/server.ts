@@ -22,14 +22,16 @@ import {
   type ReadContracts,
   workflowName,
 } from "../contract/index.ts";
+import type { FileChanges } from "../file-changes.ts";
 import { createRequestValidator } from "../interceptors/rpc/index.ts";
 import { createSystemLoad, noLoad, type ProcessLoad } from "../process-load.ts";
 import { createEmbeddedFeed, createEmbeddedGates, createEmbeddedScheduler } from "../runs/embedded/index.ts";
 import type { Artifacts, Journal, Logger, Payloads, WorkflowContext } from "../runs/index.ts";
-import { createInProcessTransport } from "../transport/index.ts";
+import { createInProcessTransport, type ServerTls } from "../transport/index.ts";
 import { type Environment, WebhookSecrets } from "../webhooks/index.ts";
 import { createAdminService } from "./admin-service.ts";
 import { createArtifactService } from "./artifact-service.ts";
+import { createAuthenticators, type Followed } from "./authenticators.ts";
 import { contractChanges } from "./contract-changes.ts";
 import { ContractSources, type LoadedContracts } from "./contract-sources.ts";
 import { type StorageOpener, startEmbeddedStorage } from "./embedded-storage.ts";
@@ -44,6 +46,7 @@ import { type Route, route } from "./routes.ts";
 import { rpcInterceptors } from "./rpc-interceptors.ts";
 import { createRunService } from "./run-service.ts";
 import { type FrontsTls, readTls } from "./tls.ts";
+import { followTlsFiles } from "./tls-renewal.ts";
 import { unsignedEnds } from "./unsigned-ends.ts";
 import type { WebFront } from "./web-front.ts";
 import { createWorkflowService } from "./workflow-service.ts";
@@ -141,7 +144,8 @@ export interface RetakeServer {
    * Reads contracts anew, from descriptor sets and by reflection, and serves them in place of what it has; what has
    * changed goes into the log. With a configuration, by its `contracts`, `workflows`, `backends` and `faults`; its other
    * keys need a restart. Attempts that are being made go on, and so do runs, unless their contract has changed too much: they are
-   * PARKED (CONTRACT_CHANGED). When it throws, everything stays as it was, and the log says why.
+   * PARKED (CONTRACT_CHANGED). When it throws, everything stays as it was, and the log says why. Certificates whose files
+   * have changed are served to new connections, whatever becomes of the rest.
    *
    * @throws ContractError, ConfigError, ReflectionError, JournalUnavailableError, TypeError
    */
@@ -311,8 +315,17 @@ class Server implements RetakeServer {
     const config = this.#config;
     const secrets = new WebhookSecrets(config.webhooks.secrets, this.#env, this.#clock, this.#log);
     const tls = readTls(config);
+    const { authenticators, followed } = await createAuthenticators(config.security, {
+      clock: this.#clock,
+      log: this.#log,
+    });
     const opener = this.#startStorage();
-    const closers = [() => opener.end()];
+    const closers = [
+      () => opener.end(),
+      async () => {
+        for (const each of followed) each.close();
+      },
+    ];
     try {
       const { services, endpoints, retryBudgets } = await this.#load(config, startPatienceMs);
       const reflectionOn = config.grpc?.reflection === true;
@@ -370,7 +383,7 @@ class Server implements RetakeServer {
       }
       const interceptors = rpcInterceptors({
         config,
-        authenticators: [],
+        authenticators,
         validator,
         contracts,
         clock: this.#clock,
@@ -388,7 +401,7 @@ class Server implements RetakeServer {
       });
       running.serveContracts(services);
       closers.unshift(() => running.closePorts());
-      await running.listen({ config, tls, contracts });
+      await running.listen({ config, tls, contracts, followed });
       // Only now: a server that cannot listen must not have executed anything.
       engine.start();
       running.serve();
@@ -431,6 +444,7 @@ class Server implements RetakeServer {
     if (running === undefined || this.#closing !== undefined) {
       throw new TypeError("a server can be told to reload while it listens");
     }
+    running.checkFiles();
     try {
       const given = init === undefined ? this.#given : create(ServerConfigSchema, init);
       const config = resolveConfig(given);
@@ -481,6 +495,7 @@ interface ListenOptions {
   readonly config: ResolvedConfig;
   readonly tls: FrontsTls;
   readonly contracts: ContractRegistry;
+  readonly followed: readonly Followed[];
 }
 
 interface RunningOptions {
@@ -508,6 +523,7 @@ class Running {
   #inProcess: Transport;
   #grpc: GrpcFront | undefined;
   #web: WebFront | undefined;
+  #followed: readonly Followed[] = [];
   #stopping = false;
 
   constructor(options: RunningOptions) {
@@ -590,11 +606,11 @@ class Running {
   }
 
   /** Opens the ports. @throws Error naming one that cannot be bound */
-  async listen({ config, tls, contracts }: ListenOptions): Promise<void> {
+  async listen({ config, tls, contracts, followed }: ListenOptions): Promise<void> {
     const routes = this.#routes;
     const { interceptors, clock, log } = this.#options;
     if (config.grpc !== undefined) {
-      this.#grpc = await listenGrpcFront({ config: config.grpc, tls: tls.grpc, routes, interceptors, clock });
+      this.#grpc = await listenGrpcFront({ config: config.grpc, tls: tls.grpc, routes, interceptors, clock, log });
     }
     if (config.web !== undefined) {
       const { listenWebFront } = await import("./web-front.ts");
@@ -610,6 +626,23 @@ class Running {
         log,
       });
     }
+    this.#followed = [...followed, ...this.#followTls(config, tls)];
+  }
+
+  #followTls(config: ResolvedConfig, served: FrontsTls): FileChanges[] {
+    const { clock, log } = this.#options;
+    const fronts = { grpc: this.#grpc, web: this.#web };
+    return (["grpc", "web"] as const).flatMap((name) => {
+      const [tls, first, front] = [config[name]?.tls, served[name], fronts[name]];
+      if (tls === undefined || first === undefined || front === undefined) return [];
+      const renew = (files: ServerTls): void => front.renewTls(files);
+      return [followTlsFiles({ tls, served: first, where: `${name}.tls`, renew, clock, log })];
+    });
+  }
+
+  /** Looks at once whether files have changed that are followed. */
+  checkFiles(): void {
+    for (const each of this.#followed) each.check();
   }
 
   /** Tells everybody who asks whether the server takes work. */
@@ -649,6 +682,7 @@ class Running {
 
   async closePorts(): Promise<void> {
     this.#offStatus();
+    for (const each of this.#followed) each.close();
     await Promise.all([this.#grpc?.close(), this.#web?.close()]);
   }
 }

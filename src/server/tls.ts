@@ -1,18 +1,11 @@
 import { ConfigError, type ConfigProblem, type ResolvedConfig, type ResolvedTls } from "../config/index.ts";
+import type { ServerTls } from "../transport/index.ts";
 import { readPemFiles } from "./pem-files.ts";
-
-/** The PEM files of a TLS configuration, read and known to belong together. */
-export interface TlsFiles {
-  readonly certificate: Buffer;
-  readonly key: Buffer;
-  /** Clients must present a certificate of one of these authorities. */
-  readonly clientCa?: Buffer;
-}
 
 /** Absent for plain text. */
 export interface FrontsTls {
-  readonly grpc?: TlsFiles;
-  readonly web?: TlsFiles;
+  readonly grpc?: ServerTls;
+  readonly web?: ServerTls;
 }
 
 /**
@@ -23,8 +16,8 @@ export interface FrontsTls {
 export function readTls({ grpc, web }: Pick<ResolvedConfig, "grpc" | "web">): FrontsTls {
   const problems: ConfigProblem[] = [];
   const files = {
-    ...(grpc?.tls && { grpc: readFiles(grpc.tls, "grpc.tls", problems) }),
-    ...(web?.tls && { web: readFiles(web.tls, "web.tls", problems) }),
+    ...(grpc?.tls && { grpc: readTlsFiles(grpc.tls, "grpc.tls", problems) }),
+    ...(web?.tls && { web: readTlsFiles(web.tls, "web.tls", problems) }),
   };
   if (problems.length > 0) {
     throw new ConfigError("configuration", problems);
@@ -32,12 +25,14 @@ export function readTls({ grpc, web }: Pick<ResolvedConfig, "grpc" | "web">): Fr
   return files;
 }
 
-function readFiles(tls: ResolvedTls, where: string, problems: ConfigProblem[]): TlsFiles {
+/** Reads those of one front. What it answers is of use only if it has found no problem. */
+export function readTlsFiles(tls: ResolvedTls, where: string, problems: ConfigProblem[]): ServerTls {
   const read = readPemFiles(
     {
       certificate_file: tls.certificateFile,
       key_file: tls.keyFile,
       ...(tls.clientCaFile !== undefined && { client_ca_file: tls.clientCaFile }),
+      ...(tls.clientCrlFile !== undefined && { client_crl_file: tls.clientCrlFile }),
     },
     where,
     problems,
@@ -45,6 +40,8 @@ function readFiles(tls: ResolvedTls, where: string, problems: ConfigProblem[]): 
   return {
     certificate: read.certificate_file ?? Buffer.alloc(0),
     key: read.key_file ?? Buffer.alloc(0),
+    clientCertificateOptional: tls.clientCertificateOptional,
     ...(read.client_ca_file && { clientCa: read.client_ca_file }),
+    ...(read.client_crl_file && { clientCrl: read.client_crl_file }),
   };
 }

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Server as TlsServer } from "node:tls";
 import type { Client, Interceptor } from "@connectrpc/connect";
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from "fastify";
 import type { ArtifactService } from "../../gen/retake/v1/artifact_pb.js";
@@ -6,9 +7,9 @@ import type { Clock } from "../clock.ts";
 import type { ResolvedConfig } from "../config/index.ts";
 import type { ContractRegistry } from "../contract/index.ts";
 import type { Logger } from "../runs/index.ts";
-import { listenOn } from "../transport/index.ts";
+import { admitSecured, listenOn, type ServerTls, secureContextOptions, tlsOptions } from "../transport/index.ts";
 import type { Route } from "./routes.ts";
-import type { TlsFiles } from "./tls.ts";
+import { tlsErrorLogger } from "./tls-errors.ts";
 import { artifactsPath, WebArtifacts } from "./web-artifacts.ts";
 import { WebCalls } from "./web-calls.ts";
 import { frameworkError, OpenResponses, refuseConnection, writeError } from "./web-errors.ts";
@@ -22,6 +23,8 @@ export interface WebFront {
   readonly port: number;
   /** Serves these routes from the next call on. Calls that are open go on. */
   serve(routes: readonly Route[]): void;
+  /** Lets new connections go by these. @throws Error when TLS refuses them */
+  renewTls(tls: ServerTls): void;
   /** Takes no more connections, lets answers that are on their way arrive, then cuts what is left. */
   close(): Promise<void>;
 }
@@ -36,7 +39,7 @@ export interface Probes {
 
 export interface WebFrontOptions {
   readonly config: ResolvedWeb;
-  readonly tls: TlsFiles | undefined;
+  readonly tls: ServerTls | undefined;
   readonly routes: readonly Route[];
   readonly interceptors: readonly Interceptor[];
   readonly contracts: Pick<ContractRegistry, "registry">;
@@ -64,6 +67,7 @@ export async function listenWebFront(options: WebFrontOptions): Promise<WebFront
   const responses = new OpenResponses();
   const server = createFastify(config, options.tls, responses);
   let closing = false;
+  if (options.tls !== undefined) secured(server).on("tlsClientError", tlsErrorLogger(log, "web.tls"));
   server.server.maxConnections = limits.maxConnections;
   server.server.headersTimeout = limits.requestTimeoutMs;
   server.server.on("request", (request: IncomingMessage, response: ServerResponse) => {
@@ -93,6 +97,7 @@ export async function listenWebFront(options: WebFrontOptions): Promise<WebFront
     host,
     port: typeof address === "object" && address !== null ? address.port : config.port,
     serve: (wanted) => calls.route(wanted),
+    renewTls: (tls) => secured(server).setSecureContext(secureContextOptions(tls)),
     close: async () => {
       closing = true;
       const timer = clock.setTimeout(() => server.server.closeAllConnections(), closeTimeoutMs);
@@ -102,7 +107,7 @@ export async function listenWebFront(options: WebFrontOptions): Promise<WebFront
   };
 }
 
-function createFastify({ limits }: ResolvedWeb, tls: TlsFiles | undefined, responses: OpenResponses): FastifyInstance {
+function createFastify({ limits }: ResolvedWeb, tls: ServerTls | undefined, responses: OpenResponses): FastifyInstance {
   const options = {
     requestTimeout: limits.requestTimeoutMs,
     keepAliveTimeout: limits.keepaliveTimeoutMs,
@@ -121,16 +126,14 @@ function createFastify({ limits }: ResolvedWeb, tls: TlsFiles | undefined, respo
   if (tls === undefined) {
     return fastify({ ...options, http });
   }
-  const { certificate, key, clientCa } = tls;
-  return fastify({
-    ...options,
-    https: {
-      ...http,
-      cert: certificate,
-      key,
-      ...(clientCa === undefined ? {} : { ca: clientCa, requestCert: true, rejectUnauthorized: true }),
-    },
-  }) as unknown as FastifyInstance;
+  const front = fastify({ ...options, https: { ...http, ...tlsOptions(tls) } }) as unknown as FastifyInstance;
+  secured(front).prependListener("secureConnection", admitSecured);
+  return front;
+}
+
+/** Fastify's types have lost that it is one. */
+function secured(front: FastifyInstance): TlsServer {
+  return front.server as unknown as TlsServer;
 }
 
 function addProbes(server: FastifyInstance, probes: Probes): void {

@@ -1,7 +1,9 @@
 import { createServer, type Socket } from "node:net";
+import { createServer as createTlsServer, type TLSSocket } from "node:tls";
 import { type Server, ServerCredentials } from "@grpc/grpc-js";
 import { listenOn } from "./listen-on.ts";
 import { interceptLongTimeouts } from "./long-timeouts.ts";
+import { admitSecured, type ServerTls, secureContextOptions, tlsOptions } from "./server-tls.ts";
 
 /** Where and how a grpc-js server listens. */
 export interface GrpcListenOptions {
@@ -10,7 +12,9 @@ export interface GrpcListenOptions {
   /** 0 lets the system choose. */
   readonly port: number;
   /** Plain text by default. */
-  readonly credentials?: ServerCredentials;
+  readonly tls?: ServerTls;
+  /** Told of each handshake that fails. */
+  readonly onTlsError?: (error: Error, socket: TLSSocket) => void;
   /** Connections above this number are closed at once. Unlimited by default. */
   readonly maxConnections?: number;
 }
@@ -22,6 +26,8 @@ export interface GrpcListener {
   readonly port: number;
   /** The number of open connections. */
   readonly connections: number;
+  /** Goes by these from the next connection on; those that are open go on. @throws Error when TLS refuses them */
+  renewTls(tls: ServerTls): void;
   /**
    * Stops accepting connections and tells clients to go away; calls under way go on. Resolves when the last connection
    * has closed.
@@ -37,22 +43,29 @@ export interface GrpcListener {
  * `code` (EADDRINUSE, EACCES) kept. While it listens, deadlines above 24.8 days work too.
  */
 export async function listenGrpc(server: Server, options: GrpcListenOptions): Promise<GrpcListener> {
-  const { host, port, credentials = ServerCredentials.createInsecure(), maxConnections } = options;
+  const { host, port, tls, onTlsError, maxConnections } = options;
   const sockets = new Set<Socket>();
-  const netServer = createServer({ noDelay: true });
+  // grpc-js would take part in the handshakes, and neither renew certificates nor look at those that are optional.
+  const tlsServer = tls && createTlsServer({ ...tlsOptions(tls), noDelay: true, ALPNProtocols: ["h2"] } as object);
+  const netServer = tlsServer ?? createServer({ noDelay: true });
   if (maxConnections !== undefined) {
     netServer.maxConnections = maxConnections;
   }
   await listenOn(netServer, host, port);
 
-  const injector = server.createConnectionInjector(credentials);
+  const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
   const restoreTimeouts = interceptLongTimeouts();
   netServer.on("connection", (socket) => {
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
     // A connection that breaks before or outside of its HTTP/2 session has no one else to tell.
     socket.on("error", () => undefined);
-    injector.injectConnection(socket);
+    if (tlsServer === undefined) injector.injectConnection(socket);
+  });
+  if (onTlsError !== undefined) tlsServer?.on("tlsClientError", onTlsError);
+  tlsServer?.on("secureConnection", (socket: TLSSocket) => {
+    socket.on("error", () => undefined);
+    if (admitSecured(socket)) injector.injectConnection(socket);
   });
 
   let closing: Promise<void> | undefined;
@@ -73,6 +86,9 @@ export async function listenGrpc(server: Server, options: GrpcListenOptions): Pr
     port: typeof address === "object" && address !== null ? address.port : port,
     get connections() {
       return sockets.size;
+    },
+    renewTls(renewed) {
+      tlsServer?.setSecureContext(secureContextOptions(renewed));
     },
     close,
     destroy() {

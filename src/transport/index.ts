@@ -14,5 +14,6 @@ export { createGrpcTransport, type GrpcTransport, type GrpcTransportOptions } fr
 export { createInProcessTransport, type InProcessTransportOptions } from "./in-process-transport.ts";
 export { listenOn } from "./listen-on.ts";
 export { whenAborted } from "./server-call.ts";
+export { admitSecured, type ServerTls, secureContextOptions, tlsOptions } from "./server-tls.ts";
 export { assertTarget, isLoopback } from "./target.ts";
 export { type TlsOptions, tlsChannel } from "./tls-channel.ts";

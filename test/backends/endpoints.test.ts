@@ -2,7 +2,6 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Code } from "@connectrpc/connect";
-import { ServerCredentials } from "@grpc/grpc-js";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { RunState } from "../../gen/retake/v1/run_pb.js";
 import { Endpoints, type ServiceBackend } from "../../src/backends/index.ts";
@@ -227,15 +226,14 @@ describe("an endpoint over TLS", () => {
   afterAll(() => rmSync(directory, { recursive: true }));
 
   /** Only clients with a certificate of our authority may call. */
-  const mutual = () =>
-    ServerCredentials.createSsl(
-      Buffer.from(caCertificate),
-      [{ cert_chain: Buffer.from(serverCertificate), private_key: Buffer.from(serverKey) }],
-      true,
-    );
+  const mutual = () => ({
+    certificate: Buffer.from(serverCertificate),
+    key: Buffer.from(serverKey),
+    clientCa: Buffer.from(caCertificate),
+  });
 
   it("is called, by its address, with the server's own certificate", async () => {
-    const backend = await startBackend({ plain: () => ({ text: "encrypted" }) }, { credentials: mutual() });
+    const backend = await startBackend({ plain: () => ({ text: "encrypted" }) }, { tls: mutual() });
     const { workflows } = await startGateway([
       {
         port: backend.port,
@@ -254,7 +252,7 @@ describe("an endpoint over TLS", () => {
     ["does not trust its authority", { certificateFile: "clientCertificate", keyFile: "clientKey" }],
     ["expects another name", { caFile: "caCertificate", serverName: "gpu.example", ...keyPair() }],
   ])("is not healthy for a server that %s", async (_, tls) => {
-    const backend = await startBackend({ plain: () => ({}) }, { credentials: mutual() });
+    const backend = await startBackend({ plain: () => ({}) }, { tls: mutual() });
     const paths = Object.fromEntries(
       Object.entries(tls).map(([key, value]) => [key, key === "serverName" ? value : file(value)]),
     );

@@ -1,6 +1,6 @@
 import type { DescMessage, MessageInitShape } from "@bufbuild/protobuf";
 import { type Client, createClient, type ServiceImpl } from "@connectrpc/connect";
-import { Server, type ServerCredentials } from "@grpc/grpc-js";
+import { Server } from "@grpc/grpc-js";
 import { onTestFinished } from "vitest";
 import { Health, HealthCheckResponse_ServingStatus as ServingStatus } from "../../gen/grpc/health/v1/health_pb.js";
 import { BackendService } from "../../gen/retake/v1/backend_service_pb.js";
@@ -9,13 +9,13 @@ import type { WorkflowPolicySchema } from "../../gen/retake/v1/options_pb.js";
 import { RunService } from "../../gen/retake/v1/run_service_pb.js";
 import { createMemoryStorage } from "../../src/runs/memory/index.ts";
 import { createServer } from "../../src/server/index.ts";
-import { addConnectService, createGrpcTransport, listenGrpc } from "../../src/transport/index.ts";
+import { addConnectService, createGrpcTransport, listenGrpc, type ServerTls } from "../../src/transport/index.ts";
 import { WorkflowsService } from "../gen/retake/test/v1/workflows_pb.js";
 import { recordingLogger } from "../server/listening-server.ts";
 
 export interface BackendOptions {
   readonly port?: number;
-  readonly credentials?: ServerCredentials;
+  readonly tls?: ServerTls;
   /** What its health service answers; it has none by default. */
   readonly health?: () => ServingStatus | Promise<ServingStatus>;
   /** What it offers beside its contract; nothing by default. */
@@ -25,7 +25,7 @@ export interface BackendOptions {
 /** A gRPC server that knows nothing of runs and implements the contract itself. */
 export async function startBackend(
   implementation: Partial<ServiceImpl<typeof WorkflowsService>>,
-  { port = 0, credentials, health, jobs }: BackendOptions = {},
+  { port = 0, tls, health, jobs }: BackendOptions = {},
 ) {
   const server = new Server();
   addConnectService(server, WorkflowsService, implementation);
@@ -35,7 +35,7 @@ export async function startBackend(
   if (jobs !== undefined) {
     addConnectService(server, BackendService, jobs);
   }
-  const listener = await listenGrpc(server, { host: "127.0.0.1", port, ...(credentials && { credentials }) });
+  const listener = await listenGrpc(server, { host: "127.0.0.1", port, ...(tls && { tls }) });
   const stop = () => listener.destroy();
   onTestFinished(() => stop());
   return { port: listener.port, stop, connections: () => listener.connections };

@@ -1,11 +1,11 @@
 import { Code, type ServiceImpl } from "@connectrpc/connect";
-import { Server, ServerCredentials } from "@grpc/grpc-js";
+import { Server } from "@grpc/grpc-js";
 import { afterEach, describe, expect, it } from "vitest";
 import { VideoService } from "../../examples/video/gen/storycore/video/v1/video_service_pb.js";
 import { RunState } from "../../gen/retake/v1/run_pb.js";
 import { RunService } from "../../gen/retake/v1/run_service_pb.js";
 import { connectRetake, type Reconnection } from "../../src/client/index.ts";
-import { addConnectService, type GrpcListener, listenGrpc } from "../../src/transport/index.ts";
+import { addConnectService, type GrpcListener, listenGrpc, type ServerTls } from "../../src/transport/index.ts";
 import {
   caCertificate,
   clientCertificate,
@@ -24,7 +24,7 @@ afterEach(async () => {
   listeners.clear();
 });
 
-async function listen(runs: Runs, options: { host?: string; port?: number; credentials?: ServerCredentials } = {}) {
+async function listen(runs: Runs, options: { host?: string; port?: number; tls?: ServerTls } = {}) {
   const server = new Server();
   addConnectService(server, RunService, runs);
   const listener = await listenGrpc(server, { host: "127.0.0.1", port: 0, ...options });
@@ -101,12 +101,8 @@ describe("a client over a real channel", () => {
   });
 
   it("speaks TLS, trusts whom it is told to, and shows its own certificate", async () => {
-    const tls = ServerCredentials.createSsl(
-      pem(caCertificate),
-      [{ private_key: pem(serverKey), cert_chain: pem(serverCertificate) }],
-      true,
-    );
-    const listener = await listen({ getRun: () => runInState(RunState.RUNNING) }, { credentials: tls });
+    const tls = { certificate: pem(serverCertificate), key: pem(serverKey), clientCa: pem(caCertificate) };
+    const listener = await listen({ getRun: () => runInState(RunState.RUNNING) }, { tls });
     const target = `127.0.0.1:${listener.port}`;
     const own = { cert: clientCertificate, key: pem(clientKey) };
     const good = [
@@ -126,11 +122,9 @@ describe("a client over a real channel", () => {
   });
 
   it("checks a server's certificate for the address, where the target is one", async () => {
-    const tls = ServerCredentials.createSsl(null, [
-      { private_key: pem(serverKey), cert_chain: pem(serverCertificate) },
-    ]);
+    const tls = { certificate: pem(serverCertificate), key: pem(serverKey) };
     // The certificate is for 127.0.0.1.
-    const listener = await listen({}, { credentials: tls, host: "127.0.0.2" });
+    const listener = await listen({}, { tls, host: "127.0.0.2" });
     using retake = connectRetake({ target: `127.0.0.2:${listener.port}`, tls: { ca: caCertificate }, retryForMs: 0 });
     await expect(retake.attach(runId).get()).rejects.toMatchObject({
       rawMessage: expect.stringContaining("127.0.0.2 is not in the cert's list"),

@@ -72,12 +72,20 @@ describe("TLS", () => {
 
   it("lets in only clients with a certificate of the authority, where one is named", async () => {
     const tls = { certificateFile, keyFile, clientCaFile: caFile };
-    const { grpcPort, webPort } = await startListening({}, { config: { grpc: { tls }, web: { tls } } });
+    const { grpcPort, webPort, log } = await startListening({}, { config: { grpc: { tls }, web: { tls } } });
     const known = { key: clientKey, cert: clientCertificate };
     expect(await callGrpc(grpcPort, known)).toBe("safe");
     expect(await getHealth(webPort, known)).toBe(200);
     await rejection(callGrpc(grpcPort), Code.Unavailable);
     expect(await getHealth(webPort)).not.toBe(200);
+    for (const field of ["grpc.tls", "web.tls"]) {
+      const told = {
+        level: "debug",
+        message: "a handshake of TLS has failed",
+        fields: expect.objectContaining({ field }),
+      };
+      expect(log).toContainEqual(told);
+    }
   });
 });
 

@@ -2,7 +2,7 @@ import { hasSubscribers } from "node:diagnostics_channel";
 import { once } from "node:events";
 import { connect, createServer } from "node:net";
 import { Code, createClient } from "@connectrpc/connect";
-import { credentials, Metadata, Server, ServerCredentials } from "@grpc/grpc-js";
+import { credentials, Metadata, Server } from "@grpc/grpc-js";
 import { describe, expect, onTestFinished, test } from "vitest";
 import {
   addConnectService,
@@ -10,6 +10,7 @@ import {
   type GrpcListenOptions,
   listenGrpc,
   peerKey,
+  type ServerTls,
 } from "../../src/transport/index.ts";
 import { TransportService } from "../gen/retake/test/v1/transport_pb.js";
 import { caCertificate, clientCertificate, clientKey, serverCertificate, serverKey } from "./certificates.ts";
@@ -154,12 +155,11 @@ describe("closing", () => {
 });
 
 describe("TLS", () => {
-  const serverCredentials = (checkClients: boolean) =>
-    ServerCredentials.createSsl(
-      Buffer.from(caCertificate),
-      [{ private_key: Buffer.from(serverKey), cert_chain: Buffer.from(serverCertificate) }],
-      checkClients,
-    );
+  const serverTls = (checkClients: boolean): ServerTls => ({
+    certificate: Buffer.from(serverCertificate),
+    key: Buffer.from(serverKey),
+    ...(checkClients && { clientCa: Buffer.from(caCertificate) }),
+  });
   const implementation: TestImplementation = {
     unary: (_, context) => {
       const peer = context.values.get(peerKey);
@@ -168,7 +168,7 @@ describe("TLS", () => {
   };
 
   test("tells a verified client certificate", async () => {
-    const { listener } = await listen(implementation, { credentials: serverCredentials(true) });
+    const { listener } = await listen(implementation, { tls: serverTls(true) });
     const client = callerOf(
       listener.port,
       credentials.createSsl(Buffer.from(caCertificate), Buffer.from(clientKey), Buffer.from(clientCertificate)),
@@ -177,15 +177,34 @@ describe("TLS", () => {
   });
 
   test("refuses a client without one when it is required", async () => {
-    const { listener } = await listen(implementation, { credentials: serverCredentials(true) });
+    const { listener } = await listen(implementation, { tls: serverTls(true) });
     const client = callerOf(listener.port, credentials.createSsl(Buffer.from(caCertificate)));
     expect((await failure(client.unary({}, { timeoutMs: 5000 }))).code).toBe(Code.Unavailable);
+  });
+
+  test("lets a client do without one where it is optional, and cuts off one that is not of the authority", async () => {
+    const optional = { ...serverTls(true), clientCertificateOptional: true };
+    const own = [Buffer.from(clientKey), Buffer.from(clientCertificate)] as const;
+    const { listener } = await listen(implementation, { tls: optional });
+    const anonymous = callerOf(listener.port, credentials.createSsl(Buffer.from(caCertificate)));
+    expect((await anonymous.unary({})).text).toMatch(/^undefined at /);
+    const known = callerOf(listener.port, credentials.createSsl(Buffer.from(caCertificate), ...own));
+    expect((await known.unary({})).text).toMatch(/^ann at /);
+
+    // Another authority from now on, for connections that are new.
+    listener.renewTls({ ...optional, clientCa: Buffer.from(serverCertificate) });
+    expect((await known.unary({})).text).toMatch(/^ann at /);
+    const late = callerOf(listener.port, credentials.createSsl(Buffer.from(caCertificate), ...own));
+    expect((await failure(late.unary({}, { timeoutMs: 5000 }))).code).toBe(Code.Unavailable);
+    const stillAnonymous = callerOf(listener.port, credentials.createSsl(Buffer.from(caCertificate)));
+    expect((await stillAnonymous.unary({})).text).toMatch(/^undefined at /);
+    expect(() => listener.renewTls({ ...optional, key: Buffer.from(clientKey) })).toThrow("key values mismatch");
   });
 
   test("lets a transport send call credentials", async () => {
     const { listener } = await listen(
       { unary: (_, context) => ({ text: context.requestHeader.get("authorization") ?? "" }) },
-      { credentials: serverCredentials(false) },
+      { tls: serverTls(false) },
     );
     const transport = createGrpcTransport({
       target: `localhost:${listener.port}`,
@@ -202,7 +221,7 @@ describe("TLS", () => {
   });
 
   test("tells no certificate where none is asked for", async () => {
-    const { listener } = await listen(implementation, { credentials: serverCredentials(false) });
+    const { listener } = await listen(implementation, { tls: serverTls(false) });
     const client = callerOf(listener.port, credentials.createSsl(Buffer.from(caCertificate)));
     expect((await client.unary({})).text).toMatch(/^undefined at /);
   });

@@ -123,9 +123,9 @@ export declare const JwtConfigSchema: GenMessage<JwtConfig>;
  * Who is behind a client certificate that the handshake has verified. Of these rules, the first whose condition is true
  * says it; a certificate that none is for is refused, unless the call shows a key or a token: those count more.
  *
- * CEL over `certificate`, which has `common_name`, `organization`, `organizational_unit` (text, "" where there is none),
- * `uris` (a SPIFFE id is one), `dns_names`, `emails`, `ip_addresses` (lists of text), `issuer_common_name`,
- * `serial_number`, and `fingerprint`: SHA-256, lower-case hex.
+ * CEL over `certificate`, which has `common_name` and `issuer_common_name` (text; "" where there is none, or more than one),
+ * `organizations`, `organizational_units`, `uris` (a SPIFFE id is one), `dns_names`, `emails`, `ip_addresses` (lists of text),
+ * `serial_number` (hex), and `fingerprint`: SHA-256, lower-case hex.
  *
  * @generated from message retake.v1.CertificateRule
  */
@@ -160,7 +160,8 @@ export declare const CertificateRuleSchema: GenMessage<CertificateRule>;
  */
 export declare type IdentityMapping = Message<"retake.v1.IdentityMapping"> & {
   /**
-   * Text: who it is. Runs belong to this name and its tenant, from whatever issuer it comes. Up to 255 characters.
+   * Text: who it is. Runs belong to this name and its tenant, from whatever issuer it comes. Up to 255
+   * characters; neither "anonymous" nor "in-process".
    *
    * @generated from field: string subject = 1;
    */

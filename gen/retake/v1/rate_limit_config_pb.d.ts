@@ -95,6 +95,7 @@ export enum RateLimitScope {
 
   /**
    * The address that calls come from; of IPv6, the network (/64), because each machine has as many addresses as it likes.
+   * Behind a proxy, that is the proxy's.
    *
    * @generated from enum value: RATE_LIMIT_SCOPE_SOURCE = 2;
    */

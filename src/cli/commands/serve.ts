@@ -29,8 +29,8 @@ export const serve: Command = {
   description: [
     "Serves workflows until it is told to stop (Ctrl-C, SIGTERM): then it takes no new runs, gives running attempts the",
     "configured time (drain_timeout), and hands the rest back for the next start. A second signal stops it at once; runs",
-    "are not lost by that either. On SIGHUP it reads contracts, workflows, back-ends and drills anew. Logs are JSON lines on",
-    "standard output.",
+    "are not lost by that either. On SIGHUP it reads contracts, workflows, back-ends, drills and certificates anew. Logs are",
+    "JSON lines on standard output.",
   ].join(" "),
   local: true,
   positionals: [],

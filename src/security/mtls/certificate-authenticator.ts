@@ -1,0 +1,65 @@
+import type { PeerCertificate } from "node:tls";
+import type { ResolvedCertificateRule } from "../../config/index.ts";
+import type { Logger } from "../../runs/index.ts";
+import type { Authenticator, Credentials } from "../authenticator.ts";
+import { compileCondition, type Expression } from "../cel/expression.ts";
+import { compileIdentity, type Identity } from "../identity.ts";
+import type { Principal } from "../principal.ts";
+import { unauthenticated } from "../unauthenticated.ts";
+import { certificateFields, fingerprintOf } from "./certificate-fields.ts";
+
+interface Rule {
+  readonly condition: Expression<boolean>;
+  readonly identity: (bindings: { certificate: Map<string, string | string[]> }) => Identity;
+}
+
+/** Tells callers by the certificates of their connections. */
+export class CertificateAuthenticator implements Authenticator {
+  readonly #rules: readonly Rule[];
+  readonly #log: Logger;
+  /** By the connection's certificate: undefined for one that is refused. */
+  readonly #known = new WeakMap<PeerCertificate, { readonly principal: Principal | undefined }>();
+
+  /** @throws ExpressionError */
+  constructor(rules: readonly ResolvedCertificateRule[], log: Logger) {
+    this.#rules = rules.map(({ condition, identity, field }) => ({
+      condition: compileCondition(condition, { variables: ["certificate"], field: `${field}.condition` }),
+      identity: compileIdentity(identity, {
+        variable: "certificate",
+        field: `${field}.identity`,
+        subject: "certificate.common_name",
+      }),
+    }));
+    this.#log = log;
+  }
+
+  authenticate({ certificate, bearer, apiKey }: Credentials): Principal | undefined {
+    // A key or a token is of this call; the certificate may be that of a proxy for many callers.
+    if (certificate === undefined || bearer !== undefined || apiKey !== undefined) return undefined;
+    let known = this.#known.get(certificate);
+    if (known === undefined) {
+      known = { principal: this.#principalOf(certificate) };
+      this.#known.set(certificate, known);
+    }
+    if (known.principal !== undefined) return known.principal;
+    throw unauthenticated(
+      "CERTIFICATE_UNKNOWN",
+      "the server does not know whom this connection's certificate belongs to: ask its operator for a rule (security.mtls), or send an API key or a token",
+    );
+  }
+
+  #principalOf(peer: PeerCertificate): Principal | undefined {
+    const fingerprint = fingerprintOf(peer);
+    try {
+      const certificate = certificateFields(peer);
+      const rule = this.#rules.find(({ condition }) => condition.evaluate({ certificate }));
+      if (rule !== undefined) {
+        return { ...rule.identity({ certificate }), authentication: "mtls", credential: fingerprint };
+      }
+      this.#log.warn({ fingerprint }, "a client's certificate is refused: no rule of security.mtls is for it");
+    } catch (error) {
+      this.#log.warn({ err: error, fingerprint }, "a client's certificate is refused: a rule cannot be applied to it");
+    }
+    return undefined;
+  }
+}
