@@ -2,6 +2,7 @@ export { ConfigError, type ConfigProblem } from "./config-error.ts";
 export type { ResolvedCertificateRule, ResolvedIdentity, ResolvedJwt } from "./identity-settings.ts";
 export { type JsonProblem, jsonProblems } from "./json-problems.ts";
 export { loadConfig, parseConfig, parseYaml } from "./load-config.ts";
+export type { ResolvedMonitoring, ResolvedTelemetry } from "./monitoring-settings.ts";
 export type { ResolvedRateLimit } from "./rate-limit-settings.ts";
 export { resolveConfig } from "./resolve-config.ts";
 export type { ResolvedSecurity } from "./security-settings.ts";

@@ -21,6 +21,12 @@ import {
 import type { Fault } from "../../gen/retake/v1/fault_pb.js";
 import type { RetentionPolicy, WorkflowPolicy } from "../../gen/retake/v1/options_pb.js";
 import { RunState } from "../../gen/retake/v1/run_pb.js";
+import {
+  type ResolvedMonitoring,
+  type ResolvedTelemetry,
+  resolveMonitoring,
+  resolveTelemetry,
+} from "./monitoring-settings.ts";
 import { type ResolvedSecurity, resolveSecurity } from "./security-settings.ts";
 
 /** A `ServerConfig` with every default filled in. Durations are in milliseconds. */
@@ -51,6 +57,10 @@ export interface ResolvedConfig {
   /** Drills that are on from the start, those that are over among them. */
   readonly faults: readonly Fault[];
   readonly security: ResolvedSecurity;
+  /** Absent where nothing is measured. */
+  readonly telemetry?: ResolvedTelemetry;
+  /** Absent where nothing is kept of what is measured. */
+  readonly monitoring?: ResolvedMonitoring;
 }
 
 /** From where on a signal means trouble. */
@@ -313,10 +323,11 @@ const defaults = {
 
 /** Fills in the defaults of config.proto. The configuration must have passed its rules. */
 export function withDefaults(config: ServerConfig): ResolvedConfig {
+  const web = config.web?.disabled ? undefined : resolveWeb(config.web);
   return {
     dataDirectory: config.dataDirectory || defaults.dataDirectory,
     ...(!config.grpc?.disabled && { grpc: resolveGrpc(config.grpc) }),
-    ...(!config.web?.disabled && { web: resolveWeb(config.web) }),
+    ...(web && { web }),
     overrides: { ...config.workflows },
     backends: resolveBackends(config),
     contracts: [...config.contracts],
@@ -329,6 +340,9 @@ export function withDefaults(config: ServerConfig): ResolvedConfig {
     faults: [...config.faults],
     ...(!config.overload?.disabled && { overload: resolveOverload(config.overload) }),
     security: resolveSecurity(config.security),
+    ...(!config.telemetry?.disabled && { telemetry: resolveTelemetry(config.telemetry, web?.host) }),
+    ...(!config.telemetry?.disabled &&
+      !config.monitoring?.disabled && { monitoring: resolveMonitoring(config.monitoring) }),
   };
 }
 

@@ -23,6 +23,7 @@ import {
   workflowName,
 } from "../contract/index.ts";
 import type { FileChanges } from "../file-changes.ts";
+import { Instruments } from "../instruments.ts";
 import { createRequestValidator } from "../interceptors/rpc/index.ts";
 import { createSystemLoad, noLoad, type ProcessLoad } from "../process-load.ts";
 import { createEmbeddedFeed, createEmbeddedGates, createEmbeddedScheduler } from "../runs/embedded/index.ts";
@@ -45,6 +46,7 @@ import { restartKeys } from "./restart-keys.ts";
 import { type Route, route } from "./routes.ts";
 import { rpcInterceptors } from "./rpc-interceptors.ts";
 import { createRunService } from "./run-service.ts";
+import type { Monitoring } from "./start-monitoring.ts";
 import { type FrontsTls, readTls } from "./tls.ts";
 import { followTlsFiles } from "./tls-renewal.ts";
 import { unsignedEnds } from "./unsigned-ends.ts";
@@ -390,7 +392,11 @@ class Server implements RetakeServer {
         random: this.#random,
         log: this.#log,
       });
+      const instruments = config.telemetry && new Instruments(config.telemetry.cardinalityLimit);
       const running = new Running({
+        config,
+        instruments,
+        ownsData: this.#openStorage === undefined,
         engine,
         storage,
         health,
@@ -405,6 +411,7 @@ class Server implements RetakeServer {
       // Only now: a server that cannot listen must not have executed anything.
       engine.start();
       running.serve();
+      running.monitor();
       return running;
     } catch (error) {
       for (const close of closers) {
@@ -499,6 +506,11 @@ interface ListenOptions {
 }
 
 interface RunningOptions {
+  readonly config: ResolvedConfig;
+  /** Absent where nothing is measured. */
+  readonly instruments: Instruments | undefined;
+  /** Whether the data directory is this server's. */
+  readonly ownsData: boolean;
   readonly engine: Engine;
   readonly storage: Storage;
   readonly health: HealthReporter;
@@ -524,6 +536,7 @@ class Running {
   #grpc: GrpcFront | undefined;
   #web: WebFront | undefined;
   #followed: readonly Followed[] = [];
+  #monitoring: Promise<Monitoring | undefined> = Promise.resolve(undefined);
   #stopping = false;
 
   constructor(options: RunningOptions) {
@@ -645,6 +658,24 @@ class Running {
     for (const each of this.#followed) each.check();
   }
 
+  /** Begins to watch over what the server does. It works without, so that nobody waits for it, and only the log is told. */
+  monitor(): void {
+    const { config, instruments, ownsData, clock, log } = this.#options;
+    if (instruments === undefined) {
+      return;
+    }
+    this.#monitoring = new Promise<void>((resolve) => clock.setImmediate(resolve))
+      .then(() => import("./start-monitoring.ts"))
+      .then(({ startMonitoring }) => startMonitoring({ config, instruments, ownsData, clock, log }))
+      .catch((error: unknown) => {
+        log.error(
+          { err: error },
+          "monitoring cannot be started: there are no metrics until the server is started anew",
+        );
+        return undefined;
+      });
+  }
+
   /** Tells everybody who asks whether the server takes work. */
   serve(): void {
     const status = this.unready() === "" ? ServingStatus.SERVING : ServingStatus.NOT_SERVING;
@@ -676,7 +707,16 @@ class Running {
       await this.#options.engine.drain(drainTimeoutMs);
     } finally {
       await this.closePorts();
+      await this.#closeMonitoring();
       await this.#options.storage.close();
+    }
+  }
+
+  async #closeMonitoring(): Promise<void> {
+    try {
+      await (await this.#monitoring)?.close();
+    } catch (error) {
+      this.#options.log.error({ err: error }, "what was measured last could not be kept, or sent");
     }
   }
 

@@ -8,7 +8,9 @@ import { createSeededRandom } from "./seeded-random.ts";
 import { createVirtualClock, type VirtualClock } from "./virtual-clock.ts";
 
 export interface TestServerOptions extends Omit<ServerOptions, "clock" | "random"> {
-  /** Default: everything has its default. There are no ports: call the server by its `transport`. */
+  /**
+   * Default: everything has its default, but there are no ports and no monitoring: call the server by its `transport`.
+   */
   readonly config?: MessageInitShape<typeof ServerConfigSchema>;
   /** Default: a new one. */
   readonly clock?: VirtualClock;
@@ -32,8 +34,11 @@ export function createTestServer(options: TestServerOptions = {}): TestServer {
   const clock = options.clock ?? createVirtualClock();
   const storage = options.storage ?? createMemoryStorage({ clock });
   const server = createServer(
-    // No ports, unless the test wants some.
-    { grpc: { disabled: true }, web: { disabled: true }, ...(options.config as object) },
+    // No ports and no samples of metrics each ten seconds, unless the test wants some.
+    {
+      ...{ grpc: { disabled: true }, web: { disabled: true }, monitoring: { disabled: true } },
+      ...(options.config as object),
+    },
     {
       clock,
       random: options.random ?? createSeededRandom(1),

@@ -75,7 +75,29 @@ describe("resolveConfig", () => {
       },
       faults: [],
       security: { anonymousLevel: AccessLevel.PUBLIC, jwt: [], mtls: [], rateLimits: [] },
+      telemetry: { metricsEndpoint: true, cardinalityLimit: 2_000 },
+      monitoring: { series: { limit: 20_000 } },
     });
+  });
+
+  it.each([
+    ["127.0.0.1", true],
+    ["127.8.8.8", true],
+    ["localhost", true],
+    ["::1", true],
+    ["0.0.0.0", false],
+    ["::", false],
+    ["127.example.com", false],
+  ])("shows metrics on the web port at %s by itself: %s", (host, shown) => {
+    expect(resolve({ web: { host } }).telemetry?.metricsEndpoint).toBe(shown);
+    expect(resolve({ web: { host }, telemetry: { metricsEndpoint: !shown } }).telemetry?.metricsEndpoint).toBe(!shown);
+  });
+
+  it("keeps nothing of metrics where there are none", () => {
+    const quiet = resolve({ telemetry: { disabled: true }, monitoring: {} });
+    expect([quiet.telemetry, quiet.monitoring]).toEqual([undefined, undefined]);
+    expect(resolve({ monitoring: { disabled: true } }).monitoring).toBeUndefined();
+    expect(resolve({ web: { disabled: true } }).telemetry?.metricsEndpoint).toBe(false);
   });
 
   it("reads where secrets are", () => {

@@ -45,7 +45,7 @@ describe("a server that starts", () => {
   it("loads what the web port needs only where there is one, and no YAML without a file", () => {
     const without = packagesOf({ disabled: true });
     expect(without).toContain("@grpc/grpc-js");
-    for (const name of ["fastify", "@connectrpc/connect-node", "yaml", "modern-tar"]) {
+    for (const name of ["fastify", "@connectrpc/connect-node", "yaml", "modern-tar", "@opentelemetry/sdk-metrics"]) {
       expect(without).not.toContain(name);
     }
     expect(packagesOf({ port: 0 })).toContain("fastify");

@@ -10,6 +10,7 @@ import type { RetentionPolicy, WorkflowPolicy } from "./options_pb.js";
 import type { Duration } from "@bufbuild/protobuf/wkt";
 import type { Fault } from "./fault_pb.js";
 import type { SecurityConfig } from "./security_config_pb.js";
+import type { MonitoringConfig, TelemetryConfig } from "./monitoring_config_pb.js";
 
 /**
  * Describes the file retake/v1/config.proto.
@@ -38,7 +39,7 @@ export declare type ServerConfig = Message<"retake.v1.ServerConfig"> & {
   grpc?: GrpcConfig | undefined;
 
   /**
-   * The port for browsers and curl: gRPC-Web, Connect, and the probes `/healthz` and `/readyz`.
+   * The port for browsers and curl: gRPC-Web, Connect, the probes `/healthz` and `/readyz`, and `/metrics`.
    *
    * @generated from field: retake.v1.WebConfig web = 3;
    */
@@ -132,6 +133,20 @@ export declare type ServerConfig = Message<"retake.v1.ServerConfig"> & {
    * @generated from field: retake.v1.SecurityConfig security = 21;
    */
   security?: SecurityConfig | undefined;
+
+  /**
+   * What the server tells of itself as metrics.
+   *
+   * @generated from field: retake.v1.TelemetryConfig telemetry = 22;
+   */
+  telemetry?: TelemetryConfig | undefined;
+
+  /**
+   * What the server keeps of its metrics, and does about them.
+   *
+   * @generated from field: retake.v1.MonitoringConfig monitoring = 23;
+   */
+  monitoring?: MonitoringConfig | undefined;
 };
 
 /**

@@ -1,0 +1,52 @@
+import { metrics } from "@opentelemetry/api";
+import type { Resource } from "@opentelemetry/resources";
+import {
+  type IMetricReader,
+  MeterProvider,
+  type MetricProducer,
+  MetricReader,
+  type ResourceMetrics,
+} from "@opentelemetry/sdk-metrics";
+
+export interface MetersOptions {
+  readonly resource: Resource;
+  /** Series of one metric. */
+  readonly cardinalityLimit: number;
+  /** What is counted without the SDK. */
+  readonly producer: MetricProducer;
+  /** Those who export. */
+  readonly readers?: readonly IMetricReader[];
+}
+
+/** Reads when it is asked to. */
+class AskedReader extends MetricReader {
+  protected override async onShutdown(): Promise<void> {}
+  protected override async onForceFlush(): Promise<void> {}
+}
+
+/** The meters of this process, for whoever uses OpenTelemetry's API, and what they and our own instruments have counted. */
+export class Meters {
+  readonly provider: MeterProvider;
+  readonly #reader: AskedReader;
+  readonly #isGlobal: boolean;
+
+  constructor({ resource, cardinalityLimit, producer, readers = [] }: MetersOptions) {
+    this.#reader = new AskedReader({ metricProducers: [producer], cardinalitySelector: () => cardinalityLimit });
+    this.provider = new MeterProvider({ resource, readers: [this.#reader, ...readers] });
+    // Another one that is there already is what the program around us wants to have.
+    this.#isGlobal = metrics.setGlobalMeterProvider(this.provider);
+  }
+
+  /** Everything, cumulated. What cannot be read is told, and left out. */
+  async collect(onError: (error: unknown) => void): Promise<ResourceMetrics> {
+    const { resourceMetrics, errors } = await this.#reader.collect();
+    for (const error of errors) onError(error);
+    return resourceMetrics;
+  }
+
+  /** Sends what is left to those who export. */
+  async close(): Promise<void> {
+    if (this.#isGlobal) metrics.disable();
+    await this.provider.shutdown();
+  }
+}

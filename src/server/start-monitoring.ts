@@ -1,0 +1,83 @@
+import { existsSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Clock } from "../clock.ts";
+import type { ResolvedConfig } from "../config/index.ts";
+import type { Instruments } from "../instruments.ts";
+import {
+  InstrumentsProducer,
+  Meters,
+  noSeriesStorage,
+  openSeriesStorage,
+  ownResource,
+  SeriesCollector,
+  SeriesStore,
+} from "../monitoring/index.ts";
+import { packageRoot } from "../own-files.ts";
+import type { Logger } from "../runs/index.ts";
+
+export interface MonitoringOptions {
+  readonly config: Pick<ResolvedConfig, "dataDirectory" | "telemetry" | "monitoring">;
+  readonly instruments: Instruments;
+  /** Whether the data directory is this server's; if not, series are in memory alone. */
+  readonly ownsData: boolean;
+  /** Called when all samples of a moment are there: what follows from them is decided then. */
+  readonly onSampled?: (timeMs: number) => void;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** What is measured, and what is kept of it. */
+export interface Monitoring {
+  readonly meters: Meters;
+  /** Absent where nothing is kept (`monitoring.disabled`). */
+  readonly series?: { readonly store: SeriesStore; readonly collector: SeriesCollector };
+  /** Keeps what there is, and sends what is left to those who export. */
+  close(): Promise<void>;
+}
+
+/** Begins to take samples. The modules behind it are many: whoever listens first starts sooner. */
+export async function startMonitoring(options: MonitoringOptions): Promise<Monitoring> {
+  const { config, instruments, clock, log } = options;
+  const version = await ownVersion();
+  const meters = new Meters({
+    resource: ownResource(version),
+    cardinalityLimit: config.telemetry?.cardinalityLimit ?? 0,
+    producer: new InstrumentsProducer({ instruments, clock, version }),
+  });
+  if (config.monitoring === undefined) return { meters, close: () => meters.close() };
+  const store = await SeriesStore.open({
+    clock,
+    log,
+    storage: seriesStorage(options),
+    maxSeries: config.monitoring.series.limit,
+  });
+  const collector = new SeriesCollector({
+    ...{ clock, log, store },
+    collect: () => meters.collect((error) => log.warn({ err: error }, "a metric cannot be read")),
+    ...(options.onSampled && { onSampled: options.onSampled }),
+  });
+  collector.start();
+  return {
+    meters,
+    series: { store, collector },
+    async close() {
+      await collector.close();
+      await store.close();
+      await meters.close();
+    },
+  };
+}
+
+function seriesStorage({ config, ownsData }: MonitoringOptions) {
+  if (!ownsData) return noSeriesStorage;
+  const path = join(config.dataDirectory, "series.sqlite");
+  const storage = openSeriesStorage(path);
+  // Nothing can be read of a file that there is not, and that needs no thread.
+  return existsSync(path) ? storage : { ...storage, load: noSeriesStorage.load };
+}
+
+async function ownVersion(): Promise<string> {
+  const manifest = JSON.parse(await readFile(new URL("package.json", packageRoot), "utf8")) as { version: string };
+  return manifest.version;
+}
