@@ -26,10 +26,12 @@ import { createRequestValidator } from "../interceptors/rpc/index.ts";
 import { createSystemLoad, noLoad, type ProcessLoad } from "../process-load.ts";
 import { createEmbeddedFeed, createEmbeddedGates, createEmbeddedScheduler } from "../runs/embedded/index.ts";
 import type { Artifacts, Journal, Logger, Payloads, WorkflowContext } from "../runs/index.ts";
+import { noAudit } from "../security/index.ts";
 import { createInProcessTransport } from "../transport/index.ts";
 import { type Environment, WebhookSecrets } from "../webhooks/index.ts";
 import { createAdminService } from "./admin-service.ts";
 import { createArtifactService } from "./artifact-service.ts";
+import { Authentication, type FirstAdminKey } from "./authentication.ts";
 import { contractChanges } from "./contract-changes.ts";
 import { ContractSources, type LoadedContracts } from "./contract-sources.ts";
 import { type StorageOpener, startEmbeddedStorage } from "./embedded-storage.ts";
@@ -81,6 +83,10 @@ export interface ServerOptions {
   readonly env?: Environment;
   /** Ends the process at once, for drills that do so (`Fault.crash`). Default: there are no such drills. */
   readonly crash?: () => void;
+  /** Told of the admin key that a first start makes, once. Default: the log tells in which file it is. */
+  readonly onAdminKey?: (made: FirstAdminKey) => void;
+  /** Make an admin key at this start although there are keys: for when they are lost. Default: false. */
+  readonly newAdminKey?: boolean;
 }
 
 /** Where runs, their payloads and artifacts are kept. */
@@ -188,6 +194,8 @@ class Server implements RetakeServer {
   readonly #losses: FallbackLosses;
   readonly #jobs = new Map<string, ServiceJobs>();
   readonly #crash: (() => void) | undefined;
+  readonly #onAdminKey: (made: FirstAdminKey) => void;
+  readonly #newAdminKey: boolean;
   readonly #sources: ContractSources;
   /** Aborted when nothing is waited for any more. */
   readonly #stopping = new AbortController();
@@ -209,6 +217,10 @@ class Server implements RetakeServer {
     this.#losses = new FallbackLosses(this.#log);
     this.#sources = new ContractSources({ clock: this.#clock, log: this.#log });
     this.#openStorage = options.openStorage;
+    this.#newAdminKey = options.newAdminKey ?? false;
+    this.#onAdminKey =
+      options.onAdminKey ??
+      (({ keyId, path }) => this.#log.info({ keyId, path }, "an admin key has been made; this file has it"));
   }
 
   get grpc(): ServerAddress | undefined {
@@ -354,11 +366,24 @@ class Server implements RetakeServer {
       });
       closers.unshift(() => engine.drain(0));
       await engine.open();
+      const authentication = new Authentication({
+        config,
+        journal: storage.journal,
+        clock: this.#clock,
+        random: this.#random,
+        log: this.#log,
+        audit: noAudit,
+        embedded: this.#openStorage === undefined,
+        newAdminKey: this.#newAdminKey,
+        onAdminKey: this.#onAdminKey,
+      });
+      closers.unshift(() => authentication.close());
+      await authentication.open();
       const health = createHealth();
       const routes: Route[] = [
         route(RunService, createRunService(engine)),
         route(ArtifactService, createArtifactService(engine)),
-        route(AdminService, createAdminService(engine)),
+        route(AdminService, createAdminService(engine, authentication)),
         route(Health, health.service),
       ];
       if (reflectionOn) {
@@ -370,7 +395,9 @@ class Server implements RetakeServer {
       }
       const interceptors = rpcInterceptors({
         config,
-        authenticators: [],
+        authenticators: authentication.authenticators,
+        lockout: authentication.lockout,
+        audit: authentication.audit,
         validator,
         contracts,
         clock: this.#clock,
@@ -379,6 +406,7 @@ class Server implements RetakeServer {
       });
       const running = new Running({
         engine,
+        authentication,
         storage,
         health,
         ownRoutes: routes,
@@ -389,7 +417,8 @@ class Server implements RetakeServer {
       running.serveContracts(services);
       closers.unshift(() => running.closePorts());
       await running.listen({ config, tls, contracts });
-      // Only now: a server that cannot listen must not have executed anything.
+      // Only now: a server that cannot listen must not have executed anything, nor told a key.
+      await authentication.start();
       engine.start();
       running.serve();
       return running;
@@ -485,6 +514,7 @@ interface ListenOptions {
 
 interface RunningOptions {
   readonly engine: Engine;
+  readonly authentication: Pick<Authentication, "release" | "close">;
   readonly storage: Storage;
   readonly health: HealthReporter;
   /** Those that no contract changes. */
@@ -639,10 +669,12 @@ class Running {
   async stop(drainTimeoutMs: number): Promise<void> {
     this.#stopping = true;
     this.#options.health.shutdown();
+    this.#options.authentication.release();
     try {
       await this.#options.engine.drain(drainTimeoutMs);
     } finally {
       await this.closePorts();
+      await this.#options.authentication.close();
       await this.#options.storage.close();
     }
   }
