@@ -2,16 +2,7 @@ import { access } from "node:fs/promises";
 import { create } from "@bufbuild/protobuf";
 import { type ServerConfig, ServerConfigSchema } from "../../gen/retake/v1/config_pb.js";
 import { loadConfig } from "../config/index.ts";
-import type { Flag } from "./command.ts";
-
-const defaultConfig = "retake.yaml";
-
-/** For commands that read a configuration. */
-export const configFlag: Flag = {
-  short: "c",
-  value: "FILE",
-  description: `The configuration. Default: ${defaultConfig}, where there is one`,
-};
+import { defaultConfig } from "./config-flag.ts";
 
 /** The configuration in a file; of the default one, if it exists. @throws ConfigError */
 export async function readConfig(file: string | undefined): Promise<ServerConfig> {

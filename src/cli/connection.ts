@@ -4,6 +4,7 @@ import type { Arguments } from "./arguments.ts";
 import { UsageError } from "./cli-error.ts";
 import { connectionFlags } from "./global-flags.ts";
 import type { CliIo } from "./io.ts";
+import { localAdminKey } from "./local-admin-key.ts";
 
 /** A connection to the server that a command line means. */
 export interface Connection extends Disposable {
@@ -18,7 +19,9 @@ const defaultTarget = "127.0.0.1:50051";
 /** @throws UsageError for flags and environment variables that cannot work */
 export async function connect(given: Arguments, io: CliIo): Promise<Connection> {
   const target = given.value("target") ?? nonEmpty(io.env["RETAKE_TARGET"]) ?? defaultTarget;
-  const apiKey = given.value("api-key") ?? nonEmpty(io.env["RETAKE_API_KEY"]);
+  // An empty variable says that there is none, which is not the same as saying nothing.
+  const named = given.value("api-key") ?? io.env["RETAKE_API_KEY"];
+  const apiKey = named === undefined ? await localAdminKey(target, given.value("config")) : nonEmpty(named);
   const ca = given.value("ca") ?? nonEmpty(io.env["RETAKE_CA"]);
   const tls = given.has("tls") || isOn("RETAKE_TLS", io.env["RETAKE_TLS"]);
   const repeated = given.given(Object.keys(connectionFlags).filter((name) => name !== "api-key"));

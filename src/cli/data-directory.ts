@@ -2,7 +2,8 @@ import { ConfigError, resolveConfig } from "../config/index.ts";
 import type { Arguments } from "./arguments.ts";
 import { UsageError } from "./cli-error.ts";
 import type { Flags } from "./command.ts";
-import { configFlag, readConfig } from "./config-file.ts";
+import { readConfig } from "./config-file.ts";
+import { configFlag } from "./config-flag.ts";
 
 /** For every command that works on a data directory itself. */
 export const dataDirectoryFlags: Flags = {

@@ -43,7 +43,11 @@ function explainCall(error: ConnectError): Explanation {
       return { lines: [message, ...violations(error, message)], exitCode: ExitCode.usage };
     case Code.Unauthenticated:
       return {
-        lines: [message, "Name who you are: --api-key KEY, or RETAKE_API_KEY."],
+        lines: [
+          message,
+          "Name who you are: --api-key KEY, or RETAKE_API_KEY.",
+          "A server of this machine may have left a key in its data directory: --config FILE says where that is.",
+        ],
         exitCode: ExitCode.refused,
       };
     case Code.Unimplemented:

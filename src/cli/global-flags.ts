@@ -1,4 +1,5 @@
 import type { Flags } from "./command.ts";
+import { configFlag } from "./config-flag.ts";
 
 /** For every command. */
 export const commonFlags: Flags = {
@@ -12,7 +13,11 @@ export const connectionFlags: Flags = {
     value: "HOST:PORT",
     description: "The server. Default: $RETAKE_TARGET, else 127.0.0.1:50051",
   },
-  "api-key": { value: "KEY", description: "Sent as a bearer token. Default: $RETAKE_API_KEY" },
+  "api-key": {
+    value: "KEY",
+    description: "Sent as a bearer token. Default: $RETAKE_API_KEY, else this machine's admin.key for a server on it",
+  },
+  config: { ...configFlag, description: "Where that server's data directory is said. Default: retake.yaml" },
   tls: { description: "Use TLS, and trust the authorities that Node trusts. Default: $RETAKE_TLS" },
   ca: { value: "FILE", description: "Use TLS, and trust the authorities in this PEM file. Default: $RETAKE_CA" },
   "plaintext-api-key": { description: "Send the API key to another machine without TLS" },

@@ -25,6 +25,8 @@ export function configProblems(config: ServerConfig): ConfigProblem[] {
   const resolved = withDefaults(config);
   return [
     ...hostProblems(resolved),
+    ...plaintextProblems(resolved),
+    ...lockoutProblems(resolved),
     ...portProblems(config, resolved),
     ...memoryProblems(resolved),
     ...backendProblems(config),
@@ -39,6 +41,29 @@ function hostProblems({ grpc, web }: ResolvedConfig): ConfigProblem[] {
     const message = `"${settings.host}" is no host name or address; ports go into ${front}.port, and IPv6 without brackets`;
     return [{ field: `${front}.host`, message }];
   });
+}
+
+/** Keys, requests and results must not travel in the open because nobody has thought of it. */
+function plaintextProblems({ grpc, web, security }: ResolvedConfig): ConfigProblem[] {
+  if (security.allowPlaintext) return [];
+  return Object.entries({ grpc, web }).flatMap(([front, settings]) => {
+    if (settings === undefined || settings.tls !== undefined || isLoopback(settings.host)) return [];
+    if (!isHost(settings.host)) return [];
+    const message =
+      `"${settings.host}" is reached by other machines, and without TLS everybody on the way can read and change what is ` +
+      `sent: set ${front}.tls, or listen on 127.0.0.1, or, where something else encrypts the way, say so by ` +
+      "security: { allow_plaintext: true }";
+    return [{ field: `${front}.host`, message }];
+  });
+}
+
+function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
+}
+
+function lockoutProblems({ security: { lockout } }: ResolvedConfig): ConfigProblem[] {
+  if (lockout === undefined || lockout.initialDelayMs <= lockout.maxLockoutMs) return [];
+  return [{ field: "security.lockout.initial_delay", message: "is longer than the longest lock-out, max_lockout" }];
 }
 
 function isHost(host: string): boolean {

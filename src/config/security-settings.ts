@@ -1,11 +1,13 @@
 import { AccessLevel } from "../../gen/retake/v1/options_pb.js";
 import type { SecurityConfig } from "../../gen/retake/v1/security_config_pb.js";
+import { type ResolvedApiKeys, resolveApiKeys } from "./api-key-settings.ts";
 import {
   type ResolvedCertificateRule,
   type ResolvedJwt,
   resolveCertificateRule,
   resolveJwt,
 } from "./identity-settings.ts";
+import { type ResolvedLockout, resolveLockout } from "./lockout-settings.ts";
 import { type ResolvedRateLimit, resolveRateLimit } from "./rate-limit-settings.ts";
 
 /** A `SecurityConfig` with every default filled in. */
@@ -18,6 +20,12 @@ export interface ResolvedSecurity {
   readonly mtls: readonly ResolvedCertificateRule[];
   /** How often callers may call. */
   readonly rateLimits: readonly ResolvedRateLimit[];
+  /** Absent where the server takes no API keys. */
+  readonly apiKeys: ResolvedApiKeys | undefined;
+  /** Absent where nobody is locked out. */
+  readonly lockout: ResolvedLockout | undefined;
+  /** Whether ports that other machines reach may do without TLS. */
+  readonly allowPlaintext: boolean;
 }
 
 export function resolveSecurity(config: SecurityConfig | undefined): ResolvedSecurity {
@@ -26,5 +34,8 @@ export function resolveSecurity(config: SecurityConfig | undefined): ResolvedSec
     jwt: config?.jwt.map(resolveJwt) ?? [],
     mtls: config?.mtls.map(resolveCertificateRule) ?? [],
     rateLimits: config?.rateLimits.map(resolveRateLimit) ?? [],
+    apiKeys: resolveApiKeys(config?.apiKeys),
+    lockout: resolveLockout(config?.lockout),
+    allowPlaintext: config?.allowPlaintext ?? false,
   };
 }

@@ -4,13 +4,15 @@ import type { Principal } from "./principal.ts";
 /** What a call shows. */
 export interface Credentials {
   /** What follows "Bearer " in `authorization`. */
-  readonly bearer?: string;
+  readonly bearer?: string | undefined;
   /** The value of `x-api-key`. */
-  readonly apiKey?: string;
+  readonly apiKey?: string | undefined;
   /** The client's certificate, which the handshake has verified. */
-  readonly certificate?: PeerCertificate;
+  readonly certificate?: PeerCertificate | undefined;
   /** The address that the call comes from. */
   readonly source: string;
+  /** Too much that was wrong has come from there: what costs more than a hash to check must be refused unseen. */
+  readonly lockedOut: boolean;
 }
 
 /** Judges one kind of credentials. */
@@ -19,7 +21,7 @@ export interface Authenticator {
    * Who shows these; undefined when they are not of this kind. What is known already is told at once, and not by promise:
    * it is asked with each call.
    *
-   * @throws ConnectError UNAUTHENTICATED
+   * @throws ConnectError UNAUTHENTICATED; a CredentialsError where they claim to be somebody's
    */
   authenticate(credentials: Credentials): Principal | undefined | Promise<Principal | undefined>;
 }

@@ -8,9 +8,15 @@ export {
   type ExpressionOptions,
 } from "./cel/expression.ts";
 export { ExpressionError } from "./cel/expression-error.ts";
+export { CredentialsError, notAccepted } from "./credentials-error.ts";
 export { createJwtAuthenticator, type JwtAuthenticator } from "./jwt/jwt-authenticator.ts";
+export { AdminKeyFile } from "./keys/admin-key-file.ts";
+export type { ApiKeyRecord } from "./keys/api-key.ts";
+export { ApiKeyAuthenticator } from "./keys/api-key-authenticator.ts";
+export { type ApiKeyInit, ApiKeyRefused, ApiKeys, type MadeKey } from "./keys/api-keys.ts";
+export { createKey, keyPrefix, parseKey } from "./keys/key-format.ts";
+export { Lockout } from "./lockout/lockout.ts";
 export { CertificateAuthenticator } from "./mtls/certificate-authenticator.ts";
 export { type Authentication, anonymous, inProcess, type Principal, principalKey } from "./principal.ts";
 export { isForSources, RateLimits } from "./rate-limits/rate-limits.ts";
 export { sourceOf } from "./source.ts";
-export { unauthenticated } from "./unauthenticated.ts";

@@ -1,14 +1,17 @@
 import type { ServiceImpl } from "@connectrpc/connect";
 import type { AdminService } from "../../gen/retake/v1/admin_service_pb.js";
+import { apiKeyMethods } from "./admin/api-keys.ts";
 import { breakerMethods } from "./admin/breakers.ts";
 import { createFaultAdmin } from "./admin/faults.ts";
 import { policyOverrides } from "./admin/policy-overrides.ts";
 import { createQualityAdmin } from "./admin/quality-levels.ts";
+import type { Authentication } from "./authentication.ts";
 import type { Engine } from "./engine.ts";
 
 /** `retake.v1.AdminService` over an engine: one file of `admin/` a topic. Requests have passed their rules. */
-export function createAdminService(engine: Engine): ServiceImpl<typeof AdminService> {
+export function createAdminService(engine: Engine, authentication: Authentication): ServiceImpl<typeof AdminService> {
   return {
+    ...apiKeyMethods(engine, authentication),
     ...breakerMethods(engine),
     ...createFaultAdmin(engine),
     ...policyOverrides(engine),

@@ -1,3 +1,4 @@
+export type { FirstAdminKey } from "./authentication.ts";
 export {
   createServer,
   type RetakeServer,

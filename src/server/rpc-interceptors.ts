@@ -10,11 +10,21 @@ import {
   validateRequests,
 } from "../interceptors/rpc/index.ts";
 import type { Logger } from "../runs/index.ts";
-import { type Authenticator, anonymous, isForSources, RateLimits } from "../security/index.ts";
+import {
+  type Audit,
+  type Authenticator,
+  anonymous,
+  isForSources,
+  type Lockout,
+  RateLimits,
+} from "../security/index.ts";
 
 export interface RpcInterceptorOptions {
   readonly config: ResolvedConfig;
   readonly authenticators: readonly Authenticator[];
+  /** Absent where nobody is slowed down or locked out. */
+  readonly lockout?: Lockout | undefined;
+  readonly audit: Audit;
   readonly validator: RequestValidator;
   readonly contracts: Pick<ContractRegistry, "workflows">;
   readonly clock: Clock;
@@ -24,11 +34,16 @@ export interface RpcInterceptorOptions {
 
 /** What every call passes on its way in, the first listed outermost. */
 export function rpcInterceptors(options: RpcInterceptorOptions): readonly Interceptor[] {
-  const { config, authenticators, validator, clock, random, log } = options;
+  const { config, authenticators, lockout, audit, validator, clock, random, log } = options;
   return [
     errors({ clock, random, log }),
     ...rateLimits(options, false),
-    authenticate({ authenticators, anonymous: { ...anonymous, level: config.security.anonymousLevel } }),
+    authenticate({
+      authenticators,
+      anonymous: { ...anonymous, level: config.security.anonymousLevel },
+      lockout,
+      audit,
+    }),
     ...rateLimits(options, true),
     validateRequests(validator),
   ];

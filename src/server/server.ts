@@ -28,11 +28,15 @@ import { createRequestValidator } from "../interceptors/rpc/index.ts";
 import { createSystemLoad, noLoad, type ProcessLoad } from "../process-load.ts";
 import { createEmbeddedFeed, createEmbeddedGates, createEmbeddedScheduler } from "../runs/embedded/index.ts";
 import type { Artifacts, Journal, Logger, Payloads, WorkflowContext } from "../runs/index.ts";
+
+import { noAudit } from "../security/index.ts";
 import { createInProcessTransport, type ServerTls } from "../transport/index.ts";
 import { type Environment, WebhookSecrets } from "../webhooks/index.ts";
 import { createAdminService } from "./admin-service.ts";
 import { createArtifactService } from "./artifact-service.ts";
+import { Authentication, type FirstAdminKey } from "./authentication.ts";
 import { createAuthenticators, type Followed } from "./authenticators.ts";
+
 import { contractChanges } from "./contract-changes.ts";
 import { ContractSources, type LoadedContracts } from "./contract-sources.ts";
 import { type StorageOpener, startEmbeddedStorage } from "./embedded-storage.ts";
@@ -86,6 +90,10 @@ export interface ServerOptions {
   readonly env?: Environment;
   /** Ends the process at once, for drills that do so (`Fault.crash`). Default: there are no such drills. */
   readonly crash?: () => void;
+  /** Told of the admin key that a first start makes, once. Default: the log tells in which file it is. */
+  readonly onAdminKey?: (made: FirstAdminKey) => void;
+  /** Make an admin key at this start although there are keys: for when they are lost. Default: false. */
+  readonly newAdminKey?: boolean;
 }
 
 /** Where runs, their payloads and artifacts are kept. */
@@ -194,6 +202,8 @@ class Server implements RetakeServer {
   readonly #losses: FallbackLosses;
   readonly #jobs = new Map<string, ServiceJobs>();
   readonly #crash: (() => void) | undefined;
+  readonly #onAdminKey: (made: FirstAdminKey) => void;
+  readonly #newAdminKey: boolean;
   readonly #sources: ContractSources;
   /** Aborted when nothing is waited for any more. */
   readonly #stopping = new AbortController();
@@ -215,6 +225,10 @@ class Server implements RetakeServer {
     this.#losses = new FallbackLosses(this.#log);
     this.#sources = new ContractSources({ clock: this.#clock, log: this.#log });
     this.#openStorage = options.openStorage;
+    this.#newAdminKey = options.newAdminKey ?? false;
+    this.#onAdminKey =
+      options.onAdminKey ??
+      (({ keyId, path }) => this.#log.info({ keyId, path }, "an admin key has been made; this file has it"));
   }
 
   get grpc(): ServerAddress | undefined {
@@ -369,11 +383,24 @@ class Server implements RetakeServer {
       });
       closers.unshift(() => engine.drain(0));
       await engine.open();
+      const authentication = new Authentication({
+        config,
+        journal: storage.journal,
+        clock: this.#clock,
+        random: this.#random,
+        log: this.#log,
+        audit: noAudit,
+        embedded: this.#openStorage === undefined,
+        newAdminKey: this.#newAdminKey,
+        onAdminKey: this.#onAdminKey,
+      });
+      closers.unshift(() => authentication.close());
+      await authentication.open();
       const health = createHealth();
       const routes: Route[] = [
         route(RunService, createRunService(engine)),
         route(ArtifactService, createArtifactService(engine)),
-        route(AdminService, createAdminService(engine)),
+        route(AdminService, createAdminService(engine, authentication)),
         route(Health, health.service),
       ];
       if (reflectionOn) {
@@ -385,7 +412,9 @@ class Server implements RetakeServer {
       }
       const interceptors = rpcInterceptors({
         config,
-        authenticators,
+        authenticators: [...authentication.authenticators, ...authenticators],
+        lockout: authentication.lockout,
+        audit: authentication.audit,
         validator,
         contracts,
         clock: this.#clock,
@@ -398,6 +427,7 @@ class Server implements RetakeServer {
         instruments,
         ownsData: this.#openStorage === undefined,
         engine,
+        authentication,
         storage,
         health,
         ownRoutes: routes,
@@ -408,7 +438,8 @@ class Server implements RetakeServer {
       running.serveContracts(services);
       closers.unshift(() => running.closePorts());
       await running.listen({ config, tls, contracts, followed });
-      // Only now: a server that cannot listen must not have executed anything.
+      // Only now: a server that cannot listen must not have executed anything, nor told a key.
+      await authentication.start();
       engine.start();
       running.serve();
       running.monitor();
@@ -512,6 +543,7 @@ interface RunningOptions {
   /** Whether the data directory is this server's. */
   readonly ownsData: boolean;
   readonly engine: Engine;
+  readonly authentication: Pick<Authentication, "release" | "close">;
   readonly storage: Storage;
   readonly health: HealthReporter;
   /** Those that no contract changes. */
@@ -703,11 +735,13 @@ class Running {
   async stop(drainTimeoutMs: number): Promise<void> {
     this.#stopping = true;
     this.#options.health.shutdown();
+    this.#options.authentication.release();
     try {
       await this.#options.engine.drain(drainTimeoutMs);
     } finally {
       await this.closePorts();
       await this.#closeMonitoring();
+      await this.#options.authentication.close();
       await this.#options.storage.close();
     }
   }

@@ -96,6 +96,8 @@ class InProcessCall extends ServerCall {
   readonly timeoutMs: () => number | undefined;
   readonly #header: Headers;
   readonly #callerSignal: AbortSignal;
+  /** A front that carries out a request by calls of its own says whose they are. */
+  readonly #peer: Peer;
   readonly #flush: ((headers: Headers) => void) | undefined;
   readonly #onAbort = (): void => this.end(errorFromAborted(this.#callerSignal));
 
@@ -110,6 +112,7 @@ class InProcessCall extends ServerCall {
     this.timeoutMs = timeLeftMs;
     this.#header = header;
     this.#callerSignal = request.signal;
+    this.#peer = request.contextValues.get(peerKey) ?? inProcessPeer;
     this.#flush = flush;
     this.#callerSignal.addEventListener("abort", this.#onAbort);
   }
@@ -131,7 +134,7 @@ class InProcessCall extends ServerCall {
 
   initialValue(id: symbol): unknown {
     if (id === peerKey.id) {
-      return inProcessPeer;
+      return this.#peer;
     }
     const flush = this.#flush;
     return id === flushHeadersKey.id && flush !== undefined

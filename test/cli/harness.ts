@@ -60,7 +60,8 @@ export function createIo(options: TestIoOptions = {}): TestIo {
         hungUp.add(listener);
         return () => hungUp.delete(listener);
       },
-      env: options.env ?? {},
+      // Not the key of a server that happens to have its data in the working directory.
+      env: { RETAKE_API_KEY: "", ...options.env },
       clock: options.clock ?? systemClock,
       random: createSeededRandom(11),
       signal: interrupt.signal,

@@ -74,7 +74,15 @@ describe("resolveConfig", () => {
         maxInlineResultBytes: 16_384,
       },
       faults: [],
-      security: { anonymousLevel: AccessLevel.PUBLIC, jwt: [], mtls: [], rateLimits: [] },
+      security: {
+        anonymousLevel: AccessLevel.PUBLIC,
+        jwt: [],
+        mtls: [],
+        rateLimits: [],
+        apiKeys: { bootstrap: true },
+        lockout: { threshold: 10, windowMs: 600_000, initialDelayMs: 250, maxLockoutMs: 900_000 },
+        allowPlaintext: false,
+      },
       telemetry: { metricsEndpoint: true, cardinalityLimit: 2_000 },
       monitoring: { series: { limit: 20_000 } },
     });
@@ -89,8 +97,9 @@ describe("resolveConfig", () => {
     ["::", false],
     ["127.example.com", false],
   ])("shows metrics on the web port at %s by itself: %s", (host, shown) => {
-    expect(resolve({ web: { host } }).telemetry?.metricsEndpoint).toBe(shown);
-    expect(resolve({ web: { host }, telemetry: { metricsEndpoint: !shown } }).telemetry?.metricsEndpoint).toBe(!shown);
+    const web = { web: { host }, security: { allowPlaintext: true } };
+    expect(resolve(web).telemetry?.metricsEndpoint).toBe(shown);
+    expect(resolve({ ...web, telemetry: { metricsEndpoint: !shown } }).telemetry?.metricsEndpoint).toBe(!shown);
   });
 
   it("keeps nothing of metrics where there are none", () => {
@@ -224,9 +233,45 @@ describe("resolveConfig", () => {
   it.each(["localhost", "::", "::1", "0.0.0.0", "gpu-7.internal.example", "a_b", "host."])(
     "takes the host %s",
     (host) => {
-      expect(problemsOf({ grpc: { host } })).toEqual([]);
+      expect(problemsOf({ grpc: { host }, security: { allowPlaintext: true } })).toEqual([]);
     },
   );
+
+  it("takes no address that others reach without TLS, unless it is told to, and says what to do", () => {
+    const tls = { certificateFile: "a.pem", keyFile: "a.key" };
+    for (const front of ["grpc", "web"]) {
+      for (const host of ["0.0.0.0", "::", "10.0.0.7", "gpu-7.internal.example", "127.example"]) {
+        const [problem, ...others] = problemsOf({ [front]: { host } });
+        expect(problem).toMatch(new RegExp(`^${front}\\.host: "${host}" is reached by other machines`));
+        expect(problem).toContain(`set ${front}.tls, or listen on 127.0.0.1, or`);
+        expect(problem).toContain("security: { allow_plaintext: true }");
+        expect(others).toEqual([]);
+        expect(problemsOf({ [front]: { host, tls } })).toEqual([]);
+        expect(problemsOf({ [front]: { host, disabled: true } })).toEqual([]);
+      }
+      for (const host of ["", "localhost", "127.0.0.1", "127.8.8.8", "::1"]) {
+        expect(problemsOf({ [front]: { host } })).toEqual([]);
+      }
+    }
+  });
+
+  it("reads what becomes of keys and of those who guess", () => {
+    const { security } = resolve({
+      security: {
+        apiKeys: { disabled: true },
+        lockout: {
+          threshold: 3,
+          window: { seconds: 5n },
+          initialDelay: { nanos: 5_000_000 },
+          maxLockout: { seconds: 9n },
+        },
+      },
+    });
+    expect(security.apiKeys).toBeUndefined();
+    expect(security.lockout).toEqual({ threshold: 3, windowMs: 5000, initialDelayMs: 5, maxLockoutMs: 9000 });
+    const off = resolve({ security: { apiKeys: { bootstrap: false }, lockout: { disabled: true } } }).security;
+    expect([off.apiKeys, off.lockout]).toEqual([{ bootstrap: false }, undefined]);
+  });
 
   it.each<[what: string, init: Init, problem: string]>([
     ["a value out of range", { grpc: { port: 70_000 } }, "grpc.port: must be"],
@@ -235,7 +280,11 @@ describe("resolveConfig", () => {
     ["one port for both, by the other", { grpc: { port: 8_080 } }, "grpc.port: gRPC and web cannot share"],
     [
       "one port of all addresses and of one",
-      { grpc: { host: "0.0.0.0", port: 9 }, web: { host: "10.0.0.1", port: 9 } },
+      {
+        grpc: { host: "0.0.0.0", port: 9 },
+        web: { host: "10.0.0.1", port: 9 },
+        security: { allowPlaintext: true },
+      },
       "web.port: gRPC and web cannot share 10.0.0.1 port 9",
     ],
     [
@@ -247,6 +296,11 @@ describe("resolveConfig", () => {
       "a port in the host",
       { grpc: { host: "0.0.0.0:50051" } },
       'grpc.host: "0.0.0.0:50051" is no host name or address',
+    ],
+    [
+      "a lock-out that begins longer than it may be",
+      { security: { lockout: { initialDelay: { seconds: 9n }, maxLockout: { seconds: 5n } } } },
+      "security.lockout.initial_delay: is longer than the longest lock-out",
     ],
     ["a host in brackets", { web: { host: "[::1]" } }, 'web.host: "[::1]" is no host name or address'],
     ["a host that is a URL", { web: { host: "http://a" } }, 'web.host: "http://a" is no host name or address'],
@@ -330,7 +384,7 @@ describe("resolveConfig", () => {
       },
     ],
     ["free ports", { grpc: { port: 0 }, web: { port: 0 } }],
-    ["one port on two addresses", { grpc: { host: "10.0.0.1", port: 9 }, web: { host: "10.0.0.2", port: 9 } }],
+    ["one port on two addresses", { grpc: { host: "127.0.0.1", port: 9 }, web: { host: "127.0.0.2", port: 9 } }],
     ["one port of which only one is used", { grpc: { port: 9, disabled: true }, web: { port: 9 } }],
     [
       "large messages with the memory for them",

@@ -19,12 +19,18 @@ interface Probe {
 }
 
 describe("the configuration", () => {
-  it("is one, on the default ports, open to others, with the data where the others expect it", async () => {
-    expect(resolveConfig(await parseConfig(read("retake.yaml"), "retake.yaml"))).toMatchObject({
+  it("is one, on the default ports, open to others in as many words, with the data where the others expect it", async () => {
+    const text = read("retake.yaml");
+    expect(resolveConfig(await parseConfig(text, "retake.yaml"))).toMatchObject({
       dataDirectory: "/var/lib/retake",
       grpc: { host: "0.0.0.0", port: ports.grpc },
       web: { host: "0.0.0.0", port: ports.web },
+      security: { allowPlaintext: true },
     });
+    const silent = await parseConfig(text.replace(/^security:.*$/m, ""), "retake.yaml").catch(
+      (error: unknown) => error,
+    );
+    expect(String(silent)).toContain('grpc.host: "0.0.0.0" is reached by other machines');
   });
 });
 
@@ -43,7 +49,7 @@ describe("the systemd unit", () => {
 
   it("gives a drain its time, and the server its configuration and directory", () => {
     expect(Number(/^TimeoutStopSec=(\d+)$/m.exec(unit)?.[1]) * 1000).toBeGreaterThan(defaults.drainTimeoutMs);
-    expect(unit).toContain(`ExecStart=/usr/bin/retake serve --config ${configFile} `);
+    expect(unit).toContain(`ExecStart=/usr/bin/retake serve --json --config ${configFile} `);
     expect(unit).toMatch(/^StateDirectory=retake$/m);
   });
 });
@@ -79,7 +85,7 @@ describe("the Dockerfile", () => {
     expect(of("EXPOSE")).toEqual([`${ports.grpc} ${ports.web}`]);
     const { bin } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { bin: { retake: string } };
     expect(JSON.parse(of("ENTRYPOINT")[0] ?? "")).toEqual(["node", join("/opt/retake", bin.retake)]);
-    expect(JSON.parse(of("CMD")[0] ?? "")).toEqual(["serve", "--config", configFile]);
+    expect(JSON.parse(of("CMD")[0] ?? "")).toEqual(["serve", "--json", "--config", configFile]);
     expect(of("HEALTHCHECK")[0]).toContain(`http://127.0.0.1:${ports.web}/healthz`);
     expect(of("USER")).toEqual(["node"]);
   });
@@ -99,7 +105,7 @@ describe("the Kubernetes manifest", () => {
   it("has the configuration that stands beside it, where the server looks for it", async () => {
     const config = async (text: string) => resolveConfig(await parseConfig(text, "retake.yaml"));
     expect(await config(configMap.data["retake.yaml"])).toEqual(await config(read("retake.yaml")));
-    expect(container.args).toEqual(["serve", "--config", configFile]);
+    expect(container.args).toEqual(["serve", "--json", "--config", configFile]);
     expect(container.volumeMounts.map(({ mountPath }: { mountPath: string }) => mountPath)).toEqual([
       "/var/lib/retake",
       "/etc/retake",

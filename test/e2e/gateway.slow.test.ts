@@ -128,6 +128,11 @@ workflows:
   };
 }
 
+/** The key that the gateway has made at its first start. */
+async function adminKey(): Promise<string> {
+  return (await readFile(join(directory, "data", "admin.key"), "utf8")).trimEnd();
+}
+
 describe("the gateway in front of a Python server", () => {
   it("waits for it, takes its contract by reflection, and rides through its death in mid-run", async (context) => {
     const python = await requirePythonWithGrpc(context, ["grpc_reflection", "grpc_health"]);
@@ -140,7 +145,8 @@ describe("the gateway in front of a Python server", () => {
     const target = await gateway.target();
     await gateway.printed(/^ {6}paint\.v1\.PaintService\/Paint$/);
 
-    const client = start(python, join(fixtures, "paint_client.py"), target, descriptors, "20");
+    const key = await adminKey();
+    const client = start(python, join(fixtures, "paint_client.py"), target, descriptors, "20", key);
     await first.printed(/^stroke 3$/);
     await client.printed(/stroke/);
     first.child.kill("SIGKILL");
@@ -160,13 +166,14 @@ describe("the gateway in front of a Python server", () => {
           "retake-attempt-token": expect.stringMatching(/\.2$/),
           "idempotency-key": expect.stringMatching(/^[0-9a-f]{64}$/),
           "retake-quality": "FULL",
-          "retake-owner": "default/anonymous",
+          "retake-owner": "default/admin",
           traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
         },
       },
     });
     const { metadata } = (messages.at(-1) as { painting: { metadata: Record<string, string> } }).painting;
     expect(metadata).not.toHaveProperty("authorization");
+    expect(JSON.stringify(messages)).not.toContain(key);
     expect(Number(metadata["deadline"])).toBeGreaterThan(30);
     expect(Number(metadata["deadline"])).toBeLessThanOrEqual(60);
     expect(first.lines.filter((line) => line.startsWith("paint"))).toEqual(["paint 1"]);
@@ -202,7 +209,7 @@ describe("the gateway in front of a Python server", () => {
     await second.printed(/^ready$/);
     gateway.child.kill("SIGHUP");
     await gateway.printed(/"contractChanged":\[.*PaintService\/Paint.*the contracts have been read anew/);
-    const client = start(python, join(fixtures, "paint_client.py"), target, descriptors, "2");
+    const client = start(python, join(fixtures, "paint_client.py"), target, descriptors, "2", await adminKey());
     expect(await ended(client.child), client.lines.join("\n")).toBe(0);
     expect(client.lines.at(-1)).toContain('"painting"');
   }, 120_000);

@@ -1,5 +1,7 @@
-import { Code, ConnectError } from "@connectrpc/connect";
+import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { describe, expect, it, onTestFinished } from "vitest";
+import { AdminService } from "../../gen/retake/v1/admin_service_pb.js";
+import { AccessLevel } from "../../gen/retake/v1/options_pb.js";
 import { FailureSchema, RunMode, RunState } from "../../gen/retake/v1/run_pb.js";
 import { deferred, eventsOf, type Harness, kindsOf, rejection, startServer, stateOf, stopServer } from "./harness.ts";
 
@@ -196,9 +198,11 @@ describe("a direct unary call", () => {
     const harness = await start({
       forwarding: (_, context) => ({ metadata: Object.fromEntries(context.requestHeader) }),
     });
+    const admin = createClient(AdminService, harness.server.transport);
+    const { key } = await admin.createApiKey({ subject: "ana", level: AccessLevel.ADMIN });
     const answer = await harness.workflows.forwarding(
       {},
-      { headers: { "x-studio": "north", "x-other": "no", authorization: "Basic secret" } },
+      { headers: { "x-studio": "north", "x-other": "no", authorization: `Bearer ${key}`, "x-api-key": key } },
     );
     expect(answer.metadata).toEqual({ "x-studio": "north" });
   });

@@ -2,7 +2,9 @@ import { once } from "node:events";
 import { request } from "node:http";
 import { createClient } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
+import { AdminService } from "../../gen/retake/v1/admin_service_pb.js";
 import { type Artifact, ArtifactService } from "../../gen/retake/v1/artifact_pb.js";
+import { AccessLevel } from "../../gen/retake/v1/options_pb.js";
 import { systemClock } from "../../src/clock.ts";
 import { createMemoryStorage } from "../../src/runs/memory/index.ts";
 import { inPieces, pattern, sha256 } from "../runs/ports/artifacts-contract.ts";
@@ -214,6 +216,24 @@ describe("GET /artifacts/{id}", () => {
     const { path, webPort } = await serving();
 
     expect((await fetchWeb(webPort, `${path}?download=1`, { method: "GET", headers: {} })).status).toBe(200);
+  });
+
+  it("knows its caller by the same keys as a call, and locks out those who guess", async () => {
+    const config = {
+      security: { lockout: { threshold: 2, initialDelay: { seconds: 60n }, maxLockout: { seconds: 60n } } },
+    };
+    const { get, server } = await serving({}, { config });
+    const admin = createClient(AdminService, server.transport);
+    const { key } = await admin.createApiKey({ subject: "ana", level: AccessLevel.ADMIN });
+    expect((await get({ authorization: `Bearer ${key}` })).status).toBe(200);
+    // The answer to the first is held back until the server closes.
+    const [first, second] = [get({ "x-api-key": "wrong" }), get({ "x-api-key": "wrong" })];
+    expect((await Promise.race([first, second])).status).toBe(429);
+    expect((await get({ "x-api-key": "wrong" })).json).toMatchObject({ code: "resource_exhausted" });
+    expect((await get({ "x-api-key": key })).status).toBe(200);
+    expect((await get()).status).not.toBe(429);
+    await server.close({ drainTimeoutMs: 0 });
+    expect((await Promise.all([first, second])).map(({ status }) => status).sort()).toEqual([401, 429]);
   });
 
   it("lets pages of allowed origins have it", async () => {

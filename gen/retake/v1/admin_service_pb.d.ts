@@ -11,6 +11,7 @@ import type { Duration } from "@bufbuild/protobuf/wkt";
 import type { ForceBreakerRequestSchema, ForceBreakerResponseSchema, ListBreakersRequestSchema, ListBreakersResponseSchema } from "./breaker_pb.js";
 import type { ListQualityLevelsRequestSchema, ListQualityLevelsResponseSchema, SetQualityLevelRequestSchema, SetQualityLevelResponseSchema } from "./quality_level_pb.js";
 import type { DeletePolicyOverrideRequestSchema, DeletePolicyOverrideResponseSchema, ListPolicyOverridesRequestSchema, ListPolicyOverridesResponseSchema, SetPolicyOverrideRequestSchema, SetPolicyOverrideResponseSchema } from "./policy_override_pb.js";
+import type { CreateApiKeyRequestSchema, CreateApiKeyResponseSchema, ListApiKeysRequestSchema, ListApiKeysResponseSchema, RevokeApiKeyRequestSchema, RevokeApiKeyResponseSchema, RotateApiKeyRequestSchema, RotateApiKeyResponseSchema } from "./api_key_pb.js";
 
 /**
  * Describes the file retake/v1/admin_service.proto.
@@ -248,6 +249,49 @@ export declare const AdminService: GenService<{
     methodKind: "unary";
     input: typeof DeletePolicyOverrideRequestSchema;
     output: typeof DeletePolicyOverrideResponseSchema;
+  },
+  /**
+   * Makes an API key, which is told only here. PERMISSION_DENIED where it could do more than the caller,
+   * FAILED_PRECONDITION where the server takes no keys, RESOURCE_EXHAUSTED (TOO_MANY_API_KEYS) where there are 10,000.
+   *
+   * @generated from rpc retake.v1.AdminService.CreateApiKey
+   */
+  createApiKey: {
+    methodKind: "unary";
+    input: typeof CreateApiKeyRequestSchema;
+    output: typeof CreateApiKeyResponseSchema;
+  },
+  /**
+   * Lists API keys, without the keys themselves. Those that ended more than 90 days ago are gone.
+   *
+   * @generated from rpc retake.v1.AdminService.ListApiKeys
+   */
+  listApiKeys: {
+    methodKind: "unary";
+    input: typeof ListApiKeysRequestSchema;
+    output: typeof ListApiKeysResponseSchema;
+  },
+  /**
+   * Makes a new key in the place of one, which is taken for a while yet. FAILED_PRECONDITION (API_KEY_ENDED) for one that
+   * is revoked, expired or has been replaced already.
+   *
+   * @generated from rpc retake.v1.AdminService.RotateApiKey
+   */
+  rotateApiKey: {
+    methodKind: "unary";
+    input: typeof RotateApiKeyRequestSchema;
+    output: typeof RotateApiKeyResponseSchema;
+  },
+  /**
+   * Refuses a key from now on. Revoking it again changes nothing. FAILED_PRECONDITION (LAST_ADMIN_KEY) for the last key of
+   * level ADMIN, unless it is forced.
+   *
+   * @generated from rpc retake.v1.AdminService.RevokeApiKey
+   */
+  revokeApiKey: {
+    methodKind: "unary";
+    input: typeof RevokeApiKeyRequestSchema;
+    output: typeof RevokeApiKeyResponseSchema;
   },
 }>;
 

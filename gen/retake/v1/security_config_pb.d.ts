@@ -7,6 +7,7 @@
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { AccessLevel } from "./options_pb.js";
+import type { ApiKeyConfig, LockoutConfig } from "./api_key_config_pb.js";
 import type { CertificateRule, JwtConfig } from "./identity_config_pb.js";
 import type { RateLimit } from "./rate_limit_config_pb.js";
 
@@ -28,6 +29,29 @@ export declare type SecurityConfig = Message<"retake.v1.SecurityConfig"> & {
    * @generated from field: retake.v1.AccessLevel anonymous_level = 1;
    */
   anonymousLevel: AccessLevel;
+
+  /**
+   * The keys that the server makes and knows.
+   *
+   * @generated from field: retake.v1.ApiKeyConfig api_keys = 2;
+   */
+  apiKeys?: ApiKeyConfig | undefined;
+
+  /**
+   * What becomes of those who show wrong credentials.
+   *
+   * @generated from field: retake.v1.LockoutConfig lockout = 3;
+   */
+  lockout?: LockoutConfig | undefined;
+
+  /**
+   * Listen on addresses that other machines reach without TLS, so that keys, requests and results can be read and changed
+   * on the way. Only where something else encrypts that way: a proxy, a service mesh, a private tunnel. Default: false, and
+   * a server whose `grpc` or `web` has such a `host` and no `tls` does not start.
+   *
+   * @generated from field: bool allow_plaintext = 4;
+   */
+  allowPlaintext: boolean;
 
   /**
    * Whose tokens are taken. Default: nobody's. Limit: 100 issuers.

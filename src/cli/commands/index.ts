@@ -91,6 +91,10 @@ export const commands: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
     "policy delete",
     { summary: "Take an override back", load: async () => (await import("./policy-delete.ts")).policyDelete },
   ],
+  ["keys create", { summary: "Make an API key", load: async () => (await import("./keys-create.ts")).keysCreate }],
+  ["keys list", { summary: "List API keys", load: async () => (await import("./keys-list.ts")).keysList }],
+  ["keys rotate", { summary: "Replace an API key", load: async () => (await import("./keys-rotate.ts")).keysRotate }],
+  ["keys revoke", { summary: "Refuse an API key", load: async () => (await import("./keys-revoke.ts")).keysRevoke }],
   [
     "webhook test",
     { summary: "Post a signed test message", load: async () => (await import("./webhook-test.ts")).webhookTest },

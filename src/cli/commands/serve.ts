@@ -11,12 +11,19 @@ import { RunService } from "../../../gen/retake/v1/run_service_pb.js";
 import { ReflectionError } from "../../backends/index.ts";
 import { ConfigError } from "../../config/index.ts";
 import { ContractError } from "../../contract/index.ts";
-import { createServer, type RetakeServer, type ServerAddress } from "../../server/index.ts";
+import {
+  createServer,
+  type FirstAdminKey,
+  type RetakeServer,
+  type ServerAddress,
+  type ServerOptions,
+} from "../../server/index.ts";
 import type { Arguments } from "../arguments.ts";
 import { CliError, UsageError } from "../cli-error.ts";
 import type { Command } from "../command.ts";
 import { writeCompiledCode } from "../compile-cache.ts";
-import { configFlag, readConfig } from "../config-file.ts";
+import { readConfig } from "../config-file.ts";
+import { configFlag } from "../config-flag.ts";
 import { ExitCode } from "../exit-code.ts";
 import { registerHandlers } from "../handler-modules.ts";
 import { type CliIo, writeLines } from "../io.ts";
@@ -61,6 +68,9 @@ export const serve: Command = {
       multiple: true,
       description: "A JavaScript or TypeScript module whose default export, register(server), implements workflows",
     },
+    "new-admin-key": {
+      description: "Make an admin key, as the first start does: for when those that there are have been lost",
+    },
     "allow-crash-faults": {
       description: "Let drills (faults) end this process, as if it were killed; what restarts it is up to you",
     },
@@ -75,8 +85,12 @@ export const serve: Command = {
   ],
   async run(given, io) {
     const config = await configOf(given);
-    const crash = given.has("allow-crash-faults") ? kill : undefined;
-    const server = await createWith(config, given.values("handlers"), crash);
+    const server = await createWith(config, given.values("handlers"), {
+      newAdminKey: given.has("new-admin-key"),
+      ...(given.has("allow-crash-faults") && { crash: kill }),
+      // Whoever wants JSON collects what is printed, and a key must not lie about there: the log tells where it is.
+      ...(!given.has("json") && { onAdminKey: (made) => tellAdminKey(made, io) }),
+    });
     const offHangup = io.onHangup?.(() => void reload(server, given, io));
     try {
       await listen(server, io.signal);
@@ -135,15 +149,24 @@ function kill(): void {
 async function createWith(
   config: ServerConfig,
   modules: readonly string[],
-  crash: (() => void) | undefined,
+  options: ServerOptions,
 ): Promise<RetakeServer> {
   try {
-    const server = createServer(config, crash === undefined ? {} : { crash });
+    const server = createServer(config, options);
     await registerHandlers(server, modules);
     return server;
   } catch (error) {
     throw told(error);
   }
+}
+
+function tellAdminKey({ key, path }: FirstAdminKey, io: CliIo): void {
+  writeLines(
+    io.stderr,
+    `Admin key  ${key}`,
+    `           It is shown this once. The command line of this machine finds a copy in ${path}.`,
+    "           Make keys for others with: retake keys create SUBJECT",
+  );
 }
 
 async function listen(server: RetakeServer, signal: AbortSignal): Promise<void> {

@@ -15,7 +15,8 @@ import {
 import type { Arguments } from "../arguments.ts";
 import { UsageError } from "../cli-error.ts";
 import type { Command } from "../command.ts";
-import { configFlag, readConfig } from "../config-file.ts";
+import { readConfig } from "../config-file.ts";
+import { configFlag } from "../config-flag.ts";
 import { ownTypes } from "../contracts.ts";
 import { plainText } from "../display/plain-text.ts";
 import { showDuration } from "../display/times.ts";

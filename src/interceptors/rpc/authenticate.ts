@@ -1,66 +1,191 @@
-import { Code, type Interceptor } from "@connectrpc/connect";
+import type { PeerCertificate } from "node:tls";
+import { Code, ConnectError, type Interceptor, type StreamRequest, type UnaryRequest } from "@connectrpc/connect";
+import { ErrorInfoSchema } from "../../../gen/google/rpc/error_details_pb.js";
 import { createError } from "../../runs/index.ts";
-import { type Authenticator, type Credentials, inProcess, type Principal, principalKey } from "../../security/index.ts";
+import {
+  type Audit,
+  type Authenticator,
+  type Credentials,
+  CredentialsError,
+  inProcess,
+  type Lockout,
+  type Principal,
+  principalKey,
+} from "../../security/index.ts";
 import { type Peer, peerKey } from "../../transport/index.ts";
 
-/** Finds out who calls, and puts that into the call's context. Wrong credentials are refused, not taken for none. */
-export function authenticate(options: {
+export interface AuthenticateOptions {
   /** Asked in this order, until one knows the credentials. */
   readonly authenticators: readonly Authenticator[];
   /** Who calls over the network and shows nothing. */
   readonly anonymous: Principal;
-}): Interceptor {
-  const principalOf = (credentials: Credentials, peer: Peer | undefined): Principal | Promise<Principal> => {
-    const pending: Promise<Principal | undefined>[] = [];
-    for (const authenticator of options.authenticators) {
-      const principal = authenticator.authenticate(credentials);
-      if (principal instanceof Promise) pending.push(principal);
-      else if (principal !== undefined) return principal;
+  /** Absent where nobody is slowed down or locked out. */
+  readonly lockout?: Lockout | undefined;
+  readonly audit: Audit;
+}
+
+type AnyRequest = UnaryRequest | StreamRequest;
+
+/**
+ * Finds out who calls, and puts that into the call's context. Wrong credentials are refused, not taken for none; the answer
+ * comes the later, the more of them there were.
+ */
+export function authenticate(options: AuthenticateOptions): Interceptor {
+  const { authenticators, anonymous, lockout } = options;
+
+  const principalOf = (shown: Shown): Principal | Promise<Principal> => {
+    let pending: Promise<Principal | undefined>[] | undefined;
+    for (const authenticator of authenticators) {
+      const principal = authenticator.authenticate(shown);
+      if (principal === undefined) continue;
+      if (!(principal instanceof Promise)) return principal;
+      pending ??= [];
+      pending.push(principal);
     }
-    if (pending.length > 0) {
-      return Promise.all(pending).then(
-        (found) => found.find((principal) => principal !== undefined) ?? withoutJudge(credentials, peer),
-      );
-    }
-    return withoutJudge(credentials, peer);
+    if (pending === undefined) return unjudged(shown);
+    return Promise.all(pending).then((found) => found.find((principal) => principal !== undefined) ?? unjudged(shown));
   };
-  const withoutJudge = (credentials: Credentials, peer: Peer | undefined): Principal => {
-    const shown = credentials.bearer !== undefined || credentials.apiKey !== undefined;
-    if (shown && options.authenticators.length > 0) {
-      throw createError(
-        Code.Unauthenticated,
-        "CREDENTIALS_UNKNOWN",
-        "the credentials of this call are of no kind that the server is configured for: send an API key or a token that it takes",
-      );
-    }
-    return peer?.inProcess === true ? inProcess : options.anonymous;
+
+  const unjudged = (shown: Shown): Principal => {
+    if (shown.any) throw unknownKind();
+    return shown.peer?.inProcess === true ? inProcess : anonymous;
   };
+
+  const refuse = async (error: unknown, request: AnyRequest, shown: Shown): Promise<never> => {
+    if (!(error instanceof ConnectError) || error.code !== Code.Unauthenticated) throw error;
+    const claimed = error instanceof CredentialsError ? error.claimed : undefined;
+    const { source } = shown;
+    const resource = `${request.service.typeName}/${request.method.name}`;
+    const keyId: Record<string, string> = claimed === undefined ? {} : { key_id: claimed };
+    const tell = (action: string, details: Readonly<Record<string, string>>): void =>
+      options.audit.record({
+        action,
+        outcome: "denied",
+        principal: anonymous,
+        resource,
+        source,
+        reason: reasonOf(error),
+        details,
+      });
+    if (lockout === undefined || shown.peer?.inProcess === true) {
+      tell("auth.failed", keyId);
+      throw error;
+    }
+    const judgement = lockout.failed(source, claimed);
+    if (judgement.kind === "delayed") {
+      tell("auth.failed", keyId);
+      await lockout.hold(judgement.delayMs, request.signal);
+      throw error;
+    }
+    // Not each of them: whoever is locked out must not be able to fill the log.
+    if (judgement.began) {
+      const { by, name, forMs, refused } = judgement;
+      const times = { locked: by === "key" ? `key ${name}` : name, for_ms: String(Math.round(forMs)) };
+      tell("auth.locked_out", { ...keyId, ...times, refused_before: String(refused) });
+    }
+    throw lockedOut(judgement.forMs);
+  };
+
   return (next) => (request) => {
-    const peer = request.contextValues.get(peerKey);
+    const shown = new Shown(request, lockout);
     let principal: Principal | Promise<Principal>;
     try {
-      principal = principalOf(credentialsOf(request.header, peer), peer);
+      shown.assertOne();
+      principal = principalOf(shown);
     } catch (error) {
-      return Promise.reject(error);
+      return refuse(error, request, shown);
     }
     if (principal instanceof Promise) {
-      return principal.then((known) => {
-        request.contextValues.set(principalKey, known);
-        return next(request);
-      });
+      return principal.then(
+        (known) => {
+          request.contextValues.set(principalKey, known);
+          return next(request);
+        },
+        (error: unknown) => refuse(error, request, shown),
+      );
     }
     request.contextValues.set(principalKey, principal);
     return next(request);
   };
 }
 
-function credentialsOf(header: Headers, peer: Peer | undefined): Credentials {
-  const bearer = /^bearer +(.*)$/i.exec(header.get("authorization") ?? "")?.[1];
-  const apiKey = header.get("x-api-key");
-  return {
-    ...(bearer !== undefined && { bearer }),
-    ...(apiKey !== null && { apiKey }),
-    ...(peer?.certificate !== undefined && { certificate: peer.certificate }),
-    source: peer?.address ?? "",
-  };
+/** What a call shows; what only some authenticators look at is found out when they do. */
+class Shown implements Credentials {
+  readonly bearer: string | undefined;
+  readonly apiKey: string | undefined;
+  readonly #authorization: string | null;
+  readonly #request: AnyRequest;
+  readonly #lockout: Lockout | undefined;
+  #peer: Peer | undefined;
+
+  constructor(request: AnyRequest, lockout: Lockout | undefined) {
+    this.#request = request;
+    this.#lockout = lockout;
+    this.#authorization = request.header.get("authorization");
+    this.bearer = this.#authorization === null ? undefined : bearerOf(this.#authorization);
+    this.apiKey = request.header.get("x-api-key") ?? undefined;
+  }
+
+  get any(): boolean {
+    return this.#authorization !== null || this.apiKey !== undefined;
+  }
+
+  get peer(): Peer | undefined {
+    this.#peer ??= this.#request.contextValues.get(peerKey);
+    return this.#peer;
+  }
+
+  get certificate(): PeerCertificate | undefined {
+    return this.peer?.certificate;
+  }
+
+  get source(): string {
+    return this.peer?.address ?? "";
+  }
+
+  get lockedOut(): boolean {
+    return this.#lockout?.isLocked(this.source) === true;
+  }
+
+  /** @throws CredentialsError for two that differ: which of them counts must not be up to the server */
+  assertOne(): void {
+    if (this.apiKey === undefined || this.#authorization === null || this.apiKey === this.bearer) return;
+    throw new CredentialsError(
+      "CREDENTIALS_AMBIGUOUS",
+      "authorization and x-api-key of this call say different things: send one of them",
+    );
+  }
+}
+
+function bearerOf(authorization: string): string | undefined {
+  if (authorization.startsWith("Bearer ") && authorization.charCodeAt(7) !== space) return authorization.slice(7);
+  return /^bearer +(.+)$/i.exec(authorization)?.[1];
+}
+
+const space = 0x20;
+
+function unknownKind(): CredentialsError {
+  return new CredentialsError(
+    "CREDENTIALS_UNKNOWN",
+    "the credentials of this call are of no kind that the server takes: send an API key, which begins with rtk_, or a token that it is configured for, as authorization: Bearer CREDENTIALS",
+  );
+}
+
+/**
+ * RESOURCE_EXHAUSTED, because clients take UNAUTHENTICATED for a reason to get another token and come back at once, and
+ * this for one to wait.
+ */
+function lockedOut(forMs: number): ConnectError {
+  const seconds = Math.max(1, Math.ceil(forMs / 1000));
+  return createError(
+    Code.ResourceExhausted,
+    "LOCKED_OUT",
+    `too many calls with wrong credentials have come from this address or for this key: they are refused without a look for another ${seconds} s; an API key that is right is taken at any time`,
+    { retryDelayMs: forMs },
+  );
+}
+
+function reasonOf(error: ConnectError): string {
+  const [info] = error.findDetails(ErrorInfoSchema);
+  return info?.reason ?? "";
 }

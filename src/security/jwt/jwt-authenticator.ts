@@ -5,9 +5,9 @@ import type { Logger } from "../../runs/index.ts";
 import type { Authenticator, Credentials } from "../authenticator.ts";
 import type { Bindings } from "../cel/expression.ts";
 import { ExpressionError } from "../cel/expression-error.ts";
+import { CredentialsError, notAccepted } from "../credentials-error.ts";
 import { compileIdentity, type Identity } from "../identity.ts";
 import type { Principal } from "../principal.ts";
-import { unauthenticated } from "../unauthenticated.ts";
 import { claimsOf } from "./claims.ts";
 import type { fetchText } from "./fetch-text.ts";
 import { FileKeys } from "./file-keys.ts";
@@ -79,11 +79,14 @@ export class JwtAuthenticator implements Authenticator {
     }
   }
 
-  authenticate({ bearer }: Credentials): Principal | undefined | Promise<Principal> {
+  authenticate(credentials: Credentials): Principal | undefined | Promise<Principal> {
+    const { bearer } = credentials;
     if (bearer === undefined) return undefined;
     const known = this.#verified.get(bearer, this.#options.clock.now());
     if (known !== undefined) return known;
     if (!isToken(bearer)) return undefined;
+    // Whoever guesses must not make the server verify what he guesses.
+    if (credentials.lockedOut) throw notAccepted();
     const pending = this.#pending.get(bearer);
     if (pending !== undefined) return pending;
     const verified = this.#verify(bearer).finally(() => this.#pending.delete(bearer));
@@ -120,7 +123,7 @@ export class JwtAuthenticator implements Authenticator {
   async #verify(token: string): Promise<Principal> {
     const issuer = this.#issuers.get(claimedIssuer(token) ?? "");
     if (issuer === undefined) {
-      throw unauthenticated("TOKEN_ISSUER_UNKNOWN", "the token is of an issuer whose tokens are not taken here");
+      throw new CredentialsError("TOKEN_ISSUER_UNKNOWN", "the token is of an issuer whose tokens are not taken here");
     }
     try {
       const { changes } = issuer;

@@ -2,12 +2,13 @@ import { ConnectError } from "@connectrpc/connect";
 import type { errors } from "jose";
 import type { Logger } from "../../runs/index.ts";
 import { ExpressionError } from "../cel/expression-error.ts";
-import { unauthenticated } from "../unauthenticated.ts";
+import { CredentialsError } from "../credentials-error.ts";
 
 /** Why a token is refused, in words that say what to do. Nothing of the token is in them. */
 export function refusalOf(error: unknown, { jose, log }: { jose: typeof errors; log: Logger }): ConnectError {
   if (error instanceof ConnectError) return error;
-  const refuse = (reason: string, message: string): ConnectError => unauthenticated(reason, message, { cause: error });
+  const refuse = (reason: string, message: string): ConnectError =>
+    new CredentialsError(reason, message, { cause: error });
   if (error instanceof ExpressionError) {
     log.warn({ err: error }, "a token is refused: its claims cannot be mapped to an identity");
     return refuse("TOKEN_UNMAPPED", "the claims of the token tell no identity; the server's log says why");

@@ -3,9 +3,9 @@ import type { ResolvedCertificateRule } from "../../config/index.ts";
 import type { Logger } from "../../runs/index.ts";
 import type { Authenticator, Credentials } from "../authenticator.ts";
 import { compileCondition, type Expression } from "../cel/expression.ts";
+import { CredentialsError } from "../credentials-error.ts";
 import { compileIdentity, type Identity } from "../identity.ts";
 import type { Principal } from "../principal.ts";
-import { unauthenticated } from "../unauthenticated.ts";
 import { certificateFields, fingerprintOf } from "./certificate-fields.ts";
 
 interface Rule {
@@ -42,7 +42,7 @@ export class CertificateAuthenticator implements Authenticator {
       this.#known.set(certificate, known);
     }
     if (known.principal !== undefined) return known.principal;
-    throw unauthenticated(
+    throw new CredentialsError(
       "CERTIFICATE_UNKNOWN",
       "the server does not know whom this connection's certificate belongs to: ask its operator for a rule (security.mtls), or send an API key or a token",
     );

@@ -1,7 +1,10 @@
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createClient } from "@connectrpc/connect";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { AdminService } from "../../../gen/retake/v1/admin_service_pb.js";
+import { AccessLevel } from "../../../gen/retake/v1/options_pb.js";
 import { RunState } from "../../../gen/retake/v1/run_pb.js";
 import { runCli } from "../../../src/cli/run-cli.ts";
 import { connectRetake } from "../../../src/client/index.ts";
@@ -35,7 +38,9 @@ describe("retake run", () => {
 
   it("repeats the flags for the connection in what it says to do next, but no secrets", async () => {
     const { env } = server;
-    const flags = ["--target", env.RETAKE_TARGET, "--api-key", "key-1"];
+    const admin = createClient(AdminService, server.server.transport);
+    const { key } = await admin.createApiKey({ subject: "ana", level: AccessLevel.ADMIN });
+    const flags = ["--target", env.RETAKE_TARGET, "--api-key", key];
     const { stdout, stderr } = await retake(["run", "Plain", ...flags]);
     expect(stderr).toBe(`Watch it: retake watch ${stdout.trimEnd()} --target ${env.RETAKE_TARGET}\n`);
   });

@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -211,5 +211,88 @@ describe("retake serve", () => {
     expect(locked.stderr).not.toContain("    at ");
     interrupt();
     await serving;
+  });
+});
+
+describe("the first start of retake serve", () => {
+  /** What a start prints, once it listens, and which of its log lines name a key. */
+  async function start(...argv: string[]) {
+    const { io, stdout, stderr, seen, interrupt } = createIo();
+    const serving = runCli(onFreePorts("--handlers", handlers, ...argv), io);
+    await seen(/"grpc"|gRPC/);
+    const printed = { stdout: stdout(), stderr: stderr() };
+    const target = /gRPC {2}(\S+)/.exec(printed.stderr)?.[1] ?? "";
+    const stop = async () => {
+      interrupt();
+      await serving;
+    };
+    return { ...printed, target, stop, key: /^Admin key {2}(\S+)$/m.exec(printed.stderr)?.[1] };
+  }
+  const keyFile = () => join(directory, "data", "admin.key");
+  const list = (target: string, env: Record<string, string>) => retake(["keys", "list", "--target", target], { env });
+
+  it("makes an admin key, tells it once, and keeps a copy that only its user reads", async () => {
+    const first = await start();
+    expect(first.key).toMatch(/^rtk_/);
+    expect(first.stderr).toContain(`finds a copy in ${keyFile()}.`);
+    expect(await readFile(keyFile(), "utf8")).toBe(`${first.key}\n`);
+    expect((await stat(keyFile())).mode & 0o777).toBe(0o600);
+    expect((await list(first.target, { RETAKE_API_KEY: first.key ?? "" })).stdout).toContain("ADMIN");
+    await first.stop();
+    const second = await start();
+    expect([second.key, second.stderr.includes("rtk_")]).toEqual([undefined, false]);
+    expect((await list(second.target, { RETAKE_API_KEY: first.key ?? "" })).exitCode).toBe(0);
+    await second.stop();
+  });
+
+  it("keeps the copy to the key that is taken: another after a rotation, none after a revocation", async () => {
+    const { target, key = "", stop } = await start();
+    const as = (apiKey: string) => ({ env: { RETAKE_API_KEY: apiKey } });
+    const at = ["--target", target];
+    const rotated = await retake(["keys", "rotate", key.split("_")[1] ?? "", "--overlap", "0s", ...at], as(key));
+    const next = rotated.stdout.trimEnd();
+    expect(await readFile(keyFile(), "utf8")).toBe(`${next}\n`);
+    const other = (await retake(["keys", "create", "ops", "--level", "admin", ...at], as(next))).stdout.trimEnd();
+    await retake(["keys", "revoke", next.split("_")[1] ?? "", ...at], as(other));
+    await expect(stat(keyFile())).rejects.toThrow("ENOENT");
+    await stop();
+  });
+
+  it("makes another when it is asked to, for those who have lost theirs", async () => {
+    const first = await start();
+    await first.stop();
+    const second = await start("--new-admin-key");
+    expect(second.key).toMatch(/^rtk_/);
+    expect(second.key).not.toBe(first.key);
+    expect((await list(second.target, { RETAKE_API_KEY: second.key ?? "" })).exitCode).toBe(0);
+    await second.stop();
+  });
+
+  it("prints no key as JSON, where it would be kept with the logs", async () => {
+    const { stdout, stderr, stop } = await start("--json");
+    expect(stdout + stderr).not.toContain("rtk_");
+    expect(await readFile(keyFile(), "utf8")).toMatch(/^rtk_/);
+    await stop();
+  });
+
+  it.each([
+    ["it is told not to", "security: { api_keys: { bootstrap: false } }"],
+    ["it takes no keys", "security: { api_keys: { disabled: true } }"],
+    ["everybody is ADMIN anyway", "security: { anonymous_level: ACCESS_LEVEL_ADMIN }"],
+  ])("makes none where %s", async (_, yaml) => {
+    await writeFile(quiet, `log: { level: silent }\n${yaml}\n`);
+    const { stderr, stop } = await start();
+    expect(stderr).not.toContain("rtk_");
+    await expect(stat(keyFile())).rejects.toThrow("ENOENT");
+    await stop();
+  });
+
+  it("refuses addresses that others reach without TLS, and says what to do", async () => {
+    await writeFile(quiet, 'log: { level: silent }\ngrpc: { host: "0.0.0.0" }\n');
+    const refused = await retake(onFreePorts());
+    expect(refused.exitCode).toBe(2);
+    expect(refused.stderr).toContain('"0.0.0.0" is reached by other machines');
+    expect(refused.stderr).toContain("security: { allow_plaintext: true }");
+    expect(refused.stderr).not.toContain("    at ");
   });
 });

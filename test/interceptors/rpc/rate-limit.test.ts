@@ -11,7 +11,7 @@ import { resolveConfig } from "../../../src/config/index.ts";
 import { createContractRegistry } from "../../../src/contract/index.ts";
 import { createRequestValidator } from "../../../src/interceptors/rpc/validate.ts";
 import { silentLogger } from "../../../src/runs/index.ts";
-import type { Principal } from "../../../src/security/index.ts";
+import { noAudit, type Principal } from "../../../src/security/index.ts";
 import { rpcInterceptors } from "../../../src/server/rpc-interceptors.ts";
 import { createSeededRandom, createVirtualClock } from "../../../src/testing/index.ts";
 import { peerKey } from "../../../src/transport/index.ts";
@@ -63,6 +63,7 @@ function withLimits(...rules: Rule[]) {
         },
       },
     ],
+    audit: noAudit,
     validator: createRequestValidator(contracts),
     clock,
     random: createSeededRandom(1),
@@ -209,6 +210,7 @@ describe("rate limits", () => {
         config: { ...config, security },
         contracts,
         authenticators: [],
+        audit: noAudit,
         validator: createRequestValidator(contracts),
         clock: createVirtualClock(),
         random: createSeededRandom(1),

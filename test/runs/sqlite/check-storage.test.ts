@@ -3,6 +3,7 @@ import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
+import { ApiKeyEventSchema } from "../../../gen/retake/v1/api_key_pb.js";
 import { BreakerEventSchema } from "../../../gen/retake/v1/breaker_pb.js";
 import { FaultEventSchema } from "../../../gen/retake/v1/fault_pb.js";
 import { PolicyOverrideEventSchema } from "../../../gen/retake/v1/policy_override_pb.js";
@@ -25,6 +26,7 @@ const inputOfA = Buffer.from(payloadDigest(Buffer.from("input of a"))).toString(
 
 const outboxEvent = create(OutboxEventSchema, { event: { case: "stored", value: { run: { runId: "d" } } } });
 const breakerEvent = create(BreakerEventSchema, { event: { case: "closed", value: {} } });
+const keyEvent = create(ApiKeyEventSchema, { event: { case: "revoked", value: { requestedBy: "ada" } } });
 const policyEvent = create(PolicyOverrideEventSchema, { event: { case: "set", value: { requestedBy: "ada" } } });
 const pauseEvent = create(WorkflowEventSchema, { event: { case: "paused", value: { requestedBy: "ada" } } });
 const faultEvent = create(FaultEventSchema, { event: { case: "removed", value: { faultId: "f" } } });
@@ -45,6 +47,7 @@ async function filled(): Promise<string> {
     { stream: "pause/x.Y/Z", expectedSequence: 0, records: [toBinary(WorkflowEventSchema, pauseEvent)] },
     { stream: "faults", expectedSequence: 0, records: [toBinary(FaultEventSchema, faultEvent)] },
     { stream: "quality/x.Y/Z", expectedSequence: 0, records: [toBinary(QualityEventSchema, qualityEvent)] },
+    { stream: "api-key/k", expectedSequence: 0, records: [toBinary(ApiKeyEventSchema, keyEvent)] },
     { stream: "policy/x.Y/Z", expectedSequence: 0, records: [toBinary(PolicyOverrideEventSchema, policyEvent)] },
   ]);
   await storage.close();
@@ -205,6 +208,12 @@ const damage: readonly (readonly [what: string, sql: string, message: RegExp, ru
     "an override of a policy without what has happened",
     "UPDATE events SET data = x'' WHERE stream = (SELECT id FROM streams WHERE name LIKE 'policy/%')",
     /policy\/x\.Y\/Z: record 1 is no event/,
+    "",
+  ],
+  [
+    "an API key that nobody can read",
+    "UPDATE events SET data = x'ff' WHERE stream = (SELECT id FROM streams WHERE name LIKE 'api-key/%')",
+    /api-key\/k: record 1 is no event/,
     "",
   ],
   [

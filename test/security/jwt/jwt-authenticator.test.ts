@@ -59,7 +59,8 @@ function withIssuer(settings: Partial<ResolvedJwt> = {}) {
     },
   );
   onTestFinished(() => authenticator.close());
-  const authenticate = (bearer: string) => authenticator.authenticate({ bearer, source: "" });
+  const authenticate = (bearer: string, lockedOut = false) =>
+    authenticator.authenticate({ bearer, source: "", lockedOut });
   /** Lets what is verified by threads of Node settle, and virtual time pass. */
   const pass = async (ms: number): Promise<void> => {
     for (let turn = 0; turn < 5; turn++) await nextTurn();
@@ -163,6 +164,15 @@ describe("a token", () => {
   ])("that is %s is refused", async (_, claims, reason) => {
     const { token, outcome } = withIssuer();
     expect(await outcome(await token(claims))).toBe(`Unauthenticated ${reason}`);
+  });
+
+  it("is not verified for whoever is locked out, unless it has been", async () => {
+    const { authenticate, token } = withIssuer();
+    const [known, fresh] = [await token(), await token({ jti: "another" })];
+    await authenticate(known);
+    expect(await authenticate(known, true)).toMatchObject({ authentication: "jwt" });
+    expect(() => authenticate(fresh, true)).toThrow(/not accepted/);
+    expect(await authenticate(fresh)).toMatchObject({ authentication: "jwt" });
   });
 
   it("for one of the audiences, among others, is taken", async () => {

@@ -1,8 +1,9 @@
 import type { PeerCertificate } from "node:tls";
-import { Code, ConnectError } from "@connectrpc/connect";
+import { Code } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
 import { AccessLevel } from "../../../gen/retake/v1/options_pb.js";
 import type { ResolvedCertificateRule } from "../../../src/config/index.ts";
+import { CredentialsError } from "../../../src/security/credentials-error.ts";
 import { CertificateAuthenticator } from "../../../src/security/index.ts";
 import { certificateFields } from "../../../src/security/mtls/certificate-fields.ts";
 import { recordingLogger } from "../../server/listening-server.ts";
@@ -26,7 +27,7 @@ function withRules(...rules: Omit<ResolvedCertificateRule, "field">[]) {
   return {
     log,
     authenticate: (shown: PeerCertificate | undefined, others: { bearer?: string; apiKey?: string } = {}) =>
-      authenticator.authenticate({ ...(shown && { certificate: shown }), ...others, source: "" }),
+      authenticator.authenticate({ ...(shown && { certificate: shown }), ...others, source: "", lockedOut: false }),
   };
 }
 
@@ -132,7 +133,7 @@ describe("a caller with a certificate", () => {
     const shown = certificate();
     for (let call = 0; call < 3; call++) {
       expect(() => authenticate(shown)).toThrow(
-        expect.objectContaining({ code: Code.Unauthenticated, constructor: ConnectError }),
+        expect.objectContaining({ code: Code.Unauthenticated, constructor: CredentialsError }),
       );
     }
     expect(log.entries).toEqual([expect.objectContaining({ message: expect.stringContaining(told) })]);

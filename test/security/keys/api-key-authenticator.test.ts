@@ -1,0 +1,101 @@
+import { Code } from "@connectrpc/connect";
+import { describe, expect, it } from "vitest";
+import { AccessLevel } from "../../../gen/retake/v1/options_pb.js";
+import { silentLogger } from "../../../src/runs/index.ts";
+import { createMemoryStorage } from "../../../src/runs/memory/index.ts";
+import { ApiKeyAuthenticator } from "../../../src/security/keys/api-key-authenticator.ts";
+import { ApiKeys } from "../../../src/security/keys/api-keys.ts";
+import { createKey } from "../../../src/security/keys/key-format.ts";
+import { createSeededRandom, createVirtualClock } from "../../../src/testing/index.ts";
+
+const random = createSeededRandom(5);
+
+async function start() {
+  const clock = createVirtualClock();
+  const { journal } = createMemoryStorage({ clock });
+  const keys = new ApiKeys({ journal, clock, random, log: silentLogger });
+  const settle = async <T>(change: Promise<T>): Promise<T> => {
+    const [result] = await Promise.all([change, clock.advance(0)]);
+    return result;
+  };
+  const create = (ttlMs?: number) =>
+    settle(
+      keys.create({
+        ...{ label: "", tenant: "default", subject: "ana", groups: [], workflows: [], requestedBy: "boss" },
+        level: AccessLevel.PRIVILEGED,
+        ...(ttlMs === undefined ? {} : { ttlMs }),
+      }),
+    );
+  const authenticator = new ApiKeyAuthenticator({ keys, clock });
+  const show = (apiKey: string) => authenticator.authenticate({ apiKey, source: "", lockedOut: false });
+  const refusal = (text: string) => {
+    try {
+      return show(text);
+    } catch (error) {
+      const { code, rawMessage, details } = error as { code: Code; rawMessage: string; details: { value: object }[] };
+      return { code: Code[code], rawMessage, details: details.map(({ value }) => value) };
+    }
+  };
+  return { clock, keys, create, show, refusal, settle, authenticator };
+}
+
+describe("an authenticator by API keys", () => {
+  it("knows a key by bearer token and by x-api-key, the first time and from then on", async () => {
+    const { create, authenticator } = await start();
+    const { text, record } = await create();
+    for (const shown of [{ bearer: text }, { apiKey: text }, { apiKey: text }]) {
+      expect(authenticator.authenticate({ ...shown, source: "", lockedOut: true })).toBe(record.principal);
+    }
+    expect(authenticator.authenticate({ source: "", lockedOut: false })).toBeUndefined();
+    expect(authenticator.authenticate({ bearer: "eyJ.e30.x", source: "", lockedOut: false })).toBeUndefined();
+  });
+
+  it("refuses what never was, is revoked or is over in the same words, known to it before or not", async () => {
+    const { clock, keys, create, show, refusal, settle } = await start();
+    const [revoked, seenRevoked, expired, seenExpired] = [
+      await create(),
+      await create(),
+      await create(10),
+      await create(10),
+    ];
+    show(seenRevoked.text);
+    show(seenExpired.text);
+    for (const { record } of [revoked, seenRevoked]) {
+      await settle(keys.revoke(record.id, { requestedBy: "boss", reason: "", force: true }));
+    }
+    await clock.advance(10);
+    const unknown = refusal(createKey(random).text);
+    expect(unknown).toMatchObject({ code: "Unauthenticated", details: [{ reason: "CREDENTIALS_REFUSED" }] });
+    for (const { text } of [revoked, seenRevoked, expired, seenExpired]) expect(refusal(text)).toEqual(unknown);
+  });
+
+  it("refuses the id of one key with the secret of another", async () => {
+    const { create, refusal } = await start();
+    const { record } = await create();
+    const forged = forge(record.id);
+    expect(refusal(forged)).toMatchObject({ details: [{ reason: "CREDENTIALS_REFUSED" }] });
+  });
+
+  it("says of a key whose checksum is wrong that it is none, whatever its id", async () => {
+    const { create, refusal } = await start();
+    const { text } = await create();
+    for (const right of [text, createKey(random).text]) {
+      const typo = right.replace(/.$/, (last) => (last === "0" ? "1" : "0"));
+      expect(refusal(typo)).toMatchObject({ details: [{ reason: "API_KEY_MISTYPED" }] });
+    }
+  });
+});
+
+/** A well-formed key with that id, and a secret of its own. */
+function forge(id: string): string {
+  const bytes = Buffer.alloc(8);
+  bytes.writeBigUInt64BE([...id].reduce((sum, digit) => sum * 62n + BigInt(alphabet.indexOf(digit)), 0n));
+  const { id: made, text } = createKey({
+    next: () => 0,
+    fill: (filled) => (filled.length === 8 ? filled.set(bytes) : filled.fill(7)),
+  });
+  expect(made).toBe(id);
+  return text;
+}
+
+const alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
