@@ -1,5 +1,6 @@
 import { AccessLevel } from "../../gen/retake/v1/options_pb.js";
 import type { SecurityConfig } from "../../gen/retake/v1/security_config_pb.js";
+import { type ResolvedAccessConfig, resolveAccessConfig } from "./access-settings.ts";
 import {
   type ResolvedCertificateRule,
   type ResolvedJwt,
@@ -18,6 +19,7 @@ export interface ResolvedSecurity {
   readonly mtls: readonly ResolvedCertificateRule[];
   /** How often callers may call. */
   readonly rateLimits: readonly ResolvedRateLimit[];
+  readonly access: ResolvedAccessConfig;
 }
 
 export function resolveSecurity(config: SecurityConfig | undefined): ResolvedSecurity {
@@ -26,5 +28,6 @@ export function resolveSecurity(config: SecurityConfig | undefined): ResolvedSec
     jwt: config?.jwt.map(resolveJwt) ?? [],
     mtls: config?.mtls.map(resolveCertificateRule) ?? [],
     rateLimits: config?.rateLimits.map(resolveRateLimit) ?? [],
+    access: resolveAccessConfig(config?.access),
   };
 }

@@ -1,5 +1,6 @@
 import type { ServiceImpl } from "@connectrpc/connect";
 import type { AdminService } from "../../gen/retake/v1/admin_service_pb.js";
+import { createAccessRuleAdmin } from "./admin/access-rules.ts";
 import { breakerMethods } from "./admin/breakers.ts";
 import { createFaultAdmin } from "./admin/faults.ts";
 import { policyOverrides } from "./admin/policy-overrides.ts";
@@ -9,6 +10,7 @@ import type { Engine } from "./engine.ts";
 /** `retake.v1.AdminService` over an engine: one file of `admin/` a topic. Requests have passed their rules. */
 export function createAdminService(engine: Engine): ServiceImpl<typeof AdminService> {
   return {
+    ...createAccessRuleAdmin(engine),
     ...breakerMethods(engine),
     ...createFaultAdmin(engine),
     ...policyOverrides(engine),

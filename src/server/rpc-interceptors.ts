@@ -4,17 +4,19 @@ import type { ResolvedConfig } from "../config/index.ts";
 import type { ContractRegistry } from "../contract/index.ts";
 import {
   authenticate,
+  authorize,
   errors,
   limitRates,
   type RequestValidator,
   validateRequests,
 } from "../interceptors/rpc/index.ts";
 import type { Logger } from "../runs/index.ts";
-import { type Authenticator, anonymous, isForSources, RateLimits } from "../security/index.ts";
+import { type AccessControl, type Authenticator, anonymous, isForSources, RateLimits } from "../security/index.ts";
 
 export interface RpcInterceptorOptions {
   readonly config: ResolvedConfig;
   readonly authenticators: readonly Authenticator[];
+  readonly access: AccessControl;
   readonly validator: RequestValidator;
   readonly contracts: Pick<ContractRegistry, "workflows">;
   readonly clock: Clock;
@@ -24,12 +26,13 @@ export interface RpcInterceptorOptions {
 
 /** What every call passes on its way in, the first listed outermost. */
 export function rpcInterceptors(options: RpcInterceptorOptions): readonly Interceptor[] {
-  const { config, authenticators, validator, clock, random, log } = options;
+  const { config, authenticators, access, validator, clock, random, log } = options;
   return [
     errors({ clock, random, log }),
     ...rateLimits(options, false),
     authenticate({ authenticators, anonymous: { ...anonymous, level: config.security.anonymousLevel } }),
     ...rateLimits(options, true),
+    authorize(access),
     validateRequests(validator),
   ];
 }

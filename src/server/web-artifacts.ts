@@ -6,6 +6,7 @@ import { parse as parseRange } from "range-parser";
 import type { Artifact, ArtifactService } from "../../gen/retake/v1/artifact_pb.js";
 import type { Logger } from "../runs/index.ts";
 import { internalError, methodNotAllowed, type WebError, webErrorFrom, writeError } from "./web-errors.ts";
+import { peerValues } from "./web-peer.ts";
 
 export interface WebArtifactsOptions {
   /** Calls the service by way of its interceptors: who may download by a call may do so here, and nobody else. */
@@ -69,7 +70,8 @@ export class WebArtifacts {
         ),
       );
     }
-    const call = { headers: callHeaders(request.headers), signal };
+    // As the caller, whoever that is, and not as code of this process.
+    const call = { headers: callHeaders(request.headers), contextValues: peerValues(request), signal };
     const { artifact } = await this.#options.client.getArtifact({ artifactId: id }, call);
     if (artifact === undefined) {
       return internalError();

@@ -1,18 +1,9 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { TLSSocket } from "node:tls";
 import type { Registry } from "@bufbuild/protobuf";
-import {
-  Code,
-  ConnectError,
-  type ContextValues,
-  createConnectRouter,
-  createContextValues,
-  type Interceptor,
-} from "@connectrpc/connect";
+import { Code, ConnectError, createConnectRouter, type Interceptor } from "@connectrpc/connect";
 import type { UniversalHandler, UniversalServerResponse } from "@connectrpc/connect/protocol";
 import { compressionBrotli, compressionGzip } from "@connectrpc/connect-node";
 import type { Logger } from "../runs/index.ts";
-import { type Peer, peerKey } from "../transport/index.ts";
 import type { Route } from "./routes.ts";
 import {
   internalError,
@@ -23,6 +14,7 @@ import {
   webErrorFrom,
   writeError,
 } from "./web-errors.ts";
+import { peerValues } from "./web-peer.ts";
 import { checkQuery, type RequestReading, requestBody, requestHeaders } from "./web-request.ts";
 import { writeResponse } from "./web-response.ts";
 
@@ -120,7 +112,7 @@ export class WebCalls {
       header: requestHeaders(request),
       body: requestBody(request, reading),
       signal: gone.signal,
-      contextValues: contextValues(request),
+      contextValues: peerValues(request),
     });
     switch (answer.body === undefined ? answer.status : 200) {
       case 405:
@@ -131,12 +123,4 @@ export class WebCalls {
         return answer;
     }
   }
-}
-
-function contextValues({ socket }: IncomingMessage): ContextValues {
-  const peer: Peer = {
-    address: socket.remoteAddress === undefined ? "unknown" : `${socket.remoteAddress}:${socket.remotePort}`,
-    certificate: "authorized" in socket && socket.authorized ? (socket as TLSSocket).getPeerCertificate() : undefined,
-  };
-  return createContextValues().set(peerKey, peer);
 }

@@ -74,7 +74,7 @@ describe("resolveConfig", () => {
         maxInlineResultBytes: 16_384,
       },
       faults: [],
-      security: { anonymousLevel: AccessLevel.PUBLIC, jwt: [], mtls: [], rateLimits: [] },
+      security: { anonymousLevel: AccessLevel.PUBLIC, jwt: [], mtls: [], rateLimits: [], access: { rules: {} } },
       telemetry: { metricsEndpoint: true, cardinalityLimit: 2_000 },
       monitoring: { series: { limit: 20_000 } },
     });

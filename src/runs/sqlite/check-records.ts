@@ -1,4 +1,5 @@
 import { fromBinary } from "@bufbuild/protobuf";
+import { AccessRuleEventSchema } from "../../../gen/retake/v1/access_rule_pb.js";
 import { BreakerEventSchema } from "../../../gen/retake/v1/breaker_pb.js";
 import { FaultEventSchema } from "../../../gen/retake/v1/fault_pb.js";
 import { PolicyOverrideEventSchema } from "../../../gen/retake/v1/policy_override_pb.js";
@@ -9,6 +10,7 @@ import { IllegalEventError } from "../run-record.ts";
 
 /** How streams that belong to no run are read when a server starts, by how their names begin. */
 const readers: readonly (readonly [prefix: string, read: (data: Uint8Array) => { event: { case: unknown } }])[] = [
+  ["access/", (data) => fromBinary(AccessRuleEventSchema, data)],
   ["breaker/", (data) => fromBinary(BreakerEventSchema, data)],
   ["faults", (data) => fromBinary(FaultEventSchema, data)],
   ["outbox/", (data) => fromBinary(OutboxEventSchema, data)],
