@@ -3,6 +3,7 @@ import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
+import { AccessRuleEventSchema } from "../../../gen/retake/v1/access_rule_pb.js";
 import { BreakerEventSchema } from "../../../gen/retake/v1/breaker_pb.js";
 import { FaultEventSchema } from "../../../gen/retake/v1/fault_pb.js";
 import { PolicyOverrideEventSchema } from "../../../gen/retake/v1/policy_override_pb.js";
@@ -27,6 +28,7 @@ const outboxEvent = create(OutboxEventSchema, { event: { case: "stored", value: 
 const breakerEvent = create(BreakerEventSchema, { event: { case: "closed", value: {} } });
 const policyEvent = create(PolicyOverrideEventSchema, { event: { case: "set", value: { requestedBy: "ada" } } });
 const pauseEvent = create(WorkflowEventSchema, { event: { case: "paused", value: { requestedBy: "ada" } } });
+const accessEvent = create(AccessRuleEventSchema, { event: { case: "deleted", value: { requestedBy: "ada" } } });
 const faultEvent = create(FaultEventSchema, { event: { case: "removed", value: { faultId: "f" } } });
 const qualityEvent = create(QualityEventSchema, { event: { case: "raised", value: { level: 5 } } });
 
@@ -46,6 +48,7 @@ async function filled(): Promise<string> {
     { stream: "faults", expectedSequence: 0, records: [toBinary(FaultEventSchema, faultEvent)] },
     { stream: "quality/x.Y/Z", expectedSequence: 0, records: [toBinary(QualityEventSchema, qualityEvent)] },
     { stream: "policy/x.Y/Z", expectedSequence: 0, records: [toBinary(PolicyOverrideEventSchema, policyEvent)] },
+    { stream: "access/r", expectedSequence: 0, records: [toBinary(AccessRuleEventSchema, accessEvent)] },
   ]);
   await storage.close();
   return directory;

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ArtifactService } from "../../../gen/retake/v1/artifact_pb.js";
 import { RunState } from "../../../gen/retake/v1/run_pb.js";
 import { RunService } from "../../../gen/retake/v1/run_service_pb.js";
-import type { WorkflowContext } from "../../../src/index.ts";
+import { call, type WorkflowContext } from "../../../src/index.ts";
 import { AccessService } from "../../gen/retake/test/v1/access_pb.js";
 import { rejection } from "../harness.ts";
 import { fetchWeb } from "../listening-server.ts";
@@ -17,6 +17,11 @@ const transports: { close(): void }[] = [];
 beforeAll(async () => {
   const work = async ({ text = "", fileId = "" }: { text?: string; fileId?: string }, context: WorkflowContext) => {
     if (text === "wait") await Promise.race([held.promise, aborted(context.signal)]);
+    if (text === "guarded child") return { text: (await call(context, "child", AccessService.method.admin, {})).text };
+    if (text === "child with file") {
+      await call(context, "child", AccessService.method.authenticated, { file: { artifactId: fileId } });
+      return { text: "done" };
+    }
     if (fileId !== "") return { text: String((await (await context.artifacts.open(fileId)).bytes()).length) };
     return { text: text.toUpperCase() };
   };
@@ -277,6 +282,20 @@ describe("an artifact of somebody else's", () => {
     await upload(as(callers.alice), "begun", "draft");
     await rejection(as(callers.bob).files.getUpload({ uploadId: "draft" }), Code.NotFound);
     expect((await as(callers.alice).files.getUpload({ uploadId: "draft" })).offset).toBe(5n);
+  });
+});
+
+describe("children", () => {
+  it("run by the right of whoever called their parent", async () => {
+    expect(await as().workflows.public({ text: "guarded child" })).toMatchObject({ text: "done" });
+  });
+
+  it("use what their parent keeps, and nothing else of others", async () => {
+    const artifactId = await upload(as(callers.alice), "for a child");
+    const { workflows } = as(callers.lead);
+    const withFile = { text: "child with file", fileId: artifactId, file: { artifactId } };
+    expect((await workflows.public(withFile)).text).toBe("done");
+    await rejection(workflows.public({ text: "child with file", fileId: artifactId }), Code.NotFound);
   });
 });
 
