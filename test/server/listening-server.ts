@@ -56,8 +56,8 @@ export async function startListening(
   const log = recordingLogger();
   const server = createServer(
     {
-      security: everyoneIsAdmin,
       ...config,
+      security: { ...everyoneIsAdmin, ...config.security },
       grpc: { port: 0, ...config.grpc },
       web: { port: 0, ...config.web },
     } as typeof config,
