@@ -25,6 +25,7 @@ export {
   step,
   type WorkflowContext,
 } from "./runs/index.ts";
+export type { Authenticator, Credentials, Principal } from "./security/index.ts";
 export {
   createServer,
   type RetakeServer,

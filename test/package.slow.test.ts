@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { AccessLevel } from "../gen/retake/v1/options_pb.js";
 
 const run = promisify(execFile);
 const root = join(import.meta.dirname, "..");
@@ -70,6 +71,7 @@ describe("the package, installed with nothing but its dependencies", () => {
         grpc: { port: 0 },
         web: { port: 0 },
         log: { level: "error" },
+        security: { anonymousLevel: ${AccessLevel.ADMIN} },
       });
       await server.listen();
       const client = connectRetake({ target: \`localhost:\${server.grpc.port}\` });

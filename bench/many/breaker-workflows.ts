@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { Code, ConnectError } from "@connectrpc/connect";
+import { AccessLevel } from "../../gen/retake/v1/options_pb.js";
 import type { createServer } from "../../src/index.ts";
 import { WorkflowsService } from "../../test/gen/retake/test/v1/workflows_pb.js";
 import type { ManyOrder, ManyReady } from "./server-messages.ts";
@@ -24,6 +25,7 @@ export async function startBreakerWorkflows(
     grpc: { port: 0 },
     web: { disabled: true },
     log: { level: "error" },
+    security: { anonymousLevel: AccessLevel.ADMIN },
     workflows: {
       [workflow("Plain")]: {
         circuitBreaker,

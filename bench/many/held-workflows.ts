@@ -1,3 +1,4 @@
+import { AccessLevel } from "../../gen/retake/v1/options_pb.js";
 import type { createServer, WorkflowImpl } from "../../src/index.ts";
 import { WorkflowsService } from "../../test/gen/retake/test/v1/workflows_pb.js";
 import type { Hold } from "./hold.ts";
@@ -15,6 +16,7 @@ export async function startHeldWorkflows(
     grpc: { port: 0 },
     web: { disabled: true },
     log: { level: "warn" },
+    security: { anonymousLevel: AccessLevel.ADMIN },
     workflows: {
       [`${WorkflowsService.typeName}/Plain`]: {
         concurrency: { queueLimit: 1_000_000, ...(limit === undefined ? {} : { limit }) },

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { Code, ConnectError } from "@connectrpc/connect";
+import { AccessLevel } from "../../gen/retake/v1/options_pb.js";
 import type { createServer, WorkflowContext } from "../../src/index.ts";
 import { WorkflowsService } from "../../test/gen/retake/test/v1/workflows_pb.js";
 import type { ManyOrder, ManyReady } from "./server-messages.ts";
@@ -23,6 +24,7 @@ export async function startWorkingWorkflows(
     grpc: { port: 0 },
     web: { disabled: true },
     log: { level: "warn" },
+    security: { anonymousLevel: AccessLevel.ADMIN },
     workflows: {
       [`${WorkflowsService.typeName}/Plain`]: { concurrency: { limit, queueLimit } },
       [`${WorkflowsService.typeName}/Flaky`]: { retry: { initialBackoff: { nanos: 100_000_000 } } },

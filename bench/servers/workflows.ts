@@ -1,5 +1,11 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { FailureCategory, Quality, RecoveryAction, type WorkflowPolicySchema } from "../../gen/retake/v1/options_pb.js";
+import {
+  AccessLevel,
+  FailureCategory,
+  Quality,
+  RecoveryAction,
+  type WorkflowPolicySchema,
+} from "../../gen/retake/v1/options_pb.js";
 import { createServer, type ServerOptions, step, type WorkflowImpl } from "../../src/index.ts";
 import { withFileArtifacts } from "../../src/runs/artifact-files/index.ts";
 import { openSqliteThread } from "../../src/runs/sqlite/index.ts";
@@ -32,6 +38,7 @@ export async function startWorkflows({
       grpc: { port: 0 },
       web: { disabled: true },
       log: { level: "warn" },
+      security: { anonymousLevel: AccessLevel.ADMIN },
       workflows: fullChain ? { [plainWorkflow]: everyStage } : {},
     },
     slowSync ? slowDisk : {},

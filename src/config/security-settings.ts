@@ -1,5 +1,6 @@
 import { AccessLevel } from "../../gen/retake/v1/options_pb.js";
 import type { SecurityConfig } from "../../gen/retake/v1/security_config_pb.js";
+import { type ResolvedAccessConfig, resolveAccessConfig } from "./access-settings.ts";
 import { type ResolvedApiKeys, resolveApiKeys } from "./api-key-settings.ts";
 import {
   type ResolvedCertificateRule,
@@ -26,6 +27,7 @@ export interface ResolvedSecurity {
   readonly lockout: ResolvedLockout | undefined;
   /** Whether ports that other machines reach may do without TLS. */
   readonly allowPlaintext: boolean;
+  readonly access: ResolvedAccessConfig;
 }
 
 export function resolveSecurity(config: SecurityConfig | undefined): ResolvedSecurity {
@@ -37,5 +39,6 @@ export function resolveSecurity(config: SecurityConfig | undefined): ResolvedSec
     apiKeys: resolveApiKeys(config?.apiKeys),
     lockout: resolveLockout(config?.lockout),
     allowPlaintext: config?.allowPlaintext ?? false,
+    access: resolveAccessConfig(config?.access),
   };
 }

@@ -22,6 +22,7 @@ export {
   type ResolvedCircuitBreaker,
   type ResolvedQuality,
   type ResolvedRecoveryRule,
+  resolveAccess,
 } from "./policy.ts";
 export { printProto } from "./print-proto.ts";
 export { degrade } from "./quality/degrade.ts";

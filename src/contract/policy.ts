@@ -54,7 +54,7 @@ export interface Policy {
 
 export interface ResolvedAccess {
   readonly min: AccessLevel;
-  /** The caller must be in one of them; none means no group is needed. */
+  /** The caller must be in one of them, unless it is ADMIN; none means no group is needed. */
   readonly groups: readonly string[];
   /** A CEL expression that must be true. */
   readonly condition?: string;
@@ -175,7 +175,8 @@ export function resolvePolicy(policy: WorkflowPolicy): Policy {
   };
 }
 
-function resolveAccess(access: AccessPolicy): ResolvedAccess {
+/** Who may call, with its defaults. */
+export function resolveAccess(access: AccessPolicy): ResolvedAccess {
   return {
     min: access.min === AccessLevel.UNSPECIFIED ? AccessLevel.ADMIN : access.min,
     groups: [...access.groups],

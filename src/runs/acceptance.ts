@@ -5,6 +5,7 @@ import { type Accepted, type Payload, type RunMode, RunState } from "../../gen/r
 import type { Clock, RandomSource } from "../clock.ts";
 import { artifactIdsIn, type Workflow } from "../contract/index.ts";
 import { artifactConnectError } from "./artifacts/connect-error.ts";
+import { assertUsable, ownedBy } from "./artifacts/usable-artifacts.ts";
 import { equalBytes } from "./equal-bytes.ts";
 import { draining, journalUnavailable, keyTaken, queueFull } from "./errors.ts";
 import { payloadOf } from "./events.ts";
@@ -41,6 +42,8 @@ export interface RunOrder {
   readonly discardSteps?: boolean;
   /** Where its end is posted to, instead of where the policy says. */
   readonly notifyUrl?: string;
+  /** Whether whoever asks may use artifacts of this owner. Default: those that belong to the run's owner, or that the parent keeps. */
+  readonly mayUse?: ((owner: RunOwner) => boolean) | undefined;
   /** For children: the id that derives from parent, name and input. */
   readonly child?: ChildOrder;
 }
@@ -72,7 +75,7 @@ export interface AcceptanceOptions {
   readonly overload?: Pick<Overload, "refusal"> | undefined;
   readonly journal: Journal;
   readonly payloads: Payloads;
-  readonly artifacts: Pick<Artifacts, "keep" | "release">;
+  readonly artifacts: Pick<Artifacts, "get" | "keep" | "list" | "release">;
   readonly clock: Clock;
   readonly random: RandomSource;
   /** Bytes of one message. */
@@ -231,7 +234,7 @@ export class Acceptance {
     const { artifacts, live, payloads, turns } = this.#options;
     const ids = artifactIdsIn(order.workflow.input, order.message);
     try {
-      await Promise.all([stored, ids.length === 0 ? undefined : artifacts.keep(run.id, ids)]);
+      await Promise.all([stored, ids.length === 0 ? undefined : this.#keepArtifacts(order, run.id, ids)]);
     } catch (error) {
       run.discard(refusalOf(error));
       live.drop(run);
@@ -239,6 +242,12 @@ export class Acceptance {
       return;
     }
     void turns.advance(run);
+  }
+
+  async #keepArtifacts({ mayUse, owner, child }: RunOrder, runId: string, ids: readonly string[]): Promise<void> {
+    const { artifacts } = this.#options;
+    await assertUsable(artifacts, ids, { mayUse: mayUse ?? ownedBy(owner), keeper: child?.parentRunId });
+    await artifacts.keep(runId, ids);
   }
 
   #encode(order: RunOrder): Uint8Array {

@@ -1,3 +1,8 @@
+export { AccessControl, priorityWithin } from "./access/access-control.ts";
+export { accessProblems } from "./access/access-problems.ts";
+export { AccessRules, type RuleInForce, unknownMethods } from "./access/access-rules.ts";
+export { levelName } from "./access/level-name.ts";
+export { isAnonymous, type Reach, reachOf, sees } from "./access/ownership.ts";
 export { type Audit, type AuditEvent, noAudit } from "./audit/audit.ts";
 export type { Authenticator, Credentials } from "./authenticator.ts";
 export {

@@ -14,6 +14,10 @@ export interface Principal {
   readonly credential?: string;
   /** The workflows that its credentials are limited to. Absent: all. */
   readonly workflows?: ReadonlySet<string>;
+  /** The methods that access rules let it call, whatever its level and groups are. Absent: none. */
+  readonly permissions?: ReadonlySet<string>;
+  /** Whether what it showed holds still: not revoked, not expired. Absent: as long as the call. */
+  readonly isCurrent?: () => boolean;
 }
 
 export type Authentication = "none" | "in_process" | "api_key" | "jwt" | "mtls";

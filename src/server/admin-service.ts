@@ -1,5 +1,6 @@
 import type { ServiceImpl } from "@connectrpc/connect";
 import type { AdminService } from "../../gen/retake/v1/admin_service_pb.js";
+import { createAccessRuleAdmin } from "./admin/access-rules.ts";
 import { apiKeyMethods } from "./admin/api-keys.ts";
 import { breakerMethods } from "./admin/breakers.ts";
 import { createFaultAdmin } from "./admin/faults.ts";
@@ -12,6 +13,7 @@ import type { Engine } from "./engine.ts";
 export function createAdminService(engine: Engine, authentication: Authentication): ServiceImpl<typeof AdminService> {
   return {
     ...apiKeyMethods(engine, authentication),
+    ...createAccessRuleAdmin(engine),
     ...breakerMethods(engine),
     ...createFaultAdmin(engine),
     ...policyOverrides(engine),

@@ -14,13 +14,14 @@ import {
   artifactMessage,
   createError,
   draining,
-  type RunOwner,
   type StoredArtifact,
   unknownArtifact,
 } from "../runs/index.ts";
-import { principalKey } from "../security/index.ts";
+import { principalKey, sees } from "../security/index.ts";
 import type { Engine } from "./engine.ts";
+import { ownerOf } from "./owner-of.ts";
 import { createPageToken, pageScope, parsePosition } from "./page-token.ts";
+import { assertOwnName, assertSomebody, withinReach } from "./visible-runs.ts";
 
 const defaultPage = 50;
 
@@ -37,6 +38,7 @@ export function createArtifactService(engine: Engine): ServiceImpl<typeof Artifa
     async uploadArtifact(requests, context) {
       const parts = requests[Symbol.asyncIterator]();
       const start = await startOf(parts);
+      assertOwnName(context.values.get(principalKey), start.uploadId, "upload_id");
       const signal = AbortSignal.any([context.signal, engine.closing.signal]);
       let digest: Uint8Array | undefined = start.sha256.length === 0 ? undefined : start.sha256;
       const content = chunksOf(parts, (sha256) => {
@@ -71,7 +73,7 @@ export function createArtifactService(engine: Engine): ServiceImpl<typeof Artifa
     },
 
     async *downloadArtifact({ artifactId, offset, length }, context) {
-      const artifact = await found(engine, artifactId);
+      const artifact = await found(engine, context, artifactId);
       const from = Number(offset);
       if (from > artifact.size) {
         throw createError(
@@ -99,20 +101,23 @@ export function createArtifactService(engine: Engine): ServiceImpl<typeof Artifa
       }
     },
 
-    async getArtifact({ artifactId }) {
-      return { artifact: artifactMessage(await found(engine, artifactId)) };
+    async getArtifact({ artifactId }, context) {
+      return { artifact: artifactMessage(await found(engine, context, artifactId)) };
     },
 
-    async listArtifacts(request) {
+    async listArtifacts(request, context) {
+      const principal = context.values.get(principalKey);
+      assertSomebody(principal, "artifacts");
       const { pageSize, pageToken, owner, runId } = request;
       const scope = pageScope(
         ListArtifactsRequestSchema,
         create(ListArtifactsRequestSchema, { ...request, pageSize: 0, pageToken: "" }),
       );
-      const filter: ArtifactFilter = {
-        ...(owner === undefined ? {} : { owner: { tenant: owner.tenant || "default", subject: owner.subject } }),
-        ...(runId === "" ? {} : { runId: runId.toLowerCase() }),
-      };
+      const reach = withinReach(principal, owner && { tenant: owner.tenant || "default", subject: owner.subject });
+      if (reach === undefined) {
+        return { artifacts: [], nextPageToken: "" };
+      }
+      const filter: ArtifactFilter = { ...reach, ...(runId === "" ? {} : { runId: runId.toLowerCase() }) };
       const limit = pageSize || defaultPage;
       const rows = await translated(() =>
         artifacts.list(filter, {
@@ -130,9 +135,10 @@ export function createArtifactService(engine: Engine): ServiceImpl<typeof Artifa
   };
 }
 
-async function found(engine: Engine, id: string): Promise<StoredArtifact> {
+/** @throws ConnectError NOT_FOUND for those of others, as for those that do not exist */
+async function found(engine: Engine, { values }: HandlerContext, id: string): Promise<StoredArtifact> {
   const artifact = await translated(() => engine.artifacts.get(id));
-  if (artifact === undefined) {
+  if (artifact === undefined || !sees(values.get(principalKey), artifact.owner)) {
     throw unknownArtifact(id);
   }
   return artifact;
@@ -199,9 +205,4 @@ function chunkOf(bytes: Uint8Array): DownloadArtifactResponse {
     $typeName: "retake.v1.DownloadArtifactResponse",
     part: { case: "chunk", value: bytes },
   };
-}
-
-function ownerOf(context: HandlerContext): RunOwner {
-  const { tenant, subject } = context.values.get(principalKey);
-  return { tenant, subject };
 }

@@ -13,10 +13,12 @@ import {
   type RunFilter,
 } from "../../gen/retake/v1/run_service_pb.js";
 import { createError, failureFromConnectError, type LiveRun, msFromTimestamp } from "../runs/index.ts";
+import type { Principal } from "../security/index.ts";
 import type { Engine } from "./engine.ts";
 import { createPageToken, pageScope, parsePosition } from "./page-token.ts";
 import { type RerunOrder, rerun } from "./rerun.ts";
 import { durableView, released } from "./shown-run.ts";
+import { listVisibleRuns } from "./visible-runs.ts";
 
 /** What run_service.proto promises. */
 const defaultPage = 100;
@@ -37,16 +39,16 @@ const rerunByDefault = [RunState.FAILED, RunState.CANCELLED, RunState.EXPIRED] a
 export async function cancelRuns(
   engine: Engine,
   request: CancelRunsRequest,
-  subject: string,
+  principal: Principal,
 ): Promise<CancelRunsResponse> {
   const states = statesOf(request.filter, cancellable, cancellable, "cancelled");
   const response = create(CancelRunsResponseSchema);
-  const page = await readPage(engine, request, states, scopeOf(CancelRunsRequestSchema, request));
+  const page = await readPage(engine, principal, request, states, scopeOf(CancelRunsRequestSchema, request));
   for (const runId of page.runIds) {
     await withMatching(engine, runId, states, request.filter, async (run) => {
       await count(engine, run, response);
       if (request.force) {
-        await engine.turns.cancel(run, subject, request.reason);
+        await engine.turns.cancel(run, principal.subject, request.reason);
         response.cancelled += 1;
       }
     });
@@ -59,12 +61,13 @@ export async function cancelRuns(
 export async function rerunRuns(
   engine: Engine,
   request: RerunRunsRequest,
-  order: Pick<RerunOrder, "owner" | "traceparent">,
+  order: Pick<RerunOrder, "principal" | "traceparent">,
 ): Promise<RerunRunsResponse> {
   const { filter, force, batch, discardSteps } = request;
   const states = statesOf(filter, rerunnable, rerunByDefault, "rerun");
   const response = create(RerunRunsResponseSchema);
-  const page = await readPage(engine, request, states, scopeOf(RerunRunsRequestSchema, request));
+  const { tenant, subject } = order.principal;
+  const page = await readPage(engine, order.principal, request, states, scopeOf(RerunRunsRequestSchema, request));
   let done = 0;
   for (const runId of page.runIds) {
     const refusal = await withMatching(engine, runId, states, filter, async (before) => {
@@ -78,7 +81,7 @@ export async function rerunRuns(
       }
       const key = `${batch}/${runId}`;
       // A rerun that has failed meanwhile would give up its key: under one batch a run is rerun once.
-      if ((await engine.journal.findRunByKey(order.owner, accepted.workflow, key)) === undefined) {
+      if ((await engine.journal.findRunByKey({ tenant, subject }, accepted.workflow, key)) === undefined) {
         try {
           engine.live.release(await rerun(engine, before, { ...order, key, discardSteps }));
           response.started += 1;
@@ -151,12 +154,15 @@ interface PageRequest {
 
 async function readPage(
   engine: Engine,
+  principal: Principal,
   { filter, pageSize, pageToken }: PageRequest,
   states: readonly RunState[],
   scope: string,
 ): Promise<Page> {
   const limit = pageSize || defaultPage;
-  const rows = await engine.journal.listRuns(
+  const rows = await listVisibleRuns(
+    engine,
+    principal,
     {
       states,
       ...(filter?.workflow ? { workflow: filter.workflow } : {}),

@@ -67,6 +67,7 @@ import {
   Watch,
   within,
 } from "../runs/index.ts";
+import { AccessControl, AccessRules, accessProblems, noAudit } from "../security/index.ts";
 import { WebhookOutbox, type WebhookSecrets } from "../webhooks/index.ts";
 import { OverriddenPolicies } from "./overridden-policies.ts";
 import { unsignedEnds } from "./unsigned-ends.ts";
@@ -78,7 +79,7 @@ const wakePage = 500;
 export interface EngineOptions {
   readonly config: Pick<
     ResolvedConfig,
-    "artifacts" | "concurrencyLimit" | "faults" | "overload" | "retention" | "webhooks"
+    "artifacts" | "concurrencyLimit" | "faults" | "overload" | "retention" | "security" | "webhooks"
   >;
   /** Services that are not among them have handlers in this process. */
   readonly endpoints: ServiceEndpoints;
@@ -133,6 +134,9 @@ export class Engine {
   readonly qualityLevels: QualityLevels;
   readonly breakers: Breakers;
   readonly retryBudgets: RetryBudgets;
+  /** Who may do what. */
+  readonly access: AccessControl;
+  readonly accessRules: AccessRules;
   /** What is overridden of the contracts' policies while the server runs. */
   readonly policies: OverriddenPolicies;
   /** Where callers may have the ends of their runs posted to. */
@@ -194,12 +198,19 @@ export class Engine {
     this.policies = new OverriddenPolicies({
       contracts,
       overrides: new PolicyOverrides({ journal, clock }),
-      problems: (read) => unsignedEnds(read, config.webhooks),
+      problems: (read) => [...unsignedEnds(read, config.webhooks), ...accessProblems(read)],
       onServed: () => {
         this.qualityLevels.rearm();
         this.breakers.retain(contracts.workflows.values());
       },
       log,
+    });
+    this.access = new AccessControl({ contracts, clock, log });
+    this.accessRules = new AccessRules({
+      control: this.access,
+      configured: config.security.access.rules,
+      audit: noAudit,
+      ...{ contracts, journal, clock, log },
     });
     this.allowedUrls = config.webhooks.allowedUrls;
     this.outbox = new WebhookOutbox({
@@ -341,6 +352,7 @@ export class Engine {
     await this.#contractCheck.store();
     await this.pauses.open();
     await this.policies.open();
+    await this.accessRules.open();
     await this.faults.open(this.#configuredFaults);
     await this.qualityLevels.open();
     this.#endpoints.configure(this.#serviceEndpoints);

@@ -2,12 +2,14 @@ import { fromBinary, type Message } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
 import { RunMode, RunState } from "../../gen/retake/v1/run_pb.js";
 import type { Workflow } from "../contract/index.ts";
-import { createError, isTerminal, type LiveRun, type RunOwner } from "../runs/index.ts";
+import { createError, isTerminal, type LiveRun } from "../runs/index.ts";
+import { type Principal, priorityWithin, sees } from "../security/index.ts";
 import type { Engine } from "./engine.ts";
+import { assertOwnName } from "./visible-runs.ts";
 import { workflowNamed } from "./workflow-named.ts";
 
 export interface RerunOrder {
-  readonly owner: RunOwner;
+  readonly principal: Principal;
   /** Empty for none. */
   readonly key: string;
   readonly discardSteps: boolean;
@@ -15,9 +17,9 @@ export interface RerunOrder {
 }
 
 /**
- * Starts a new run with the input of one that has ended, durably. Whoever asked releases it.
+ * Starts a new run with the input of one that has ended, durably. It belongs to whoever asks, and who releases it.
  *
- * @throws ConnectError when that one is open, or cannot be run again
+ * @throws ConnectError when that one is open, or cannot be run again, or not by this caller
  */
 export async function rerun(engine: Engine, before: LiveRun, order: RerunOrder): Promise<LiveRun> {
   const { record } = before;
@@ -33,12 +35,18 @@ export async function rerun(engine: Engine, before: LiveRun, order: RerunOrder):
   const workflow = workflowNamed(engine, accepted.workflow);
   await engine.assertReadable(record);
   const message = await inputAgain(engine, before, workflow);
+  const { principal, key, discardSteps, traceparent } = order;
+  engine.access.assertMayRun(principal, workflow, message);
+  assertOwnName(principal, key, "idempotency key");
+  const { tenant, subject } = principal;
   const { run } = await engine.acceptance.accept({
-    ...order,
+    ...{ key, discardSteps, traceparent },
+    owner: { tenant, subject },
+    mayUse: (owner) => sees(principal, owner),
     workflow,
     message,
     mode: RunMode.DETACHED,
-    priority: accepted.priority,
+    priority: priorityWithin(principal, accepted.priority),
     minQuality: accepted.minQuality,
     metadata: accepted.metadata,
     rerunOf: before.id,

@@ -4,6 +4,7 @@ import type { ResolvedConfig } from "../config/index.ts";
 import type { ContractRegistry } from "../contract/index.ts";
 import {
   authenticate,
+  authorize,
   errors,
   limitRates,
   type RequestValidator,
@@ -11,6 +12,7 @@ import {
 } from "../interceptors/rpc/index.ts";
 import type { Logger } from "../runs/index.ts";
 import {
+  type AccessControl,
   type Audit,
   type Authenticator,
   anonymous,
@@ -25,6 +27,7 @@ export interface RpcInterceptorOptions {
   /** Absent where nobody is slowed down or locked out. */
   readonly lockout?: Lockout | undefined;
   readonly audit: Audit;
+  readonly access: AccessControl;
   readonly validator: RequestValidator;
   readonly contracts: Pick<ContractRegistry, "workflows">;
   readonly clock: Clock;
@@ -34,7 +37,7 @@ export interface RpcInterceptorOptions {
 
 /** What every call passes on its way in, the first listed outermost. */
 export function rpcInterceptors(options: RpcInterceptorOptions): readonly Interceptor[] {
-  const { config, authenticators, lockout, audit, validator, clock, random, log } = options;
+  const { config, authenticators, lockout, audit, access, validator, clock, random, log } = options;
   return [
     errors({ clock, random, log }),
     ...rateLimits(options, false),
@@ -45,6 +48,7 @@ export function rpcInterceptors(options: RpcInterceptorOptions): readonly Interc
       audit,
     }),
     ...rateLimits(options, true),
+    authorize(access),
     validateRequests(validator),
   ];
 }

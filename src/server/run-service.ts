@@ -1,5 +1,6 @@
 import { create, type Message } from "@bufbuild/protobuf";
 import { Code, type HandlerContext, type ServiceImpl } from "@connectrpc/connect";
+import { AccessLevel } from "../../gen/retake/v1/options_pb.js";
 import { type Payload, type Run, type RunEvent, RunEventSchema, RunMode } from "../../gen/retake/v1/run_pb.js";
 import {
   ListRunsRequestSchema,
@@ -16,17 +17,13 @@ import { inputKey, type Workflow } from "../contract/index.ts";
 import {
   createError,
   draining,
-  type LiveRun,
   msFromDuration,
   msFromTimestamp,
   type RunFilter,
-  type RunIndexRow,
-  type RunOwner,
   timestampFromMs,
-  unknownRun,
   withValue,
 } from "../runs/index.ts";
-import { principalKey } from "../security/index.ts";
+import { principalKey, sees } from "../security/index.ts";
 import { isAllowedUrl } from "../webhooks/index.ts";
 import { cancelRuns, rerunRuns } from "./bulk-runs.ts";
 import { callKey, forwardedMetadata, traceparentOf } from "./call-metadata.ts";
@@ -37,6 +34,7 @@ import { createPageToken, pageScope, parsePageToken, parsePosition } from "./pag
 import { rerun } from "./rerun.ts";
 import { inputFromAny, inputFromJson } from "./run-input.ts";
 import { durableView, released } from "./shown-run.ts";
+import { assertOwnName, assertStillSees, listVisibleRuns, visibleRunByKey, withVisibleRun } from "./visible-runs.ts";
 import { workflowNamed } from "./workflow-named.ts";
 
 const defaultRunsPage = 50;
@@ -47,13 +45,19 @@ export function createRunService(engine: Engine): ServiceImpl<typeof RunService>
   return {
     async startRun(request, context) {
       const workflow = workflowNamed(engine, request.workflow);
+      const principal = context.values.get(principalKey);
       const message = inputOf(workflow, request.input, engine);
+      engine.access.assertMayRun(principal, workflow, message);
+      engine.access.assertPriority(principal, request.priority);
       engine.validator.validate(workflow.input, message);
+      const key = callKey(request.idempotencyKey, inputKey(workflow, message), "idempotency_key of the request");
+      assertOwnName(principal, key, "idempotency key");
       const { run, joined } = await engine.acceptance.accept({
         workflow,
         message,
         owner: ownerOf(context),
-        key: callKey(request.idempotencyKey, inputKey(workflow, message), "idempotency_key of the request"),
+        key,
+        mayUse: (owner) => sees(principal, owner),
         mode: RunMode.DETACHED,
         priority: request.priority,
         minQuality: request.minQuality,
@@ -71,8 +75,8 @@ export function createRunService(engine: Engine): ServiceImpl<typeof RunService>
       });
     },
 
-    async getRun({ runId, view }) {
-      return withRun(engine, runId, async (run) => ({ run: await durableView(engine, run, view) }));
+    async getRun({ runId, view }, context) {
+      return withVisibleRun(engine, context, runId, async (run) => ({ run: await durableView(engine, run, view) }));
     },
 
     async listRuns(request, context) {
@@ -92,13 +96,14 @@ export function createRunService(engine: Engine): ServiceImpl<typeof RunService>
       };
       const limit = pageSize || defaultRunsPage;
       const before = pageToken === "" ? undefined : parsePosition(pageToken, scope);
+      const principal = context.values.get(principalKey);
       const rows =
         idempotencyKey === ""
-          ? await engine.journal.listRuns(filter, {
+          ? await listVisibleRuns(engine, principal, filter, {
               limit: limit + 1,
               ...(before === undefined ? {} : { beforePosition: before }),
             })
-          : await rowsByKey(engine, filter, filter.owner ?? ownerOf(context), idempotencyKey);
+          : await visibleRunByKey(engine, principal, filter, idempotencyKey);
       const page = rows.slice(0, limit);
       const runs: Run[] = [];
       for (const row of page) {
@@ -116,8 +121,11 @@ export function createRunService(engine: Engine): ServiceImpl<typeof RunService>
     },
 
     async *watchRun({ runId, afterSequence, view }, context) {
+      const accepted = await withVisibleRun(engine, context, runId, async ({ record }) => record.accepted);
+      const principal = context.values.get(principalKey);
       const signal = AbortSignal.any([context.signal, engine.closing.signal]);
       for await (const sight of engine.watch.run({ runId, afterSequence: sequenceOf(afterSequence) }, signal)) {
+        assertStillSees(engine, principal, accepted);
         switch (sight.kind) {
           case "event":
             yield watched(await withPayloads(sight.event, runId, view, engine));
@@ -135,16 +143,16 @@ export function createRunService(engine: Engine): ServiceImpl<typeof RunService>
     },
 
     async cancelRun({ runId, reason }, context) {
-      return withRun(engine, runId, async (run) => {
+      return withVisibleRun(engine, context, runId, async (run) => {
         await engine.turns.cancel(run, context.values.get(principalKey).subject, reason);
         return { run: await durableView(engine, run) };
       });
     },
 
     async rerunRun({ runId, idempotencyKey, discardSteps }, context) {
-      return withRun(engine, runId, async (before) => {
+      return withVisibleRun(engine, context, runId, async (before) => {
         const run = await rerun(engine, before, {
-          owner: ownerOf(context),
+          principal: context.values.get(principalKey),
           key: idempotencyKey,
           discardSteps,
           ...traceOf(context),
@@ -153,15 +161,20 @@ export function createRunService(engine: Engine): ServiceImpl<typeof RunService>
       });
     },
 
-    cancelRuns: (request, context) => cancelRuns(engine, request, context.values.get(principalKey).subject),
+    cancelRuns: (request, context) => cancelRuns(engine, request, context.values.get(principalKey)),
 
-    rerunRuns: (request, context) => rerunRuns(engine, request, { owner: ownerOf(context), ...traceOf(context) }),
+    rerunRuns: (request, context) =>
+      rerunRuns(engine, request, { principal: context.values.get(principalKey), ...traceOf(context) }),
 
-    async listWorkflows(request) {
+    async listWorkflows(request, context) {
       const scope = pageScope(ListWorkflowsRequestSchema, create(ListWorkflowsRequestSchema, {}));
       const limit = request.pageSize || defaultWorkflowsPage;
       const after = request.pageToken === "" ? "" : String(parsePageToken(request.pageToken, scope));
-      const rest = [...engine.contracts.workflows.values()].filter(({ name }) => name > after);
+      const principal = context.values.get(principalKey);
+      const rest = [...engine.contracts.workflows.values()].filter(
+        ({ name, method }) => name > after && engine.access.permits(principal, method),
+      );
+      const inside = principal.level >= AccessLevel.PRIVILEGED;
       const page = rest.slice(0, limit);
       const last = page.at(-1);
       return {
@@ -171,8 +184,10 @@ export function createRunService(engine: Engine): ServiceImpl<typeof RunService>
             inputType: workflow.input.typeName,
             outputType: workflow.output.typeName,
             streaming: workflow.streaming,
-            policy: workflow.declared,
-            endpoints: engine.endpoints(workflow).map(({ endpoint }) => endpoint),
+            ...(inside && {
+              policy: workflow.declared,
+              endpoints: engine.endpoints(workflow).map(({ endpoint }) => endpoint),
+            }),
             ...pauseOf(workflow.name, engine),
           }),
         ),
@@ -193,21 +208,6 @@ export function createRunService(engine: Engine): ServiceImpl<typeof RunService>
       return { resumed: await ifStored(engine.pauses.resume(workflow, ownerOf(context).subject)) };
     },
   };
-}
-
-/** The newest run with a key, if it matches the rest of the filter as well. */
-async function rowsByKey(
-  { journal }: Engine,
-  filter: RunFilter,
-  owner: RunOwner,
-  key: string,
-): Promise<readonly RunIndexRow[]> {
-  const found = await journal.findRunByKey(owner, filter.workflow ?? "", key);
-  if (found === undefined) {
-    return [];
-  }
-  const rows = await journal.listRuns({ ...filter, owner }, { limit: 1, beforePosition: found.position + 1 });
-  return rows.filter(({ runId }) => runId === found.runId);
 }
 
 function traceOf({ requestHeader }: HandlerContext): { traceparent: string } {
@@ -255,15 +255,6 @@ function allowedUrl(url: string, { allowedUrls }: Engine): string {
 }
 
 type StartInput = Parameters<ServiceImpl<typeof RunService>["startRun"]>[0]["input"];
-
-async function withRun<T>(engine: Engine, runId: string, use: (run: LiveRun) => Promise<T>): Promise<T> {
-  const id = runId.toLowerCase();
-  const run = await engine.live.hold(id);
-  if (run === undefined) {
-    throw unknownRun(id);
-  }
-  return released(engine, run, () => use(run));
-}
 
 function watched(event: RunEvent): WatchRunResponse {
   return create(WatchRunResponseSchema, { update: { case: "event", value: event } });

@@ -15,6 +15,7 @@ import { ConfigError, inProcessTarget, type ResolvedConfig, resolveConfig } from
 import {
   type AnyConverter,
   anyConverter,
+  ContractError,
   type ContractRegistry,
   type Contracts,
   createContractRegistry,
@@ -28,8 +29,7 @@ import { createRequestValidator } from "../interceptors/rpc/index.ts";
 import { createSystemLoad, noLoad, type ProcessLoad } from "../process-load.ts";
 import { createEmbeddedFeed, createEmbeddedGates, createEmbeddedScheduler } from "../runs/embedded/index.ts";
 import type { Artifacts, Journal, Logger, Payloads, WorkflowContext } from "../runs/index.ts";
-
-import { noAudit } from "../security/index.ts";
+import { type Authenticator, accessProblems, noAudit, unknownMethods } from "../security/index.ts";
 import { createInProcessTransport, type ServerTls } from "../transport/index.ts";
 import { type Environment, WebhookSecrets } from "../webhooks/index.ts";
 import { createAdminService } from "./admin-service.ts";
@@ -88,6 +88,8 @@ export interface ServerOptions {
   readonly openStorage?: (config: ResolvedConfig, clock: Clock, log: Logger) => Storage | Promise<Storage>;
   /** Where secrets are that the configuration names. Default: the environment of this process. */
   readonly env?: Environment;
+  /** Who else knows callers, asked before what the configuration names. Default: nobody. */
+  readonly authenticators?: readonly Authenticator[];
   /** Ends the process at once, for drills that do so (`Fault.crash`). Default: there are no such drills. */
   readonly crash?: () => void;
   /** Told of the admin key that a first start makes, once. Default: the log tells in which file it is. */
@@ -204,6 +206,7 @@ class Server implements RetakeServer {
   readonly #crash: (() => void) | undefined;
   readonly #onAdminKey: (made: FirstAdminKey) => void;
   readonly #newAdminKey: boolean;
+  readonly #authenticators: readonly Authenticator[];
   readonly #sources: ContractSources;
   /** Aborted when nothing is waited for any more. */
   readonly #stopping = new AbortController();
@@ -221,6 +224,7 @@ class Server implements RetakeServer {
     this.#processLoad = options.load ?? (this.#clock === systemClock ? createSystemLoad() : noLoad);
     this.#env = options.env ?? process.env;
     this.#crash = options.crash;
+    this.#authenticators = options.authenticators ?? [];
     this.#log = options.log ?? pino({ level: this.#config.log.level });
     this.#losses = new FallbackLosses(this.#log);
     this.#sources = new ContractSources({ clock: this.#clock, log: this.#log });
@@ -348,6 +352,7 @@ class Server implements RetakeServer {
       const contracts = createContractRegistry(this.#contracts(services, config));
       assertImplemented(contracts.workflows.keys(), this.#handlers, endpoints);
       assertSigned(contracts, config);
+      assertAccess(contracts.contents, config);
       this.#assertFaults(contracts, config);
       this.#losses.tell(contracts);
       const opening = opener.open(config, this.#clock);
@@ -412,9 +417,10 @@ class Server implements RetakeServer {
       }
       const interceptors = rpcInterceptors({
         config,
-        authenticators: [...authentication.authenticators, ...authenticators],
+        authenticators: [...this.#authenticators, ...authentication.authenticators, ...authenticators],
         lockout: authentication.lockout,
         audit: authentication.audit,
+        access: engine.access,
         validator,
         contracts,
         clock: this.#clock,
@@ -492,6 +498,7 @@ class Server implements RetakeServer {
       const contracts = running.contracts.read(this.#contracts(loaded.services, next));
       assertImplemented(contracts.workflows.keys(), this.#handlers, loaded.endpoints);
       assertSigned(contracts, next);
+      assertAccess(contracts, next);
       this.#assertFaults(contracts, next);
       await running.reload(contracts, loaded, next);
       this.#losses.tell(contracts);
@@ -791,6 +798,19 @@ function assertSigned(contracts: Pick<ReadContracts, "workflows">, { webhooks }:
         `"retake webhook secret", and name where it is in the configuration, webhooks: { secrets: [{ environment: RETAKE_WEBHOOK_SECRET }] }`,
     );
   }
+}
+
+/** @throws ContractError, ConfigError naming the workflows and rules that nobody can be let in by */
+function assertAccess(contracts: ReadContracts, { security }: Pick<ResolvedConfig, "security">): void {
+  const problems = accessProblems(contracts);
+  if (problems.length > 0) throw new ContractError(problems);
+  const unknown = Object.entries(security.access.rules).flatMap(([name, { methods }]) =>
+    unknownMethods(methods, contracts).map((message) => ({
+      field: `security.access.rules["${name}"].methods`,
+      message,
+    })),
+  );
+  if (unknown.length > 0) throw new ConfigError("configuration", unknown);
 }
 
 /** The smaller of the two, so that what came in by one front can be read by the other. */

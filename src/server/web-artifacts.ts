@@ -70,7 +70,8 @@ export class WebArtifacts {
         ),
       );
     }
-    const call = { headers: callHeaders(request.headers), signal, contextValues: peerValues(request) };
+    // As the caller, whoever that is, and not as code of this process.
+    const call = { headers: callHeaders(request.headers), contextValues: peerValues(request), signal };
     const { artifact } = await this.#options.client.getArtifact({ artifactId: id }, call);
     if (artifact === undefined) {
       return internalError();

@@ -3,7 +3,7 @@ import type { TLSSocket } from "node:tls";
 import { type ContextValues, createContextValues } from "@connectrpc/connect";
 import { type Peer, peerKey } from "../transport/index.ts";
 
-/** What the calls of a request begin with: who is at the other end of its connection. */
+/** Who is at the other end of an HTTP request, as context values of the calls that come of it. */
 export function peerValues({ socket }: IncomingMessage): ContextValues {
   const peer: Peer = {
     address: socket.remoteAddress === undefined ? "unknown" : `${socket.remoteAddress}:${socket.remotePort}`,

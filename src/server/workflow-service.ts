@@ -12,11 +12,12 @@ import {
   type LiveRun,
   untilAborted,
 } from "../runs/index.ts";
-import { principalKey } from "../security/index.ts";
+import { principalKey, sees } from "../security/index.ts";
 import { flushHeadersKey, whenAborted } from "../transport/index.ts";
 import { callKey, forwardedMetadata, metadataKey, minQualityOf, priorityOf, traceparentOf } from "./call-metadata.ts";
 import type { Engine } from "./engine.ts";
 import { tellFallback } from "./fallback-metadata.ts";
+import { assertOwnName } from "./visible-runs.ts";
 
 /**
  * The implementation of a contract as its callers see it: each call starts a run or joins one, stays attached to it, and
@@ -166,18 +167,23 @@ function accept(
   takesMinQuality: boolean,
 ): AcceptedRun | Promise<AcceptedRun> {
   const { requestHeader } = context;
-  const { tenant, subject } = context.values.get(principalKey);
+  const principal = context.values.get(principalKey);
+  const { tenant, subject } = principal;
   const key = callKey(metadataKey(requestHeader), inputKey(workflow, message), "metadata idempotency-key");
+  if (key !== "") assertOwnName(principal, key, "idempotency key");
+  const priority = priorityOf(requestHeader);
+  if (priority > 0) engine.access.assertPriority(principal, priority);
   return engine.acceptance.accept({
     workflow,
     message,
     owner: { tenant, subject },
     key,
     mode: modeOf(requestHeader.get("retake-detach"), key),
-    priority: priorityOf(requestHeader),
+    priority,
     minQuality: takesMinQuality ? minQualityOf(requestHeader) : Quality.UNSPECIFIED,
     traceparent: traceparentOf(requestHeader),
     metadata: forwardedMetadata(workflow, requestHeader),
+    mayUse: workflow.inputArtifacts ? (owner) => sees(principal, owner) : undefined,
   });
 }
 

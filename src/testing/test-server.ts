@@ -44,6 +44,7 @@ export function createTestServer(options: TestServerOptions = {}): TestServer {
       random: options.random ?? createSeededRandom(1),
       log: options.log ?? silentLogger,
       ...(options.env && { env: options.env }),
+      ...(options.authenticators && { authenticators: options.authenticators }),
       ...(options.crash && { crash: options.crash }),
       ...(options.load && { load: options.load }),
       // Closing the server leaves the storage open, so that the next one can go on with it.

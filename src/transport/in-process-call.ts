@@ -2,6 +2,7 @@ import { clone, type DescMessage, type Message } from "@bufbuild/protobuf";
 import {
   Code,
   ConnectError,
+  type ContextValues,
   type Interceptor,
   type MethodImplSpec,
   type StreamRequest,
@@ -96,8 +97,7 @@ class InProcessCall extends ServerCall {
   readonly timeoutMs: () => number | undefined;
   readonly #header: Headers;
   readonly #callerSignal: AbortSignal;
-  /** A front that carries out a request by calls of its own says whose they are. */
-  readonly #peer: Peer;
+  readonly #callerValues: ContextValues;
   readonly #flush: ((headers: Headers) => void) | undefined;
   readonly #onAbort = (): void => this.end(errorFromAborted(this.#callerSignal));
 
@@ -112,7 +112,7 @@ class InProcessCall extends ServerCall {
     this.timeoutMs = timeLeftMs;
     this.#header = header;
     this.#callerSignal = request.signal;
-    this.#peer = request.contextValues.get(peerKey) ?? inProcessPeer;
+    this.#callerValues = request.contextValues;
     this.#flush = flush;
     this.#callerSignal.addEventListener("abort", this.#onAbort);
   }
@@ -134,7 +134,8 @@ class InProcessCall extends ServerCall {
 
   initialValue(id: symbol): unknown {
     if (id === peerKey.id) {
-      return this.#peer;
+      // Code of this process that calls for somebody else says for whom.
+      return this.#callerValues.get(peerKey) ?? inProcessPeer;
     }
     const flush = this.#flush;
     return id === flushHeadersKey.id && flush !== undefined

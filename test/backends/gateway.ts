@@ -10,6 +10,7 @@ import { RunService } from "../../gen/retake/v1/run_service_pb.js";
 import { createMemoryStorage } from "../../src/runs/memory/index.ts";
 import { createServer } from "../../src/server/index.ts";
 import { addConnectService, createGrpcTransport, listenGrpc, type ServerTls } from "../../src/transport/index.ts";
+import { everyoneIsAdmin } from "../everyone-is-admin.ts";
 import { WorkflowsService } from "../gen/retake/test/v1/workflows_pb.js";
 import { recordingLogger } from "../server/listening-server.ts";
 
@@ -64,6 +65,7 @@ export async function startGateway(endpoints: readonly EndpointInit[], options: 
     {
       grpc: { port: 0 },
       web: { disabled: true },
+      security: everyoneIsAdmin,
       backends: [
         {
           service: WorkflowsService.typeName,

@@ -5,6 +5,7 @@ import { silentLogger } from "../../src/runs/index.ts";
 import { createMemoryStorage } from "../../src/runs/memory/index.ts";
 import { createServer, type RetakeServer, type WorkflowImpl } from "../../src/server/index.ts";
 import { createSeededRandom } from "../../src/testing/seeded-random.ts";
+import { everyoneIsAdmin } from "../everyone-is-admin.ts";
 import { WorkflowsService } from "../gen/retake/test/v1/workflows_pb.js";
 import { handlers } from "../server/handlers.ts";
 
@@ -131,7 +132,12 @@ export async function startServer(
   } = {},
 ): Promise<CliServer> {
   const server = createServer(
-    { ...(rest.config as object | undefined), grpc: { port: 0, ...grpc }, web: { disabled: true } },
+    {
+      security: everyoneIsAdmin,
+      ...(rest.config as object | undefined),
+      grpc: { port: 0, ...grpc },
+      web: { disabled: true },
+    },
     { log: silentLogger, openStorage: (_, clock) => createMemoryStorage({ clock }) },
   );
   server.implement(WorkflowsService, handlers(own));

@@ -14,7 +14,10 @@ let server: Process;
 let target = "";
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), "retake-main-"));
-  await writeFile(join(directory, "retake.yaml"), "log: { level: silent }\ndrain_timeout: 60s\n");
+  await writeFile(
+    join(directory, "retake.yaml"),
+    "log: { level: silent }\ndrain_timeout: 60s\nsecurity: { anonymous_level: ACCESS_LEVEL_ADMIN }\n",
+  );
   server = start("serve", "--grpc-port", "0", "--web-port", "off", "--handlers", handlers);
   await server.seen(/gRPC {2}\S+\n/);
   target = /gRPC {2}(\S+)/.exec(server.stderr())?.[1] ?? "";

@@ -82,6 +82,7 @@ describe("resolveConfig", () => {
         apiKeys: { bootstrap: true },
         lockout: { threshold: 10, windowMs: 600_000, initialDelayMs: 250, maxLockoutMs: 900_000 },
         allowPlaintext: false,
+        access: { rules: {} },
       },
       telemetry: { metricsEndpoint: true, cardinalityLimit: 2_000 },
       monitoring: { series: { limit: 20_000 } },

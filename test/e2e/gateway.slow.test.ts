@@ -103,6 +103,7 @@ async function startGateway(backendPort: number, titlePolicy = "{}") {
   await writeFile(
     config,
     `
+security: { anonymous_level: ACCESS_LEVEL_ADMIN }
 workflows:
   paint.v1.PaintService/Title: ${titlePolicy}
   paint.v1.PaintService/Paint:

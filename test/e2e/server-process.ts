@@ -94,6 +94,7 @@ export async function createServerSite(options: ServerSiteOptions = {}): Promise
       dataDirectory,
       grpc: { port: grpcPort },
       web: { port: webPort, allowedOrigins },
+      security: { anonymous_level: "ACCESS_LEVEL_ADMIN" },
       ...(drainTimeoutMs === undefined ? {} : { drainTimeout: `${drainTimeoutMs / 1000}s` }),
       ...config,
     }),

@@ -8,6 +8,7 @@ import { createConnectTransport } from "@connectrpc/connect-node";
 import { credentials } from "@grpc/grpc-js";
 import { afterAll, beforeAll, expect, it, onTestFinished } from "vitest";
 import { ClientCertificate } from "../../gen/retake/v1/config_pb.js";
+import { AccessLevel } from "../../gen/retake/v1/options_pb.js";
 import { createMemoryStorage } from "../../src/runs/memory/index.ts";
 import { createServer, type RetakeServer } from "../../src/server/index.ts";
 import { createGrpcTransport } from "../../src/transport/index.ts";
@@ -62,7 +63,10 @@ describeWithTool("openssl", "a server that asks for certificates", () => {
       { condition: `certificate.emails.exists(e, e.endsWith("@example.org"))` },
     ];
     server = createServer(
-      { grpc: { port: 0, tls }, web: { port: 0, tls }, security: { mtls: rules } },
+      {
+        ...{ grpc: { port: 0, tls }, web: { port: 0, tls }, security: { mtls: rules } },
+        workflows: { [`${WorkflowsService.typeName}/Plain`]: { access: { min: AccessLevel.PUBLIC } } },
+      },
       { openStorage: (_, clock) => createMemoryStorage({ clock }), log: recording },
     ).implement(
       WorkflowsService,

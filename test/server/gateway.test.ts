@@ -5,6 +5,7 @@ import { ReflectionError } from "../../src/backends/index.ts";
 import { createMemoryStorage } from "../../src/runs/memory/index.ts";
 import { createServer } from "../../src/server/index.ts";
 import { createVirtualClock } from "../../src/testing/index.ts";
+import { everyoneIsAdmin } from "../everyone-is-admin.ts";
 import { compileFilm, contractFile, filmClient, filmService, startFilmBackend } from "./contract-files.ts";
 import { rejection } from "./harness.ts";
 import { recordingLogger } from "./listening-server.ts";
@@ -31,11 +32,14 @@ type Config = Parameters<typeof createServer>[0];
 
 function gatewayOf(config: Config, options: Parameters<typeof createServer>[1] = {}) {
   const log = recordingLogger();
-  const server = createServer({ grpc: { port: 0 }, web: { disabled: true }, ...config } as Config, {
-    openStorage: (_, clock) => createMemoryStorage({ clock }),
-    log,
-    ...options,
-  });
+  const server = createServer(
+    { security: everyoneIsAdmin, grpc: { port: 0 }, web: { disabled: true }, ...config } as Config,
+    {
+      openStorage: (_, clock) => createMemoryStorage({ clock }),
+      log,
+      ...options,
+    },
+  );
   onTestFinished(() => server.close({ drainTimeoutMs: 0 }));
   return { server, log: log.entries };
 }

@@ -12,6 +12,7 @@ import type { Logger } from "../../src/runs/index.ts";
 import { createMemoryStorage } from "../../src/runs/memory/index.ts";
 import { createServer, type RetakeServer, type ServerOptions, type WorkflowImpl } from "../../src/server/index.ts";
 import { createGrpcTransport, type GrpcTransport } from "../../src/transport/index.ts";
+import { everyoneIsAdmin } from "../everyone-is-admin.ts";
 import { WorkflowsService } from "../gen/retake/test/v1/workflows_pb.js";
 import { handlers } from "./handlers.ts";
 
@@ -54,7 +55,12 @@ export async function startListening(
 ): Promise<ListeningServer> {
   const log = recordingLogger();
   const server = createServer(
-    { ...config, grpc: { port: 0, ...config.grpc }, web: { port: 0, ...config.web } } as typeof config,
+    {
+      ...config,
+      security: { ...everyoneIsAdmin, ...config.security },
+      grpc: { port: 0, ...config.grpc },
+      web: { port: 0, ...config.web },
+    } as typeof config,
     { openStorage: (_, clock) => createMemoryStorage({ clock }), log, clock: systemClock, ...options },
   ).implement(WorkflowsService, handlers(own));
   await server.listen();

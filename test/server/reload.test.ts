@@ -11,6 +11,7 @@ import { RunService } from "../../gen/retake/v1/run_service_pb.js";
 import { createMemoryStorage } from "../../src/runs/memory/index.ts";
 import { createServer } from "../../src/server/index.ts";
 import { createGrpcTransport } from "../../src/transport/index.ts";
+import { everyoneIsAdmin } from "../everyone-is-admin.ts";
 import { compileFilm, contractFile, filmClient, startFilmBackend } from "./contract-files.ts";
 import { deferred, rejection } from "./harness.ts";
 import { fetchWeb, recordingLogger } from "./listening-server.ts";
@@ -63,6 +64,7 @@ async function startGateway(
   const config = (others: object = {}) => ({
     grpc: { port: 0 },
     web: { port: 0 },
+    security: everyoneIsAdmin,
     contracts: [file.path],
     workflows,
     backends: [

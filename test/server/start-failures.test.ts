@@ -13,6 +13,7 @@ import { silentLogger } from "../../src/runs/index.ts";
 import { createServer, type RetakeServer, type ServerOptions } from "../../src/server/index.ts";
 import { createGrpcTransport } from "../../src/transport/index.ts";
 import { compileContracts, contractSource } from "../contract/compile-contracts.ts";
+import { everyoneIsAdmin } from "../everyone-is-admin.ts";
 import { WorkflowsService } from "../gen/retake/test/v1/workflows_pb.js";
 import { handlers } from "./handlers.ts";
 import { deferred } from "./harness.ts";
@@ -56,7 +57,13 @@ function serverAt(
   options: ServerOptions = {},
 ): RetakeServer {
   const server = createServer(
-    { dataDirectory: directory, grpc: { port: grpcPort }, web: { port: webPort }, ...config } as typeof config,
+    {
+      dataDirectory: directory,
+      grpc: { port: grpcPort },
+      web: { port: webPort },
+      security: everyoneIsAdmin,
+      ...config,
+    } as typeof config,
     { log: silentLogger, ...options },
   );
   onTestFinished(() => server.close({ drainTimeoutMs: 0 }));

@@ -4,6 +4,7 @@ import type { AddressInfo } from "node:net";
 import { setTimeout as wait } from "node:timers/promises";
 import { Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
 import { describe, expect, it, onTestFinished } from "vitest";
+import { AccessLevel } from "../../gen/retake/v1/options_pb.js";
 import { ConfigError } from "../../src/config/index.ts";
 import { createServer } from "../../src/server/index.ts";
 import { WorkflowsService } from "../gen/retake/test/v1/workflows_pb.js";
@@ -44,6 +45,8 @@ async function startIssuer(...first: IssuerKey[]) {
   };
 }
 
+const plainForKnown = { access: { min: AccessLevel.AUTHENTICATED } };
+
 async function startServer(issuer: string) {
   const jwt = {
     issuer,
@@ -55,7 +58,7 @@ async function startServer(issuer: string) {
   };
   const server = await startListening(
     { plain: (_, { run }) => ({ text: `${run.owner.tenant}/${run.owner.subject}` }) },
-    { config: { security: { jwt: [jwt] } } },
+    { config: { security: { jwt: [jwt] }, workflows: { [`${WorkflowsService.typeName}/Plain`]: plainForKnown } } },
   );
   const fronts = [server.grpc, server.web["connect with JSON"]];
   const owner = (transport: Transport, token: string): Promise<string> =>

@@ -1,5 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { Client, credentials, Metadata } from "@grpc/grpc-js";
+import { AccessLevel } from "../../../gen/retake/v1/options_pb.js";
 import { createServer, step } from "../../../src/index.ts";
 import {
   type PlainRequest,
@@ -21,6 +22,7 @@ export async function open({ directory = "" }): Promise<App> {
     grpc: { port: 0 },
     web: { disabled: true },
     log: { level: "warn" },
+    security: { anonymousLevel: AccessLevel.ADMIN },
   });
   server.implement(WorkflowsService, {
     async plain({ text }, context) {

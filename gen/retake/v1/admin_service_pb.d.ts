@@ -11,6 +11,7 @@ import type { Duration } from "@bufbuild/protobuf/wkt";
 import type { ForceBreakerRequestSchema, ForceBreakerResponseSchema, ListBreakersRequestSchema, ListBreakersResponseSchema } from "./breaker_pb.js";
 import type { ListQualityLevelsRequestSchema, ListQualityLevelsResponseSchema, SetQualityLevelRequestSchema, SetQualityLevelResponseSchema } from "./quality_level_pb.js";
 import type { DeletePolicyOverrideRequestSchema, DeletePolicyOverrideResponseSchema, ListPolicyOverridesRequestSchema, ListPolicyOverridesResponseSchema, SetPolicyOverrideRequestSchema, SetPolicyOverrideResponseSchema } from "./policy_override_pb.js";
+import type { DeleteAccessRuleRequestSchema, DeleteAccessRuleResponseSchema, ListAccessRulesRequestSchema, ListAccessRulesResponseSchema, SetAccessRuleRequestSchema, SetAccessRuleResponseSchema } from "./access_rule_pb.js";
 import type { CreateApiKeyRequestSchema, CreateApiKeyResponseSchema, ListApiKeysRequestSchema, ListApiKeysResponseSchema, RevokeApiKeyRequestSchema, RevokeApiKeyResponseSchema, RotateApiKeyRequestSchema, RotateApiKeyResponseSchema } from "./api_key_pb.js";
 
 /**
@@ -140,7 +141,7 @@ export declare type RemoveFaultResponse = Message<"retake.v1.RemoveFaultResponse
 export declare const RemoveFaultResponseSchema: GenMessage<RemoveFaultResponse>;
 
 /**
- * Breakers, quality, drills and policies of a running server. What is set here survives a restart.
+ * Breakers, quality, drills, policies and access rules of a running server. What is set here survives a restart.
  *
  * @generated from service retake.v1.AdminService
  */
@@ -249,6 +250,39 @@ export declare const AdminService: GenService<{
     methodKind: "unary";
     input: typeof DeletePolicyOverrideRequestSchema;
     output: typeof DeletePolicyOverrideResponseSchema;
+  },
+  /**
+   * Lists the rules that give callers a level, or single RPCs and workflows: the configuration's, and those that operators
+   * have set.
+   *
+   * @generated from rpc retake.v1.AdminService.ListAccessRules
+   */
+  listAccessRules: {
+    methodKind: "unary";
+    input: typeof ListAccessRulesRequestSchema;
+    output: typeof ListAccessRulesResponseSchema;
+  },
+  /**
+   * Sets a rule, in force from the next call on, and for open watches. Nobody gives what they do not have: a level above
+   * the caller's own, a method that the caller may not call, or anything in another tenant unless the caller is ADMIN, is
+   * PERMISSION_DENIED (GRANT_ABOVE_OWN). FAILED_PRECONDITION (RULE_CONFIGURED) for a rule of the configuration.
+   *
+   * @generated from rpc retake.v1.AdminService.SetAccessRule
+   */
+  setAccessRule: {
+    methodKind: "unary";
+    input: typeof SetAccessRuleRequestSchema;
+    output: typeof SetAccessRuleResponseSchema;
+  },
+  /**
+   * Takes a rule back, which needs what it takes to set it. NOT_FOUND when operators have set none by that name.
+   *
+   * @generated from rpc retake.v1.AdminService.DeleteAccessRule
+   */
+  deleteAccessRule: {
+    methodKind: "unary";
+    input: typeof DeleteAccessRuleRequestSchema;
+    output: typeof DeleteAccessRuleResponseSchema;
   },
   /**
    * Makes an API key, which is told only here. PERMISSION_DENIED where it could do more than the caller,

@@ -157,8 +157,8 @@ export declare type UploadStart = Message<"retake.v1.UploadStart"> & {
   sha256: Uint8Array;
 
   /**
-   * Names this upload among those of the same owner, so that it can be continued. Default: it cannot, and what breaks off
-   * is gone.
+   * Names this upload among those of the same owner, so that it can be continued; callers without credentials are one
+   * owner, and must take a UUID. Default: it cannot, and what breaks off is gone.
    *
    * @generated from field: string upload_id = 5;
    */
@@ -376,7 +376,7 @@ export declare type ListArtifactsRequest = Message<"retake.v1.ListArtifactsReque
   pageToken: string;
 
   /**
-   * Only those of this owner. An empty tenant is "default".
+   * Only those of this owner; none where the caller does not see them. An empty tenant is "default".
    *
    * @generated from field: retake.v1.Owner owner = 3;
    */
@@ -424,7 +424,8 @@ export declare type ListArtifactsResponse = Message<"retake.v1.ListArtifactsResp
 export declare const ListArtifactsResponseSchema: GenMessage<ListArtifactsResponse>;
 
 /**
- * Takes, keeps and gives files. A file that no run refers to is removed after a grace period; one that the input, an
+ * Takes, keeps and gives files. They belong to whoever stored them, or to the owner of the run that made them: for others
+ * they are NOT_FOUND, also as the input of a run; PRIVILEGED callers see those of their tenant, ADMIN all. A file that no run refers to is removed after a grace period; one that the input, an
  * update, a step or the result of a run refers to stays as long as that run. The same file is also at
  * `GET /artifacts/{artifact_id}` on the web port.
  *
@@ -475,7 +476,7 @@ export declare const ArtifactService: GenService<{
     output: typeof GetArtifactResponseSchema;
   },
   /**
-   * Lists artifacts, newest first, a page at a time (AIP-158).
+   * Lists the artifacts that the caller sees, newest first, a page at a time (AIP-158).
    *
    * @generated from rpc retake.v1.ArtifactService.ListArtifacts
    */

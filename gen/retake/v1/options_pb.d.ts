@@ -21,7 +21,8 @@ export declare const file_retake_v1_options: GenFile;
  */
 export declare type WorkflowPolicy = Message<"retake.v1.WorkflowPolicy"> & {
   /**
-   * Who may call it. Default: only ADMIN, and everyone in development.
+   * Who may call it, directly or by StartRun and RerunRun. Children and fallbacks run by the right of the caller who started
+   * their parent: that contract vouches for what it calls. Default: only ADMIN; `retake dev` makes the local caller one.
    *
    * @generated from field: retake.v1.AccessPolicy access = 1;
    */
@@ -210,14 +211,16 @@ export declare type AccessPolicy = Message<"retake.v1.AccessPolicy"> & {
   min: AccessLevel;
 
   /**
-   * Groups of which the caller must be in at least one. Default: none needed. Limit: 32.
+   * Groups of which the caller must be in at least one, unless it is ADMIN. Default: none needed. Limit: 32.
    *
    * @generated from field: repeated string groups = 2;
    */
   groups: string[];
 
   /**
-   * A CEL expression over `principal`, `request` and `now` that must be true. Default: none.
+   * A CEL expression that must be true, over `principal` (`tenant`, `subject`, `level` as in "PRIVILEGED", `groups`,
+   * `authentication` as in "api_key", "jwt", "mtls" or "none"), `request` (the message, not yet validated) and `now` (a
+   * timestamp). A wrong one keeps the server from starting; one that has no value for a call denies it. Default: none.
    *
    * @generated from field: string condition = 3;
    */

@@ -59,7 +59,8 @@ export declare type StartRunRequest = Message<"retake.v1.StartRunRequest"> & {
   idempotencyKey: string;
 
   /**
-   * Higher goes first. Default 0. Limits: -100 to 100.
+   * Higher goes first. Above 0 it takes the level AUTHENTICATED, and 100, which is never refused for overload, ADMIN; the
+   * metadata `retake-priority` of direct calls says the same. Default 0. Limits: -100 to 100.
    *
    * @generated from field: int32 priority = 5;
    */
@@ -203,7 +204,7 @@ export declare type ListRunsRequest = Message<"retake.v1.ListRunsRequest"> & {
   states: RunState[];
 
   /**
-   * Only of this owner.
+   * Only of this owner; none where the caller does not see them. Default: all that the caller sees.
    *
    * @generated from field: retake.v1.Owner owner = 5;
    */
@@ -266,7 +267,7 @@ export declare type RunFilter = Message<"retake.v1.RunFilter"> & {
   states: RunState[];
 
   /**
-   * Only of this owner.
+   * Only of this owner; none where the caller does not see them. Default: all that the caller sees.
    *
    * @generated from field: retake.v1.Owner owner = 3;
    */
@@ -978,14 +979,14 @@ export declare type Workflow = Message<"retake.v1.Workflow"> & {
   streaming: boolean;
 
   /**
-   * The policy that holds: the contract's, with the operator's override.
+   * The policy that holds: the contract's, with the operator's override. Told to PRIVILEGED callers.
    *
    * @generated from field: retake.v1.WorkflowPolicy policy = 5;
    */
   policy?: WorkflowPolicy | undefined;
 
   /**
-   * What carries out its attempts; empty when nothing does.
+   * What carries out its attempts; empty when nothing does. Told to PRIVILEGED callers.
    *
    * @generated from field: repeated string endpoints = 6;
    */
@@ -1039,13 +1040,16 @@ export enum RunView {
 export declare const RunViewSchema: GenEnum<RunView>;
 
 /**
- * Starts, shows and steers runs of any workflow that the server knows.
+ * Starts, shows and steers runs of any workflow that the server knows. A run belongs to whoever started it: for others it
+ * is NOT_FOUND; PRIVILEGED callers see the runs of their tenant, ADMIN all. Callers without credentials are one owner, and
+ * know their runs by id: they cannot list them, and their idempotency keys must be UUIDs, with dashes or without (INVALID_ARGUMENT, KEY_NO_UUID).
  *
  * @generated from service retake.v1.RunService
  */
 export declare const RunService: GenService<{
   /**
-   * Accepts a run and returns at once; it is durable when this answers. With a key, the same call again joins the run.
+   * Accepts a run and returns at once; it is durable when this answers. With a key, the same call again joins the run. It
+   * takes the right to call the workflow, and so does RerunRun.
    *
    * @generated from rpc retake.v1.RunService.StartRun
    */
@@ -1065,7 +1069,7 @@ export declare const RunService: GenService<{
     output: typeof GetRunResponseSchema;
   },
   /**
-   * Lists runs, newest first, a page at a time (AIP-158).
+   * Lists the runs that the caller sees, newest first, a page at a time (AIP-158).
    *
    * @generated from rpc retake.v1.RunService.ListRuns
    */
@@ -1128,7 +1132,7 @@ export declare const RunService: GenService<{
     output: typeof RerunRunsResponseSchema;
   },
   /**
-   * Lists the workflows that this server executes, by name.
+   * Lists the workflows that the caller may call, by name.
    *
    * @generated from rpc retake.v1.RunService.ListWorkflows
    */

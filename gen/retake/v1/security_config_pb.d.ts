@@ -10,6 +10,7 @@ import type { AccessLevel } from "./options_pb.js";
 import type { ApiKeyConfig, LockoutConfig } from "./api_key_config_pb.js";
 import type { CertificateRule, JwtConfig } from "./identity_config_pb.js";
 import type { RateLimit } from "./rate_limit_config_pb.js";
+import type { AccessConfig } from "./access_rule_pb.js";
 
 /**
  * Describes the file retake/v1/security_config.proto.
@@ -74,6 +75,14 @@ export declare type SecurityConfig = Message<"retake.v1.SecurityConfig"> & {
    * @generated from field: repeated retake.v1.RateLimit rate_limits = 7;
    */
   rateLimits: RateLimit[];
+
+  /**
+   * What subjects and groups may do beyond what their credentials say. More rules can be set while the server runs
+   * (SetAccessRule). Default: nothing.
+   *
+   * @generated from field: retake.v1.AccessConfig access = 8;
+   */
+  access?: AccessConfig | undefined;
 };
 
 /**

@@ -7,6 +7,7 @@
 import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import { file_retake_v1_api_key_config } from "./api_key_config_pb.js";
+import { file_retake_v1_access_rule } from "./access_rule_pb.js";
 import { file_retake_v1_identity_config } from "./identity_config_pb.js";
 import { file_retake_v1_options } from "./options_pb.js";
 import { file_retake_v1_rate_limit_config } from "./rate_limit_config_pb.js";
@@ -15,7 +16,7 @@ import { file_retake_v1_rate_limit_config } from "./rate_limit_config_pb.js";
  * Describes the file retake/v1/security_config.proto.
  */
 export const file_retake_v1_security_config = /*@__PURE__*/
-  fileDesc("Ch9yZXRha2UvdjEvc2VjdXJpdHlfY29uZmlnLnByb3RvEglyZXRha2UudjEi0QIKDlNlY3VyaXR5Q29uZmlnEjkKD2Fub255bW91c19sZXZlbBgBIAEoDjIWLnJldGFrZS52MS5BY2Nlc3NMZXZlbEIIukgFggECEAESKQoIYXBpX2tleXMYAiABKAsyFy5yZXRha2UudjEuQXBpS2V5Q29uZmlnEikKB2xvY2tvdXQYAyABKAsyGC5yZXRha2UudjEuTG9ja291dENvbmZpZxIXCg9hbGxvd19wbGFpbnRleHQYBCABKAgSKwoDand0GAUgAygLMhQucmV0YWtlLnYxLkp3dENvbmZpZ0IIukgFkgECEGQSMwoEbXRscxgGIAMoCzIaLnJldGFrZS52MS5DZXJ0aWZpY2F0ZVJ1bGVCCbpIBpIBAxDoBxIzCgtyYXRlX2xpbWl0cxgHIAMoCzIULnJldGFrZS52MS5SYXRlTGltaXRCCLpIBZIBAhBkYgZwcm90bzM", [file_buf_validate_validate, file_retake_v1_api_key_config, file_retake_v1_identity_config, file_retake_v1_options, file_retake_v1_rate_limit_config]);
+  fileDesc("Ch9yZXRha2UvdjEvc2VjdXJpdHlfY29uZmlnLnByb3RvEglyZXRha2UudjEi+gIKDlNlY3VyaXR5Q29uZmlnEjkKD2Fub255bW91c19sZXZlbBgBIAEoDjIWLnJldGFrZS52MS5BY2Nlc3NMZXZlbEIIukgFggECEAESKQoIYXBpX2tleXMYAiABKAsyFy5yZXRha2UudjEuQXBpS2V5Q29uZmlnEikKB2xvY2tvdXQYAyABKAsyGC5yZXRha2UudjEuTG9ja291dENvbmZpZxIXCg9hbGxvd19wbGFpbnRleHQYBCABKAgSKwoDand0GAUgAygLMhQucmV0YWtlLnYxLkp3dENvbmZpZ0IIukgFkgECEGQSMwoEbXRscxgGIAMoCzIaLnJldGFrZS52MS5DZXJ0aWZpY2F0ZVJ1bGVCCbpIBpIBAxDoBxIzCgtyYXRlX2xpbWl0cxgHIAMoCzIULnJldGFrZS52MS5SYXRlTGltaXRCCLpIBZIBAhBkEicKBmFjY2VzcxgIIAEoCzIXLnJldGFrZS52MS5BY2Nlc3NDb25maWdiBnByb3RvMw", [file_buf_validate_validate, file_retake_v1_api_key_config, file_retake_v1_access_rule, file_retake_v1_identity_config, file_retake_v1_options, file_retake_v1_rate_limit_config]);
 
 /**
  * Describes the message retake.v1.SecurityConfig.

@@ -11,7 +11,7 @@ export const dev: Command = {
     "Serves a project while it is written. When its contract, its handlers or retake.yaml change, it makes the code anew,",
     "checks types, and starts the server again; runs are kept, and those that were interrupted go on. It prints how to call",
     "each workflow, and shows runs as they happen. What is broken is told with the lines to write; what worked before is",
-    "served until it is mended.",
+    "served until it is mended. Whoever calls from this machine may do everything, as ADMIN.",
   ].join(" "),
   local: true,
   positionals: [{ name: "DIR", description: "the project; default: this directory", optional: true }],

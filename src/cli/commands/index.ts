@@ -96,6 +96,21 @@ export const commands: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
   ["keys rotate", { summary: "Replace an API key", load: async () => (await import("./keys-rotate.ts")).keysRotate }],
   ["keys revoke", { summary: "Refuse an API key", load: async () => (await import("./keys-revoke.ts")).keysRevoke }],
   [
+    "access list",
+    {
+      summary: "List who has more than credentials say",
+      load: async () => (await import("./access-list.ts")).accessList,
+    },
+  ],
+  [
+    "access set",
+    { summary: "Give callers a level or methods", load: async () => (await import("./access-set.ts")).accessSet },
+  ],
+  [
+    "access delete",
+    { summary: "Take an access rule back", load: async () => (await import("./access-delete.ts")).accessDelete },
+  ],
+  [
     "webhook test",
     { summary: "Post a signed test message", load: async () => (await import("./webhook-test.ts")).webhookTest },
   ],

@@ -14,6 +14,7 @@ import { createMemoryStorage } from "../../runs/memory/index.ts";
 import { createServer, type RetakeServer } from "../../server/index.ts";
 import { CliError } from "../cli-error.ts";
 import { registerHandlers } from "../handler-modules.ts";
+import { openToThisMachine } from "./local-access.ts";
 import type { WorkerCommand, WorkerOrder, WorkerReport } from "./worker-messages.ts";
 
 const order = JSON.parse(process.argv[2] ?? "{}") as WorkerOrder;
@@ -36,6 +37,11 @@ async function configOf(): Promise<ServerConfig> {
   }
   if (order.webPort !== undefined) {
     config.web = Object.assign(config.web ?? create(WebConfigSchema), portOf(order.webPort));
+  }
+  const open = openToThisMachine(config);
+  if (open !== undefined) {
+    const message = `${open.front}.host is ${open.host}, which others can reach: callers need credentials, as with retake serve`;
+    log.warn({}, message);
   }
   return config;
 }

@@ -1,6 +1,7 @@
 import type { DescService } from "@bufbuild/protobuf";
 import type { WorkflowPolicy } from "../../../gen/retake/v1/options_pb.js";
 import { ContractError, type ContractRegistry, createContractRegistry, offeredServices } from "../../contract/index.ts";
+import { accessProblems } from "../../security/index.ts";
 import type { CompiledContracts } from "../sources/compile.ts";
 import type { Finding } from "../sources/finding.ts";
 import { contractFindings } from "./contract-findings.ts";
@@ -28,6 +29,8 @@ export function lintContracts(contracts: CompiledContracts, overrides: Overrides
   if (services.length === 0) return { findings: [withoutService(contracts)], registry: undefined };
   try {
     const registry = createContractRegistry({ services, overrides });
+    const wrong = accessProblems(registry.contents);
+    if (wrong.length > 0) throw new ContractError(wrong);
     const { workflows, mappings } = registry;
     const findings = rules.flatMap((rule) => [...rule({ contracts, workflows, mappings })]);
     return { findings: sorted(findings), registry };

@@ -1,4 +1,5 @@
 export { authenticate } from "./authenticate.ts";
+export { authorize } from "./authorize.ts";
 export { errors } from "./errors.ts";
 export { limitRates } from "./rate-limit.ts";
 export { createRequestValidator, type RequestValidator, validateRequests } from "./validate.ts";

@@ -114,6 +114,10 @@ export class ArtifactIndex {
       conditions.push("tenant = ?", "subject = ?");
       values.push(filter.owner.tenant, filter.owner.subject);
     }
+    if (filter.tenant !== undefined) {
+      conditions.push("tenant = ?");
+      values.push(filter.tenant);
+    }
     if (filter.runId !== undefined) {
       conditions.push("position IN (SELECT artifact FROM kept WHERE run = ?)");
       values.push(filter.runId);

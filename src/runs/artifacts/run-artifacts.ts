@@ -3,6 +3,7 @@ import { type Artifact, UploadStartSchema } from "../../../gen/retake/v1/artifac
 import type { Artifacts, ByteRange, StoredArtifact } from "../ports/artifacts.ts";
 import type { RunOwner } from "../ports/journal.ts";
 import { artifactConnectError, artifactMessage, unknownArtifact } from "./connect-error.ts";
+import { assertUsable, ownedBy } from "./usable-artifacts.ts";
 
 /** What an artifact is made of: everything at once, or bytes as they come, a stream of Node included. */
 export type ArtifactContent = string | Uint8Array | AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
@@ -34,7 +35,7 @@ export interface RunArtifacts {
   create(content: ArtifactContent, draft?: ArtifactDraft): Promise<Artifact>;
 
   /**
-   * Opens an artifact, given by its message or its id.
+   * Opens an artifact, given by its message or its id: one that belongs to the run's owner, or came with its request.
    *
    * @throws ConnectError NOT_FOUND when there is none
    */
@@ -71,6 +72,8 @@ export function createRunArtifacts(options: RunArtifactsOptions): RunArtifacts {
     async open(artifact, { offset = 0, length = Number.POSITIVE_INFINITY } = {}) {
       const id = typeof artifact === "string" ? artifact : artifact.artifactId;
       try {
+        // The id may come out of a request, in a field that nobody knows for one: a handler reads for the run's owner.
+        await assertUsable(artifacts, [id], { mayUse: ownedBy(owner), keeper: runId });
         await artifacts.keep(runId, [id]);
         const stored = await artifacts.get(id);
         if (stored === undefined) {

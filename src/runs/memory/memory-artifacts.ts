@@ -126,7 +126,7 @@ export class MemoryArtifacts implements Artifacts {
   }
 
   async list(
-    { owner, runId }: ArtifactFilter,
+    { owner, tenant, runId }: ArtifactFilter,
     { beforePosition, limit }: ArtifactPage,
   ): Promise<readonly ArtifactRow[]> {
     this.#assertOpen();
@@ -135,6 +135,7 @@ export class MemoryArtifacts implements Artifacts {
         ({ artifact, position, keepers }) =>
           position < (beforePosition ?? Number.POSITIVE_INFINITY) &&
           (runId === undefined || keepers.has(runId)) &&
+          (tenant === undefined || artifact.owner.tenant === tenant) &&
           (owner === undefined || (artifact.owner.tenant === owner.tenant && artifact.owner.subject === owner.subject)),
       )
       .sort((a, b) => b.position - a.position)

@@ -236,11 +236,12 @@ export class MemoryJournal implements Journal {
 }
 
 function matches(filter: RunFilter, run: Stream, entry: RunIndexEntry): boolean {
-  const { workflow, states = [], owner, parentRunId, createdSinceMs, createdBeforeMs } = filter;
+  const { workflow, states = [], owner, tenant, parentRunId, createdSinceMs, createdBeforeMs } = filter;
   return (
     (workflow === undefined || entry.workflow === workflow) &&
     (states.length === 0 || states.includes(run.state)) &&
     (owner === undefined || sameOwner(entry.owner, owner)) &&
+    (tenant === undefined || entry.owner.tenant === tenant) &&
     (parentRunId === undefined || entry.parentRunId === parentRunId) &&
     (createdSinceMs === undefined || entry.createTimeMs >= createdSinceMs) &&
     (createdBeforeMs === undefined || entry.createTimeMs < createdBeforeMs)

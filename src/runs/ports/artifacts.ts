@@ -98,6 +98,8 @@ export interface ByteRange {
 /** Filters joined by "and"; one that is left out matches everything. */
 export interface ArtifactFilter {
   readonly owner?: RunOwner;
+  /** Only those of owners in this tenant. */
+  readonly tenant?: string;
   /** Only those that this run keeps. */
   readonly runId?: string;
 }

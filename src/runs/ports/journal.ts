@@ -131,6 +131,8 @@ export interface RunFilter {
   readonly workflow?: string;
   readonly states?: readonly RunState[];
   readonly owner?: RunOwner;
+  /** Only of owners in this tenant. */
+  readonly tenant?: string;
   readonly parentRunId?: string;
   readonly createdSinceMs?: number;
   readonly createdBeforeMs?: number;

@@ -1,4 +1,5 @@
 import { fromBinary } from "@bufbuild/protobuf";
+import { AccessRuleEventSchema } from "../../../gen/retake/v1/access_rule_pb.js";
 import { ApiKeyEventSchema } from "../../../gen/retake/v1/api_key_pb.js";
 import { BreakerEventSchema } from "../../../gen/retake/v1/breaker_pb.js";
 import { FaultEventSchema } from "../../../gen/retake/v1/fault_pb.js";
@@ -11,6 +12,7 @@ import { IllegalEventError } from "../run-record.ts";
 /** How streams that belong to no run are read when a server starts, by how their names begin. */
 const readers: readonly (readonly [prefix: string, read: (data: Uint8Array) => { event: { case: unknown } }])[] = [
   ["api-key", (data) => fromBinary(ApiKeyEventSchema, data)],
+  ["access/", (data) => fromBinary(AccessRuleEventSchema, data)],
   ["breaker/", (data) => fromBinary(BreakerEventSchema, data)],
   ["faults", (data) => fromBinary(FaultEventSchema, data)],
   ["outbox/", (data) => fromBinary(OutboxEventSchema, data)],

@@ -13,6 +13,7 @@ export class RunNames {
   readonly #nameWorkflow: StatementSync;
   readonly #addWorkflow: StatementSync;
   readonly #findOwner: StatementSync;
+  readonly #ownersIn: StatementSync;
   readonly #addOwner: StatementSync;
   readonly #deleteOwner: StatementSync;
 
@@ -21,6 +22,7 @@ export class RunNames {
     this.#nameWorkflow = database.prepare("SELECT name FROM workflows WHERE id = ?");
     this.#addWorkflow = database.prepare("INSERT INTO workflows (name) VALUES (?)");
     this.#findOwner = database.prepare("SELECT id FROM owners WHERE tenant = ? AND subject = ?");
+    this.#ownersIn = database.prepare("SELECT id FROM owners WHERE tenant = ? LIMIT ?");
     this.#addOwner = database.prepare("INSERT INTO owners (tenant, subject) VALUES (?, ?)");
     this.#deleteOwner = database.prepare(
       "DELETE FROM owners WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM streams WHERE owner = ?1)",
@@ -66,6 +68,11 @@ export class RunNames {
     }
     const id = this.#findOwner.get(owner.tenant, owner.subject)?.["id"];
     return id === undefined ? undefined : this.#keepOwner(Number(id), owner);
+  }
+
+  /** The owners in a tenant, at most so many. */
+  ownerIdsIn(tenant: string, limit: number): readonly number[] {
+    return this.#ownersIn.all(tenant, limit).map((row) => Number(row["id"]));
   }
 
   /** Deletes an owner who has no runs: nothing of a person stays longer than what they have started. */

@@ -7,6 +7,8 @@ import { succeeded } from "./succeeded.ts";
 
 /** Candidates that one step looks at: about 1 ms on the event loop, and few steps for any page that is not rare. */
 const candidatesAtOnce = 2_000;
+/** Owners of a tenant whose runs are merged; with more of them, the newest runs of all are looked through. */
+const mostArms = 50;
 /** Filters come in few shapes; beyond that many their statements are prepared again. */
 const rememberedStatements = 100;
 
@@ -53,7 +55,14 @@ export class RunSearch {
       filter.createdBeforeMs === undefined ? Number.MAX_SAFE_INTEGER : positionAt(filter.createdBeforeMs),
     );
     const lower = positionAt(filter.createdSinceMs ?? 0);
-    const walkers = planWalks(filter).map((walk) => this.#walker(walk, parameters, lower, upper, page.limit));
+    const owners = filter.tenant === undefined ? undefined : this.#names.ownerIdsIn(filter.tenant, mostArms + 1);
+    if (owners?.length === 0) {
+      return [];
+    }
+    if (owners !== undefined && owners.length > mostArms) {
+      parameters["tenant"] = filter.tenant ?? "";
+    }
+    const walkers = planWalks(filter, owners).map((walk) => this.#walker(walk, parameters, lower, upper, page.limit));
     for (;;) {
       for (const walker of walkers) {
         if (walker.step()) {
@@ -174,12 +183,17 @@ class Walker {
   }
 }
 
-/** The ways that lead to what a filter looks for; which is the shortest depends on the runs that there are. */
-export function planWalks(filter: RunFilter): readonly Walk[] {
+/**
+ * The ways that lead to what a filter looks for; which is the shortest depends on the runs that there are.
+ *
+ * @param tenantOwners the owners in the filter's tenant, or more than `mostArms` of them
+ */
+export function planWalks(filter: RunFilter, tenantOwners: readonly number[] = []): readonly Walk[] {
   const states = [...new Set(filter.states)].sort((a, b) => a - b);
   const conditions = {
     parent: filter.parentRunId === undefined ? undefined : "parent = :parent",
     owner: filter.owner === undefined ? undefined : "owner = :owner",
+    tenant: filter.tenant === undefined ? undefined : ownersIn(tenantOwners),
     workflow: filter.workflow === undefined ? undefined : "workflow = :workflow",
     states: states.length === 0 ? undefined : `state IN (${states.map((state) => Math.trunc(state)).join(", ")})`,
   };
@@ -198,6 +212,15 @@ export function planWalks(filter: RunFilter): readonly Walk[] {
   if (conditions.owner !== undefined) {
     add("owner", [{ source: "streams INDEXED BY streams_by_owner", condition: conditions.owner }]);
   }
+  if (conditions.tenant !== undefined && tenantOwners.length <= mostArms) {
+    add(
+      "tenant",
+      tenantOwners.map((id) => ({
+        source: "streams INDEXED BY streams_by_owner",
+        condition: `owner = ${Math.trunc(id)}`,
+      })),
+    );
+  }
   if (conditions.workflow !== undefined) {
     add("workflow", [{ source: "streams INDEXED BY streams_by_workflow", condition: conditions.workflow }]);
   }
@@ -212,11 +235,18 @@ export function planWalks(filter: RunFilter): readonly Walk[] {
     );
   }
   if (walks.length === 0) {
-    // What is left is states that most runs are in: the newest runs are looked at one by one.
-    const rest = conditions.states === undefined ? [] : [conditions.states];
+    // What is left is states that most runs are in, or a tenant with many owners, which has many runs: the newest runs are
+    // looked at one by one.
+    const rest = [conditions.states, conditions.tenant].filter((condition) => condition !== undefined);
     walks.push({ arms: [{ source: "streams NOT INDEXED", condition: "TRUE" }], rest });
   }
   return walks;
+}
+
+function ownersIn(tenantOwners: readonly number[]): string {
+  return tenantOwners.length <= mostArms
+    ? `owner IN (${tenantOwners.map(Math.trunc).join(", ")})`
+    : "owner IN (SELECT id FROM owners WHERE tenant = :tenant)";
 }
 
 /** The runs of a walk within a range of positions. */

@@ -31,6 +31,22 @@ message DrawResponse {
 }`;
 
 describe("retake lint, with a mistake in the contract", () => {
+  it("tells a wrong access condition, at its workflow", async () => {
+    const access = "access: { min: ACCESS_LEVEL_PUBLIC condition: \"request.tilte == ''\" }";
+    const { exitCode, findings } = await lint(
+      contract(
+        `${streaming.replace("timeout: { seconds: 30 }", access)}\nmessage DrawRequest {\n  string title = 1;\n}`,
+      ),
+    );
+    expect(exitCode).toBe(2);
+    expect(findings).toMatchObject([
+      {
+        rule: "contract",
+        message: expect.stringMatching(/^Draw: access\.condition: .*has no field tilte Did you mean "title"\?$/),
+      },
+    ]);
+  });
+
   it.each([
     [
       "an import that is missing",

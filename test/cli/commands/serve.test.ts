@@ -14,7 +14,7 @@ let quiet = "";
 beforeEach(async () => {
   directory = await mkdtemp(join(tmpdir(), "retake-serve-"));
   quiet = join(directory, "quiet.yaml");
-  await writeFile(quiet, "log: { level: silent }\n");
+  await writeFile(quiet, "log: { level: silent }\nsecurity: { anonymous_level: ACCESS_LEVEL_ADMIN }\n");
 });
 afterEach(() => rm(directory, { recursive: true }));
 
@@ -121,7 +121,7 @@ describe("retake serve", () => {
     const file = contractFile();
     file.write(old);
     const { target } = await startFilmBackend(grown, ({ scene }) => ({ film: `film of ${scene}` }));
-    const head = `log: { level: silent }\nbackends: [{ service: film.v1.FilmService, endpoints: [{ target: "${target}" }] }]\n`;
+    const head = `log: { level: silent }\nsecurity: { anonymous_level: ACCESS_LEVEL_ADMIN }\nbackends: [{ service: film.v1.FilmService, endpoints: [{ target: "${target}" }] }]\n`;
     const config = await fileWith("gateway.yaml", head);
     const { io, stderr, seen, interrupt, hangUp } = createIo();
     const flags = ["--grpc-port", "0", "--web-port", "off", "--data", join(directory, "data")];

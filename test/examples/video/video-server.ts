@@ -7,6 +7,7 @@ import { onTestFinished } from "vitest";
 import { convertFallbacks, fallbackPolicies } from "../../../examples/video/fallback-converters.ts";
 import { VideoService } from "../../../examples/video/gen/storycore/video/v1/video_service_pb.js";
 import { type VideoHandlerOptions, videoHandlers } from "../../../examples/video/handlers.ts";
+import { everyoneIsAdmin } from "../../everyone-is-admin.ts";
 
 /** The video service, listening on free ports, and a client that calls it over gRPC. */
 export interface VideoServer {
@@ -26,7 +27,13 @@ export async function dataDirectory(): Promise<string> {
 
 /** Starts a real server on a directory; it is stopped after the test at the latest. */
 export async function startVideoServer(directory: string, options: VideoHandlerOptions = {}): Promise<VideoServer> {
-  const config = { dataDirectory: directory, grpc: { port: 0 }, web: { port: 0 }, workflows: fallbackPolicies };
+  const config = {
+    dataDirectory: directory,
+    grpc: { port: 0 },
+    web: { port: 0 },
+    security: everyoneIsAdmin,
+    workflows: fallbackPolicies,
+  };
   const server = createServer(config, { log: silent }).implement(VideoService, videoHandlers(options));
   await convertFallbacks(server).listen();
   const client = connectRetake({ target: `127.0.0.1:${server.grpc?.port}` });

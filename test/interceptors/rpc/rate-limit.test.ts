@@ -4,14 +4,14 @@ import { describe, expect, it } from "vitest";
 import { QuotaFailureSchema, RetryInfoSchema } from "../../../gen/google/rpc/error_details_pb.js";
 import { Health } from "../../../gen/grpc/health/v1/health_pb.js";
 import { ServerConfigSchema } from "../../../gen/retake/v1/config_pb.js";
-import { AccessLevel } from "../../../gen/retake/v1/options_pb.js";
+import { AccessLevel, WorkflowPolicySchema } from "../../../gen/retake/v1/options_pb.js";
 import { RateLimitScope } from "../../../gen/retake/v1/rate_limit_config_pb.js";
 import { RunService } from "../../../gen/retake/v1/run_service_pb.js";
 import { resolveConfig } from "../../../src/config/index.ts";
 import { createContractRegistry } from "../../../src/contract/index.ts";
 import { createRequestValidator } from "../../../src/interceptors/rpc/validate.ts";
 import { silentLogger } from "../../../src/runs/index.ts";
-import { noAudit, type Principal } from "../../../src/security/index.ts";
+import { AccessControl, noAudit, type Principal } from "../../../src/security/index.ts";
 import { rpcInterceptors } from "../../../src/server/rpc-interceptors.ts";
 import { createSeededRandom, createVirtualClock } from "../../../src/testing/index.ts";
 import { peerKey } from "../../../src/transport/index.ts";
@@ -35,10 +35,16 @@ const ada: Principal = {
   authentication: "api_key",
 };
 
+const open = create(WorkflowPolicySchema, { access: { min: AccessLevel.PUBLIC } });
+
 /** Clients behind the interceptors of a server, whose calls come from where the test says. */
 function withLimits(...rules: Rule[]) {
   const clock = createVirtualClock();
-  const contracts = createContractRegistry({ services: [WorkflowsService], ownServices: [RunService, Health] });
+  const contracts = createContractRegistry({
+    services: [WorkflowsService],
+    ownServices: [RunService, Health],
+    overrides: Object.fromEntries(["Plain", "Streaming"].map((name) => [`${WorkflowsService.typeName}/${name}`, open])),
+  });
   const config = resolveConfig(
     create(ServerConfigSchema, {
       security: { rateLimits: rules.map((rule) => ({ scope: [SOURCE], limit: 1, ...rule })) },
@@ -64,6 +70,7 @@ function withLimits(...rules: Rule[]) {
       },
     ],
     audit: noAudit,
+    access: new AccessControl({ contracts, clock, log: silentLogger }),
     validator: createRequestValidator(contracts),
     clock,
     random: createSeededRandom(1),
@@ -211,6 +218,7 @@ describe("rate limits", () => {
         contracts,
         authenticators: [],
         audit: noAudit,
+        access: new AccessControl({ contracts, clock: createVirtualClock(), log: silentLogger }),
         validator: createRequestValidator(contracts),
         clock: createVirtualClock(),
         random: createSeededRandom(1),

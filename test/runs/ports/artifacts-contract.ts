@@ -344,6 +344,8 @@ export function describeArtifacts(storeName: string, open: OpenArtifacts): void 
         expect(await names({}, { limit: 10, beforePosition: first.at(-1)?.position ?? 0 })).toEqual(["3", "2", "1"]);
         expect(await names({ owner: ada }, { limit: 10 })).toEqual(["5", "4", "3", "1"]);
         expect(await names({ owner: bob }, { limit: 10 })).toEqual(["2"]);
+        expect(await names({ tenant: ada.tenant }, { limit: 10 })).toEqual(["5", "4", "3", "2", "1"]);
+        expect(await names({ tenant: "another" }, { limit: 10 })).toEqual([]);
       });
 
       it("tells what a run keeps", async () => {

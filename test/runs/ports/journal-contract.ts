@@ -419,6 +419,7 @@ export function describeJournal(name: string, open: OpenStorage): void {
 
       it.each<[string, RunFilter]>([
         ["an unknown workflow", { workflow: "no.such/Thing" }],
+        ["an unknown tenant", { tenant: "nowhere" }],
         ["an unknown owner", { owner: { tenant: "default", subject: "nobody" } }],
         ["an owner whose parts are moved", { owner: { tenant: "defaulta", subject: "da" } }],
         ["an unknown parent", { parentRunId: "nobody" }],
@@ -447,6 +448,7 @@ export function describeJournal(name: string, open: OpenStorage): void {
           {
             workflow: fc.constantFrom(...workflows),
             owner: fc.constantFrom(...owners),
+            tenant: fc.constantFrom("default", "t2"),
             parentRunId: fc.constantFrom("p1", "p2"),
             states: fc.uniqueArray(fc.constantFrom(...states), { maxLength: 4 }),
             createdSinceMs: fc.integer({ min: 0, max: 20 }),
@@ -747,6 +749,7 @@ function isWanted(filter: RunFilter, entry: RunIndexEntry & { state: RunState })
     (filter.workflow === undefined || filter.workflow === entry.workflow) &&
     (filter.owner === undefined ||
       (filter.owner.tenant === entry.owner.tenant && filter.owner.subject === entry.owner.subject)) &&
+    (filter.tenant === undefined || filter.tenant === entry.owner.tenant) &&
     (filter.parentRunId === undefined || filter.parentRunId === entry.parentRunId) &&
     (filter.states === undefined || filter.states.length === 0 || filter.states.includes(entry.state)) &&
     (filter.createdSinceMs === undefined || entry.createTimeMs >= filter.createdSinceMs) &&

@@ -3,6 +3,7 @@ import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
+import { AccessRuleEventSchema } from "../../../gen/retake/v1/access_rule_pb.js";
 import { ApiKeyEventSchema } from "../../../gen/retake/v1/api_key_pb.js";
 import { BreakerEventSchema } from "../../../gen/retake/v1/breaker_pb.js";
 import { FaultEventSchema } from "../../../gen/retake/v1/fault_pb.js";
@@ -29,6 +30,7 @@ const breakerEvent = create(BreakerEventSchema, { event: { case: "closed", value
 const keyEvent = create(ApiKeyEventSchema, { event: { case: "revoked", value: { requestedBy: "ada" } } });
 const policyEvent = create(PolicyOverrideEventSchema, { event: { case: "set", value: { requestedBy: "ada" } } });
 const pauseEvent = create(WorkflowEventSchema, { event: { case: "paused", value: { requestedBy: "ada" } } });
+const accessEvent = create(AccessRuleEventSchema, { event: { case: "deleted", value: { requestedBy: "ada" } } });
 const faultEvent = create(FaultEventSchema, { event: { case: "removed", value: { faultId: "f" } } });
 const qualityEvent = create(QualityEventSchema, { event: { case: "raised", value: { level: 5 } } });
 
@@ -49,6 +51,7 @@ async function filled(): Promise<string> {
     { stream: "quality/x.Y/Z", expectedSequence: 0, records: [toBinary(QualityEventSchema, qualityEvent)] },
     { stream: "api-key/k", expectedSequence: 0, records: [toBinary(ApiKeyEventSchema, keyEvent)] },
     { stream: "policy/x.Y/Z", expectedSequence: 0, records: [toBinary(PolicyOverrideEventSchema, policyEvent)] },
+    { stream: "access/r", expectedSequence: 0, records: [toBinary(AccessRuleEventSchema, accessEvent)] },
   ]);
   await storage.close();
   return directory;

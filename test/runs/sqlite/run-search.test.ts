@@ -22,7 +22,7 @@ function populate(database: DatabaseSync): void {
   migrate(database, migrations, program);
   database.exec(`
     INSERT INTO workflows VALUES (1, 'w/even'), (2, 'w/odd'), (3, 'w/rare');
-    INSERT INTO owners VALUES (1, '${owner.tenant}', '${owner.subject}'), (2, 'default', 'bob');
+    INSERT INTO owners VALUES (1, '${owner.tenant}', '${owner.subject}'), (2, 'default', 'bob'), (3, 't2', 'eve');
     INSERT INTO streams (id, name, last_sequence, state, workflow, owner)
       WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${count})
       SELECT i * 1024, 'run/' || i, 3,
@@ -30,6 +30,7 @@ function populate(database: DatabaseSync): void {
         1 + i % 2, 1 FROM n;
     UPDATE streams SET workflow = 3 WHERE id = ${positionAt(17)};
     UPDATE streams SET owner = 2 WHERE id = ${positionAt(19)};
+    UPDATE streams SET owner = 3 WHERE id IN (${positionAt(21)}, ${positionAt(23)});
   `);
 }
 
@@ -58,6 +59,16 @@ describe("RunSearch", () => {
     ["everything", {}, ["30000", "29999", "29998"], 0],
     ["a workflow", { workflow: "w/odd" }, ["29999", "29997", "29995"], 0],
     ["an owner with one old run", { owner: { tenant: "default", subject: "bob" } }, ["19"], 0],
+    ["a tenant with few old runs", { tenant: "t2" }, ["23", "21"], 0],
+    ["a tenant that most are of", { tenant: "default" }, ["30000", "29999", "29998"], 0],
+    ["a tenant that is not known", { tenant: "t3" }, [], 0],
+    ["a rare state in a tenant", { tenant: "default", states: [RunState.FAILED] }, ["30000", "20000", "10000"], 1],
+    [
+      "a rare tenant's runs in a state that most are in",
+      { tenant: "t2", states: [RunState.SUCCEEDED] },
+      ["23", "21"],
+      0,
+    ],
     ["a workflow with one old run", { workflow: "w/rare" }, ["17"], 0],
     ["a state that few are in", { states: [RunState.FAILED] }, ["30000", "20000", "10000"], 0],
     ["several such states", { states: [RunState.FAILED, RunState.QUEUED] }, ["30000", "29999", "29998"], 0],
@@ -86,6 +97,19 @@ describe("RunSearch", () => {
     expect(all.found).toHaveLength(29_000);
     expect(all.pauses).toBe(14);
     expect(new Set(all.found).size).toBe(29_000);
+  });
+
+  it("looks through the newest runs for a tenant with very many owners", async () => {
+    const owners = Array.from({ length: 60 }, (_, index) => `(${100 + index}, 'many', 'owner ${index}')`);
+    database.exec(`INSERT INTO owners VALUES ${owners.join(", ")}`);
+    database.exec("UPDATE streams SET owner = 100 + (id / 1024) % 60 WHERE id > 29990 * 1024");
+    try {
+      expect(await find({ tenant: "many" })).toEqual({ found: ["30000", "29999", "29998"], pauses: 0 });
+      const one = await find({ tenant: "many", createdBeforeMs: 29_992 });
+      expect(one.found).toEqual(["29991"]);
+    } finally {
+      database.exec("UPDATE streams SET owner = 1 WHERE id > 29990 * 1024; DELETE FROM owners WHERE id >= 100");
+    }
   });
 
   it("takes few milliseconds for a state behind very many others", async () => {
@@ -123,6 +147,7 @@ describe("statements", () => {
     const values: RunFilter[] = [
       { workflow: "w" },
       { owner },
+      { tenant: "t" },
       { parentRunId: "p" },
       { states: [RunState.QUEUED] },
       { states: [RunState.QUEUED, RunState.RUNNING, RunState.FAILED] },
@@ -132,7 +157,7 @@ describe("statements", () => {
     let walked = 0;
     for (let chosen = 0; chosen < 2 ** values.length; chosen++) {
       const filter = Object.assign({}, ...values.filter((_, index) => chosen & (2 ** index)));
-      for (const walk of planWalks(filter)) {
+      for (const walk of planWalks(filter, [1, 2, 3])) {
         for (const sql of [pageSql(walk), windowSql(walk)]) {
           walked++;
           const steps = plan(sql);

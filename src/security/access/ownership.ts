@@ -1,0 +1,26 @@
+import { AccessLevel } from "../../../gen/retake/v1/options_pb.js";
+import type { RunOwner } from "../../runs/index.ts";
+import type { Principal } from "../principal.ts";
+
+/** Whose things a caller sees: everybody's, those of a tenant, or those of one owner. */
+export interface Reach {
+  readonly tenant?: string;
+  readonly owner?: RunOwner;
+}
+
+export function reachOf({ level, tenant, subject }: Principal): Reach {
+  if (level >= AccessLevel.ADMIN) return {};
+  return level >= AccessLevel.PRIVILEGED ? { tenant } : { owner: { tenant, subject } };
+}
+
+/** Whether a caller sees what belongs to somebody. */
+export function sees({ level, tenant, subject }: Principal, owner: RunOwner | undefined): boolean {
+  if (level >= AccessLevel.ADMIN) return true;
+  if (owner?.tenant !== tenant) return false;
+  return level >= AccessLevel.PRIVILEGED || owner.subject === subject;
+}
+
+/** Whether a caller is one of those who have shown nothing and are nobody in particular: they all are one owner. */
+export function isAnonymous({ authentication, level }: Principal): boolean {
+  return authentication === "none" && level <= AccessLevel.PUBLIC;
+}

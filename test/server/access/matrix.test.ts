@@ -1,0 +1,230 @@
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { create, type DescFile, type DescMethod, type DescService, getOption, hasOption } from "@bufbuild/protobuf";
+import { Code, ConnectError, type Transport } from "@connectrpc/connect";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { ErrorInfoSchema } from "../../../gen/google/rpc/error_details_pb.js";
+import { Health } from "../../../gen/grpc/health/v1/health_pb.js";
+import { ServerReflection } from "../../../gen/grpc/reflection/v1/reflection_pb.js";
+import { ServerReflection as ServerReflectionV1Alpha } from "../../../gen/grpc/reflection/v1alpha/reflection_pb.js";
+import { AdminService } from "../../../gen/retake/v1/admin_service_pb.js";
+import { ArtifactService } from "../../../gen/retake/v1/artifact_pb.js";
+import { AccessLevel, access } from "../../../gen/retake/v1/options_pb.js";
+import { RunService } from "../../../gen/retake/v1/run_service_pb.js";
+import { AccessService } from "../../gen/retake/test/v1/access_pb.js";
+import { type AccessServer, startAccessServer, workflow } from "./access-server.ts";
+import { asApiKey, type Caller, type Front, fronts, type ShowCredentials, transportTo } from "./callers.ts";
+
+const { PUBLIC, AUTHENTICATED, PRIVILEGED, ADMIN } = AccessLevel;
+
+/** The level that each RPC takes, said here once more: a new one, or another level, has to be thought of twice. */
+const expectations: ReadonlyMap<DescService, Readonly<Record<string, AccessLevel>>> = new Map<
+  DescService,
+  Record<string, AccessLevel>
+>([
+  [
+    RunService,
+    {
+      StartRun: PUBLIC,
+      GetRun: PUBLIC,
+      ListRuns: AUTHENTICATED,
+      WatchRun: PUBLIC,
+      CancelRun: PUBLIC,
+      RerunRun: PUBLIC,
+      CancelRuns: AUTHENTICATED,
+      RerunRuns: AUTHENTICATED,
+      ListWorkflows: PUBLIC,
+      PauseWorkflow: ADMIN,
+      ResumeWorkflow: ADMIN,
+    },
+  ],
+  [
+    ArtifactService,
+    {
+      UploadArtifact: AUTHENTICATED,
+      GetUpload: AUTHENTICATED,
+      DownloadArtifact: PUBLIC,
+      GetArtifact: PUBLIC,
+      ListArtifacts: AUTHENTICATED,
+    },
+  ],
+  // Whatever is added to it: other levels are given by rules.
+  [AdminService, Object.fromEntries(AdminService.methods.map(({ name }) => [name, ADMIN]))],
+  [Health, { Check: PUBLIC, Watch: PUBLIC, List: PUBLIC }],
+  [ServerReflection, { ServerReflectionInfo: AUTHENTICATED }],
+  [ServerReflectionV1Alpha, { ServerReflectionInfo: AUTHENTICATED }],
+  [
+    AccessService,
+    {
+      Public: PUBLIC,
+      Authenticated: AUTHENTICATED,
+      Privileged: PRIVILEGED,
+      Admin: ADMIN,
+      Undeclared: ADMIN,
+      Grouped: AUTHENTICATED,
+      Conditional: PUBLIC,
+      Streamed: PUBLIC,
+    },
+  ],
+]);
+
+/** How callers show who they are; a kind of credentials is one line here. */
+const credentials: Readonly<Record<string, ShowCredentials>> = { "a test key": asApiKey };
+
+const levels = [PUBLIC, AUTHENTICATED, PRIVILEGED, ADMIN];
+
+let running: AccessServer;
+beforeAll(async () => {
+  running = await startAccessServer();
+});
+afterAll(() => running.server.close({ drainTimeoutMs: 0 }));
+
+/** How a call that means nothing in particular ends; undefined when it is answered. */
+async function outcome(
+  transport: Transport,
+  method: DescMethod,
+  init: Record<string, unknown> = {},
+): Promise<ConnectError | undefined> {
+  const message = create(method.input, init);
+  const stop = new AbortController();
+  try {
+    if (method.methodKind === "unary") {
+      await transport.unary(method as never, stop.signal, 5_000, undefined, message as never);
+    } else {
+      const input = (async function* () {
+        yield message as never;
+      })();
+      const response = await transport.stream(method as never, stop.signal, 5_000, undefined, input);
+      // Some never end.
+      for await (const _ of response.message) break;
+    }
+    return undefined;
+  } catch (error) {
+    return ConnectError.from(error);
+  } finally {
+    stop.abort();
+  }
+}
+
+const isServed = (front: Front, { typeName }: DescService) =>
+  front === "gRPC" || front === "in process" || !typeName.startsWith("grpc.reflection.");
+
+/** One that meets the condition. */
+const message = (method: DescMethod, { subject }: Caller) =>
+  method === AccessService.method.streamed ? { parts: [{ name: subject }] } : {};
+
+function reasonOf(error: ConnectError | undefined): string | undefined {
+  return error?.findDetails(ErrorInfoSchema)[0]?.reason;
+}
+
+describe("the levels of RPCs", () => {
+  it("are stated by every RPC of every service of ours", async () => {
+    const directory = join(import.meta.dirname, "../../../gen/retake/v1");
+    const services: DescService[] = [];
+    for (const name of await readdir(directory)) {
+      if (!name.endsWith("_pb.js")) continue;
+      for (const value of Object.values(await import(join(directory, name)))) {
+        const desc = value as Partial<DescFile>;
+        if (desc?.kind === "file") services.push(...(desc.services ?? []));
+      }
+    }
+    expect(services.map(({ name }) => name)).toEqual(expect.arrayContaining(["AdminService", "BackendService"]));
+    const silent = services
+      .flatMap(({ methods }) => methods)
+      .filter((method) => !hasOption(method, access) || getOption(method, access).min === AccessLevel.UNSPECIFIED)
+      .map(({ parent, name }) => `${parent.typeName}/${name}`);
+    expect(silent).toEqual([]);
+  });
+
+  it("are expected here for every RPC that is served", () => {
+    for (const [service, expected] of expectations) {
+      expect(Object.keys(expected).sort()).toEqual(service.methods.map(({ name }) => name).sort());
+    }
+  });
+
+  describe.each(fronts)("over %s", (front) => {
+    const methods = [...expectations].flatMap(([service, expected]) =>
+      isServed(front, service)
+        ? service.methods.map((method) => ({ method, min: expected[method.name] ?? AccessLevel.UNSPECIFIED }))
+        : [],
+    );
+
+    describe.each(Object.entries(credentials))("with %s", (_, show) => {
+      it.each(levels.map((level) => [AccessLevel[level], level] as const))(
+        "let %s do what it may",
+        async (name, level) => {
+          const caller: Caller = { subject: name, level, groups: ["sound"] };
+          await eachMethod(methods, front, show(caller), async (transport, { method, min }) => {
+            const error = await outcome(transport, method, message(method, caller));
+            if (level >= min) return expectLetIn(method, error);
+            expect([nameOf(method), error?.code, reasonOf(error)]).toEqual([
+              nameOf(method),
+              Code.PermissionDenied,
+              "LEVEL_TOO_LOW",
+            ]);
+            expect(error?.rawMessage).toContain(
+              `${nameOf(method)} needs the level ${AccessLevel[min]}; you are ${name} as default/${name}`,
+            );
+          });
+        },
+      );
+
+      it.each(levels.map((level) => [AccessLevel[level], level] as const))(
+        "let %s start what it may call",
+        async (name, level) => {
+          const caller: Caller = { subject: name, level, groups: ["film"] };
+          const workflows = methods.filter(({ method }) => method.parent === AccessService);
+          await eachMethod(workflows, front, show(caller), async (transport, { method, min }) => {
+            const error = await outcome(transport, RunService.method.startRun, {
+              workflow: workflow(method.name),
+              input: { case: "json", value: JSON.stringify(message(method, caller)) },
+            });
+            expect([method.name, error?.code]).toEqual([method.name, level >= min ? undefined : Code.PermissionDenied]);
+          });
+        },
+      );
+    });
+
+    it(`let callers without credentials do ${front === "in process" ? "everything" : "what is PUBLIC"}`, async () => {
+      const subject = front === "in process" ? "in-process" : "anonymous";
+      await eachMethod(methods, front, {}, async (transport, { method, min }) => {
+        const error = await outcome(transport, method, message(method, { subject }));
+        if (min === PUBLIC || front === "in process") return expectLetIn(method, error);
+        expect([nameOf(method), error?.code, reasonOf(error)]).toEqual([
+          nameOf(method),
+          Code.Unauthenticated,
+          "CREDENTIALS_MISSING",
+        ]);
+      });
+    });
+  });
+});
+
+interface Expected {
+  readonly method: DescMethod;
+  readonly min: AccessLevel;
+}
+
+/** Over one connection, all at once. */
+async function eachMethod(
+  methods: readonly Expected[],
+  front: Front,
+  shown: Readonly<Record<string, string>>,
+  use: (transport: Transport, expected: Expected) => Promise<void>,
+): Promise<void> {
+  const transport = transportTo(running.server, front, shown);
+  try {
+    await Promise.all(methods.map((expected) => use(transport, expected)));
+  } finally {
+    transport.close();
+  }
+}
+
+function expectLetIn(method: DescMethod, error: ConnectError | undefined): void {
+  expect([nameOf(method), error?.code]).not.toContain(Code.PermissionDenied);
+  expect([nameOf(method), error?.code]).not.toContain(Code.Unauthenticated);
+}
+
+function nameOf({ parent, name }: DescMethod): string {
+  return `${parent.typeName}/${name}`;
+}
