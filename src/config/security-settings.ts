@@ -8,6 +8,15 @@ import {
 } from "./identity-settings.ts";
 import { type ResolvedRateLimit, resolveRateLimit } from "./rate-limit-settings.ts";
 
+import {
+  type ResolvedAudit,
+  type ResolvedPayloadEncryption,
+  type ResolvedRedaction,
+  resolveAudit,
+  resolvePayloadEncryption,
+  resolveRedaction,
+} from "./audit-settings.ts";
+
 /** A `SecurityConfig` with every default filled in. */
 export interface ResolvedSecurity {
   /** What a caller over the network may do who shows no credentials. */
@@ -18,13 +27,21 @@ export interface ResolvedSecurity {
   readonly mtls: readonly ResolvedCertificateRule[];
   /** How often callers may call. */
   readonly rateLimits: readonly ResolvedRateLimit[];
+  /** Absent where no audit log is kept. */
+  readonly audit?: ResolvedAudit;
+  readonly redaction: ResolvedRedaction;
+  readonly payloadEncryption: ResolvedPayloadEncryption;
 }
 
 export function resolveSecurity(config: SecurityConfig | undefined): ResolvedSecurity {
+  const audit = resolveAudit(config?.audit);
   return {
     anonymousLevel: config?.anonymousLevel || AccessLevel.PUBLIC,
     jwt: config?.jwt.map(resolveJwt) ?? [],
     mtls: config?.mtls.map(resolveCertificateRule) ?? [],
     rateLimits: config?.rateLimits.map(resolveRateLimit) ?? [],
+    ...(audit === undefined ? {} : { audit }),
+    redaction: resolveRedaction(config?.redaction),
+    payloadEncryption: resolvePayloadEncryption(config?.payloadEncryption),
   };
 }

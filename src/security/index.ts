@@ -1,4 +1,11 @@
-export { type Audit, type AuditEvent, noAudit } from "./audit/audit.ts";
+export { type Audit, type AuditEvent, type AuditSink, noAudit } from "./audit/audit.ts";
+export { AuditLog, ownPrincipal } from "./audit/audit-log.ts";
+export type { AuditQuery } from "./audit/audit-query.ts";
+export { type AuditTally, lockoutAction } from "./audit/audit-tally.ts";
+export { AuditThread } from "./audit/audit-thread.ts";
+export { lineOfRecord } from "./audit/line-of-record.ts";
+export { MemoryAuditStore } from "./audit/memory-audit-store.ts";
+export { type VerifyAuditOptions, verifyAudit } from "./audit/verify-audit.ts";
 export type { Authenticator, Credentials } from "./authenticator.ts";
 export {
   type Bindings,
@@ -14,3 +21,5 @@ export { type Authentication, anonymous, inProcess, type Principal, principalKey
 export { isForSources, RateLimits } from "./rate-limits/rate-limits.ts";
 export { sourceOf } from "./source.ts";
 export { unauthenticated } from "./unauthenticated.ts";
+export { KeyFileError, makePrivateFile, newKey, readKeyFile, readPrivateFile } from "./private-key-file.ts";
+export { createTextRedactor, type TextRedactor, type TextRedactorOptions } from "./redaction/index.ts";

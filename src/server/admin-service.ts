@@ -1,5 +1,6 @@
 import type { ServiceImpl } from "@connectrpc/connect";
 import type { AdminService } from "../../gen/retake/v1/admin_service_pb.js";
+import { createAuditAdmin } from "./admin/audit.ts";
 import { breakerMethods } from "./admin/breakers.ts";
 import { createFaultAdmin } from "./admin/faults.ts";
 import { policyOverrides } from "./admin/policy-overrides.ts";
@@ -10,6 +11,7 @@ import type { Engine } from "./engine.ts";
 export function createAdminService(engine: Engine): ServiceImpl<typeof AdminService> {
   return {
     ...breakerMethods(engine),
+    ...createAuditAdmin(engine),
     ...createFaultAdmin(engine),
     ...policyOverrides(engine),
     ...createQualityAdmin(engine),

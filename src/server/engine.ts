@@ -67,6 +67,7 @@ import {
   Watch,
   within,
 } from "../runs/index.ts";
+import { type Audit, type AuditLog, noAudit, type TextRedactor } from "../security/index.ts";
 import { WebhookOutbox, type WebhookSecrets } from "../webhooks/index.ts";
 import { OverriddenPolicies } from "./overridden-policies.ts";
 import { unsignedEnds } from "./unsigned-ends.ts";
@@ -103,6 +104,9 @@ export interface EngineOptions {
   readonly clock: Clock;
   readonly random: RandomSource;
   readonly log: Logger;
+  /** Absent where none is kept. */
+  readonly auditLog?: AuditLog | undefined;
+  readonly redactor: TextRedactor;
   readonly maxMessageBytes: number;
 }
 
@@ -117,6 +121,9 @@ export class Engine {
   readonly clock: Clock;
   readonly random: RandomSource;
   readonly log: Logger;
+  readonly audit: Audit;
+  readonly auditLog: AuditLog | undefined;
+  readonly redactor: TextRedactor;
   readonly live: LiveRuns;
   readonly turns: Turns;
   readonly acceptance: Acceptance;
@@ -158,6 +165,9 @@ export class Engine {
     this.clock = clock;
     this.random = random;
     this.log = log;
+    this.auditLog = options.auditLog;
+    this.audit = options.auditLog ?? noAudit;
+    this.redactor = options.redactor;
     this.#scheduler = scheduler;
     this.#serviceEndpoints = options.endpoints;
     this.#configuredFaults = config.faults;

@@ -1,8 +1,11 @@
 import type { Interceptor } from "@connectrpc/connect";
+import { RunService } from "../../gen/retake/v1/run_service_pb.js";
 import type { Clock, RandomSource } from "../clock.ts";
 import type { ResolvedConfig } from "../config/index.ts";
-import type { ContractRegistry } from "../contract/index.ts";
+import { type ContractRegistry, workflowName } from "../contract/index.ts";
 import {
+  auditCalls,
+  auditDenials,
   authenticate,
   errors,
   limitRates,
@@ -10,13 +13,15 @@ import {
   validateRequests,
 } from "../interceptors/rpc/index.ts";
 import type { Logger } from "../runs/index.ts";
-import { type Authenticator, anonymous, isForSources, RateLimits } from "../security/index.ts";
+import { type Audit, type Authenticator, anonymous, isForSources, RateLimits } from "../security/index.ts";
+import { auditedChanges } from "./audited-changes.ts";
 
 export interface RpcInterceptorOptions {
   readonly config: ResolvedConfig;
   readonly authenticators: readonly Authenticator[];
   readonly validator: RequestValidator;
   readonly contracts: Pick<ContractRegistry, "workflows">;
+  readonly audit: Audit;
   readonly clock: Clock;
   readonly random: RandomSource;
   readonly log: Logger;
@@ -24,13 +29,20 @@ export interface RpcInterceptorOptions {
 
 /** What every call passes on its way in, the first listed outermost. */
 export function rpcInterceptors(options: RpcInterceptorOptions): readonly Interceptor[] {
-  const { config, authenticators, validator, clock, random, log } = options;
+  const { config, authenticators, validator, audit, clock, random, log } = options;
+  const startRun = workflowName(RunService.method.startRun);
   return [
-    errors({ clock, random, log }),
+    errors({ clock, random, log, onError: auditDenials(audit) }),
     ...rateLimits(options, false),
     authenticate({ authenticators, anonymous: { ...anonymous, level: config.security.anonymousLevel } }),
     ...rateLimits(options, true),
     validateRequests(validator),
+    auditCalls({
+      audit,
+      changes: auditedChanges,
+      // Methods of contracts start runs, as StartRun does.
+      isRecorded: (method) => !/^(?:retake\.v1|grpc)\./.test(method.parent.typeName) || workflowName(method) === startRun,
+    }),
   ];
 }
 

@@ -28,6 +28,7 @@ import {
 } from "../runs/index.ts";
 import { principalKey } from "../security/index.ts";
 import { isAllowedUrl } from "../webhooks/index.ts";
+import { auditStart } from "./audit-start.ts";
 import { cancelRuns, rerunRuns } from "./bulk-runs.ts";
 import { callKey, forwardedMetadata, traceparentOf } from "./call-metadata.ts";
 import type { Engine } from "./engine.ts";
@@ -49,7 +50,7 @@ export function createRunService(engine: Engine): ServiceImpl<typeof RunService>
       const workflow = workflowNamed(engine, request.workflow);
       const message = inputOf(workflow, request.input, engine);
       engine.validator.validate(workflow.input, message);
-      const { run, joined } = await engine.acceptance.accept({
+      const accepted = await engine.acceptance.accept({
         workflow,
         message,
         owner: ownerOf(context),
@@ -62,6 +63,8 @@ export function createRunService(engine: Engine): ServiceImpl<typeof RunService>
         ...(request.timeout === undefined ? {} : { timeoutMs: msFromDuration(request.timeout) }),
         ...(request.notifyUrl === "" ? {} : { notifyUrl: allowedUrl(request.notifyUrl, engine) }),
       });
+      const { run, joined } = accepted;
+      auditStart(engine.audit, accepted, context);
       return released(engine, run, async () => {
         await run.accepted;
         if (run.refusal !== undefined) {

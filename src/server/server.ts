@@ -1,7 +1,6 @@
 import type { DescMethod, DescService, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import { create } from "@bufbuild/protobuf";
 import { createClient, createServiceImplSpec, type Interceptor, type Transport } from "@connectrpc/connect";
-import { pino } from "pino";
 import { Health } from "../../gen/grpc/health/v1/health_pb.js";
 import { ServerReflection } from "../../gen/grpc/reflection/v1/reflection_pb.js";
 import { ServerReflection as ServerReflectionV1Alpha } from "../../gen/grpc/reflection/v1alpha/reflection_pb.js";
@@ -28,6 +27,7 @@ import { createSystemLoad, noLoad, type ProcessLoad } from "../process-load.ts";
 import { createEmbeddedFeed, createEmbeddedGates, createEmbeddedScheduler } from "../runs/embedded/index.ts";
 import type { Artifacts, Journal, Logger, Payloads, WorkflowContext } from "../runs/index.ts";
 import { createInProcessTransport, type ServerTls } from "../transport/index.ts";
+import { type AuditSink, createTextRedactor, type TextRedactor } from "../security/index.ts";
 import { type Environment, WebhookSecrets } from "../webhooks/index.ts";
 import { createAdminService } from "./admin-service.ts";
 import { createArtifactService } from "./artifact-service.ts";
@@ -40,11 +40,14 @@ import { FallbackLosses } from "./fallback-losses.ts";
 import { faultProblems } from "./fault-problems.ts";
 import { type GrpcFront, listenGrpcFront } from "./grpc-front.ts";
 import { createHealth, type HealthReporter, overallHealth, ServingStatus } from "./health.ts";
+import { createLog } from "./log.ts";
 import { createReflection } from "./reflection.ts";
 import { restartKeys } from "./restart-keys.ts";
 import { type Route, route } from "./routes.ts";
 import { rpcInterceptors } from "./rpc-interceptors.ts";
 import { createRunService } from "./run-service.ts";
+import { keylessRedaction, redactionOf } from "./security-files.ts";
+import { startAudit } from "./start-audit.ts";
 import { type FrontsTls, readTls } from "./tls.ts";
 import { followTlsFiles } from "./tls-renewal.ts";
 import { unsignedEnds } from "./unsigned-ends.ts";
@@ -82,6 +85,8 @@ export interface ServerOptions {
   readonly openStorage?: (config: ResolvedConfig, clock: Clock, log: Logger) => Storage | Promise<Storage>;
   /** Where secrets are that the configuration names. Default: the environment of this process. */
   readonly env?: Environment;
+  /** Where records of the audit log go besides, once they are durable. */
+  readonly auditSinks?: readonly AuditSink[];
   /** Ends the process at once, for drills that do so (`Fault.crash`). Default: there are no such drills. */
   readonly crash?: () => void;
 }
@@ -186,6 +191,9 @@ class Server implements RetakeServer {
   readonly #log: Logger;
   readonly #openStorage: ServerOptions["openStorage"];
   readonly #env: Environment;
+  readonly #auditSinks: readonly AuditSink[];
+  /** Without pseudonyms until the data directory is open: their key is in it. */
+  #redactor: TextRedactor;
   readonly #services = new Map<string, DescService>();
   readonly #handlers = new Map<string, WorkflowHandler>();
   readonly #converters = new Map<string, AnyConverter>();
@@ -209,7 +217,9 @@ class Server implements RetakeServer {
     this.#processLoad = options.load ?? (this.#clock === systemClock ? createSystemLoad() : noLoad);
     this.#env = options.env ?? process.env;
     this.#crash = options.crash;
-    this.#log = options.log ?? pino({ level: this.#config.log.level });
+    this.#auditSinks = options.auditSinks ?? [];
+    this.#redactor = createTextRedactor(keylessRedaction(this.#config));
+    this.#log = options.log ?? createLog(this.#config.log.level, (line) => this.#redactor.jsonLine(line));
     this.#losses = new FallbackLosses(this.#log);
     this.#sources = new ContractSources({ clock: this.#clock, log: this.#log });
     this.#openStorage = options.openStorage;
@@ -340,6 +350,18 @@ class Server implements RetakeServer {
       const storage = await opening;
       closers[0] = () => storage.close();
       const validator = createRequestValidator(contracts);
+      const redaction = redactionOf(config, this.#random, this.#openStorage !== undefined);
+      this.#redactor = createTextRedactor(redaction);
+      const auditLog = startAudit({
+        config,
+        redaction,
+        inMemory: this.#openStorage !== undefined,
+        sinks: this.#auditSinks,
+        clock: this.#clock,
+        random: this.#random,
+        log: this.#log,
+      });
+      if (auditLog !== undefined) closers.unshift(() => auditLog.close());
       const scheduler = createEmbeddedScheduler({ clock: this.#clock });
       const engine = new Engine({
         config,
@@ -363,6 +385,8 @@ class Server implements RetakeServer {
         clock: this.#clock,
         random: this.#random,
         log: this.#log,
+        auditLog,
+        redactor: this.#redactor,
         maxMessageBytes: maxMessageBytes(config),
       });
       closers.unshift(() => engine.drain(0));
@@ -386,6 +410,7 @@ class Server implements RetakeServer {
         authenticators,
         validator,
         contracts,
+        audit: engine.audit,
         clock: this.#clock,
         random: this.#random,
         log: this.#log,
@@ -676,6 +701,7 @@ class Running {
       await this.#options.engine.drain(drainTimeoutMs);
     } finally {
       await this.closePorts();
+      await this.#options.engine.auditLog?.close();
       await this.#options.storage.close();
     }
   }

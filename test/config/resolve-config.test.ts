@@ -74,7 +74,25 @@ describe("resolveConfig", () => {
         maxInlineResultBytes: 16_384,
       },
       faults: [],
-      security: { anonymousLevel: AccessLevel.PUBLIC, jwt: [], mtls: [], rateLimits: [] },
+      security: {
+        anonymousLevel: AccessLevel.PUBLIC,
+        jwt: [],
+        mtls: [],
+        rateLimits: [],
+        audit: {
+          except: [],
+          reads: false,
+          file: "",
+          maxAgeMs: 90 * 86_400_000,
+          maxBytes: 4096 * 1024 * 1024,
+          fileBytes: 8 * 1024 * 1024,
+          maxDelayMs: 1000,
+          maxWaiting: 65_536,
+          refuseOnFailure: false,
+        },
+        redaction: { personalData: "pseudonymize", keepAddresses: [] },
+        payloadEncryption: { all: false },
+      },
     });
   });
 

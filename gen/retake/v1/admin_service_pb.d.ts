@@ -11,6 +11,7 @@ import type { Duration } from "@bufbuild/protobuf/wkt";
 import type { ForceBreakerRequestSchema, ForceBreakerResponseSchema, ListBreakersRequestSchema, ListBreakersResponseSchema } from "./breaker_pb.js";
 import type { ListQualityLevelsRequestSchema, ListQualityLevelsResponseSchema, SetQualityLevelRequestSchema, SetQualityLevelResponseSchema } from "./quality_level_pb.js";
 import type { DeletePolicyOverrideRequestSchema, DeletePolicyOverrideResponseSchema, ListPolicyOverridesRequestSchema, ListPolicyOverridesResponseSchema, SetPolicyOverrideRequestSchema, SetPolicyOverrideResponseSchema } from "./policy_override_pb.js";
+import type { GetSecurityReportRequestSchema, GetSecurityReportResponseSchema, ListAuditRecordsRequestSchema, ListAuditRecordsResponseSchema } from "./audit_pb.js";
 
 /**
  * Describes the file retake/v1/admin_service.proto.
@@ -248,6 +249,28 @@ export declare const AdminService: GenService<{
     methodKind: "unary";
     input: typeof DeletePolicyOverrideRequestSchema;
     output: typeof DeletePolicyOverrideResponseSchema;
+  },
+  /**
+   * Lists what was done, or not let be done, and by whom, the newest first. A call just made is there a moment later.
+   * FAILED_PRECONDITION (NO_AUDIT) where no audit log is kept.
+   *
+   * @generated from rpc retake.v1.AdminService.ListAuditRecords
+   */
+  listAuditRecords: {
+    methodKind: "unary";
+    input: typeof ListAuditRecordsRequestSchema;
+    output: typeof ListAuditRecordsResponseSchema;
+  },
+  /**
+   * Sums up what the audit log says about a time.
+   * FAILED_PRECONDITION (NO_AUDIT) where no audit log is kept.
+   *
+   * @generated from rpc retake.v1.AdminService.GetSecurityReport
+   */
+  getSecurityReport: {
+    methodKind: "unary";
+    input: typeof GetSecurityReportRequestSchema;
+    output: typeof GetSecurityReportResponseSchema;
   },
 }>;
 

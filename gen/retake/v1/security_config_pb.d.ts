@@ -7,8 +7,7 @@
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { AccessLevel } from "./options_pb.js";
-import type { CertificateRule, JwtConfig } from "./identity_config_pb.js";
-import type { RateLimit } from "./rate_limit_config_pb.js";
+import type { AuditConfig, PayloadEncryptionConfig, RedactionConfig } from "./audit_config_pb.js";
 
 /**
  * Describes the file retake/v1/security_config.proto.
@@ -30,26 +29,25 @@ export declare type SecurityConfig = Message<"retake.v1.SecurityConfig"> & {
   anonymousLevel: AccessLevel;
 
   /**
-   * Whose tokens are taken. Default: nobody's. Limit: 100 issuers.
+   * What is kept on record.
    *
-   * @generated from field: repeated retake.v1.JwtConfig jwt = 5;
+   * @generated from field: retake.v1.AuditConfig audit = 9;
    */
-  jwt: JwtConfig[];
+  audit?: AuditConfig | undefined;
 
   /**
-   * Who is behind the certificates of clients, where a port asks for them (`tls.client_ca_file`). Default: they let clients
-   * in and say nothing else. Limit: 1,000 rules.
+   * What is kept from records and logs.
    *
-   * @generated from field: repeated retake.v1.CertificateRule mtls = 6;
+   * @generated from field: retake.v1.RedactionConfig redaction = 10;
    */
-  mtls: CertificateRule[];
+  redaction?: RedactionConfig | undefined;
 
   /**
-   * How often callers may call. Each of these limits must allow a call. Default: no limits. Limit: 100.
+   * How payloads look at rest.
    *
-   * @generated from field: repeated retake.v1.RateLimit rate_limits = 7;
+   * @generated from field: retake.v1.PayloadEncryptionConfig payload_encryption = 11;
    */
-  rateLimits: RateLimit[];
+  payloadEncryption?: PayloadEncryptionConfig | undefined;
 };
 
 /**

@@ -1,3 +1,5 @@
+export { type AuditedChange, auditCalls } from "./audit-calls.ts";
+export { auditDenials } from "./audit-denials.ts";
 export { authenticate } from "./authenticate.ts";
 export { errors } from "./errors.ts";
 export { limitRates } from "./rate-limit.ts";
