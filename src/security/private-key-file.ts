@@ -31,6 +31,17 @@ export function readKeyFile(path: string, random: RandomSource, missing?: string
     if (missing !== undefined) throw new KeyFileError(`${path} is missing: ${missing}`);
     text = makePrivateFile(path, `${newKey(random).toString("hex")}\n`);
   }
+  return parseKey(path, text);
+}
+
+/** The key in a file that exists. @throws KeyFileError */
+export function readExistingKeyFile(path: string): Buffer {
+  const text = readPrivateFile(path);
+  if (text === undefined) throw new KeyFileError(`${path} is not there`);
+  return parseKey(path, text);
+}
+
+function parseKey(path: string, text: string): Buffer {
   const hex = text.trim();
   if (!/^[0-9a-fA-F]{64}$/.test(hex)) {
     throw new KeyFileError(`${path} holds no key: one line of 64 hexadecimal digits (32 bytes) is expected`);

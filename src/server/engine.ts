@@ -286,7 +286,7 @@ export class Engine {
           workflow: (name) => contracts.workflows.get(name),
         }),
         quality({ levels: this.qualityLevels }),
-        record({ clock, random, contracts, log }),
+        record({ clock, random, contracts, payloads, log }),
         timeout({ clock, probe: (request) => this.#probe(request) }),
         faults({ faults: this.faults, clock, log }),
       ],
@@ -570,7 +570,12 @@ export class Engine {
     }
     const { accepted } = run;
     const job: Job = { workflow: workflow.name, runId: accepted.runId, attempt: attempt.number, token: attempt.token };
-    return async (signal: AbortSignal) => backend.probe?.({ ...job, ...handleOf(run) }, signal);
+    return async (signal: AbortSignal) => backend.probe?.({ ...job, ...this.#handleOf(run) }, signal);
+  }
+
+  #handleOf({ checkpoint }: Readonly<RunRecord>): { readonly handle?: Uint8Array } {
+    if (checkpoint === undefined) return {};
+    return { handle: this.payloads.openHandle?.(checkpoint.handle) ?? checkpoint.handle };
   }
 
   async #cancelJob(run: RunRecord): Promise<void> {
@@ -580,7 +585,7 @@ export class Engine {
       return;
     }
     const { runId, workflow } = accepted;
-    const job: Job = { workflow, runId, attempt: attempt.number, token: attempt.token, ...handleOf(run) };
+    const job: Job = { workflow, runId, attempt: attempt.number, token: attempt.token, ...this.#handleOf(run) };
     try {
       await within(this.clock, cancelJobTimeoutMs, async (signal) => backend.cancel?.(job, signal));
     } catch (error) {
@@ -591,10 +596,6 @@ export class Engine {
 
 /** The server starts only after that: a back-end that is gone must not keep it from starting. */
 const cancelJobTimeoutMs = 5_000;
-
-function handleOf({ checkpoint }: Readonly<RunRecord>): { readonly handle?: Uint8Array } {
-  return checkpoint === undefined ? {} : { handle: checkpoint.handle };
-}
 
 /** Of the workflows, then of all of them together. */
 function retentionLimits(contracts: ContractRegistry, config: EngineOptions["config"]): readonly RetentionLimit[] {

@@ -41,7 +41,8 @@ export function rpcInterceptors(options: RpcInterceptorOptions): readonly Interc
       audit,
       changes: auditedChanges,
       // Methods of contracts start runs, as StartRun does.
-      isRecorded: (method) => !/^(?:retake\.v1|grpc)\./.test(method.parent.typeName) || workflowName(method) === startRun,
+      isRecorded: (method) =>
+        !/^(?:retake\.v1|grpc)\./.test(method.parent.typeName) || workflowName(method) === startRun,
     }),
   ];
 }

@@ -35,6 +35,7 @@ import { createAuthenticators, type Followed } from "./authenticators.ts";
 import { contractChanges } from "./contract-changes.ts";
 import { ContractSources, type LoadedContracts } from "./contract-sources.ts";
 import { type StorageOpener, startEmbeddedStorage } from "./embedded-storage.ts";
+import { encryptedPayloads } from "./encrypted-payloads.ts";
 import { Engine } from "./engine.ts";
 import { FallbackLosses } from "./fallback-losses.ts";
 import { faultProblems } from "./fault-problems.ts";
@@ -352,6 +353,8 @@ class Server implements RetakeServer {
       const validator = createRequestValidator(contracts);
       const redaction = redactionOf(config, this.#random, this.#openStorage !== undefined);
       this.#redactor = createTextRedactor(redaction);
+      const payloads = encryptedPayloads(config, storage, this.#clock, this.#random, this.#openStorage !== undefined);
+      await payloads.open(contracts.workflows.values().some(({ sensitive }) => sensitive));
       const auditLog = startAudit({
         config,
         redaction,
@@ -374,7 +377,7 @@ class Server implements RetakeServer {
         validator,
         secrets,
         journal: storage.journal,
-        payloads: storage.payloads,
+        payloads,
         artifacts: storage.artifacts,
         scheduler,
         gates: createEmbeddedGates({ scheduler }),

@@ -1,4 +1,13 @@
-import { chmodSync, mkdirSync, readdirSync, readFileSync, rmdirSync, statSync, unlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  statSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import { type Client, Code, createClient } from "@connectrpc/connect";
@@ -6,8 +15,8 @@ import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { AdminService } from "../../gen/retake/v1/admin_service_pb.js";
 import { AuditOutcome, type AuditRecord } from "../../gen/retake/v1/audit_pb.js";
 import { BreakerMode } from "../../gen/retake/v1/breaker_pb.js";
-import { FaultDelaySchema } from "../../gen/retake/v1/fault_pb.js";
 import { ServerConfigSchema } from "../../gen/retake/v1/config_pb.js";
+import { FaultDelaySchema } from "../../gen/retake/v1/fault_pb.js";
 import { RunService } from "../../gen/retake/v1/run_service_pb.js";
 import { systemClock, systemRandom } from "../../src/clock.ts";
 import { resolveConfig } from "../../src/config/index.ts";
