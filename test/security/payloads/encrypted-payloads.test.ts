@@ -107,6 +107,8 @@ describe("encrypted payloads", () => {
       fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => {
         const sealed = seal(bytes, one.current, "payload");
         expect(unseal(sealed, one, "payload")).toEqual(Buffer.from(bytes));
+        // What `retake check` expects: 34 bytes and the key's id.
+        expect(sealed.length - bytes.length).toBe(34 + one.current.id.length);
         expect(() => unseal(sealed, one, "checkpoint")).toThrow(/was changed/);
         expect(() => unseal(sealed, other, "payload")).toThrow(/not in the key file/);
         for (const length of [0, 5, 10, sealed.length - 1]) {
