@@ -25,7 +25,11 @@ export interface ChainedLines {
 }
 
 /** Makes records of events: redacted, numbered, each with the digest of the one before. */
-export function chainLines(batch: string, from: ChainEnd, redactor: TextRedactor): ChainedLines {
+export function chainLines(
+  batch: string,
+  from: ChainEnd,
+  redactor: Pick<TextRedactor, "text" | "address">,
+): ChainedLines {
   const lines: string[] = [];
   let { sequence, sha256 } = from;
   let lastMs = 0;
@@ -39,7 +43,7 @@ export function chainLines(batch: string, from: ChainEnd, redactor: TextRedactor
   return { lines, end: { sequence, sha256 }, lastMs };
 }
 
-function withoutPersonalData(entry: AuditEntry, redactor: TextRedactor): AuditEntry {
+function withoutPersonalData(entry: AuditEntry, redactor: Pick<TextRedactor, "text" | "address">): AuditEntry {
   const details: Record<string, string> = {};
   for (const [name, text] of Object.entries(entry.details)) details[name] = redactor.text(text);
   return {

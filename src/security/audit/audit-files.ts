@@ -27,7 +27,7 @@ export interface AuditFilesOptions {
   readonly directory: string;
   /** Signs checkpoints. */
   readonly key: Uint8Array;
-  readonly redactor: TextRedactor;
+  readonly redactor: Pick<TextRedactor, "text" | "address">;
   readonly maxAgeMs: number;
   readonly maxBytes: number;
   readonly fileBytes: number;

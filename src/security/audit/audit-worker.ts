@@ -1,5 +1,5 @@
 import { parentPort, workerData } from "node:worker_threads";
-import { createTextRedactor } from "../redaction/index.ts";
+import { createTextRedactor, remembering } from "../redaction/index.ts";
 import { AuditFiles } from "./audit-files.ts";
 import type { AuditThreadData, AuditThreadReply, AuditThreadRequest } from "./audit-messages.ts";
 import type { AuditPage, AuditQuery } from "./audit-query.ts";
@@ -22,7 +22,7 @@ port.on("message", (request: AuditThreadRequest) => {
   const { number, method, args } = request;
   let reply: AuditThreadReply;
   try {
-    open ??= new AuditFiles({ ...options, redactor: createTextRedactor(redaction) });
+    open ??= new AuditFiles({ ...options, redactor: remembering(createTextRedactor(redaction)) });
     reply = { number, result: carryOut(open, method, args) };
   } catch (error) {
     reply = { number, failure: error instanceof Error ? error.message : String(error) };

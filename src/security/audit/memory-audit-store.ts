@@ -1,4 +1,4 @@
-import type { TextRedactor } from "../redaction/index.ts";
+import { remembering, type TextRedactor } from "../redaction/index.ts";
 import { type ChainEnd, chainLines, chainStart } from "./audit-chain.ts";
 import { type AuditPage, type AuditQuery, type AuditSlice, lineMatcher, searchLines } from "./audit-query.ts";
 import type { Appended, AuditStore, TallySlice } from "./audit-store.ts";
@@ -9,12 +9,12 @@ const mostLines = 10_000;
 
 /** An audit log that ends with its process: for servers whose runs do so too. */
 export class MemoryAuditStore implements AuditStore {
-  readonly #redactor: TextRedactor;
+  readonly #redactor: Pick<TextRedactor, "text" | "address">;
   #lines: string[] = [];
   #end: ChainEnd = chainStart;
 
   constructor(redactor: TextRedactor) {
-    this.#redactor = redactor;
+    this.#redactor = remembering(redactor);
   }
 
   async append(batch: string): Promise<Appended> {

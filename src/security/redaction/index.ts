@@ -1,1 +1,1 @@
-export { createTextRedactor, type TextRedactor, type TextRedactorOptions } from "./text-redactor.ts";
+export { createTextRedactor, remembering, type TextRedactor, type TextRedactorOptions } from "./text-redactor.ts";

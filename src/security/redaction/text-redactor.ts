@@ -25,6 +25,30 @@ export interface TextRedactor {
   address(address: string): string;
 }
 
+/** Texts that are remembered: names come again and again. */
+const mostRemembered = 4_096;
+const longestRemembered = 256;
+const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+
+/** The same for who asks about the same few texts many times, and about ids of runs, in which there is nothing to find. */
+export function remembering(redactor: TextRedactor): Pick<TextRedactor, "text" | "address"> {
+  const memory = (redact: (text: string) => string): ((text: string) => string) => {
+    const known = new Map<string, string>();
+    return (text) => {
+      if (text.length > longestRemembered) return redact(text);
+      let result = known.get(text);
+      if (result === undefined) {
+        if (uuid.test(text)) return text;
+        result = redact(text);
+        if (known.size >= mostRemembered) known.clear();
+        known.set(text, result);
+      }
+      return result;
+    };
+  };
+  return { text: memory(redactor.text), address: memory(redactor.address) };
+}
+
 interface Found extends Stretch {
   readonly kind: PersonalKind | "credential";
 }
