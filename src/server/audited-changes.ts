@@ -3,6 +3,7 @@ import {
   type InjectFaultRequest,
   type InjectFaultResponse,
 } from "../../gen/retake/v1/admin_service_pb.js";
+import { ArtifactService } from "../../gen/retake/v1/artifact_pb.js";
 import { BreakerMode, type ForceBreakerRequest } from "../../gen/retake/v1/breaker_pb.js";
 import { Quality } from "../../gen/retake/v1/options_pb.js";
 import type { SetQualityLevelRequest } from "../../gen/retake/v1/quality_level_pb.js";
@@ -88,6 +89,8 @@ export const auditedChanges: ReadonlyMap<string, AuditedChange> = new Map<string
     workflowName(admin.removeFault),
     { action: "fault.remove", resource: ({ faultId }: { readonly faultId: string }) => faultId },
   ],
+  // Known by its number only once it is over, and streamed: what is on record is that it began.
+  [workflowName(ArtifactService.method.uploadArtifact), { action: "artifact.upload", resource: () => "" }],
   [workflowName(admin.setPolicyOverride), { action: "policy.set", resource: ofWorkflow, details: because }],
   [workflowName(admin.deletePolicyOverride), { action: "policy.delete", resource: ofWorkflow, details: because }],
 ]);

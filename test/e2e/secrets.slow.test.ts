@@ -62,7 +62,10 @@ beforeAll(async () => {
     ],
     {
       stdio: ["ignore", "pipe", "pipe"],
-      env: { ...process.env, NODE_OPTIONS: "", RETAKE_WEBHOOK_SECRET: planted["a secret of webhooks"],
+      env: {
+        ...process.env,
+        NODE_OPTIONS: "",
+        RETAKE_WEBHOOK_SECRET: planted["a secret of webhooks"],
         PLANTED_TOKEN: planted["a bearer token"],
       },
     },

@@ -51,7 +51,8 @@ export function auditCalls(options: AuditCallsOptions): Interceptor {
       source: contextValues.get(peerKey)?.address ?? "",
     };
     if (plan === "read" || request.stream) {
-      audit.record({ action: "call", outcome: "granted", ...who, resource: `${service.typeName}/${method.name}` });
+      const action = plan === "read" ? "call" : plan.action;
+      audit.record({ action, outcome: "granted", ...who, resource: `${service.typeName}/${method.name}` });
       return next(request);
     }
     return recordChange(audit, plan, who, request, next(request));
