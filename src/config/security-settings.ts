@@ -1,14 +1,6 @@
 import { AccessLevel } from "../../gen/retake/v1/options_pb.js";
 import type { SecurityConfig } from "../../gen/retake/v1/security_config_pb.js";
 import {
-  type ResolvedCertificateRule,
-  type ResolvedJwt,
-  resolveCertificateRule,
-  resolveJwt,
-} from "./identity-settings.ts";
-import { type ResolvedRateLimit, resolveRateLimit } from "./rate-limit-settings.ts";
-
-import {
   type ResolvedAudit,
   type ResolvedPayloadEncryption,
   type ResolvedRedaction,
@@ -16,6 +8,13 @@ import {
   resolvePayloadEncryption,
   resolveRedaction,
 } from "./audit-settings.ts";
+import {
+  type ResolvedCertificateRule,
+  type ResolvedJwt,
+  resolveCertificateRule,
+  resolveJwt,
+} from "./identity-settings.ts";
+import { type ResolvedRateLimit, resolveRateLimit } from "./rate-limit-settings.ts";
 
 /** A `SecurityConfig` with every default filled in. */
 export interface ResolvedSecurity {

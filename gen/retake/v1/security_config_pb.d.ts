@@ -7,6 +7,8 @@
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { AccessLevel } from "./options_pb.js";
+import type { CertificateRule, JwtConfig } from "./identity_config_pb.js";
+import type { RateLimit } from "./rate_limit_config_pb.js";
 import type { AuditConfig, PayloadEncryptionConfig, RedactionConfig } from "./audit_config_pb.js";
 
 /**
@@ -27,6 +29,28 @@ export declare type SecurityConfig = Message<"retake.v1.SecurityConfig"> & {
    * @generated from field: retake.v1.AccessLevel anonymous_level = 1;
    */
   anonymousLevel: AccessLevel;
+
+  /**
+   * Whose tokens are taken. Default: nobody's. Limit: 100 issuers.
+   *
+   * @generated from field: repeated retake.v1.JwtConfig jwt = 5;
+   */
+  jwt: JwtConfig[];
+
+  /**
+   * Who is behind the certificates of clients, where a port asks for them (`tls.client_ca_file`). Default: they let clients
+   * in and say nothing else. Limit: 1,000 rules.
+   *
+   * @generated from field: repeated retake.v1.CertificateRule mtls = 6;
+   */
+  mtls: CertificateRule[];
+
+  /**
+   * How often callers may call. Each of these limits must allow a call. Default: no limits. Limit: 100.
+   *
+   * @generated from field: repeated retake.v1.RateLimit rate_limits = 7;
+   */
+  rateLimits: RateLimit[];
 
   /**
    * What is kept on record.

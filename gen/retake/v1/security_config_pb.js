@@ -7,13 +7,15 @@
 import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import { file_retake_v1_audit_config } from "./audit_config_pb.js";
+import { file_retake_v1_identity_config } from "./identity_config_pb.js";
 import { file_retake_v1_options } from "./options_pb.js";
+import { file_retake_v1_rate_limit_config } from "./rate_limit_config_pb.js";
 
 /**
  * Describes the file retake/v1/security_config.proto.
  */
 export const file_retake_v1_security_config = /*@__PURE__*/
-  fileDesc("Ch9yZXRha2UvdjEvc2VjdXJpdHlfY29uZmlnLnByb3RvEglyZXRha2UudjEi4QEKDlNlY3VyaXR5Q29uZmlnEjkKD2Fub255bW91c19sZXZlbBgBIAEoDjIWLnJldGFrZS52MS5BY2Nlc3NMZXZlbEIIukgFggECEAESJQoFYXVkaXQYCSABKAsyFi5yZXRha2UudjEuQXVkaXRDb25maWcSLQoJcmVkYWN0aW9uGAogASgLMhoucmV0YWtlLnYxLlJlZGFjdGlvbkNvbmZpZxI+ChJwYXlsb2FkX2VuY3J5cHRpb24YCyABKAsyIi5yZXRha2UudjEuUGF5bG9hZEVuY3J5cHRpb25Db25maWdiBnByb3RvMw", [file_buf_validate_validate, file_retake_v1_audit_config, file_retake_v1_options]);
+  fileDesc("Ch9yZXRha2UvdjEvc2VjdXJpdHlfY29uZmlnLnByb3RvEglyZXRha2UudjEi+AIKDlNlY3VyaXR5Q29uZmlnEjkKD2Fub255bW91c19sZXZlbBgBIAEoDjIWLnJldGFrZS52MS5BY2Nlc3NMZXZlbEIIukgFggECEAESKwoDand0GAUgAygLMhQucmV0YWtlLnYxLkp3dENvbmZpZ0IIukgFkgECEGQSMwoEbXRscxgGIAMoCzIaLnJldGFrZS52MS5DZXJ0aWZpY2F0ZVJ1bGVCCbpIBpIBAxDoBxIzCgtyYXRlX2xpbWl0cxgHIAMoCzIULnJldGFrZS52MS5SYXRlTGltaXRCCLpIBZIBAhBkEiUKBWF1ZGl0GAkgASgLMhYucmV0YWtlLnYxLkF1ZGl0Q29uZmlnEi0KCXJlZGFjdGlvbhgKIAEoCzIaLnJldGFrZS52MS5SZWRhY3Rpb25Db25maWcSPgoScGF5bG9hZF9lbmNyeXB0aW9uGAsgASgLMiIucmV0YWtlLnYxLlBheWxvYWRFbmNyeXB0aW9uQ29uZmlnYgZwcm90bzM", [file_buf_validate_validate, file_retake_v1_audit_config, file_retake_v1_identity_config, file_retake_v1_options, file_retake_v1_rate_limit_config]);
 
 /**
  * Describes the message retake.v1.SecurityConfig.

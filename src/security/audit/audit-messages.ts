@@ -1,5 +1,7 @@
 import type { TextRedactorOptions } from "../redaction/index.ts";
 import type { AuditFilesOptions } from "./audit-files.ts";
+import type { AuditPage, AuditQuery, AuditSlice } from "./audit-query.ts";
+import type { Appended, TallySlice } from "./audit-store.ts";
 
 /** What the thread of the log is started with. */
 export interface AuditThreadData extends Omit<AuditFilesOptions, "redactor"> {
@@ -8,14 +10,9 @@ export interface AuditThreadData extends Omit<AuditFilesOptions, "redactor"> {
   readonly echo: boolean;
 }
 
-export type AuditMethod = "append" | "search" | "tally";
-
-export type AuditThreadRequest =
-  | { readonly number: number; readonly method: AuditMethod; readonly args: readonly unknown[] }
-  | "close";
-
-export interface AuditThreadReply {
-  readonly number: number;
-  readonly result?: unknown;
-  readonly failure?: string;
+/** What it is asked to do. */
+export interface HostedAudit {
+  append(batch: string, nowMs: number): Appended;
+  search(query: AuditQuery, page: AuditPage): AuditSlice;
+  tally(sinceMs: number, untilMs: number, from?: number): TallySlice;
 }

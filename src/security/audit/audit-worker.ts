@@ -1,54 +1,54 @@
 import { parentPort, workerData } from "node:worker_threads";
+import { type WorkerReply, type WorkerRequest, workerFailure } from "../../worker-calls.ts";
 import { createTextRedactor, remembering } from "../redaction/index.ts";
 import { AuditFiles } from "./audit-files.ts";
-import type { AuditThreadData, AuditThreadReply, AuditThreadRequest } from "./audit-messages.ts";
-import type { AuditPage, AuditQuery } from "./audit-query.ts";
-import type { Appended } from "./audit-store.ts";
+import type { AuditThreadData, HostedAudit } from "./audit-messages.ts";
 
 if (parentPort === null) {
   throw new Error("this is the code of a worker thread");
 }
 const port = parentPort;
 const { redaction, echo, ...options } = workerData as AuditThreadData;
-let open: AuditFiles | undefined;
+const redactor = remembering(createTextRedactor(redaction));
+let files: AuditFiles | undefined;
 let damageTold = false;
 
-port.on("message", (request: AuditThreadRequest) => {
+const hosted: HostedAudit = {
+  append(batch, nowMs) {
+    const log = open();
+    const lines = log.append(batch, nowMs);
+    const { damage, copyFailure } = log;
+    const told = damageTold;
+    damageTold = true;
+    return {
+      ...(echo ? { lines } : {}),
+      ...(damage === undefined || told ? {} : { damage }),
+      ...(copyFailure === undefined ? {} : { copyFailure }),
+    };
+  },
+  search: (query, page) => open().search(query, page),
+  tally: (sinceMs, untilMs, from) => open().tally(sinceMs, untilMs, from),
+};
+
+port.on("message", (request: WorkerRequest | "close") => {
   if (request === "close") {
-    open?.close();
+    files?.close();
     port.close();
     return;
   }
   const { number, method, args } = request;
-  let reply: AuditThreadReply;
+  let reply: WorkerReply;
   try {
-    open ??= new AuditFiles({ ...options, redactor: remembering(createTextRedactor(redaction)) });
-    reply = { number, result: carryOut(open, method, args) };
+    const call = hosted[method as keyof HostedAudit] as (...given: readonly unknown[]) => unknown;
+    reply = { number, result: call(...args) };
   } catch (error) {
-    reply = { number, failure: error instanceof Error ? error.message : String(error) };
+    reply = { number, failure: workerFailure(error) };
   }
   port.postMessage(reply);
 });
 
-function carryOut(files: AuditFiles, method: string, args: readonly unknown[]): unknown {
-  switch (method) {
-    case "append":
-      return append(files, ...(args as [string, number]));
-    case "search":
-      return files.search(...(args as [AuditQuery, AuditPage]));
-    default:
-      return files.tally(...(args as [number, number, number | undefined]));
-  }
-}
-
-function append(files: AuditFiles, batch: string, nowMs: number): Appended {
-  const lines = files.append(batch, nowMs);
-  const { damage, copyFailure } = files;
-  const told = damageTold;
-  damageTold = true;
-  return {
-    ...(echo ? { lines } : {}),
-    ...(damage === undefined || told ? {} : { damage }),
-    ...(copyFailure === undefined ? {} : { copyFailure }),
-  };
+/** When first needed: what fails then is told to who needs it. */
+function open(): AuditFiles {
+  files ??= new AuditFiles({ ...options, redactor });
+  return files;
 }

@@ -21,7 +21,7 @@ export interface TextRedactor {
   text(text: string): string;
   /** A line of JSON likewise, which stays JSON. */
   jsonLine(line: string): string;
-  /** An IP address likewise; anything else stays as it is. */
+  /** An IP address or a network likewise; anything else stays as it is. */
   address(address: string): string;
 }
 
@@ -67,8 +67,10 @@ export function createTextRedactor(options: TextRedactorOptions): TextRedactor {
   return {
     text: redact,
     jsonLine: (line) => jsonLine(line, redact),
-    address: (address) =>
-      personal === undefined || isIP(address) === 0 || kept.has(address) ? address : personal("ip", address),
+    address(address) {
+      const [host = ""] = address.split("/");
+      return personal === undefined || isIP(host) === 0 || kept.has(host) ? address : personal("ip", address);
+    },
   };
 }
 

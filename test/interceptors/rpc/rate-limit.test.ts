@@ -12,6 +12,7 @@ import { createContractRegistry } from "../../../src/contract/index.ts";
 import { createRequestValidator } from "../../../src/interceptors/rpc/validate.ts";
 import { silentLogger } from "../../../src/runs/index.ts";
 import type { Principal } from "../../../src/security/index.ts";
+import { noAudit } from "../../../src/security/index.ts";
 import { rpcInterceptors } from "../../../src/server/rpc-interceptors.ts";
 import { createSeededRandom, createVirtualClock } from "../../../src/testing/index.ts";
 import { peerKey } from "../../../src/transport/index.ts";
@@ -53,6 +54,7 @@ function withLimits(...rules: Rule[]) {
   const interceptors = rpcInterceptors({
     config,
     contracts,
+    audit: noAudit,
     authenticators: [
       {
         authenticate: ({ apiKey }) => {
@@ -208,6 +210,7 @@ describe("rate limits", () => {
       rpcInterceptors({
         config: { ...config, security },
         contracts,
+        audit: noAudit,
         authenticators: [],
         validator: createRequestValidator(contracts),
         clock: createVirtualClock(),

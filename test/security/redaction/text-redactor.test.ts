@@ -62,6 +62,7 @@ describe("a text redactor", () => {
     expect(own.text("10.1.2.3 2001:db8::1 192.0.2.1")).toBe("10.1.2.3 2001:db8::1 [ip]");
     expect(own.address("10.1.2.3")).toBe("10.1.2.3");
     expect(own.address("192.0.2.1")).toBe("[ip]");
+    expect(own.address("2001:db9:1:2::/64")).toBe("[ip]");
     expect(own.address("in-process")).toBe("in-process");
   });
 
