@@ -17,9 +17,6 @@ export {
 export { ExpressionError } from "./cel/expression-error.ts";
 export { createJwtAuthenticator, type JwtAuthenticator } from "./jwt/jwt-authenticator.ts";
 export { CertificateAuthenticator } from "./mtls/certificate-authenticator.ts";
-export { isForSources, RateLimits } from "./rate-limits/rate-limits.ts";
-export { sourceOf } from "./source.ts";
-export { unauthenticated } from "./unauthenticated.ts";
 export { EncryptedPayloads } from "./payloads/encrypted-payloads.ts";
 export { newKeyLine, readKeyRing } from "./payloads/key-ring.ts";
 export { type Authentication, anonymous, inProcess, type Principal, principalKey } from "./principal.ts";
@@ -31,4 +28,7 @@ export {
   readKeyFile,
   readPrivateFile,
 } from "./private-key-file.ts";
+export { isForSources, RateLimits } from "./rate-limits/rate-limits.ts";
 export { createTextRedactor, type TextRedactor, type TextRedactorOptions } from "./redaction/index.ts";
+export { sourceOf } from "./source.ts";
+export { unauthenticated } from "./unauthenticated.ts";
