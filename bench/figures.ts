@@ -79,6 +79,8 @@ export const figures: readonly Figure[] = [
     ],
     inRound: (round) => sampleOf(round, "full-chain").cpuMicrosPerCall - sampleOf(round, "empty-run").cpuMicrosPerCall,
   },
+  // Authentication by key, authorization, validation and audit, against none of them.
+  ratio("secured-run-to-unsecured-run", "secured-run", "unsecured-run", "throughput", { atLeast: 0.85 }),
   ratio("three-steps-to-bare-echo", "three-steps", "bare-echo", "throughput", { atLeast: 0.35 }),
   ratio("empty-run-p50-to-durable-reference", "empty-run", "durable-reference", "latency", { atMost: 1.5 }),
 ];

@@ -20,7 +20,11 @@ export interface CallTemplates {
 const newestEntry = 62;
 
 /** The headers are those that grpc-js sends for a call without a deadline. */
-export function createCallTemplates(path: string, message: Uint8Array): CallTemplates {
+export function createCallTemplates(
+  path: string,
+  message: Uint8Array,
+  more: readonly (readonly [string, string])[] = [],
+): CallTemplates {
   const headers: readonly (readonly [string, string])[] = [
     [":path", path],
     [":authority", "localhost"],
@@ -29,6 +33,7 @@ export function createCallTemplates(path: string, message: Uint8Array): CallTemp
     ["user-agent", "retake-bench"],
     ["content-type", "application/grpc"],
     ["te", "trailers"],
+    ...more,
   ];
   // ":method: POST" and ":scheme: http" of the static table.
   const pseudo = Buffer.from([0x83, 0x86]);

@@ -12,6 +12,8 @@ export type ServerWish = "usage" | "close";
 
 export interface ServerReady {
   readonly port: number;
+  /** What each call shows. */
+  readonly headers: readonly (readonly [name: string, value: string])[];
 }
 
 export interface ServerUsage {

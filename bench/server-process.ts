@@ -27,9 +27,9 @@ export class ServerProcess {
       stdio: ["ignore", process.stderr, process.stderr, "ipc"],
     });
     try {
-      const { port } = (await nextMessage(child, order.subject)) as ServerReady;
+      const { port, headers } = (await nextMessage(child, order.subject)) as ServerReady;
       const { path, message } = requestOf(order.subject);
-      const templates = createCallTemplates(path, message);
+      const templates = createCallTemplates(path, message, headers);
       const connections: LoadConnection[] = [];
       for (let count = 0; count < connectionCount; count++) {
         connections.push(await LoadConnection.connect(port, templates));

@@ -1,6 +1,6 @@
 // The process of one server: it serves, and tells what that takes, until it is told to close or the bench is gone.
 import { monitorEventLoopDelay } from "node:perf_hooks";
-import type { ServerOrder, ServerUsage, ServerWish } from "./server-messages.ts";
+import type { ServerOrder, ServerReady, ServerUsage, ServerWish } from "./server-messages.ts";
 import { startBareEcho } from "./servers/bare-echo.ts";
 import { startBridge } from "./servers/bridge.ts";
 import { startDurableReference } from "./servers/durable-reference.ts";
@@ -21,7 +21,7 @@ process.on("message", (wish: ServerWish) => {
   }
 });
 process.on("disconnect", () => void close());
-process.send?.({ port: server.port });
+process.send?.({ port: server.port, headers: server.headers ?? [] } satisfies ServerReady);
 
 function start(): Promise<BenchServer> {
   switch (subject) {
@@ -36,6 +36,10 @@ function start(): Promise<BenchServer> {
       return startWorkflows({ directory, steps: 0 });
     case "full-chain":
       return startWorkflows({ directory, steps: 0, fullChain: true });
+    case "unsecured-run":
+      return startWorkflows({ directory, steps: 0, security: "none" });
+    case "secured-run":
+      return startWorkflows({ directory, steps: 0, security: "all" });
     case "three-steps":
       return startWorkflows({ directory, steps: 3 });
     case "slow-sync":

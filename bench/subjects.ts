@@ -5,6 +5,8 @@ export const subjects = [
   "durable-reference",
   "empty-run",
   "full-chain",
+  "unsecured-run",
+  "secured-run",
   "three-steps",
   "start-run",
   "slow-sync",

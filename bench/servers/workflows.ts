@@ -1,4 +1,6 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
+import { createClient, type Transport } from "@connectrpc/connect";
+import { AdminService } from "../../gen/retake/v1/admin_service_pb.js";
 import {
   AccessLevel,
   FailureCategory,
@@ -23,6 +25,11 @@ export interface WorkflowsOptions {
   readonly fullChain?: boolean;
   /** Whether each sync takes longer. Default: false. */
   readonly slowSync?: boolean;
+  /**
+   * "none": everybody may do everything, and nothing is on record; "all": calls show a key, the workflow is not for
+   * everybody, and its starts are on record. Default: everybody may do everything, with the defaults otherwise.
+   */
+  readonly security?: "none" | "all";
 }
 
 /** The server as its users have it, with a workflow that does nothing but its steps. */
@@ -31,6 +38,7 @@ export async function startWorkflows({
   steps,
   fullChain = false,
   slowSync = false,
+  security,
 }: WorkflowsOptions): Promise<BenchServer> {
   const server = createServer(
     {
@@ -38,8 +46,15 @@ export async function startWorkflows({
       grpc: { port: 0 },
       web: { disabled: true },
       log: { level: "warn" },
-      security: { anonymousLevel: AccessLevel.ADMIN },
-      workflows: fullChain ? { [plainWorkflow]: everyStage } : {},
+      workflows: fullChain
+        ? { [plainWorkflow]: everyStage }
+        : security === "all"
+          ? { [plainWorkflow]: { access: { min: AccessLevel.AUTHENTICATED } } }
+          : {},
+      security: {
+        anonymousLevel: security === "all" ? AccessLevel.PUBLIC : AccessLevel.ADMIN,
+        audit: { disabled: security === "none" },
+      },
     },
     slowSync ? slowDisk : {},
   );
@@ -48,7 +63,8 @@ export async function startWorkflows({
   if (server.grpc === undefined) {
     throw new Error("the server does not listen");
   }
-  return { port: server.grpc.port, close: () => server.close({ drainTimeoutMs: 1000 }) };
+  const headers = security === "all" ? await keyHeaders(server.transport) : [];
+  return { port: server.grpc.port, headers, close: () => server.close({ drainTimeoutMs: 1000 }) };
 }
 
 /** What makes every stage look at each run, and none of them do anything. */
@@ -98,3 +114,14 @@ const slowDisk: ServerOptions = {
       { directory, clock, maxBytes },
     ),
 };
+
+/** A key of the server's own making, as each call shows it; nothing where the server knows no keys. */
+async function keyHeaders(transport: Transport): Promise<readonly (readonly [string, string])[]> {
+  const admin = createClient(AdminService, transport) as unknown as Partial<KeyMaker>;
+  const made = await admin.createApiKey?.({ label: "bench", subject: "bench", level: AccessLevel.AUTHENTICATED });
+  return made === undefined ? [] : [["authorization", `Bearer ${made.key}`]];
+}
+
+interface KeyMaker {
+  createApiKey(request: object): Promise<{ readonly key: string }>;
+}

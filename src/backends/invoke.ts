@@ -1,7 +1,7 @@
 import { create, isMessage, type Message } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { Clock, RandomSource } from "../clock.ts";
-import type { Workflow } from "../contract/index.ts";
+import { sensitiveTexts, type Workflow } from "../contract/index.ts";
 import {
   AttemptWork,
   type AttemptWorkServices,
@@ -14,6 +14,7 @@ import {
   type RunHandler,
 } from "../runs/index.ts";
 import type { Backend } from "./backend.ts";
+import { withheldError, withholdFrom } from "./withheld.ts";
 
 export interface InvokeOptions {
   readonly live: LiveRuns;
@@ -39,6 +40,7 @@ export function invoke(options: InvokeOptions): RunHandler {
       throw new Error(`run ${runId} is not being advanced: a stage has called its back-end outside of a turn`);
     }
     const work = new AttemptWork(liveRun, turn, workflow, attempt, options.work);
+    if (workflow.sensitive) work.withheld = sensitiveTexts(workflow.input, message);
     liveRun.latestProgress = undefined;
     liveRun.latestUpdate = undefined;
     try {
@@ -50,11 +52,18 @@ export function invoke(options: InvokeOptions): RunHandler {
       return { kind: "succeeded", result: stored instanceof Promise ? await stored : stored, message: result };
     } catch (error) {
       const { failure, unexpected } = classifyError(error, random, clock.now());
+      if (work.withheld.length > 0) withholdFrom(failure, work.withheld);
       if (unexpected && !turn.concluded) {
         // A handler that says what it has to say, and why for the log alone, is no fault of anybody's.
         const level = error instanceof ConnectError ? "info" : "error";
         log[level](
-          { err: error, runId, workflow: workflow.name, attempt: attempt.number, referenceId: failure.referenceId },
+          {
+            err: withheldError(error, work.withheld),
+            runId,
+            workflow: workflow.name,
+            attempt: attempt.number,
+            referenceId: failure.referenceId,
+          },
           "an attempt failed, and its callers are told less than this",
         );
       }

@@ -1,3 +1,4 @@
+export type { ResolvedAudit, ResolvedPayloadEncryption, ResolvedRedaction } from "./audit-settings.ts";
 export { ConfigError, type ConfigProblem } from "./config-error.ts";
 export type { ResolvedCertificateRule, ResolvedIdentity, ResolvedJwt } from "./identity-settings.ts";
 export { type JsonProblem, jsonProblems } from "./json-problems.ts";

@@ -3,6 +3,14 @@ import type { SecurityConfig } from "../../gen/retake/v1/security_config_pb.js";
 import { type ResolvedAccessConfig, resolveAccessConfig } from "./access-settings.ts";
 import { type ResolvedApiKeys, resolveApiKeys } from "./api-key-settings.ts";
 import {
+  type ResolvedAudit,
+  type ResolvedPayloadEncryption,
+  type ResolvedRedaction,
+  resolveAudit,
+  resolvePayloadEncryption,
+  resolveRedaction,
+} from "./audit-settings.ts";
+import {
   type ResolvedCertificateRule,
   type ResolvedJwt,
   resolveCertificateRule,
@@ -28,9 +36,14 @@ export interface ResolvedSecurity {
   /** Whether ports that other machines reach may do without TLS. */
   readonly allowPlaintext: boolean;
   readonly access: ResolvedAccessConfig;
+  /** Absent where no audit log is kept. */
+  readonly audit?: ResolvedAudit;
+  readonly redaction: ResolvedRedaction;
+  readonly payloadEncryption: ResolvedPayloadEncryption;
 }
 
 export function resolveSecurity(config: SecurityConfig | undefined): ResolvedSecurity {
+  const audit = resolveAudit(config?.audit);
   return {
     anonymousLevel: config?.anonymousLevel || AccessLevel.PUBLIC,
     jwt: config?.jwt.map(resolveJwt) ?? [],
@@ -40,5 +53,8 @@ export function resolveSecurity(config: SecurityConfig | undefined): ResolvedSec
     lockout: resolveLockout(config?.lockout),
     allowPlaintext: config?.allowPlaintext ?? false,
     access: resolveAccessConfig(config?.access),
+    ...(audit === undefined ? {} : { audit }),
+    redaction: resolveRedaction(config?.redaction),
+    payloadEncryption: resolvePayloadEncryption(config?.payloadEncryption),
   };
 }

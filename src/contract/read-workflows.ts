@@ -31,6 +31,7 @@ import { mergePolicy } from "./merge-policy.ts";
 import { workflowLines } from "./offered-services.ts";
 import { resolvePolicy } from "./policy.ts";
 import { hasQualityRules } from "./quality/rules.ts";
+import { hasSensitiveFields } from "./sensitive-fields.ts";
 import { readUpdates, type Updates, unaryUpdates } from "./updates.ts";
 import { type Workflow, workflowName } from "./workflow.ts";
 
@@ -165,6 +166,7 @@ function createWorkflow(method: DescMethod, declared: WorkflowPolicy, updates: U
     updates,
     inputArtifacts: carriesArtifacts(method.input),
     outputArtifacts: carriesArtifacts(method.output),
+    sensitive: hasSensitiveFields(method.input) || hasSensitiveFields(method.output),
     inputQuality,
     degradable: inputQuality || policy.quality !== undefined || policy.retry?.lowerQuality === true,
   };

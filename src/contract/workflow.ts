@@ -36,6 +36,8 @@ export interface Workflow {
   /** Whether its input, or its updates and result, can refer to artifacts. */
   readonly inputArtifacts: boolean;
   readonly outputArtifacts: boolean;
+  /** Whether fields of its input or output are marked `debug_redact`. */
+  readonly sensitive: boolean;
   /** Whether fields of its input carry quality rules. */
   readonly inputQuality: boolean;
   /** Whether its runs may ask for less than FULL: by the rules of its input, or by its policy. */

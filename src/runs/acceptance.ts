@@ -160,7 +160,7 @@ export class Acceptance {
       return { run: this.#create(order, input), joined: false };
     }
     const { record } = run;
-    if (!samePayload(record.accepted.input, input)) {
+    if (!samePayload(record.accepted.input, input, this.#options.payloads)) {
       live.release(run);
       throw keyTaken(order.key, order.workflow.name, run.id);
     }
@@ -187,7 +187,7 @@ export class Acceptance {
     const nowMs = clock.now();
     const { policy } = order.workflow;
     const runId = order.child?.runId ?? newRunId(nowMs, random);
-    const stored = payloads.put(runId, input, { impatient: true });
+    const stored = payloads.put(runId, input, order.workflow.sensitive ? sensitivePut : impatientPut);
     const accepted: Accepted = {
       $typeName: "retake.v1.Accepted",
       runId,
@@ -309,8 +309,12 @@ function refusalOf(error: unknown): ConnectError {
   return problem instanceof ConnectError ? problem : journalUnavailable(error);
 }
 
-function samePayload(payload: Payload | undefined, bytes: Uint8Array): boolean {
-  return payload?.size === BigInt(bytes.length) && equalBytes(payload.sha256, payloadDigest(bytes));
+const impatientPut = { impatient: true };
+const sensitivePut = { impatient: true, sensitive: true };
+
+function samePayload(payload: Payload | undefined, bytes: Uint8Array, payloads: Payloads): boolean {
+  if (payload?.size !== BigInt(bytes.length)) return false;
+  return equalBytes(payload.sha256, payloadDigest(bytes)) || payloads.matches?.(payload.sha256, bytes) === true;
 }
 
 function tooLarge(typeName: string, size: number, limit: number): ConnectError {

@@ -25,7 +25,14 @@ import {
 } from "../../gen/retake/v1/run_pb.js";
 import { type RunProgress, RunProgressSchema } from "../../gen/retake/v1/run_service_pb.js";
 import type { Clock, RandomSource } from "../clock.ts";
-import { artifactIdsIn, carriesArtifacts, type Workflow, workflowName } from "../contract/index.ts";
+import {
+  artifactIdsIn,
+  carriesArtifacts,
+  hasSensitiveFields,
+  type Workflow,
+  withoutTexts,
+  workflowName,
+} from "../contract/index.ts";
 import type { Acceptance } from "./acceptance.ts";
 import type { ActiveTurn } from "./active-turn.ts";
 import { artifactConnectError } from "./artifacts/connect-error.ts";
@@ -43,7 +50,7 @@ import type { LiveRuns } from "./live-runs.ts";
 import { NameSet } from "./name-set.ts";
 import type { Artifacts } from "./ports/artifacts.ts";
 import type { Feed } from "./ports/feed.ts";
-import { type Payloads, payloadDigest } from "./ports/payloads.ts";
+import { digestOf, type Payloads } from "./ports/payloads.ts";
 import { childRunId } from "./run-id.ts";
 import { sleep } from "./sleep.ts";
 import { durationFromMs, msFromDuration } from "./time.ts";
@@ -110,6 +117,8 @@ export class AttemptWork {
   readonly workflow: Workflow;
   readonly attempt: Attempt;
   readonly turn: ActiveTurn;
+  /** Texts of the request that are marked `debug_redact`: they go into no event. */
+  withheld: readonly string[] = [];
   readonly #services: AttemptWorkServices;
   /** Of steps and children that the attempt has named. */
   #steps: NameSet | undefined;
@@ -134,7 +143,7 @@ export class AttemptWork {
     if (!this.#heard) {
       return;
     }
-    const progress = boundedProgress(init);
+    const progress = boundedProgress(this.workflow.sensitive ? this.#withheldFrom(init) : init);
     const { feed, clock } = this.#services;
     const snapshot: RunProgress = create(RunProgressSchema, {
       attempt: this.attempt.number,
@@ -156,6 +165,11 @@ export class AttemptWork {
     if (feed.listeners(this.run.id) > 0) {
       feed.publish(this.run.id, { kind: "progress", progress: snapshot });
     }
+  }
+
+  #withheldFrom(init: MessageInitShape<typeof ProgressSchema>): MessageInitShape<typeof ProgressSchema> {
+    const { stage = "", message = "" } = init;
+    return { ...init, stage: withoutTexts(stage, this.withheld), message: withoutTexts(message, this.withheld) };
   }
 
   /** A marked update: kept as its contract says. Resolves when the next one may come. */
@@ -193,13 +207,19 @@ export class AttemptWork {
     }
     this.#assertCurrent();
     this.turn.activity?.moved();
+    const kept = (this.workflow.sensitive && this.#services.payloads.sealHandle?.(handle)) || handle;
     this.run.commit([
       {
         case: "attemptCheckpoint",
-        value: create(AttemptCheckpointSchema, { attempt: this.attempt.number, handle }),
+        value: create(AttemptCheckpointSchema, { attempt: this.attempt.number, handle: kept }),
       },
     ]);
     await this.run.durable;
+  }
+
+  /** A handle as the back-end gave it, of one that is journaled. */
+  handle(journaled: Uint8Array): Uint8Array {
+    return this.#services.payloads.openHandle?.(journaled) ?? journaled;
   }
 
   /**
@@ -216,7 +236,7 @@ export class AttemptWork {
     options: StepOptions = noOptions,
   ): Promise<MessageShape<Desc>> {
     this.#claim(name, "step");
-    const digest = options.input === undefined ? this.attempt.inputSha256 : payloadDigest(toBytes(options.input));
+    const digest = options.input === undefined ? this.attempt.inputSha256 : this.#digest(toBytes(options.input));
     const journaled = this.run.record.steps.get(name, digest);
     if (journaled !== undefined || this.run.record.accepted.rerunOf !== "") {
       const message = await this.#recall(name, digest, schema, journaled);
@@ -241,7 +261,7 @@ export class AttemptWork {
     if (carriesArtifacts(schema)) {
       await this.#keepArtifacts(schema, message);
     }
-    const stored = this.#store(schema.typeName, toBinary(schema, message));
+    const stored = this.#store(schema.typeName, toBinary(schema, message), hasSensitiveFields(schema));
     const result = stored instanceof Promise ? await stored : stored;
     this.#assertCurrent();
     this.turn.activity?.moved();
@@ -307,7 +327,7 @@ export class AttemptWork {
     const message = create(method.input, input);
     this.#services.validate(method.input, message);
     const { record } = this.run;
-    const digest = payloadDigest(toBinary(method.input, message));
+    const digest = this.#digest(toBinary(method.input, message), workflow.sensitive);
     const runId = childRunId(this.run.id, name, digest);
     if (record.children.get(name)?.childRunId !== runId) {
       this.run.commit([
@@ -521,8 +541,13 @@ export class AttemptWork {
     }
   }
 
-  #store(typeName: string, bytes: Uint8Array): Payload | Promise<Payload> {
-    const { sha256, stored } = this.#services.payloads.put(this.run.id, bytes);
+  #digest(bytes: Uint8Array, sensitive = false): Uint8Array {
+    return digestOf(this.#services.payloads, bytes, sensitive || this.workflow.sensitive);
+  }
+
+  #store(typeName: string, bytes: Uint8Array, sensitive = false): Payload | Promise<Payload> {
+    const put = sensitive || this.workflow.sensitive ? { sensitive: true } : undefined;
+    const { sha256, stored } = this.#services.payloads.put(this.run.id, bytes, put);
     const payload = payloadOf(typeName, sha256, bytes.length);
     return stored === undefined ? payload : stored.then(() => payload);
   }

@@ -19,7 +19,7 @@ import { createFailure, failureFromConnectError } from "./failure.ts";
 import type { Outcome, RunRequest } from "./handler.ts";
 import type { LiveRun } from "./live-run.ts";
 import { isLost } from "./payload-loss.ts";
-import { payloadDigest } from "./ports/payloads.ts";
+import { digestOf } from "./ports/payloads.ts";
 import { fallbackRunId } from "./run-id.ts";
 
 export interface DelegationOptions
@@ -143,7 +143,11 @@ export class Delegation {
         const reason = `its request would have ${bytes.length} bytes, more than the ${maxMessageBytes} of max_message_bytes`;
         return { kind: "unfit", reason };
       }
-      const childRunId = fallbackRunId(run.accepted.runId, name, payloadDigest(bytes));
+      const childRunId = fallbackRunId(
+        run.accepted.runId,
+        name,
+        digestOf(this.#options.payloads, bytes, workflow.sensitive || fallback.sensitive),
+      );
       return { kind: "ready", fallback, message, childRunId };
     } catch (error) {
       return { kind: "unfit", reason: `it cannot be asked: ${textOf(error)}` };
@@ -206,7 +210,7 @@ export class Delegation {
     }
     const { message, bytes } = mapped;
     await this.#keepArtifacts(run.accepted.runId, workflow, message);
-    const { sha256, stored } = payloads.put(run.accepted.runId, bytes);
+    const { sha256, stored } = payloads.put(run.accepted.runId, bytes, { sensitive: workflow.sensitive });
     await stored;
     return {
       kind: "answered",

@@ -82,7 +82,15 @@ export {
   type StreamAppend,
 } from "./ports/journal.ts";
 export type { Outbox } from "./ports/outbox.ts";
-export { type PayloadCodec, type Payloads, payloadDigest } from "./ports/payloads.ts";
+export {
+  digestOf,
+  type PayloadCodec,
+  PayloadDamagedError,
+  type Payloads,
+  type PutOptions,
+  payloadDigest,
+  type StoredPayload,
+} from "./ports/payloads.ts";
 export type { Scheduler } from "./ports/scheduler.ts";
 export { type QualityAlert, QualityLevels, type QualityStatus } from "./quality-levels/quality-levels.ts";
 export { canLowerQuality, runQuality } from "./quality-levels/run-quality.ts";

@@ -143,7 +143,7 @@ class AttemptContext implements WorkflowContext {
     const { checkpoint } = this.#work.run.record;
     return checkpoint === undefined || checkpoint.attempt >= this.#work.attempt.number
       ? undefined
-      : { attempt: checkpoint.attempt, handle: checkpoint.handle };
+      : { attempt: checkpoint.attempt, handle: this.#work.handle(checkpoint.handle) };
   }
 
   readonly timeoutMs = (): number => {

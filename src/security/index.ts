@@ -3,7 +3,14 @@ export { accessProblems } from "./access/access-problems.ts";
 export { AccessRules, type RuleInForce, unknownMethods } from "./access/access-rules.ts";
 export { levelName } from "./access/level-name.ts";
 export { isAnonymous, type Reach, reachOf, sees } from "./access/ownership.ts";
-export { type Audit, type AuditEvent, noAudit } from "./audit/audit.ts";
+export { type Audit, type AuditEvent, type AuditSink, noAudit } from "./audit/audit.ts";
+export { AuditLog, ownPrincipal } from "./audit/audit-log.ts";
+export type { AuditQuery } from "./audit/audit-query.ts";
+export { type AuditTally, lockoutAction } from "./audit/audit-tally.ts";
+export { AuditThread } from "./audit/audit-thread.ts";
+export { lineOfRecord } from "./audit/line-of-record.ts";
+export { MemoryAuditStore } from "./audit/memory-audit-store.ts";
+export { type VerifyAuditOptions, verifyAudit } from "./audit/verify-audit.ts";
 export type { Authenticator, Credentials } from "./authenticator.ts";
 export {
   type Bindings,
@@ -22,6 +29,17 @@ export { type ApiKeyInit, ApiKeyRefused, ApiKeys, type MadeKey } from "./keys/ap
 export { createKey, keyPrefix, parseKey } from "./keys/key-format.ts";
 export { Lockout } from "./lockout/lockout.ts";
 export { CertificateAuthenticator } from "./mtls/certificate-authenticator.ts";
+export { EncryptedPayloads } from "./payloads/encrypted-payloads.ts";
+export { newKeyLine, readKeyRing } from "./payloads/key-ring.ts";
 export { type Authentication, anonymous, inProcess, type Principal, principalKey } from "./principal.ts";
+export {
+  KeyFileError,
+  makePrivateFile,
+  newKey,
+  readExistingKeyFile,
+  readKeyFile,
+  readPrivateFile,
+} from "./private-key-file.ts";
 export { isForSources, RateLimits } from "./rate-limits/rate-limits.ts";
+export { createTextRedactor, type TextRedactor, type TextRedactorOptions } from "./redaction/index.ts";
 export { sourceOf } from "./source.ts";

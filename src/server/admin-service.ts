@@ -2,6 +2,7 @@ import type { ServiceImpl } from "@connectrpc/connect";
 import type { AdminService } from "../../gen/retake/v1/admin_service_pb.js";
 import { createAccessRuleAdmin } from "./admin/access-rules.ts";
 import { apiKeyMethods } from "./admin/api-keys.ts";
+import { createAuditAdmin } from "./admin/audit.ts";
 import { breakerMethods } from "./admin/breakers.ts";
 import { createFaultAdmin } from "./admin/faults.ts";
 import { policyOverrides } from "./admin/policy-overrides.ts";
@@ -15,6 +16,7 @@ export function createAdminService(engine: Engine, authentication: Authenticatio
     ...apiKeyMethods(engine, authentication),
     ...createAccessRuleAdmin(engine),
     ...breakerMethods(engine),
+    ...createAuditAdmin(engine),
     ...createFaultAdmin(engine),
     ...policyOverrides(engine),
     ...createQualityAdmin(engine),

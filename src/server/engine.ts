@@ -67,7 +67,15 @@ import {
   Watch,
   within,
 } from "../runs/index.ts";
-import { AccessControl, AccessRules, accessProblems, noAudit } from "../security/index.ts";
+import {
+  AccessControl,
+  AccessRules,
+  type Audit,
+  type AuditLog,
+  accessProblems,
+  noAudit,
+  type TextRedactor,
+} from "../security/index.ts";
 import { WebhookOutbox, type WebhookSecrets } from "../webhooks/index.ts";
 import { OverriddenPolicies } from "./overridden-policies.ts";
 import { unsignedEnds } from "./unsigned-ends.ts";
@@ -104,6 +112,9 @@ export interface EngineOptions {
   readonly clock: Clock;
   readonly random: RandomSource;
   readonly log: Logger;
+  /** Absent where none is kept. */
+  readonly auditLog?: AuditLog | undefined;
+  readonly redactor: TextRedactor;
   readonly maxMessageBytes: number;
 }
 
@@ -118,6 +129,9 @@ export class Engine {
   readonly clock: Clock;
   readonly random: RandomSource;
   readonly log: Logger;
+  readonly audit: Audit;
+  readonly auditLog: AuditLog | undefined;
+  readonly redactor: TextRedactor;
   readonly live: LiveRuns;
   readonly turns: Turns;
   readonly acceptance: Acceptance;
@@ -162,6 +176,9 @@ export class Engine {
     this.clock = clock;
     this.random = random;
     this.log = log;
+    this.auditLog = options.auditLog;
+    this.audit = options.auditLog ?? noAudit;
+    this.redactor = options.redactor;
     this.#scheduler = scheduler;
     this.#serviceEndpoints = options.endpoints;
     this.#configuredFaults = config.faults;
@@ -209,7 +226,7 @@ export class Engine {
     this.accessRules = new AccessRules({
       control: this.access,
       configured: config.security.access.rules,
-      audit: noAudit,
+      audit: this.audit,
       ...{ contracts, journal, clock, log },
     });
     this.allowedUrls = config.webhooks.allowedUrls;
@@ -287,7 +304,7 @@ export class Engine {
           workflow: (name) => contracts.workflows.get(name),
         }),
         quality({ levels: this.qualityLevels }),
-        record({ clock, random, contracts, log }),
+        record({ clock, random, contracts, payloads, log }),
         timeout({ clock, probe: (request) => this.#probe(request) }),
         faults({ faults: this.faults, clock, log }),
       ],
@@ -572,7 +589,12 @@ export class Engine {
     }
     const { accepted } = run;
     const job: Job = { workflow: workflow.name, runId: accepted.runId, attempt: attempt.number, token: attempt.token };
-    return async (signal: AbortSignal) => backend.probe?.({ ...job, ...handleOf(run) }, signal);
+    return async (signal: AbortSignal) => backend.probe?.({ ...job, ...this.#handleOf(run) }, signal);
+  }
+
+  #handleOf({ checkpoint }: Readonly<RunRecord>): { readonly handle?: Uint8Array } {
+    if (checkpoint === undefined) return {};
+    return { handle: this.payloads.openHandle?.(checkpoint.handle) ?? checkpoint.handle };
   }
 
   async #cancelJob(run: RunRecord): Promise<void> {
@@ -582,7 +604,7 @@ export class Engine {
       return;
     }
     const { runId, workflow } = accepted;
-    const job: Job = { workflow, runId, attempt: attempt.number, token: attempt.token, ...handleOf(run) };
+    const job: Job = { workflow, runId, attempt: attempt.number, token: attempt.token, ...this.#handleOf(run) };
     try {
       await within(this.clock, cancelJobTimeoutMs, async (signal) => backend.cancel?.(job, signal));
     } catch (error) {
@@ -593,10 +615,6 @@ export class Engine {
 
 /** The server starts only after that: a back-end that is gone must not keep it from starting. */
 const cancelJobTimeoutMs = 5_000;
-
-function handleOf({ checkpoint }: Readonly<RunRecord>): { readonly handle?: Uint8Array } {
-  return checkpoint === undefined ? {} : { handle: checkpoint.handle };
-}
 
 /** Of the workflows, then of all of them together. */
 function retentionLimits(contracts: ContractRegistry, config: EngineOptions["config"]): readonly RetentionLimit[] {

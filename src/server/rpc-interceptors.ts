@@ -1,8 +1,11 @@
 import type { Interceptor } from "@connectrpc/connect";
+import { RunService } from "../../gen/retake/v1/run_service_pb.js";
 import type { Clock, RandomSource } from "../clock.ts";
 import type { ResolvedConfig } from "../config/index.ts";
-import type { ContractRegistry } from "../contract/index.ts";
+import { type ContractRegistry, workflowName } from "../contract/index.ts";
 import {
+  auditCalls,
+  auditDenials,
   authenticate,
   authorize,
   errors,
@@ -20,6 +23,7 @@ import {
   type Lockout,
   RateLimits,
 } from "../security/index.ts";
+import { auditedChanges } from "./audited-changes.ts";
 
 export interface RpcInterceptorOptions {
   readonly config: ResolvedConfig;
@@ -38,8 +42,9 @@ export interface RpcInterceptorOptions {
 /** What every call passes on its way in, the first listed outermost. */
 export function rpcInterceptors(options: RpcInterceptorOptions): readonly Interceptor[] {
   const { config, authenticators, lockout, audit, access, validator, clock, random, log } = options;
+  const startRun = workflowName(RunService.method.startRun);
   return [
-    errors({ clock, random, log }),
+    errors({ clock, random, log, onError: auditDenials(audit) }),
     ...rateLimits(options, false),
     authenticate({
       authenticators,
@@ -50,6 +55,13 @@ export function rpcInterceptors(options: RpcInterceptorOptions): readonly Interc
     ...rateLimits(options, true),
     authorize(access),
     validateRequests(validator),
+    auditCalls({
+      audit,
+      changes: auditedChanges,
+      // Methods of contracts start runs, as StartRun does.
+      isRecorded: (method) =>
+        !/^(?:retake\.v1|grpc)\./.test(method.parent.typeName) || workflowName(method) === startRun,
+    }),
   ];
 }
 

@@ -25,6 +25,7 @@ import {
 } from "../runs/index.ts";
 import { principalKey, sees } from "../security/index.ts";
 import { isAllowedUrl } from "../webhooks/index.ts";
+import { auditStart } from "./audit-start.ts";
 import { cancelRuns, rerunRuns } from "./bulk-runs.ts";
 import { callKey, forwardedMetadata, traceparentOf } from "./call-metadata.ts";
 import type { Engine } from "./engine.ts";
@@ -52,7 +53,7 @@ export function createRunService(engine: Engine): ServiceImpl<typeof RunService>
       engine.validator.validate(workflow.input, message);
       const key = callKey(request.idempotencyKey, inputKey(workflow, message), "idempotency_key of the request");
       assertOwnName(principal, key, "idempotency key");
-      const { run, joined } = await engine.acceptance.accept({
+      const accepted = await engine.acceptance.accept({
         workflow,
         message,
         owner: ownerOf(context),
@@ -66,6 +67,8 @@ export function createRunService(engine: Engine): ServiceImpl<typeof RunService>
         ...(request.timeout === undefined ? {} : { timeoutMs: msFromDuration(request.timeout) }),
         ...(request.notifyUrl === "" ? {} : { notifyUrl: allowedUrl(request.notifyUrl, engine) }),
       });
+      const { run, joined } = accepted;
+      auditStart(engine.audit, accepted, context);
       return released(engine, run, async () => {
         await run.accepted;
         if (run.refusal !== undefined) {

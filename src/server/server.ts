@@ -1,7 +1,6 @@
 import type { DescMethod, DescService, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import { create } from "@bufbuild/protobuf";
 import { createClient, createServiceImplSpec, type Interceptor, type Transport } from "@connectrpc/connect";
-import { pino } from "pino";
 import { Health } from "../../gen/grpc/health/v1/health_pb.js";
 import { ServerReflection } from "../../gen/grpc/reflection/v1/reflection_pb.js";
 import { ServerReflection as ServerReflectionV1Alpha } from "../../gen/grpc/reflection/v1alpha/reflection_pb.js";
@@ -29,7 +28,14 @@ import { createRequestValidator } from "../interceptors/rpc/index.ts";
 import { createSystemLoad, noLoad, type ProcessLoad } from "../process-load.ts";
 import { createEmbeddedFeed, createEmbeddedGates, createEmbeddedScheduler } from "../runs/embedded/index.ts";
 import type { Artifacts, Journal, Logger, Payloads, WorkflowContext } from "../runs/index.ts";
-import { type Authenticator, accessProblems, noAudit, unknownMethods } from "../security/index.ts";
+import {
+  type AuditSink,
+  type Authenticator,
+  accessProblems,
+  createTextRedactor,
+  type TextRedactor,
+  unknownMethods,
+} from "../security/index.ts";
 import { createInProcessTransport, type ServerTls } from "../transport/index.ts";
 import { type Environment, WebhookSecrets } from "../webhooks/index.ts";
 import { createAdminService } from "./admin-service.ts";
@@ -40,16 +46,20 @@ import { createAuthenticators, type Followed } from "./authenticators.ts";
 import { contractChanges } from "./contract-changes.ts";
 import { ContractSources, type LoadedContracts } from "./contract-sources.ts";
 import { type StorageOpener, startEmbeddedStorage } from "./embedded-storage.ts";
+import { encryptedPayloads } from "./encrypted-payloads.ts";
 import { Engine } from "./engine.ts";
 import { FallbackLosses } from "./fallback-losses.ts";
 import { faultProblems } from "./fault-problems.ts";
 import { type GrpcFront, listenGrpcFront } from "./grpc-front.ts";
 import { createHealth, type HealthReporter, overallHealth, ServingStatus } from "./health.ts";
+import { createLog } from "./log.ts";
 import { createReflection } from "./reflection.ts";
 import { restartKeys } from "./restart-keys.ts";
 import { type Route, route } from "./routes.ts";
 import { rpcInterceptors } from "./rpc-interceptors.ts";
 import { createRunService } from "./run-service.ts";
+import { keylessRedaction, redactionOf } from "./security-files.ts";
+import { startAudit } from "./start-audit.ts";
 import type { Monitoring } from "./start-monitoring.ts";
 import { type FrontsTls, readTls } from "./tls.ts";
 import { followTlsFiles } from "./tls-renewal.ts";
@@ -90,6 +100,8 @@ export interface ServerOptions {
   readonly env?: Environment;
   /** Who else knows callers, asked before what the configuration names. Default: nobody. */
   readonly authenticators?: readonly Authenticator[];
+  /** Where records of the audit log go besides, once they are durable. */
+  readonly auditSinks?: readonly AuditSink[];
   /** Ends the process at once, for drills that do so (`Fault.crash`). Default: there are no such drills. */
   readonly crash?: () => void;
   /** Told of the admin key that a first start makes, once. Default: the log tells in which file it is. */
@@ -198,6 +210,9 @@ class Server implements RetakeServer {
   readonly #log: Logger;
   readonly #openStorage: ServerOptions["openStorage"];
   readonly #env: Environment;
+  readonly #auditSinks: readonly AuditSink[];
+  /** Without pseudonyms until the data directory is open: their key is in it. */
+  #redactor: TextRedactor;
   readonly #services = new Map<string, DescService>();
   readonly #handlers = new Map<string, WorkflowHandler>();
   readonly #converters = new Map<string, AnyConverter>();
@@ -225,7 +240,9 @@ class Server implements RetakeServer {
     this.#env = options.env ?? process.env;
     this.#crash = options.crash;
     this.#authenticators = options.authenticators ?? [];
-    this.#log = options.log ?? pino({ level: this.#config.log.level });
+    this.#auditSinks = options.auditSinks ?? [];
+    this.#redactor = createTextRedactor(keylessRedaction(this.#config));
+    this.#log = options.log ?? createLog(this.#config.log.level, (line) => this.#redactor.jsonLine(line));
     this.#losses = new FallbackLosses(this.#log);
     this.#sources = new ContractSources({ clock: this.#clock, log: this.#log });
     this.#openStorage = options.openStorage;
@@ -361,6 +378,20 @@ class Server implements RetakeServer {
       const storage = await opening;
       closers[0] = () => storage.close();
       const validator = createRequestValidator(contracts);
+      const redaction = redactionOf(config, this.#random, this.#openStorage !== undefined);
+      this.#redactor = createTextRedactor(redaction);
+      const payloads = encryptedPayloads(config, storage, this.#clock, this.#random, this.#openStorage !== undefined);
+      await payloads.open(contracts.workflows.values().some(({ sensitive }) => sensitive));
+      const auditLog = startAudit({
+        config,
+        redaction,
+        inMemory: this.#openStorage !== undefined,
+        sinks: this.#auditSinks,
+        clock: this.#clock,
+        random: this.#random,
+        log: this.#log,
+      });
+      if (auditLog !== undefined) closers.unshift(() => auditLog.close());
       const scheduler = createEmbeddedScheduler({ clock: this.#clock });
       const engine = new Engine({
         config,
@@ -373,7 +404,7 @@ class Server implements RetakeServer {
         validator,
         secrets,
         journal: storage.journal,
-        payloads: storage.payloads,
+        payloads,
         artifacts: storage.artifacts,
         scheduler,
         gates: createEmbeddedGates({ scheduler }),
@@ -384,6 +415,8 @@ class Server implements RetakeServer {
         clock: this.#clock,
         random: this.#random,
         log: this.#log,
+        auditLog,
+        redactor: this.#redactor,
         maxMessageBytes: maxMessageBytes(config),
       });
       closers.unshift(() => engine.drain(0));
@@ -394,7 +427,7 @@ class Server implements RetakeServer {
         clock: this.#clock,
         random: this.#random,
         log: this.#log,
-        audit: noAudit,
+        audit: engine.audit,
         embedded: this.#openStorage === undefined,
         newAdminKey: this.#newAdminKey,
         onAdminKey: this.#onAdminKey,
@@ -419,10 +452,10 @@ class Server implements RetakeServer {
         config,
         authenticators: [...this.#authenticators, ...authentication.authenticators, ...authenticators],
         lockout: authentication.lockout,
-        audit: authentication.audit,
         access: engine.access,
         validator,
         contracts,
+        audit: engine.audit,
         clock: this.#clock,
         random: this.#random,
         log: this.#log,
@@ -749,6 +782,7 @@ class Running {
       await this.closePorts();
       await this.#closeMonitoring();
       await this.#options.authentication.close();
+      await this.#options.engine.auditLog?.close();
       await this.#options.storage.close();
     }
   }

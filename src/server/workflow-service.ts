@@ -14,6 +14,7 @@ import {
 } from "../runs/index.ts";
 import { principalKey, sees } from "../security/index.ts";
 import { flushHeadersKey, whenAborted } from "../transport/index.ts";
+import { auditStart } from "./audit-start.ts";
 import { callKey, forwardedMetadata, metadataKey, minQualityOf, priorityOf, traceparentOf } from "./call-metadata.ts";
 import type { Engine } from "./engine.ts";
 import { tellFallback } from "./fallback-metadata.ts";
@@ -56,12 +57,18 @@ function callUnary(
 ): Promise<Message> {
   const accepted = accept(engine, workflow, message, context, takesMinQuality);
   return accepted instanceof Promise
-    ? accepted.then(({ run }) => awaitUnary(engine, workflow, run, context))
-    : awaitUnary(engine, workflow, accepted.run, context);
+    ? accepted.then((order) => awaitUnary(engine, workflow, order, context))
+    : awaitUnary(engine, workflow, accepted, context);
 }
 
-function awaitUnary(engine: Engine, workflow: Workflow, run: LiveRun, context: HandlerContext): Promise<Message> {
-  attach(engine, run, context);
+function awaitUnary(
+  engine: Engine,
+  workflow: Workflow,
+  accepted: AcceptedRun,
+  context: HandlerContext,
+): Promise<Message> {
+  const { run } = accepted;
+  attach(engine, accepted, context);
   return new Promise<Message>((resolve, reject) => {
     let left = false;
     const leave = (): void => {
@@ -108,8 +115,9 @@ async function* callStreaming(
   context: HandlerContext,
   takesMinQuality: boolean,
 ): AsyncGenerator<Message, void, undefined> {
-  const { run } = await accept(engine, workflow, message, context, takesMinQuality);
-  attach(engine, run, context);
+  const accepted = await accept(engine, workflow, message, context, takesMinQuality);
+  const { run } = accepted;
+  attach(engine, accepted, context);
   try {
     await untilAborted(run.accepted, context.signal);
     throwRefusal(run);
@@ -187,7 +195,9 @@ function accept(
   });
 }
 
-function attach(engine: Engine, run: LiveRun, context: HandlerContext): void {
+function attach(engine: Engine, accepted: AcceptedRun, context: HandlerContext): void {
+  const { run } = accepted;
+  auditStart(engine.audit, accepted, context);
   if (run.record.accepted.mode === RunMode.ATTACHED) {
     run.callerTimeoutMs = context.timeoutMs;
   }

@@ -26,6 +26,7 @@ describe("figures", () => {
       "empty-run-to-bare-echo >= 0.4",
       "full-chain-to-empty-run >= 0.85",
       "full-chain-added-cpu < 60",
+      "secured-run-to-unsecured-run >= 0.85",
       "three-steps-to-bare-echo >= 0.35",
       "empty-run-p50-to-durable-reference <= 1.5",
     ]);

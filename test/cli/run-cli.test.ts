@@ -5,7 +5,9 @@ import { createIo, retake } from "./harness.ts";
 
 /** They talk to no server. */
 const local = new Set(
-  "init dev lint protos serve backup restore check compact".split(" ").concat("webhook test", "webhook secret"),
+  "init dev lint protos serve backup restore check compact"
+    .split(" ")
+    .concat("webhook test", "webhook secret", "audit verify"),
 );
 
 describe("retake", () => {

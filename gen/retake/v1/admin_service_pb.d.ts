@@ -13,6 +13,7 @@ import type { ListQualityLevelsRequestSchema, ListQualityLevelsResponseSchema, S
 import type { DeletePolicyOverrideRequestSchema, DeletePolicyOverrideResponseSchema, ListPolicyOverridesRequestSchema, ListPolicyOverridesResponseSchema, SetPolicyOverrideRequestSchema, SetPolicyOverrideResponseSchema } from "./policy_override_pb.js";
 import type { DeleteAccessRuleRequestSchema, DeleteAccessRuleResponseSchema, ListAccessRulesRequestSchema, ListAccessRulesResponseSchema, SetAccessRuleRequestSchema, SetAccessRuleResponseSchema } from "./access_rule_pb.js";
 import type { CreateApiKeyRequestSchema, CreateApiKeyResponseSchema, ListApiKeysRequestSchema, ListApiKeysResponseSchema, RevokeApiKeyRequestSchema, RevokeApiKeyResponseSchema, RotateApiKeyRequestSchema, RotateApiKeyResponseSchema } from "./api_key_pb.js";
+import type { GetSecurityReportRequestSchema, GetSecurityReportResponseSchema, ListAuditRecordsRequestSchema, ListAuditRecordsResponseSchema } from "./audit_pb.js";
 
 /**
  * Describes the file retake/v1/admin_service.proto.
@@ -306,6 +307,17 @@ export declare const AdminService: GenService<{
     output: typeof ListApiKeysResponseSchema;
   },
   /**
+   * Lists what was done, or not let be done, and by whom, the newest first. A call just made is there a moment later.
+   * FAILED_PRECONDITION (NO_AUDIT) where no audit log is kept.
+   *
+   * @generated from rpc retake.v1.AdminService.ListAuditRecords
+   */
+  listAuditRecords: {
+    methodKind: "unary";
+    input: typeof ListAuditRecordsRequestSchema;
+    output: typeof ListAuditRecordsResponseSchema;
+  },
+  /**
    * Makes a new key in the place of one, which is taken for a while yet. FAILED_PRECONDITION (API_KEY_ENDED) for one that
    * is revoked, expired or has been replaced already.
    *
@@ -326,6 +338,17 @@ export declare const AdminService: GenService<{
     methodKind: "unary";
     input: typeof RevokeApiKeyRequestSchema;
     output: typeof RevokeApiKeyResponseSchema;
+  },
+  /**
+   * Sums up what the audit log says about a time.
+   * FAILED_PRECONDITION (NO_AUDIT) where no audit log is kept.
+   *
+   * @generated from rpc retake.v1.AdminService.GetSecurityReport
+   */
+  getSecurityReport: {
+    methodKind: "unary";
+    input: typeof GetSecurityReportRequestSchema;
+    output: typeof GetSecurityReportResponseSchema;
   },
 }>;
 

@@ -11,6 +11,7 @@ import type { ApiKeyConfig, LockoutConfig } from "./api_key_config_pb.js";
 import type { CertificateRule, JwtConfig } from "./identity_config_pb.js";
 import type { RateLimit } from "./rate_limit_config_pb.js";
 import type { AccessConfig } from "./access_rule_pb.js";
+import type { AuditConfig, PayloadEncryptionConfig, RedactionConfig } from "./audit_config_pb.js";
 
 /**
  * Describes the file retake/v1/security_config.proto.
@@ -83,6 +84,27 @@ export declare type SecurityConfig = Message<"retake.v1.SecurityConfig"> & {
    * @generated from field: retake.v1.AccessConfig access = 8;
    */
   access?: AccessConfig | undefined;
+
+  /**
+   * What is kept on record.
+   *
+   * @generated from field: retake.v1.AuditConfig audit = 9;
+   */
+  audit?: AuditConfig | undefined;
+
+  /**
+   * What is kept from records and logs.
+   *
+   * @generated from field: retake.v1.RedactionConfig redaction = 10;
+   */
+  redaction?: RedactionConfig | undefined;
+
+  /**
+   * How payloads look at rest.
+   *
+   * @generated from field: retake.v1.PayloadEncryptionConfig payload_encryption = 11;
+   */
+  payloadEncryption?: PayloadEncryptionConfig | undefined;
 };
 
 /**

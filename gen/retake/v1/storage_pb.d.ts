@@ -247,3 +247,63 @@ export declare type StorageProblem = Message<"retake.v1.StorageProblem"> & {
  */
 export declare const StorageProblemSchema: GenMessage<StorageProblem>;
 
+/**
+ * An entry of the journal stream `payload-keys`: what is known of the keys that payloads are encrypted with.
+ *
+ * @generated from message retake.v1.PayloadKeyEvent
+ */
+export declare type PayloadKeyEvent = Message<"retake.v1.PayloadKeyEvent"> & {
+  /**
+   * What happened.
+   *
+   * @generated from oneof retake.v1.PayloadKeyEvent.event
+   */
+  event: {
+    /**
+     * @generated from field: retake.v1.PayloadKeyUsed used = 1;
+     */
+    value: PayloadKeyUsed;
+    case: "used";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message retake.v1.PayloadKeyEvent.
+ * Use `create(PayloadKeyEventSchema)` to create a new message.
+ */
+export declare const PayloadKeyEventSchema: GenMessage<PayloadKeyEvent>;
+
+/**
+ * From now on payloads are encrypted with a key.
+ *
+ * @generated from message retake.v1.PayloadKeyUsed
+ */
+export declare type PayloadKeyUsed = Message<"retake.v1.PayloadKeyUsed"> & {
+  /**
+   * Its id, as the key file has it.
+   *
+   * @generated from field: string key_id = 1;
+   */
+  keyId: string;
+
+  /**
+   * Tells whether a key of that id is the same one, and nothing else about it: the first 8 bytes of an HMAC-SHA-256.
+   *
+   * @generated from field: bytes check = 2;
+   */
+  check: Uint8Array;
+
+  /**
+   * When, by the server's wall clock.
+   *
+   * @generated from field: google.protobuf.Timestamp use_time = 3;
+   */
+  useTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message retake.v1.PayloadKeyUsed.
+ * Use `create(PayloadKeyUsedSchema)` to create a new message.
+ */
+export declare const PayloadKeyUsedSchema: GenMessage<PayloadKeyUsed>;
+

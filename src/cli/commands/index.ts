@@ -110,6 +110,25 @@ export const commands: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
     "access delete",
     { summary: "Take an access rule back", load: async () => (await import("./access-delete.ts")).accessDelete },
   ],
+  ["audit list", { summary: "List who did what", load: async () => (await import("./audit-list.ts")).auditList }],
+  [
+    "audit export",
+    { summary: "Write the audit log as JSON lines", load: async () => (await import("./audit-export.ts")).auditExport },
+  ],
+  [
+    "audit verify",
+    {
+      summary: "See whether an audit log is as it was written",
+      load: async () => (await import("./audit-verify.ts")).auditVerify,
+    },
+  ],
+  [
+    "security report",
+    {
+      summary: "Sum up what was done, denied and locked out",
+      load: async () => (await import("./security-report.ts")).securityReport,
+    },
+  ],
   [
     "webhook test",
     { summary: "Post a signed test message", load: async () => (await import("./webhook-test.ts")).webhookTest },

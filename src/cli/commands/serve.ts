@@ -204,7 +204,8 @@ function told(error: unknown): unknown {
     const exitCode = error.unreachable ? ExitCode.unreachable : ExitCode.refused;
     return new CliError(error.message, exitCode, { cause: error });
   }
-  const operational = error instanceof TypeError || error.name === "JournalOpenError" || "code" in error;
+  const operational =
+    error instanceof TypeError || error.name === "JournalOpenError" || error.name === "KeyFileError" || "code" in error;
   return operational ? new CliError(error.message, ExitCode.refused, { cause: error }) : error;
 }
 

@@ -1,4 +1,11 @@
-import { Code, ConnectError, type Interceptor, type StreamResponse } from "@connectrpc/connect";
+import {
+  Code,
+  ConnectError,
+  type Interceptor,
+  type StreamRequest,
+  type StreamResponse,
+  type UnaryRequest,
+} from "@connectrpc/connect";
 import type { Clock, RandomSource } from "../../clock.ts";
 import {
   classifyError,
@@ -17,8 +24,16 @@ export function errors(options: {
   readonly clock: Clock;
   readonly random: RandomSource;
   readonly log: Logger;
+  /** Is told of each error that a call ends with, as its caller sees it. */
+  readonly onError?: (error: ConnectError, request: AnyRequest) => void;
 }): Interceptor {
-  const translate = (error: unknown, method: string): ConnectError => {
+  const { onError } = options;
+  const translate = (error: unknown, request: AnyRequest): ConnectError => {
+    const translated = connectError(error, request);
+    onError?.(translated, request);
+    return translated;
+  };
+  const connectError = (error: unknown, request: AnyRequest): ConnectError => {
     if (error instanceof ConnectError) {
       return error;
     }
@@ -28,20 +43,22 @@ export function errors(options: {
     if (error instanceof DOMException && error.name === "AbortError") {
       return createError(Code.Canceled, "CANCELLED", "the call was cancelled");
     }
+    const method = `${request.service.typeName}/${request.method.name}`;
     const { failure } = classifyError(error, options.random, options.clock.now());
     options.log.error({ err: error, method, referenceId: failure.referenceId }, "a call failed unexpectedly");
     return errorFromFailure(failure);
   };
   return (next) => (request) => {
-    const method = `${request.service.typeName}/${request.method.name}`;
     return next(request).then(
-      (response) => (response.stream ? translated(response, (error) => translate(error, method)) : response),
+      (response) => (response.stream ? translated(response, (error) => translate(error, request)) : response),
       (error: unknown) => {
-        throw translate(error, method);
+        throw translate(error, request);
       },
     );
   };
 }
+
+type AnyRequest = UnaryRequest | StreamRequest;
 
 /** A stream's errors come while it is read. */
 function translated(response: StreamResponse, translate: (error: unknown) => ConnectError): StreamResponse {

@@ -1,3 +1,5 @@
+export { type AuditedChange, auditCalls } from "./audit-calls.ts";
+export { auditDenials } from "./audit-denials.ts";
 export { authenticate } from "./authenticate.ts";
 export { authorize } from "./authorize.ts";
 export { errors } from "./errors.ts";

@@ -4,8 +4,10 @@ import type { Clock, RandomSource } from "../../clock.ts";
 import { type ContractRegistry, degrade, type Workflow } from "../../contract/index.ts";
 import {
   classifyError,
+  digestOf,
   isLost,
   type Logger,
+  type Payloads,
   payloadDigest,
   type RunInterceptor,
   type RunRequest,
@@ -26,6 +28,7 @@ export interface RecordOptions {
   readonly log: Logger;
   /** What degraded inputs must still be valid by. */
   readonly contracts: Pick<ContractRegistry, "validator">;
+  readonly payloads: Pick<Payloads, "digest">;
 }
 
 /**
@@ -33,7 +36,7 @@ export interface RecordOptions {
  * decoded for this attempt alone, and asks for no more than the attempt's quality does.
  */
 export function record(options: RecordOptions): RunInterceptor {
-  const { clock, random, contracts, log } = options;
+  const { clock, random, contracts, payloads, log } = options;
   return (next) => async (request) => {
     const { run, workflow, turn, permit, quality } = request;
     let input: Uint8Array | undefined;
@@ -47,7 +50,7 @@ export function record(options: RecordOptions): RunInterceptor {
       if (quality !== undefined && workflow.inputQuality) {
         changedFields = degrade(workflow.input, message, quality, contracts.validator);
         if (changedFields.length > 0) {
-          changedSha256 = payloadDigest(toBinary(workflow.input, message));
+          changedSha256 = digestOf(payloads, toBinary(workflow.input, message), workflow.sensitive);
         }
       }
     } catch (error) {

@@ -24,11 +24,31 @@ export interface Payloads {
    * durable. Nobody puts payloads of these runs meanwhile.
    */
   deleteRuns(runIds: readonly string[]): Promise<void>;
+
+  /**
+   * A digest of bytes for what is told apart by its contents (steps, children): by `sensitive` ones nobody can find out
+   * what they are by guessing. Absent where it is the SHA-256 of the bytes always.
+   */
+  digest?(bytes: Uint8Array, sensitive: boolean): Uint8Array;
+
+  /** Whether a payload with this digest holds these bytes, where the digest is not that of the bytes. */
+  matches?(sha256: Uint8Array, bytes: Uint8Array): boolean;
+
+  /** What the journal keeps of a back-end's handle that may hold what is sensitive, and the handle again. */
+  sealHandle?(handle: Uint8Array): Uint8Array;
+  openHandle?(handle: Uint8Array): Uint8Array;
+}
+
+/** A digest for what is told apart by its contents. */
+export function digestOf(payloads: Pick<Payloads, "digest">, bytes: Uint8Array, sensitive: boolean): Uint8Array {
+  return payloads.digest?.(bytes, sensitive) ?? payloadDigest(bytes);
 }
 
 export interface PutOptions {
   /** Let `stored` rather be rejected with a JournalUnavailableError than wait for a storage that fails. Default: wait. */
   readonly impatient?: boolean;
+  /** The bytes have contents that nobody may read in the storage's files (`debug_redact`). Default: they have none. */
+  readonly sensitive?: boolean;
 }
 
 export interface StoredPayload {

@@ -5,6 +5,7 @@ import { BreakerEventSchema } from "../../../gen/retake/v1/breaker_pb.js";
 import { FaultEventSchema } from "../../../gen/retake/v1/fault_pb.js";
 import { PolicyOverrideEventSchema } from "../../../gen/retake/v1/policy_override_pb.js";
 import { QualityEventSchema } from "../../../gen/retake/v1/quality_event_pb.js";
+import { PayloadKeyEventSchema } from "../../../gen/retake/v1/storage_pb.js";
 import { OutboxEventSchema } from "../../../gen/retake/v1/webhook_pb.js";
 import { WorkflowEventSchema } from "../../../gen/retake/v1/workflow_event_pb.js";
 import { IllegalEventError } from "../run-record.ts";
@@ -16,6 +17,7 @@ const readers: readonly (readonly [prefix: string, read: (data: Uint8Array) => {
   ["breaker/", (data) => fromBinary(BreakerEventSchema, data)],
   ["faults", (data) => fromBinary(FaultEventSchema, data)],
   ["outbox/", (data) => fromBinary(OutboxEventSchema, data)],
+  ["payload-keys", (data) => fromBinary(PayloadKeyEventSchema, data)],
   ["pause/", (data) => fromBinary(WorkflowEventSchema, data)],
   ["quality/", (data) => fromBinary(QualityEventSchema, data)],
   ["policy/", (data) => fromBinary(PolicyOverrideEventSchema, data)],

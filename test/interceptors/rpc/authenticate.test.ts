@@ -11,6 +11,7 @@ import {
   anonymous,
   inProcess,
   Lockout,
+  noAudit,
   notAccepted,
   type Principal,
   principalKey,
@@ -47,7 +48,7 @@ function start(authenticators: readonly Authenticator[] = [known]) {
     authenticators,
     anonymous,
     lockout,
-    audit: { record: (event) => events.push(event) },
+    audit: { ...noAudit, record: (event) => events.push(event) },
   });
   let peer: Peer = { address: "203.0.113.1:1", certificate: undefined };
   const seen: Principal[] = [];

@@ -6,7 +6,14 @@ import { ApiKeyState } from "../../../gen/retake/v1/api_key_pb.js";
 import { AccessLevel } from "../../../gen/retake/v1/options_pb.js";
 import { JournalUnavailableError, silentLogger } from "../../../src/runs/index.ts";
 import { createMemoryStorage } from "../../../src/runs/memory/index.ts";
-import { ApiKeys, type AuditEvent, inProcess, type Principal, principalKey } from "../../../src/security/index.ts";
+import {
+  ApiKeys,
+  type AuditEvent,
+  inProcess,
+  noAudit,
+  type Principal,
+  principalKey,
+} from "../../../src/security/index.ts";
 import { apiKeyMethods } from "../../../src/server/admin/api-keys.ts";
 import {
   createSeededRandom,
@@ -28,7 +35,7 @@ async function startAdmin() {
   const events: AuditEvent[] = [];
   const methods = apiKeyMethods(
     { clock },
-    { apiKeys, adminKeyFile: undefined, audit: { record: (event) => events.push(event) } },
+    { apiKeys, adminKeyFile: undefined, audit: { ...noAudit, record: (event) => events.push(event) } },
   );
   let caller: Principal = inProcess;
   const transport = createInProcessTransport(

@@ -1,0 +1,29 @@
+import type { AuditPage, AuditQuery, AuditSlice } from "./audit-query.ts";
+import type { AuditTally } from "./audit-tally.ts";
+
+/** What came of an append. */
+export interface Appended {
+  /** The records, as they were written; absent where nobody wants them. */
+  readonly lines?: readonly string[];
+  /** What was found when the log was opened, told once: it was set aside. */
+  readonly damage?: string;
+  /** Why they are not in the copy. */
+  readonly copyFailure?: string;
+}
+
+export interface TallySlice {
+  readonly tally: AuditTally;
+  /** The number of the record to go on from. */
+  readonly next?: number;
+}
+
+/** Where records are kept. */
+export interface AuditStore {
+  /** Makes records of events, one `encodeEntry` a line; they are durable when it resolves, and not there when it rejects. */
+  append(batch: string, nowMs: number): Promise<Appended>;
+  /** A portion of a search: however much there is, this takes a bounded time. */
+  search(query: AuditQuery, page: AuditPage): Promise<AuditSlice>;
+  /** A portion of the records counted. */
+  tally(sinceMs: number, untilMs: number, from?: number): Promise<TallySlice>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,54 @@
+import { parentPort, workerData } from "node:worker_threads";
+import { type WorkerReply, type WorkerRequest, workerFailure } from "../../worker-calls.ts";
+import { createTextRedactor, remembering } from "../redaction/index.ts";
+import { AuditFiles } from "./audit-files.ts";
+import type { AuditThreadData, HostedAudit } from "./audit-messages.ts";
+
+if (parentPort === null) {
+  throw new Error("this is the code of a worker thread");
+}
+const port = parentPort;
+const { redaction, echo, ...options } = workerData as AuditThreadData;
+const redactor = remembering(createTextRedactor(redaction));
+let files: AuditFiles | undefined;
+let damageTold = false;
+
+const hosted: HostedAudit = {
+  append(batch, nowMs) {
+    const log = open();
+    const lines = log.append(batch, nowMs);
+    const { damage, copyFailure } = log;
+    const told = damageTold;
+    damageTold = true;
+    return {
+      ...(echo ? { lines } : {}),
+      ...(damage === undefined || told ? {} : { damage }),
+      ...(copyFailure === undefined ? {} : { copyFailure }),
+    };
+  },
+  search: (query, page) => open().search(query, page),
+  tally: (sinceMs, untilMs, from) => open().tally(sinceMs, untilMs, from),
+};
+
+port.on("message", (request: WorkerRequest | "close") => {
+  if (request === "close") {
+    files?.close();
+    port.close();
+    return;
+  }
+  const { number, method, args } = request;
+  let reply: WorkerReply;
+  try {
+    const call = hosted[method as keyof HostedAudit] as (...given: readonly unknown[]) => unknown;
+    reply = { number, result: call(...args) };
+  } catch (error) {
+    reply = { number, failure: workerFailure(error) };
+  }
+  port.postMessage(reply);
+});
+
+/** When first needed: what fails then is told to who needs it. */
+function open(): AuditFiles {
+  files ??= new AuditFiles({ ...options, redactor });
+  return files;
+}

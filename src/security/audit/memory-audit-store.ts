@@ -1,0 +1,47 @@
+import { remembering, type TextRedactor } from "../redaction/index.ts";
+import { type ChainEnd, chainLines, chainStart } from "./audit-chain.ts";
+import { type AuditPage, type AuditQuery, type AuditSlice, lineMatcher, searchLines } from "./audit-query.ts";
+import type { Appended, AuditStore, TallySlice } from "./audit-store.ts";
+import { emptyTally, tallyLine } from "./audit-tally.ts";
+
+/** Records that are kept; older ones are forgotten. */
+const mostLines = 10_000;
+
+/** An audit log that ends with its process: for servers whose runs do so too. */
+export class MemoryAuditStore implements AuditStore {
+  readonly #redactor: Pick<TextRedactor, "text" | "address">;
+  #lines: string[] = [];
+  #end: ChainEnd = chainStart;
+
+  constructor(redactor: TextRedactor) {
+    this.#redactor = remembering(redactor);
+  }
+
+  async append(batch: string): Promise<Appended> {
+    const { lines, end } = chainLines(batch, this.#end, this.#redactor);
+    this.#end = end;
+    this.#lines.push(...lines);
+    if (this.#lines.length > 2 * mostLines) this.#lines = this.#lines.slice(-mostLines);
+    return { lines };
+  }
+
+  async search(query: AuditQuery, page: AuditPage): Promise<AuditSlice> {
+    const { found, next } = searchLines(this.#lines, this.#first, page, lineMatcher(query));
+    const isEnd = next < this.#first || next > this.#end.sequence;
+    return { lines: found, ...(isEnd ? {} : { next }) };
+  }
+
+  async tally(sinceMs: number, untilMs: number): Promise<TallySlice> {
+    const tally = emptyTally();
+    for (const line of this.#lines) tallyLine(tally, line, sinceMs, untilMs);
+    return { tally };
+  }
+
+  async close(): Promise<void> {
+    this.#lines = [];
+  }
+
+  get #first(): number {
+    return this.#end.sequence - this.#lines.length + 1;
+  }
+}

@@ -1,0 +1,1 @@
+export { createTextRedactor, remembering, type TextRedactor, type TextRedactorOptions } from "./text-redactor.ts";
