@@ -66,6 +66,14 @@ export async function listenGrpcFront(options: GrpcFrontOptions): Promise<GrpcFr
     port: config.port,
     ...(options.tls && { tls: options.tls, onTlsError: tlsErrorLogger(options.log, "grpc.tls") }),
     maxConnections: limits.maxConnections,
+    abuse: {
+      maxConnections: limits.maxConnectionsPerSource,
+      resetsPerSecond: limits.maxResetsPerSecond,
+      controlFramesPerSecond: limits.maxControlFramesPerSecond,
+      penaltyMs: limits.abusePenaltyMs,
+      stallTimeoutMs: limits.stallTimeoutMs,
+      clock,
+    },
   });
   return {
     host: listener.host,

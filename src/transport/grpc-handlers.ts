@@ -28,6 +28,7 @@ import { readMessages } from "./message-reader.ts";
 import { MessageWriter } from "./message-writer.ts";
 import { methodName, onlyMessage } from "./method.ts";
 import { isWorthSending, type StreamMethodSpec, type UnaryMethodSpec } from "./server-call.ts";
+import { noteMessageRead } from "./session-guard.ts";
 
 /** grpc-js advertises this limit to clients, and enforces none. */
 const defaultMetadataMaxBytes = 16_384;
@@ -279,6 +280,7 @@ async function* readAll(
   serving: MethodServing,
 ): AsyncGenerator<Message, void, undefined> {
   for await (const bytes of readMessages(surface)) {
+    noteMessageRead(surface);
     yield serving.decode(bytes);
   }
   // A client that cancels may end its stream in the same breath, and both arrive together: half an upload must not pass
