@@ -94,6 +94,7 @@ export interface ResolvedGrpcLimits {
   readonly maxConnectionsPerSource: number;
   readonly maxResetsPerSecond: number;
   readonly maxControlFramesPerSecond: number;
+  readonly maxUnsentMegabytesPerSource: number;
   readonly abusePenaltyMs: number;
   readonly stallTimeoutMs: number;
 }
@@ -307,6 +308,8 @@ const defaults = {
     maxResetsPerSecond: 100,
     /** More than clients send that measure their line by PING, and a hundredth of what floods it. */
     maxControlFramesPerSecond: 1_000,
+    /** Thirty of the largest messages; all clients behind one address together hardly have more on their way. */
+    maxUnsentMegabytesPerSource: 128,
     /** Resets at once and a pause of this length come to one percent of a core. */
     abusePenaltyMs: 10 * second,
     /** As long as a whole request may take on the web port. */
@@ -408,6 +411,7 @@ function resolveGrpcLimits(limits: GrpcLimits | undefined): ResolvedGrpcLimits {
     maxConnectionsPerSource: limits?.maxConnectionsPerSource ?? own.maxConnectionsPerSource,
     maxResetsPerSecond: limits?.maxResetsPerSecond ?? own.maxResetsPerSecond,
     maxControlFramesPerSecond: limits?.maxControlFramesPerSecond ?? own.maxControlFramesPerSecond,
+    maxUnsentMegabytesPerSource: limits?.maxUnsentMegabytesPerSource ?? own.maxUnsentMegabytesPerSource,
     abusePenaltyMs: msOr(limits?.abusePenalty, own.abusePenaltyMs),
     stallTimeoutMs: msOr(limits?.stallTimeout, own.stallTimeoutMs),
   };

@@ -70,6 +70,7 @@ export async function listenGrpcFront(options: GrpcFrontOptions): Promise<GrpcFr
       maxConnections: limits.maxConnectionsPerSource,
       resetsPerSecond: limits.maxResetsPerSecond,
       controlFramesPerSecond: limits.maxControlFramesPerSecond,
+      maxUnsentBytes: limits.maxUnsentMegabytesPerSource * 1024 * 1024,
       penaltyMs: limits.abusePenaltyMs,
       stallTimeoutMs: limits.stallTimeoutMs,
       clock,

@@ -23,13 +23,47 @@ export function noteMessageRead(surface: object): void {
   }
 }
 
+/** Whom the guarded sessions belong to. */
+const sources = new WeakMap<object, Source>();
+
+/** Answers of this size are not counted: none of them matters. */
+export const smallBytes = 16_384;
+
+/**
+ * Counts bytes that wait for a call's caller to read them, until `release` or the end of the call. Undefined, and
+ * nothing counted, when its source leaves too many unread already. The call is grpc-js's.
+ */
+export function holdUnsent(surface: object, bytes: number): { release(): void } | undefined {
+  const stream = streamOf(surface);
+  const source = stream?.session && sources.get(stream.session);
+  if (stream === undefined || source === undefined) {
+    return nothingHeld;
+  }
+  if (!source.hold(bytes)) {
+    return undefined;
+  }
+  const release = (): void => {
+    stream.off("close", release);
+    source.release(bytes);
+  };
+  stream.once("close", release);
+  return { release };
+}
+
+/** Ends a call whose caller could not be told why. The call is grpc-js's. */
+export function resetCall(surface: object): void {
+  streamOf(surface)?.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
+}
+
+const nothingHeld = { release: () => undefined };
+
 /**
  * Closes HTTP/2 sessions (ENHANCE_YOUR_CALM) whose source resets calls in masses or floods the server with PING and
  * SETTINGS, and resets calls that get nowhere because their caller neither sends nor reads. grpc-js does none of that. It
  * costs a call that behaves one listener.
  */
 export class SessionGuard {
-  readonly #sources = new Map<Http2Session, Source>();
+  readonly #sessions = new Set<Http2Session>();
   readonly #ended = new WeakSet<Http2Session>();
   readonly #stalls: Stalls<ServerHttp2Stream>;
 
@@ -57,8 +91,9 @@ export class SessionGuard {
   }
 
   #watchSession(session: Http2Session, source: Source): void {
-    this.#sources.set(session, source);
-    session.once("close", () => this.#sources.delete(session));
+    this.#sessions.add(session);
+    sources.set(session, source);
+    session.once("close", () => this.#sessions.delete(session));
     const onAborted = (): void => {
       if (!source.resets.take(session.destroyed ? costOfLoss : 1)) this.#end(session, source);
     };
@@ -84,7 +119,7 @@ export class SessionGuard {
   }
 
   *#streams(): Generator<ServerHttp2Stream> {
-    for (const session of this.#sources.keys()) {
+    for (const session of this.#sessions) {
       yield* streamsOf(session);
     }
   }
@@ -109,7 +144,7 @@ function streamsOf(session: Http2Session): Iterable<ServerHttp2Stream> {
 }
 
 /** The HTTP/2 stream beneath a call of grpc-js. */
-function streamOf(surface: object): object | undefined {
-  const { call } = surface as { call?: { stream?: object } };
+function streamOf(surface: object): ServerHttp2Stream | undefined {
+  const { call } = surface as { call?: { stream?: ServerHttp2Stream } };
   return call?.stream;
 }

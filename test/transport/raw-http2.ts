@@ -18,8 +18,8 @@ export class RawHttp2Connection {
   }
 
   /** Connects and announces how much the server may send, to each stream and in all, without ever being asked again. */
-  static async open(port: number, windowBytes: number): Promise<RawHttp2Connection> {
-    const socket = connect(port, "127.0.0.1");
+  static async open(port: number, windowBytes: number, localAddress?: string): Promise<RawHttp2Connection> {
+    const socket = connect({ port, host: "127.0.0.1", ...(localAddress !== undefined && { localAddress }) });
     await once(socket, "connect");
     const connection = new RawHttp2Connection(socket);
     const setting = Buffer.alloc(6);

@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { setImmediate } from "node:timers/promises";
-import { createClient } from "@connectrpc/connect";
+import { Code, type ConnectError, createClient } from "@connectrpc/connect";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { createVirtualClock, type VirtualClock } from "../../src/testing/virtual-clock.ts";
@@ -217,6 +217,62 @@ describe("a call that gets nowhere", () => {
     await pass(clock, 90_000);
     await vi.waitUntil(() => resets().length > 0);
     expect(resets()).toEqual([enhanceYourCalm]);
+  });
+});
+
+describe("answers that are left unread", () => {
+  const large = "x".repeat(60_000);
+
+  test("are refused once there are too many, and sent again when the caller has gone", async () => {
+    const { port } = await listen({ unary: () => ({ text: large }) }, { maxUnsentBytes: 100_000 });
+    const reader = await open(port, 0);
+    reader.connection.call(unary);
+    reader.connection.call(unary);
+    // Headers of the first, and the status of the second: that takes no window.
+    await vi.waitUntil(() => reader.answered() >= 2);
+    const transport = createGrpcTransport({ target: `localhost:${port}` });
+    onTestFinished(() => transport.close());
+    const client = createClient(TransportService, transport);
+    const refused = await client.unary({}).then(
+      () => expect.unreachable(),
+      (error: ConnectError) => error,
+    );
+    expect(refused.code).toBe(Code.ResourceExhausted);
+    expect(refused.rawMessage).toContain("left unread");
+    reader.connection.socket.destroy();
+    await vi.waitFor(async () => expect((await client.unary({})).text).toBe(large));
+    for (let call = 0; call < 10; call++) expect((await client.unary({})).text).toBe(large);
+  });
+
+  test("end a stream, and not one that is read", async () => {
+    const { port } = await listen(
+      {
+        async *serverStream({ count }) {
+          for (let index = 0; index < count; index++) yield { text: large };
+        },
+      },
+      { maxUnsentBytes: 50_000 },
+    );
+    const transport = createGrpcTransport({ target: `localhost:${port}` });
+    onTestFinished(() => transport.close());
+    const reader = await open(port, 0);
+    reader.connection.call(serverStream, {}, Buffer.from([0, 0, 0, 0, 2, 0x10, 5]));
+    await vi.waitUntil(() => reader.resets().length > 0);
+    expect(reader.resets()).toEqual([enhanceYourCalm]);
+    const other = await listen(
+      {
+        async *serverStream({ count }) {
+          for (let index = 0; index < count; index++) yield { text: large };
+        },
+      },
+      { maxUnsentBytes: 70_000 },
+    );
+    const reading = createGrpcTransport({ target: `localhost:${other.port}` });
+    onTestFinished(() => reading.close());
+    let read = 0;
+    for await (const { text } of createClient(TransportService, reading).serverStream({ count: 20 }))
+      read += text.length;
+    expect(read).toBe(20 * large.length);
   });
 });
 

@@ -351,6 +351,15 @@ export declare type GrpcLimits = Message<"retake.v1.GrpcLimits"> & {
   maxControlFramesPerSecond?: number | undefined;
 
   /**
+   * Megabytes of answers that one source may leave unread, over all its connections. Beyond that a unary call is answered
+   * RESOURCE_EXHAUSTED, and a streaming one reset (ENHANCE_YOUR_CALM). Answers of up to 16 KB do not count.
+   * Default: 128. Limits: 1 to 1,000,000.
+   *
+   * @generated from field: optional int32 max_unsent_megabytes_per_source = 15;
+   */
+  maxUnsentMegabytesPerSource?: number | undefined;
+
+  /**
    * How long a source that went too far gets no new connections. Default: 10 s. Limits: 0 to 1 day.
    *
    * @generated from field: google.protobuf.Duration abuse_penalty = 13;
