@@ -10,10 +10,10 @@ import {
   type Interceptor,
 } from "@connectrpc/connect";
 import type { UniversalHandler, UniversalServerResponse } from "@connectrpc/connect/protocol";
-import { compressionBrotli, compressionGzip } from "@connectrpc/connect-node";
 import type { Logger } from "../runs/index.ts";
 import { type Peer, peerKey } from "../transport/index.ts";
 import type { Route } from "./routes.ts";
+import { acceptedCompression } from "./web-envelopes.ts";
 import {
   internalError,
   methodNotAllowed,
@@ -56,7 +56,7 @@ export class WebCalls {
       interceptors: [...interceptors],
       readMaxBytes: maxMessageBytes,
       jsonOptions: { registry },
-      acceptCompression: [compressionGzip, compressionBrotli],
+      acceptCompression: [...acceptedCompression],
       // gRPC itself has a port of its own, which is several times faster.
       grpc: false,
     });
@@ -104,7 +104,7 @@ export class WebCalls {
     const url = new URL(`http://localhost${request.url}`);
     if (request.method === "GET" && handler.allowedMethods.includes("GET")) {
       try {
-        checkQuery(url, reading);
+        await checkQuery(url, reading);
       } catch (error) {
         return webErrorFrom(ConnectError.from(error));
       }
