@@ -106,6 +106,12 @@ afterAll(async () => {
   await rm(directory, { recursive: true, force: true });
 });
 
+/** Not much of a picture. */
+const onePixel = Buffer.from(
+  "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==",
+  "base64",
+);
+
 describe("the README", () => {
   it("has a contract, a handler and a client that type-check together", async () => {
     await put("client.ts");
@@ -146,7 +152,7 @@ describe("the README", () => {
   }, 60_000);
 
   it("has lines that upload a file and get it back", async () => {
-    await writeFile(join(directory, "harbour.png"), "not much of a picture");
+    await writeFile(join(directory, "harbour.png"), onePixel);
     const lines = block("run: artifact").replace("localhost:8080", `127.0.0.1:${webPort}`);
     const retake = `retake() { node --conditions=retake-source "${join(root, "src/cli/main.ts")}" "$@"; }`;
     const env = {
@@ -155,7 +161,7 @@ describe("the README", () => {
       RETAKE_TARGET: `127.0.0.1:${grpcPort}`,
     };
     await run("sh", ["-ec", `${retake}\n${lines}`], { cwd: directory, env });
-    expect(await readFile(join(directory, "copy.png"), "utf8")).toBe("not much of a picture");
+    expect(await readFile(join(directory, "copy.png"))).toEqual(onePixel);
   }, 60_000);
 
   it("has configurations that the server takes", async () => {

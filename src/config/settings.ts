@@ -191,6 +191,8 @@ export interface ResolvedRetention {
 
 export interface ResolvedArtifacts {
   readonly maxBytes: number;
+  /** What is asked of their bytes. */
+  readonly content: { readonly maxImagePixels: number; readonly uncheckedMediaTypes: readonly string[] };
   readonly gracePeriodMs: number;
   readonly uploadTimeoutMs: number;
 }
@@ -251,6 +253,8 @@ const defaults = {
   artifacts: {
     /** An hour of film; what no file should be fills no disk by one mistake. */
     maxBytes: 4 * 1_024 * mebibyte,
+    /** 400 MB once decoded: more than any camera takes, and what a server still survives. */
+    maxImagePixels: 100_000_000,
     /** Uploaded today, used by a run tomorrow. */
     gracePeriodMs: day,
     uploadTimeoutMs: day,
@@ -381,6 +385,10 @@ function resolveArtifacts(artifacts: ArtifactConfig | undefined): ResolvedArtifa
   const own = defaults.artifacts;
   return {
     maxBytes: Number(artifacts?.maxBytes ?? own.maxBytes),
+    content: {
+      maxImagePixels: Number(artifacts?.maxImagePixels ?? own.maxImagePixels),
+      uncheckedMediaTypes: [...(artifacts?.uncheckedMediaTypes ?? [])],
+    },
     gracePeriodMs: msOr(artifacts?.gracePeriod, own.gracePeriodMs),
     uploadTimeoutMs: msOr(artifacts?.uploadTimeout, own.uploadTimeoutMs),
   };

@@ -855,6 +855,22 @@ export declare type ArtifactConfig = Message<"retake.v1.ArtifactConfig"> & {
    * @generated from field: google.protobuf.Duration upload_timeout = 3;
    */
   uploadTimeout?: Duration | undefined;
+
+  /**
+   * Pixels of an image (PNG, JPEG, GIF, WebP), width times height as its first bytes say: a small file may be a huge image.
+   * Nothing is decoded, and the frames of an animation are not added up. Default: 100,000,000. Limits: 1 to 2^40.
+   *
+   * @generated from field: optional int64 max_image_pixels = 4;
+   */
+  maxImagePixels?: bigint | undefined;
+
+  /**
+   * A file whose first bytes are not what its media type says is refused (CONTENT_MISMATCH). Not so with these types:
+   * "image/x-raw", or "image/*" for all of a kind. Files without a type never are. Default: none. Limit: 100.
+   *
+   * @generated from field: repeated string unchecked_media_types = 5;
+   */
+  uncheckedMediaTypes: string[];
 };
 
 /**
