@@ -2,11 +2,14 @@ import { execFile, spawn } from "node:child_process";
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
+import { create, createRegistry } from "@bufbuild/protobuf";
+import { createValidator } from "@bufbuild/protovalidate";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { Quality } from "../gen/retake/v1/options_pb.js";
 import { deriveImports } from "../scripts/derive-imports.ts";
 import { parseConfig } from "../src/config/index.ts";
+import { withImports } from "../src/contract/index.ts";
 import { degradeRequest } from "../src/testing/index.ts";
 import { compileContracts, contractSource } from "./contract/compile-contracts.ts";
 
@@ -191,5 +194,18 @@ describe("the contract that can ask for less", () => {
         (degradeRequest(request, { steps: 50 } as never, quality).message as unknown as { steps: number }).steps,
     );
     expect(steps).toEqual([50, 40, 30, 20, 15]);
+  });
+});
+
+describe("the request with rules", () => {
+  it("compiles, and refuses what they say", async () => {
+    const source = `import "retake/v1/rules.proto";\n${block("part: rules")}`;
+    const types = await compileContracts({ "paint.proto": contractSource("paint.v1", source) });
+    const request = types.getMessage("paint.v1.PaintRequest");
+    if (request === undefined) throw new Error("PaintRequest is lost");
+    const registry = createRegistry(...withImports([request.file]));
+    const given = create(request, { prompt: "<script>", photoUrl: "http://10.0.0.1/" } as never);
+    const { violations } = createValidator({ registry }).validate(request, given);
+    expect(violations?.map(({ ruleId }) => ruleId)).toEqual(["string.safe_text.element", "string.public_url.address"]);
   });
 });

@@ -6,6 +6,7 @@ import {
   resolveCertificateRule,
   resolveJwt,
 } from "./identity-settings.ts";
+import { type ResolvedInput, resolveInput } from "./input-settings.ts";
 import { type ResolvedRateLimit, resolveRateLimit } from "./rate-limit-settings.ts";
 
 /** A `SecurityConfig` with every default filled in. */
@@ -18,6 +19,7 @@ export interface ResolvedSecurity {
   readonly mtls: readonly ResolvedCertificateRule[];
   /** How often callers may call. */
   readonly rateLimits: readonly ResolvedRateLimit[];
+  readonly input: ResolvedInput;
 }
 
 export function resolveSecurity(config: SecurityConfig | undefined): ResolvedSecurity {
@@ -26,5 +28,6 @@ export function resolveSecurity(config: SecurityConfig | undefined): ResolvedSec
     jwt: config?.jwt.map(resolveJwt) ?? [],
     mtls: config?.mtls.map(resolveCertificateRule) ?? [],
     rateLimits: config?.rateLimits.map(resolveRateLimit) ?? [],
+    input: resolveInput(config?.input),
   };
 }

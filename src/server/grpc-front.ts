@@ -4,6 +4,8 @@ import type { Clock } from "../clock.ts";
 import type { ResolvedConfig } from "../config/index.ts";
 import type { Logger } from "../runs/index.ts";
 import { addConnectService, type GrpcListener, listenGrpc, type ServerTls } from "../transport/index.ts";
+import type { ResolvedConfig, ResolvedInput } from "../config/index.ts";
+import { addConnectService, type GrpcListener, listenGrpc } from "../transport/index.ts";
 import type { Route } from "./routes.ts";
 import { tlsErrorLogger } from "./tls-errors.ts";
 
@@ -30,6 +32,8 @@ const longestTimerMs = 2 ** 31 - 1;
 export interface GrpcFrontOptions {
   readonly config: ResolvedGrpc;
   readonly tls: ServerTls | undefined;
+  readonly reading: ResolvedInput;
+  readonly tls: TlsFiles | undefined;
   readonly routes: readonly Route[];
   readonly interceptors: readonly Interceptor[];
   readonly clock: Clock;
@@ -38,7 +42,7 @@ export interface GrpcFrontOptions {
 
 /** @throws Error when the port cannot be bound */
 export async function listenGrpcFront(options: GrpcFrontOptions): Promise<GrpcFront> {
-  const { config, routes, interceptors, clock } = options;
+  const { config, reading, routes, interceptors, clock } = options;
   const { limits } = config;
   const server = new Server(channelOptions(limits));
   const withdrawals = new Map<Route, () => void>();
@@ -55,6 +59,7 @@ export async function listenGrpcFront(options: GrpcFrontOptions): Promise<GrpcFr
           interceptors,
           readMaxBytes: limits.maxMessageBytes,
           metadataMaxBytes: limits.maxMetadataBytes,
+          binaryOptions: reading.binary,
         });
         withdrawals.set(route, withdraw);
       }

@@ -1,4 +1,5 @@
 import type { Interceptor } from "@connectrpc/connect";
+import { UnknownFields } from "../../gen/retake/v1/input_config_pb.js";
 import type { Clock, RandomSource } from "../clock.ts";
 import type { ResolvedConfig } from "../config/index.ts";
 import type { ContractRegistry } from "../contract/index.ts";
@@ -7,6 +8,7 @@ import {
   errors,
   limitRates,
   type RequestValidator,
+  refuseUnknownFields,
   validateRequests,
 } from "../interceptors/rpc/index.ts";
 import type { Logger } from "../runs/index.ts";
@@ -30,6 +32,7 @@ export function rpcInterceptors(options: RpcInterceptorOptions): readonly Interc
     ...rateLimits(options, false),
     authenticate({ authenticators, anonymous: { ...anonymous, level: config.security.anonymousLevel } }),
     ...rateLimits(options, true),
+    ...(config.security.input.unknownFields === UnknownFields.REFUSE ? [refuseUnknownFields()] : []),
     validateRequests(validator),
   ];
 }

@@ -10,6 +10,7 @@ import {
   type Interceptor,
 } from "@connectrpc/connect";
 import type { UniversalHandler, UniversalServerResponse } from "@connectrpc/connect/protocol";
+import type { ResolvedInput } from "../config/index.ts";
 import type { Logger } from "../runs/index.ts";
 import { type Peer, peerKey } from "../transport/index.ts";
 import type { Route } from "./routes.ts";
@@ -30,6 +31,7 @@ export interface WebCallsOptions {
   readonly interceptors: readonly Interceptor[];
   /** The types of every `Any` in JSON. */
   readonly registry: Registry;
+  readonly reading: ResolvedInput;
   /** Of one message, either way, in bytes. */
   readonly maxMessageBytes: number;
   readonly log: Logger;
@@ -51,11 +53,12 @@ export class WebCalls {
 
   /** Serves these routes from the next call on. */
   route(routes: readonly Route[]): void {
-    const { interceptors, maxMessageBytes, registry } = this.#options;
+    const { interceptors, maxMessageBytes, registry, reading } = this.#options;
     const router = createConnectRouter({
       interceptors: [...interceptors],
       readMaxBytes: maxMessageBytes,
-      jsonOptions: { registry },
+      jsonOptions: { registry, ...reading.json },
+      binaryOptions: reading.binary,
       acceptCompression: [...acceptedCompression],
       // gRPC itself has a port of its own, which is several times faster.
       grpc: false,
@@ -98,8 +101,8 @@ export class WebCalls {
     response: ServerResponse,
   ): Promise<UniversalServerResponse | WebError> {
     const { method } = handler;
-    const { maxMessageBytes, registry } = this.#options;
-    const reading: RequestReading = { method, maxBytes: maxMessageBytes, registry };
+    const { maxMessageBytes, registry, reading: options } = this.#options;
+    const reading: RequestReading = { method, maxBytes: maxMessageBytes, registry, options };
     // Whom a request names as its host is up to whoever sends it.
     const url = new URL(`http://localhost${request.url}`);
     if (request.method === "GET" && handler.allowedMethods.includes("GET")) {

@@ -5,7 +5,7 @@ import type { Client, Interceptor } from "@connectrpc/connect";
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from "fastify";
 import type { ArtifactService } from "../../gen/retake/v1/artifact_pb.js";
 import type { Clock } from "../clock.ts";
-import type { ResolvedConfig } from "../config/index.ts";
+import type { ResolvedConfig, ResolvedInput } from "../config/index.ts";
 import type { ContractRegistry } from "../contract/index.ts";
 import type { Logger } from "../runs/index.ts";
 import {
@@ -49,6 +49,8 @@ export interface Probes {
 export interface WebFrontOptions {
   readonly config: ResolvedWeb;
   readonly tls: ServerTls | undefined;
+  readonly reading: ResolvedInput;
+  readonly tls: TlsFiles | undefined;
   readonly routes: readonly Route[];
   readonly interceptors: readonly Interceptor[];
   readonly contracts: Pick<ContractRegistry, "registry">;
@@ -69,6 +71,7 @@ export async function listenWebFront(options: WebFrontOptions): Promise<WebFront
   const calls = new WebCalls({
     interceptors,
     registry: contracts.registry,
+    reading: options.reading,
     maxMessageBytes: limits.maxMessageBytes,
     log,
   });

@@ -3,7 +3,7 @@ import { create, type DescMethod, fromBinary, fromJsonString, type Registry } fr
 import { base64Decode } from "@bufbuild/protobuf/wire";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { BadRequestSchema } from "../../gen/google/rpc/error_details_pb.js";
-import { jsonProblems } from "../config/index.ts";
+import { jsonProblems, type ResolvedInput } from "../config/index.ts";
 import { workflowName } from "../contract/index.ts";
 import { createError } from "../runs/index.ts";
 import { checkedEnvelopes, decompressed } from "./web-envelopes.ts";
@@ -14,6 +14,7 @@ export interface RequestReading {
   /** Of one message, in bytes. */
   readonly maxBytes: number;
   readonly registry: Registry;
+  readonly options: ResolvedInput;
 }
 
 /** What protocols put around a message. */
@@ -155,10 +156,10 @@ function tooLarge({ method, maxBytes }: Pick<RequestReading, "method" | "maxByte
   );
 }
 
-function checkMessage(bytes: Uint8Array, json: boolean, { method, registry }: RequestReading): void {
+function checkMessage(bytes: Uint8Array, json: boolean, { method, registry, options }: RequestReading): void {
   if (!json) {
     try {
-      fromBinary(method.input, bytes);
+      fromBinary(method.input, bytes, options.binary);
     } catch (error) {
       throw malformed(method, messageOf(error));
     }
@@ -166,8 +167,8 @@ function checkMessage(bytes: Uint8Array, json: boolean, { method, registry }: Re
   }
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString();
   try {
-    // As Connect does: callers may know more fields than this server.
-    fromJsonString(method.input, text, { registry, ignoreUnknownFields: true });
+    // Callers may know more fields than this server.
+    fromJsonString(method.input, text, { registry, ...options.json });
   } catch (error) {
     const found = jsonProblems(method.input, text, registry);
     const problems = found.length > 0 ? found : [{ field: "", message: messageOf(error) }];

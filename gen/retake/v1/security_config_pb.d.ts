@@ -9,6 +9,7 @@ import type { Message } from "@bufbuild/protobuf";
 import type { AccessLevel } from "./options_pb.js";
 import type { CertificateRule, JwtConfig } from "./identity_config_pb.js";
 import type { RateLimit } from "./rate_limit_config_pb.js";
+import type { InputConfig } from "./input_config_pb.js";
 
 /**
  * Describes the file retake/v1/security_config.proto.
@@ -50,6 +51,13 @@ export declare type SecurityConfig = Message<"retake.v1.SecurityConfig"> & {
    * @generated from field: repeated retake.v1.RateLimit rate_limits = 7;
    */
   rateLimits: RateLimit[];
+
+  /**
+   * How requests are read.
+   *
+   * @generated from field: retake.v1.InputConfig input = 12;
+   */
+  input?: InputConfig | undefined;
 };
 
 /**

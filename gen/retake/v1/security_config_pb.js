@@ -7,6 +7,7 @@
 import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import { file_retake_v1_identity_config } from "./identity_config_pb.js";
+import { file_retake_v1_input_config } from "./input_config_pb.js";
 import { file_retake_v1_options } from "./options_pb.js";
 import { file_retake_v1_rate_limit_config } from "./rate_limit_config_pb.js";
 
@@ -14,7 +15,7 @@ import { file_retake_v1_rate_limit_config } from "./rate_limit_config_pb.js";
  * Describes the file retake/v1/security_config.proto.
  */
 export const file_retake_v1_security_config = /*@__PURE__*/
-  fileDesc("Ch9yZXRha2UvdjEvc2VjdXJpdHlfY29uZmlnLnByb3RvEglyZXRha2UudjEi4gEKDlNlY3VyaXR5Q29uZmlnEjkKD2Fub255bW91c19sZXZlbBgBIAEoDjIWLnJldGFrZS52MS5BY2Nlc3NMZXZlbEIIukgFggECEAESKwoDand0GAUgAygLMhQucmV0YWtlLnYxLkp3dENvbmZpZ0IIukgFkgECEGQSMwoEbXRscxgGIAMoCzIaLnJldGFrZS52MS5DZXJ0aWZpY2F0ZVJ1bGVCCbpIBpIBAxDoBxIzCgtyYXRlX2xpbWl0cxgHIAMoCzIULnJldGFrZS52MS5SYXRlTGltaXRCCLpIBZIBAhBkYgZwcm90bzM", [file_buf_validate_validate, file_retake_v1_identity_config, file_retake_v1_options, file_retake_v1_rate_limit_config]);
+  fileDesc("Ch9yZXRha2UvdjEvc2VjdXJpdHlfY29uZmlnLnByb3RvEglyZXRha2UudjEiiQIKDlNlY3VyaXR5Q29uZmlnEjkKD2Fub255bW91c19sZXZlbBgBIAEoDjIWLnJldGFrZS52MS5BY2Nlc3NMZXZlbEIIukgFggECEAESKwoDand0GAUgAygLMhQucmV0YWtlLnYxLkp3dENvbmZpZ0IIukgFkgECEGQSMwoEbXRscxgGIAMoCzIaLnJldGFrZS52MS5DZXJ0aWZpY2F0ZVJ1bGVCCbpIBpIBAxDoBxIzCgtyYXRlX2xpbWl0cxgHIAMoCzIULnJldGFrZS52MS5SYXRlTGltaXRCCLpIBZIBAhBkEiUKBWlucHV0GAwgASgLMhYucmV0YWtlLnYxLklucHV0Q29uZmlnYgZwcm90bzM", [file_buf_validate_validate, file_retake_v1_identity_config, file_retake_v1_input_config, file_retake_v1_options, file_retake_v1_rate_limit_config]);
 
 /**
  * Describes the message retake.v1.SecurityConfig.

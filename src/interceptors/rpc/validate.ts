@@ -1,13 +1,14 @@
 import { create, type DescMessage, type Message, toBinary } from "@bufbuild/protobuf";
 import { pathToString } from "@bufbuild/protobuf/reflect";
 import type { Violation } from "@bufbuild/protovalidate";
-import { Code, ConnectError, type Interceptor, type StreamRequest } from "@connectrpc/connect";
+import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 import {
   type BadRequest_FieldViolation,
   BadRequest_FieldViolationSchema,
   BadRequestSchema,
 } from "../../../gen/google/rpc/error_details_pb.js";
 import { type ContractRegistry, hasRules } from "../../contract/index.ts";
+import { withMessages } from "./with-messages.ts";
 
 /** Validates messages by the rules of their contracts, always those of the live registry. */
 export interface RequestValidator {
@@ -43,12 +44,6 @@ export function validateRequests(validator: RequestValidator): Interceptor {
     }
     return next(request);
   };
-}
-
-/** Copies the request's getters instead of calling them: headers, signal and context values are built when asked for. */
-function withMessages(request: StreamRequest, message: StreamRequest["message"]): StreamRequest {
-  const properties = { ...Object.getOwnPropertyDescriptors(request), message: { value: message, enumerable: true } };
-  return Object.defineProperties({}, properties) as StreamRequest;
 }
 
 async function* validated<T extends Message>(

@@ -2,13 +2,49 @@
 // @generated from file retake/test/v1/ruled.proto (package retake.test.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
+import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file retake/test/v1/ruled.proto.
  */
 export declare const file_retake_test_v1_ruled: GenFile;
+
+/**
+ * The request of Obey.
+ *
+ * @generated from message retake.test.v1.ObeyRequest
+ */
+export declare type ObeyRequest = Message<"retake.test.v1.ObeyRequest"> & {
+  /**
+   * @generated from field: retake.test.v1.Ruled input = 1;
+   */
+  input?: Ruled | undefined;
+};
+
+/**
+ * Describes the message retake.test.v1.ObeyRequest.
+ * Use `create(ObeyRequestSchema)` to create a new message.
+ */
+export declare const ObeyRequestSchema: GenMessage<ObeyRequest>;
+
+/**
+ * The response of Obey.
+ *
+ * @generated from message retake.test.v1.ObeyResponse
+ */
+export declare type ObeyResponse = Message<"retake.test.v1.ObeyResponse"> & {
+  /**
+   * @generated from field: retake.test.v1.Ruled output = 1;
+   */
+  output?: Ruled | undefined;
+};
+
+/**
+ * Describes the message retake.test.v1.ObeyResponse.
+ * Use `create(ObeyResponseSchema)` to create a new message.
+ */
+export declare const ObeyResponseSchema: GenMessage<ObeyResponse>;
 
 /**
  * Takes whatever the rules of `retake/v1/rules.proto` allow, each in a field of its own.
@@ -100,4 +136,22 @@ export declare type RuledPoint = Message<"retake.test.v1.RuledPoint"> & {
  * Use `create(RuledPointSchema)` to create a new message.
  */
 export declare const RuledPointSchema: GenMessage<RuledPoint>;
+
+/**
+ * A workflow whose input has rules of this project's own.
+ *
+ * @generated from service retake.test.v1.RuledService
+ */
+export declare const RuledService: GenService<{
+  /**
+   * Succeeds with what it takes.
+   *
+   * @generated from rpc retake.test.v1.RuledService.Obey
+   */
+  obey: {
+    methodKind: "unary";
+    input: typeof ObeyRequestSchema;
+    output: typeof ObeyResponseSchema;
+  },
+}>;
 

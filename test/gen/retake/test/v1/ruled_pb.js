@@ -2,27 +2,50 @@
 // @generated from file retake/test/v1/ruled.proto (package retake.test.v1, syntax proto3)
 /* eslint-disable */
 
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
+import { file_retake_v1_options } from "retake/gen/retake/v1/options_pb.js";
 import { file_retake_v1_rules } from "retake/gen/retake/v1/rules_pb.js";
 
 /**
  * Describes the file retake/test/v1/ruled.proto.
  */
 export const file_retake_test_v1_ruled = /*@__PURE__*/
-  fileDesc("ChpyZXRha2UvdGVzdC92MS9ydWxlZC5wcm90bxIOcmV0YWtlLnRlc3QudjEi0QQKBVJ1bGVkEh0KBHRleHQYASABKAlCCrpIB3IFoO35AQFIAIgBARIiCglmaWxlX25hbWUYAiABKAlCCrpIB3IFqO35AQFIAYgBARIdCgRwYXRoGAMgASgJQgq6SAdyBbDt+QEBSAKIAQESHAoDdXJsGAQgASgJQgq6SAdyBbjt+QEBSAOIAQESIwoKbWVkaWFfdHlwZRgFIAEoCUIKukgHcgXA7fkBAUgEiAEBEkkKDHBpY3R1cmVfdHlwZRgGIAEoCUIuukgrcinK7fkBJAoHaW1hZ2UvKgoZYXBwbGljYXRpb24vdm5kLmZpbG0ranNvbkgFiAEBEh4KBWltYWdlGAcgASgMQgq6SAd6BdDt+QEBSAaIAQESTAoGcGl4ZWxzGAggAygLMhoucmV0YWtlLnRlc3QudjEuUnVsZWRQb2ludEIgukgd2AEBkgEX2u35ARIJAAAAAAAAnkARAAAAAADgkEASOgoGc2hhcmVzGAkgAygLMhoucmV0YWtlLnRlc3QudjEuUnVsZWRQb2ludEIOukgL2AEBkgEF2u35AQASIwoIYW55dGhpbmcYCiABKAlCDLpICXIHoO35AQAYCkgHiAEBEiEKBGxpbmUYCyABKAlCDrpIC3IJoO35AQEYCigUSAiIAQFCBwoFX3RleHRCDAoKX2ZpbGVfbmFtZUIHCgVfcGF0aEIGCgRfdXJsQg0KC19tZWRpYV90eXBlQg8KDV9waWN0dXJlX3R5cGVCCAoGX2ltYWdlQgsKCV9hbnl0aGluZ0IHCgVfbGluZSIiCgpSdWxlZFBvaW50EgkKAXgYASABKAESCQoBeRgCIAEoAmIGcHJvdG8z", [file_buf_validate_validate, file_retake_v1_rules]);
+  fileDesc("ChpyZXRha2UvdGVzdC92MS9ydWxlZC5wcm90bxIOcmV0YWtlLnRlc3QudjEiMwoLT2JleVJlcXVlc3QSJAoFaW5wdXQYASABKAsyFS5yZXRha2UudGVzdC52MS5SdWxlZCI1CgxPYmV5UmVzcG9uc2USJQoGb3V0cHV0GAEgASgLMhUucmV0YWtlLnRlc3QudjEuUnVsZWQi0QQKBVJ1bGVkEh0KBHRleHQYASABKAlCCrpIB3IFoO35AQFIAIgBARIiCglmaWxlX25hbWUYAiABKAlCCrpIB3IFqO35AQFIAYgBARIdCgRwYXRoGAMgASgJQgq6SAdyBbDt+QEBSAKIAQESHAoDdXJsGAQgASgJQgq6SAdyBbjt+QEBSAOIAQESIwoKbWVkaWFfdHlwZRgFIAEoCUIKukgHcgXA7fkBAUgEiAEBEkkKDHBpY3R1cmVfdHlwZRgGIAEoCUIuukgrcinK7fkBJAoHaW1hZ2UvKgoZYXBwbGljYXRpb24vdm5kLmZpbG0ranNvbkgFiAEBEh4KBWltYWdlGAcgASgMQgq6SAd6BdDt+QEBSAaIAQESTAoGcGl4ZWxzGAggAygLMhoucmV0YWtlLnRlc3QudjEuUnVsZWRQb2ludEIgukgd2AEBkgEX2u35ARIJAAAAAAAAnkARAAAAAADgkEASOgoGc2hhcmVzGAkgAygLMhoucmV0YWtlLnRlc3QudjEuUnVsZWRQb2ludEIOukgL2AEBkgEF2u35AQASIwoIYW55dGhpbmcYCiABKAlCDLpICXIHoO35AQAYCkgHiAEBEiEKBGxpbmUYCyABKAlCDrpIC3IJoO35AQEYCigUSAiIAQFCBwoFX3RleHRCDAoKX2ZpbGVfbmFtZUIHCgVfcGF0aEIGCgRfdXJsQg0KC19tZWRpYV90eXBlQg8KDV9waWN0dXJlX3R5cGVCCAoGX2ltYWdlQgsKCV9hbnl0aGluZ0IHCgVfbGluZSIiCgpSdWxlZFBvaW50EgkKAXgYASABKAESCQoBeRgCIAEoAjJXCgxSdWxlZFNlcnZpY2USRwoET2JleRIbLnJldGFrZS50ZXN0LnYxLk9iZXlSZXF1ZXN0GhwucmV0YWtlLnRlc3QudjEuT2JleVJlc3BvbnNlIgSS/hgAYgZwcm90bzM", [file_buf_validate_validate, file_retake_v1_options, file_retake_v1_rules]);
+
+/**
+ * Describes the message retake.test.v1.ObeyRequest.
+ * Use `create(ObeyRequestSchema)` to create a new message.
+ */
+export const ObeyRequestSchema = /*@__PURE__*/
+  messageDesc(file_retake_test_v1_ruled, 0);
+
+/**
+ * Describes the message retake.test.v1.ObeyResponse.
+ * Use `create(ObeyResponseSchema)` to create a new message.
+ */
+export const ObeyResponseSchema = /*@__PURE__*/
+  messageDesc(file_retake_test_v1_ruled, 1);
 
 /**
  * Describes the message retake.test.v1.Ruled.
  * Use `create(RuledSchema)` to create a new message.
  */
 export const RuledSchema = /*@__PURE__*/
-  messageDesc(file_retake_test_v1_ruled, 0);
+  messageDesc(file_retake_test_v1_ruled, 2);
 
 /**
  * Describes the message retake.test.v1.RuledPoint.
  * Use `create(RuledPointSchema)` to create a new message.
  */
 export const RuledPointSchema = /*@__PURE__*/
-  messageDesc(file_retake_test_v1_ruled, 1);
+  messageDesc(file_retake_test_v1_ruled, 3);
+
+/**
+ * A workflow whose input has rules of this project's own.
+ *
+ * @generated from service retake.test.v1.RuledService
+ */
+export const RuledService = /*@__PURE__*/
+  serviceDesc(file_retake_test_v1_ruled, 0);
 
