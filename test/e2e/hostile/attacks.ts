@@ -27,6 +27,7 @@ let refused = 0;
 /** Not from where the victim calls: what is held against this address must not hit it. */
 async function open(port: number, windowBytes = 1_000_000): Promise<RawHttp2Connection> {
   const connection = await RawHttp2Connection.open(port, windowBytes, source);
+  if (opened === 0) process.stdout.write("begun\n");
   opened += 1;
   connection.socket.once("close", () => {
     refused += 1;
