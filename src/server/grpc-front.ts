@@ -1,11 +1,9 @@
 import type { Interceptor } from "@connectrpc/connect";
 import { type ChannelOptions, Server } from "@grpc/grpc-js";
 import type { Clock } from "../clock.ts";
-import type { ResolvedConfig } from "../config/index.ts";
+import type { ResolvedConfig, ResolvedInput } from "../config/index.ts";
 import type { Logger } from "../runs/index.ts";
 import { addConnectService, type GrpcListener, listenGrpc, type ServerTls } from "../transport/index.ts";
-import type { ResolvedConfig, ResolvedInput } from "../config/index.ts";
-import { addConnectService, type GrpcListener, listenGrpc } from "../transport/index.ts";
 import type { Route } from "./routes.ts";
 import { tlsErrorLogger } from "./tls-errors.ts";
 
@@ -33,7 +31,6 @@ export interface GrpcFrontOptions {
   readonly config: ResolvedGrpc;
   readonly tls: ServerTls | undefined;
   readonly reading: ResolvedInput;
-  readonly tls: TlsFiles | undefined;
   readonly routes: readonly Route[];
   readonly interceptors: readonly Interceptor[];
   readonly clock: Clock;

@@ -623,11 +623,10 @@ class Running {
     const routes = this.#routes;
     const { interceptors, clock, log } = this.#options;
     if (config.grpc !== undefined) {
-      this.#grpc = await listenGrpcFront({ config: config.grpc, tls: tls.grpc, routes, interceptors, clock, log });
       this.#grpc = await listenGrpcFront({
         config: config.grpc,
         reading: config.security.input,
-        ...{ tls: tls.grpc, routes, interceptors, clock },
+        ...{ tls: tls.grpc, routes, interceptors, clock, log },
       });
     }
     if (config.web !== undefined) {

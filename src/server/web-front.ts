@@ -48,9 +48,8 @@ export interface Probes {
 
 export interface WebFrontOptions {
   readonly config: ResolvedWeb;
-  readonly tls: ServerTls | undefined;
   readonly reading: ResolvedInput;
-  readonly tls: TlsFiles | undefined;
+  readonly tls: ServerTls | undefined;
   readonly routes: readonly Route[];
   readonly interceptors: readonly Interceptor[];
   readonly contracts: Pick<ContractRegistry, "registry">;

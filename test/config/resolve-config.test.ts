@@ -88,7 +88,6 @@ describe("resolveConfig", () => {
         maxInlineResultBytes: 16_384,
       },
       faults: [],
-      security: { anonymousLevel: AccessLevel.PUBLIC, jwt: [], mtls: [], rateLimits: [] },
       telemetry: { metricsEndpoint: true, cardinalityLimit: 2_000 },
       monitoring: { series: { limit: 20_000 } },
       security: {

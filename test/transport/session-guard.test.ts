@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { setImmediate } from "node:timers/promises";
 import { Code, type ConnectError, createClient } from "@connectrpc/connect";
-import { Server, ServerCredentials } from "@grpc/grpc-js";
+import { Server } from "@grpc/grpc-js";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { createVirtualClock, type VirtualClock } from "../../src/testing/virtual-clock.ts";
 import { type AbuseLimits, addConnectService, createGrpcTransport, listenGrpc } from "../../src/transport/index.ts";
@@ -29,13 +29,11 @@ async function listen(implementation: TestImplementation, own: Partial<AbuseLimi
   const clock = createVirtualClock();
   const server = new Server({ "grpc.enable_channelz": 0 });
   addConnectService(server, TransportService, implementation);
-  const credentials = tls
-    ? ServerCredentials.createSsl(null, [
-        { cert_chain: Buffer.from(serverCertificate), private_key: Buffer.from(serverKey) },
-      ])
-    : ServerCredentials.createInsecure();
   const abuse = { ...limits, clock, ...own };
-  const listener = await listenGrpc(server, { host: "127.0.0.1", port: 0, credentials, abuse });
+  const listener = await listenGrpc(server, {
+    ...{ host: "127.0.0.1", port: 0, abuse },
+    ...(tls && { tls: { certificate: Buffer.from(serverCertificate), key: Buffer.from(serverKey) } }),
+  });
   onTestFinished(() => listener.destroy());
   return { clock, port: listener.port, listener };
 }
