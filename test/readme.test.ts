@@ -2,11 +2,14 @@ import { execFile, spawn } from "node:child_process";
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
+import { create, createRegistry } from "@bufbuild/protobuf";
+import { createValidator } from "@bufbuild/protovalidate";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { Quality } from "../gen/retake/v1/options_pb.js";
 import { deriveImports } from "../scripts/derive-imports.ts";
 import { parseConfig } from "../src/config/index.ts";
+import { withImports } from "../src/contract/index.ts";
 import { degradeRequest } from "../src/testing/index.ts";
 import { compileContracts, contractSource } from "./contract/compile-contracts.ts";
 
@@ -110,6 +113,12 @@ afterAll(async () => {
   await rm(directory, { recursive: true, force: true });
 });
 
+/** Not much of a picture. */
+const onePixel = Buffer.from(
+  "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==",
+  "base64",
+);
+
 describe("the README", () => {
   it("has a contract, a handler and a client that type-check together", async () => {
     await put("client.ts");
@@ -150,7 +159,7 @@ describe("the README", () => {
   }, 60_000);
 
   it("has lines that upload a file and get it back", async () => {
-    await writeFile(join(directory, "harbour.png"), "not much of a picture");
+    await writeFile(join(directory, "harbour.png"), onePixel);
     const lines = block("run: artifact").replace("localhost:8080", `127.0.0.1:${webPort}`);
     const retake = `retake() { node --conditions=retake-source "${join(root, "src/cli/main.ts")}" "$@"; }`;
     const env = {
@@ -159,7 +168,7 @@ describe("the README", () => {
       RETAKE_TARGET: `127.0.0.1:${grpcPort}`,
     };
     await run("sh", ["-ec", `${retake}\n${lines}`], { cwd: directory, env });
-    expect(await readFile(join(directory, "copy.png"), "utf8")).toBe("not much of a picture");
+    expect(await readFile(join(directory, "copy.png"))).toEqual(onePixel);
   }, 60_000);
 
   it("has configurations that the server takes", async () => {
@@ -189,5 +198,18 @@ describe("the contract that can ask for less", () => {
         (degradeRequest(request, { steps: 50 } as never, quality).message as unknown as { steps: number }).steps,
     );
     expect(steps).toEqual([50, 40, 30, 20, 15]);
+  });
+});
+
+describe("the request with rules", () => {
+  it("compiles, and refuses what they say", async () => {
+    const source = `import "retake/v1/rules.proto";\n${block("part: rules")}`;
+    const types = await compileContracts({ "paint.proto": contractSource("paint.v1", source) });
+    const request = types.getMessage("paint.v1.PaintRequest");
+    if (request === undefined) throw new Error("PaintRequest is lost");
+    const registry = createRegistry(...withImports([request.file]));
+    const given = create(request, { prompt: "<script>", photoUrl: "http://10.0.0.1/" } as never);
+    const { violations } = createValidator({ registry }).validate(request, given);
+    expect(violations?.map(({ ruleId }) => ruleId)).toEqual(["string.safe_text.element", "string.public_url.address"]);
   });
 });

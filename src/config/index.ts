@@ -1,6 +1,7 @@
 export type { ResolvedAudit, ResolvedPayloadEncryption, ResolvedRedaction } from "./audit-settings.ts";
 export { ConfigError, type ConfigProblem } from "./config-error.ts";
 export type { ResolvedCertificateRule, ResolvedIdentity, ResolvedJwt } from "./identity-settings.ts";
+export type { ResolvedInput } from "./input-settings.ts";
 export { type JsonProblem, jsonProblems } from "./json-problems.ts";
 export { loadConfig, parseConfig, parseYaml } from "./load-config.ts";
 export type { ResolvedMonitoring, ResolvedTelemetry } from "./monitoring-settings.ts";

@@ -16,6 +16,7 @@ import {
   resolveCertificateRule,
   resolveJwt,
 } from "./identity-settings.ts";
+import { type ResolvedInput, resolveInput } from "./input-settings.ts";
 import { type ResolvedLockout, resolveLockout } from "./lockout-settings.ts";
 import { type ResolvedRateLimit, resolveRateLimit } from "./rate-limit-settings.ts";
 
@@ -40,6 +41,7 @@ export interface ResolvedSecurity {
   readonly audit?: ResolvedAudit;
   readonly redaction: ResolvedRedaction;
   readonly payloadEncryption: ResolvedPayloadEncryption;
+  readonly input: ResolvedInput;
 }
 
 export function resolveSecurity(config: SecurityConfig | undefined): ResolvedSecurity {
@@ -56,5 +58,6 @@ export function resolveSecurity(config: SecurityConfig | undefined): ResolvedSec
     ...(audit === undefined ? {} : { audit }),
     redaction: resolveRedaction(config?.redaction),
     payloadEncryption: resolvePayloadEncryption(config?.payloadEncryption),
+    input: resolveInput(config?.input),
   };
 }

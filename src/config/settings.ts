@@ -91,6 +91,12 @@ export interface ResolvedGrpcLimits {
   readonly maxConnectionIdleMs: number;
   readonly keepaliveTimeMs: number;
   readonly keepaliveTimeoutMs: number;
+  readonly maxConnectionsPerSource: number;
+  readonly maxResetsPerSecond: number;
+  readonly maxControlFramesPerSecond: number;
+  readonly maxUnsentMegabytesPerSource: number;
+  readonly abusePenaltyMs: number;
+  readonly stallTimeoutMs: number;
 }
 
 export interface ResolvedWeb {
@@ -109,6 +115,8 @@ export interface ResolvedWebLimits {
   readonly maxMessageBytes: number;
   readonly requestTimeoutMs: number;
   readonly keepaliveTimeoutMs: number;
+  readonly maxConnectionsPerSource: number;
+  readonly stallTimeoutMs: number;
 }
 
 /** PEM files. */
@@ -183,6 +191,8 @@ export interface ResolvedRetention {
 
 export interface ResolvedArtifacts {
   readonly maxBytes: number;
+  /** What is asked of their bytes. */
+  readonly content: { readonly maxImagePixels: number; readonly uncheckedMediaTypes: readonly string[] };
   readonly gracePeriodMs: number;
   readonly uploadTimeoutMs: number;
 }
@@ -243,6 +253,8 @@ const defaults = {
   artifacts: {
     /** An hour of film; what no file should be fills no disk by one mistake. */
     maxBytes: 4 * 1_024 * mebibyte,
+    /** 400 MB once decoded: more than any camera takes, and what a server still survives. */
+    maxImagePixels: 100_000_000,
     /** Uploaded today, used by a run tomorrow. */
     gracePeriodMs: day,
     uploadTimeoutMs: day,
@@ -294,6 +306,18 @@ const defaults = {
     keepaliveTimeMs: minute,
     /** gRPC's own default. */
     keepaliveTimeoutMs: 20 * second,
+    /** Many clients behind one address, and still no more of one than a fortieth of all. */
+    maxConnectionsPerSource: 256,
+    /** A reset costs some 40 us: this many are half a percent of a core, and 20 s of them at once less than a tenth of a second. */
+    maxResetsPerSecond: 100,
+    /** More than clients send that measure their line by PING, and a hundredth of what floods it. */
+    maxControlFramesPerSecond: 1_000,
+    /** Thirty of the largest messages; all clients behind one address together hardly have more on their way. */
+    maxUnsentMegabytesPerSource: 128,
+    /** Resets at once and a pause of this length come to one percent of a core. */
+    abusePenaltyMs: 10 * second,
+    /** As long as a whole request may take on the web port. */
+    stallTimeoutMs: minute,
   },
   web: {
     maxConnections: 10_000,
@@ -304,6 +328,8 @@ const defaults = {
     requestTimeoutMs: minute,
     /** Above the 60 s of common load balancers, so that they close an idle connection first. */
     keepaliveTimeoutMs: 75 * second,
+    maxConnectionsPerSource: 256,
+    stallTimeoutMs: minute,
   },
   webhooks: {
     /** A receiver takes the message and works later; one that needs longer is about to fail. */
@@ -359,6 +385,10 @@ function resolveArtifacts(artifacts: ArtifactConfig | undefined): ResolvedArtifa
   const own = defaults.artifacts;
   return {
     maxBytes: Number(artifacts?.maxBytes ?? own.maxBytes),
+    content: {
+      maxImagePixels: Number(artifacts?.maxImagePixels ?? own.maxImagePixels),
+      uncheckedMediaTypes: [...(artifacts?.uncheckedMediaTypes ?? [])],
+    },
     gracePeriodMs: msOr(artifacts?.gracePeriod, own.gracePeriodMs),
     uploadTimeoutMs: msOr(artifacts?.uploadTimeout, own.uploadTimeoutMs),
   };
@@ -386,6 +416,12 @@ function resolveGrpcLimits(limits: GrpcLimits | undefined): ResolvedGrpcLimits {
     maxConnectionIdleMs: msOr(limits?.maxConnectionIdle, own.maxConnectionIdleMs),
     keepaliveTimeMs: msOr(limits?.keepaliveTime, own.keepaliveTimeMs),
     keepaliveTimeoutMs: msOr(limits?.keepaliveTimeout, own.keepaliveTimeoutMs),
+    maxConnectionsPerSource: limits?.maxConnectionsPerSource ?? own.maxConnectionsPerSource,
+    maxResetsPerSecond: limits?.maxResetsPerSecond ?? own.maxResetsPerSecond,
+    maxControlFramesPerSecond: limits?.maxControlFramesPerSecond ?? own.maxControlFramesPerSecond,
+    maxUnsentMegabytesPerSource: limits?.maxUnsentMegabytesPerSource ?? own.maxUnsentMegabytesPerSource,
+    abusePenaltyMs: msOr(limits?.abusePenalty, own.abusePenaltyMs),
+    stallTimeoutMs: msOr(limits?.stallTimeout, own.stallTimeoutMs),
   };
 }
 
@@ -407,6 +443,8 @@ function resolveWebLimits(limits: WebLimits | undefined): ResolvedWebLimits {
     maxMessageBytes: limits?.maxMessageBytes ?? own.maxMessageBytes,
     requestTimeoutMs: msOr(limits?.requestTimeout, own.requestTimeoutMs),
     keepaliveTimeoutMs: msOr(limits?.keepaliveTimeout, own.keepaliveTimeoutMs),
+    maxConnectionsPerSource: limits?.maxConnectionsPerSource ?? own.maxConnectionsPerSource,
+    stallTimeoutMs: msOr(limits?.stallTimeout, own.stallTimeoutMs),
   };
 }
 

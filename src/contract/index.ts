@@ -29,5 +29,6 @@ export { degrade } from "./quality/degrade.ts";
 export { type ContractRegistry, type Contracts, createContractRegistry, type ReadContracts } from "./registry.ts";
 export { hasSensitiveFields, sensitiveTexts, withoutSensitive, withoutTexts } from "./sensitive-fields.ts";
 export { standardFiles } from "./standard-files.ts";
+export { unknownFields } from "./unknown-fields.ts";
 export { type ResponsePart, readUpdates, type Updates } from "./updates.ts";
 export { inputKey, type Workflow, workflowName } from "./workflow.ts";

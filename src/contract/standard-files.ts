@@ -18,6 +18,7 @@ import { file_google_rpc_error_details } from "../../gen/google/rpc/error_detail
 import { file_google_rpc_status } from "../../gen/google/rpc/status_pb.js";
 import { file_retake_v1_artifact } from "../../gen/retake/v1/artifact_pb.js";
 import { file_retake_v1_options } from "../../gen/retake/v1/options_pb.js";
+import { file_retake_v1_rules } from "../../gen/retake/v1/rules_pb.js";
 import { file_retake_v1_run } from "../../gen/retake/v1/run_pb.js";
 import { file_retake_v1_run_service } from "../../gen/retake/v1/run_service_pb.js";
 import { file_retake_v1_webhook } from "../../gen/retake/v1/webhook_pb.js";
@@ -44,6 +45,7 @@ export const standardFiles: ReadonlyMap<string, DescFile> = new Map(
     file_google_rpc_status,
     file_buf_validate_validate,
     file_retake_v1_options,
+    file_retake_v1_rules,
     file_retake_v1_run,
     file_retake_v1_run_service,
     file_retake_v1_artifact,

@@ -19,8 +19,8 @@ export interface StorageOpener {
 export function startEmbeddedStorage(): StorageOpener {
   const thread = startSqliteThread();
   return {
-    async open({ dataDirectory: directory, artifacts: { maxBytes } }, clock) {
-      return withFileArtifacts(await thread.open({ directory, clock }), { directory, clock, maxBytes });
+    async open({ dataDirectory: directory, artifacts: { maxBytes, content } }, clock) {
+      return withFileArtifacts(await thread.open({ directory, clock }), { directory, clock, maxBytes, content });
     },
     end: () => thread.end(),
   };

@@ -1,7 +1,7 @@
 import type { Interceptor } from "@connectrpc/connect";
 import { type ChannelOptions, Server } from "@grpc/grpc-js";
 import type { Clock } from "../clock.ts";
-import type { ResolvedConfig } from "../config/index.ts";
+import type { ResolvedConfig, ResolvedInput } from "../config/index.ts";
 import type { Logger } from "../runs/index.ts";
 import { addConnectService, type GrpcListener, listenGrpc, type ServerTls } from "../transport/index.ts";
 import type { Route } from "./routes.ts";
@@ -30,6 +30,7 @@ const longestTimerMs = 2 ** 31 - 1;
 export interface GrpcFrontOptions {
   readonly config: ResolvedGrpc;
   readonly tls: ServerTls | undefined;
+  readonly reading: ResolvedInput;
   readonly routes: readonly Route[];
   readonly interceptors: readonly Interceptor[];
   readonly clock: Clock;
@@ -38,7 +39,7 @@ export interface GrpcFrontOptions {
 
 /** @throws Error when the port cannot be bound */
 export async function listenGrpcFront(options: GrpcFrontOptions): Promise<GrpcFront> {
-  const { config, routes, interceptors, clock } = options;
+  const { config, reading, routes, interceptors, clock } = options;
   const { limits } = config;
   const server = new Server(channelOptions(limits));
   const withdrawals = new Map<Route, () => void>();
@@ -55,6 +56,7 @@ export async function listenGrpcFront(options: GrpcFrontOptions): Promise<GrpcFr
           interceptors,
           readMaxBytes: limits.maxMessageBytes,
           metadataMaxBytes: limits.maxMetadataBytes,
+          binaryOptions: reading.binary,
         });
         withdrawals.set(route, withdraw);
       }
@@ -66,6 +68,15 @@ export async function listenGrpcFront(options: GrpcFrontOptions): Promise<GrpcFr
     port: config.port,
     ...(options.tls && { tls: options.tls, onTlsError: tlsErrorLogger(options.log, "grpc.tls") }),
     maxConnections: limits.maxConnections,
+    abuse: {
+      maxConnections: limits.maxConnectionsPerSource,
+      resetsPerSecond: limits.maxResetsPerSecond,
+      controlFramesPerSecond: limits.maxControlFramesPerSecond,
+      maxUnsentBytes: limits.maxUnsentMegabytesPerSource * 1024 * 1024,
+      penaltyMs: limits.abusePenaltyMs,
+      stallTimeoutMs: limits.stallTimeoutMs,
+      clock,
+    },
   });
   return {
     host: listener.host,

@@ -1,4 +1,5 @@
 import type { Interceptor } from "@connectrpc/connect";
+import { UnknownFields } from "../../gen/retake/v1/input_config_pb.js";
 import { RunService } from "../../gen/retake/v1/run_service_pb.js";
 import type { Clock, RandomSource } from "../clock.ts";
 import type { ResolvedConfig } from "../config/index.ts";
@@ -11,6 +12,7 @@ import {
   errors,
   limitRates,
   type RequestValidator,
+  refuseUnknownFields,
   validateRequests,
 } from "../interceptors/rpc/index.ts";
 import type { Logger } from "../runs/index.ts";
@@ -54,6 +56,7 @@ export function rpcInterceptors(options: RpcInterceptorOptions): readonly Interc
     }),
     ...rateLimits(options, true),
     authorize(access),
+    ...(config.security.input.unknownFields === UnknownFields.REFUSE ? [refuseUnknownFields()] : []),
     validateRequests(validator),
     auditCalls({
       audit,

@@ -1,13 +1,15 @@
 import { create, fromBinary, fromJsonString, type Message, type Registry } from "@bufbuild/protobuf";
 import type { Any } from "@bufbuild/protobuf/wkt";
-import { Code, type ConnectError } from "@connectrpc/connect";
+import { Code, ConnectError } from "@connectrpc/connect";
 import { BadRequestSchema } from "../../gen/google/rpc/error_details_pb.js";
-import { type JsonProblem, jsonProblems } from "../config/index.ts";
+import { UnknownFields } from "../../gen/retake/v1/input_config_pb.js";
+import { type JsonProblem, jsonProblems, type ResolvedInput } from "../config/index.ts";
 import type { Workflow } from "../contract/index.ts";
+import { assertKnownFields } from "../interceptors/rpc/index.ts";
 import { createError } from "../runs/index.ts";
 
 /** A workflow's input out of an Any. @throws ConnectError INVALID_ARGUMENT */
-export function inputFromAny({ name, input }: Workflow, any: Any): Message {
+export function inputFromAny({ name, input }: Workflow, any: Any, reading: ResolvedInput): Message {
   const typeName = any.typeUrl.slice(any.typeUrl.lastIndexOf("/") + 1);
   if (typeName !== input.typeName) {
     throw invalidInput(
@@ -16,8 +18,11 @@ export function inputFromAny({ name, input }: Workflow, any: Any): Message {
     );
   }
   try {
-    return fromBinary(input, any.value);
+    const message = fromBinary(input, any.value, reading.binary);
+    if (reading.unknownFields === UnknownFields.REFUSE) assertKnownFields(input, message);
+    return message;
   } catch (error) {
+    if (error instanceof ConnectError) throw error;
     throw invalidInput(
       [{ field: "message.value", message: messageOf(error) }],
       `the input of workflow ${name} cannot be decoded as ${input.typeName}: ${messageOf(error)}`,
@@ -26,9 +31,13 @@ export function inputFromAny({ name, input }: Workflow, any: Any): Message {
 }
 
 /** A workflow's input out of JSON text. @throws ConnectError INVALID_ARGUMENT with the path of every bad field */
-export function inputFromJson({ name, input }: Workflow, text: string, registry: Registry): Message {
+export function inputFromJson(
+  { name, input }: Workflow,
+  text: string,
+  { registry, reading }: { readonly registry: Registry; readonly reading: ResolvedInput },
+): Message {
   try {
-    return fromJsonString(input, text, { registry });
+    return fromJsonString(input, text, { registry, recursionLimit: reading.json.recursionLimit });
   } catch (error) {
     const found = jsonProblems(input, text, registry);
     const problems = found.length > 0 ? found : [{ field: "", message: messageOf(error) }];

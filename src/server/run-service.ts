@@ -13,6 +13,7 @@ import {
   WorkflowPauseSchema,
   WorkflowSchema,
 } from "../../gen/retake/v1/run_service_pb.js";
+import type { ResolvedInput } from "../config/index.ts";
 import { inputKey, type Workflow } from "../contract/index.ts";
 import {
   createError,
@@ -42,12 +43,12 @@ const defaultRunsPage = 50;
 const defaultWorkflowsPage = 100;
 
 /** `retake.v1.RunService` over an engine. Requests have passed their rules. */
-export function createRunService(engine: Engine): ServiceImpl<typeof RunService> {
+export function createRunService(engine: Engine, reading: ResolvedInput): ServiceImpl<typeof RunService> {
   return {
     async startRun(request, context) {
       const workflow = workflowNamed(engine, request.workflow);
       const principal = context.values.get(principalKey);
-      const message = inputOf(workflow, request.input, engine);
+      const message = inputOf(workflow, request.input, engine, reading);
       engine.access.assertMayRun(principal, workflow, message);
       engine.access.assertPriority(principal, request.priority);
       engine.validator.validate(workflow.input, message);
@@ -226,12 +227,12 @@ function pauseOf(name: string, { pauses }: Engine): { pause?: WorkflowPause } {
   return { pause: create(WorkflowPauseSchema, { workflow, pausedBy, reason, pauseTime: timestampFromMs(sinceMs) }) };
 }
 
-function inputOf(workflow: Workflow, input: StartInput, engine: Engine): Message {
+function inputOf(workflow: Workflow, input: StartInput, engine: Engine, reading: ResolvedInput): Message {
   switch (input.case) {
     case "message":
-      return inputFromAny(workflow, input.value);
+      return inputFromAny(workflow, input.value, reading);
     case "json":
-      return inputFromJson(workflow, input.value, engine.contracts.registry);
+      return inputFromJson(workflow, input.value, { registry: engine.contracts.registry, reading });
     case undefined:
       return create(workflow.input);
   }

@@ -436,7 +436,7 @@ class Server implements RetakeServer {
       await authentication.open();
       const health = createHealth();
       const routes: Route[] = [
-        route(RunService, createRunService(engine)),
+        route(RunService, createRunService(engine, config.security.input)),
         route(ArtifactService, createArtifactService(engine)),
         route(AdminService, createAdminService(engine, authentication)),
         route(Health, health.service),
@@ -695,12 +695,17 @@ class Running {
     const routes = this.#routes;
     const { interceptors, clock, log } = this.#options;
     if (config.grpc !== undefined) {
-      this.#grpc = await listenGrpcFront({ config: config.grpc, tls: tls.grpc, routes, interceptors, clock, log });
+      this.#grpc = await listenGrpcFront({
+        config: config.grpc,
+        reading: config.security.input,
+        ...{ tls: tls.grpc, routes, interceptors, clock, log },
+      });
     }
     if (config.web !== undefined) {
       const { listenWebFront } = await import("./web-front.ts");
       this.#web = await listenWebFront({
         config: config.web,
+        reading: config.security.input,
         tls: tls.web,
         routes,
         interceptors,

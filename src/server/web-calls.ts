@@ -2,9 +2,10 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Registry } from "@bufbuild/protobuf";
 import { Code, ConnectError, createConnectRouter, type Interceptor } from "@connectrpc/connect";
 import type { UniversalHandler, UniversalServerResponse } from "@connectrpc/connect/protocol";
-import { compressionBrotli, compressionGzip } from "@connectrpc/connect-node";
+import type { ResolvedInput } from "../config/index.ts";
 import type { Logger } from "../runs/index.ts";
 import type { Route } from "./routes.ts";
+import { acceptedCompression } from "./web-envelopes.ts";
 import {
   internalError,
   methodNotAllowed,
@@ -22,6 +23,7 @@ export interface WebCallsOptions {
   readonly interceptors: readonly Interceptor[];
   /** The types of every `Any` in JSON. */
   readonly registry: Registry;
+  readonly reading: ResolvedInput;
   /** Of one message, either way, in bytes. */
   readonly maxMessageBytes: number;
   readonly log: Logger;
@@ -43,12 +45,13 @@ export class WebCalls {
 
   /** Serves these routes from the next call on. */
   route(routes: readonly Route[]): void {
-    const { interceptors, maxMessageBytes, registry } = this.#options;
+    const { interceptors, maxMessageBytes, registry, reading } = this.#options;
     const router = createConnectRouter({
       interceptors: [...interceptors],
       readMaxBytes: maxMessageBytes,
-      jsonOptions: { registry },
-      acceptCompression: [compressionGzip, compressionBrotli],
+      jsonOptions: { registry, ...reading.json },
+      binaryOptions: reading.binary,
+      acceptCompression: [...acceptedCompression],
       // gRPC itself has a port of its own, which is several times faster.
       grpc: false,
     });
@@ -90,13 +93,13 @@ export class WebCalls {
     response: ServerResponse,
   ): Promise<UniversalServerResponse | WebError> {
     const { method } = handler;
-    const { maxMessageBytes, registry } = this.#options;
-    const reading: RequestReading = { method, maxBytes: maxMessageBytes, registry };
+    const { maxMessageBytes, registry, reading: options } = this.#options;
+    const reading: RequestReading = { method, maxBytes: maxMessageBytes, registry, options };
     // Whom a request names as its host is up to whoever sends it.
     const url = new URL(`http://localhost${request.url}`);
     if (request.method === "GET" && handler.allowedMethods.includes("GET")) {
       try {
-        checkQuery(url, reading);
+        await checkQuery(url, reading);
       } catch (error) {
         return webErrorFrom(ConnectError.from(error));
       }

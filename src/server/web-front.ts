@@ -1,13 +1,22 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Server as TlsServer } from "node:tls";
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
+import { Server as TlsServer } from "node:tls";
 import type { Client, Interceptor } from "@connectrpc/connect";
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from "fastify";
 import type { ArtifactService } from "../../gen/retake/v1/artifact_pb.js";
 import type { Clock } from "../clock.ts";
-import type { ResolvedConfig } from "../config/index.ts";
+import type { ResolvedConfig, ResolvedInput } from "../config/index.ts";
 import type { ContractRegistry } from "../contract/index.ts";
 import type { Logger } from "../runs/index.ts";
-import { admitSecured, listenOn, type ServerTls, secureContextOptions, tlsOptions } from "../transport/index.ts";
+import {
+  admitSecured,
+  listenOn,
+  type ServerTls,
+  Sources,
+  Stalls,
+  secureContextOptions,
+  tlsOptions,
+} from "../transport/index.ts";
 import type { Route } from "./routes.ts";
 import { tlsErrorLogger } from "./tls-errors.ts";
 import { artifactsPath, WebArtifacts } from "./web-artifacts.ts";
@@ -39,6 +48,7 @@ export interface Probes {
 
 export interface WebFrontOptions {
   readonly config: ResolvedWeb;
+  readonly reading: ResolvedInput;
   readonly tls: ServerTls | undefined;
   readonly routes: readonly Route[];
   readonly interceptors: readonly Interceptor[];
@@ -60,6 +70,7 @@ export async function listenWebFront(options: WebFrontOptions): Promise<WebFront
   const calls = new WebCalls({
     interceptors,
     registry: contracts.registry,
+    reading: options.reading,
     maxMessageBytes: limits.maxMessageBytes,
     log,
   });
@@ -70,6 +81,8 @@ export async function listenWebFront(options: WebFrontOptions): Promise<WebFront
   if (options.tls !== undefined) secured(server).on("tlsClientError", tlsErrorLogger(log, "web.tls"));
   server.server.maxConnections = limits.maxConnections;
   server.server.headersTimeout = limits.requestTimeoutMs;
+  limitSources(server.server, limits, clock);
+  const stopDropping = dropStalled(server.server, limits, clock);
   server.server.on("request", (request: IncomingMessage, response: ServerResponse) => {
     responses.add(request, response);
     response.once("close", () => {
@@ -89,6 +102,7 @@ export async function listenWebFront(options: WebFrontOptions): Promise<WebFront
     // Fastify's own `listen` would bind "localhost" twice, the second time without these limits.
     await listenOn(server.server, host, config.port);
   } catch (error) {
+    stopDropping();
     await server.close();
     throw error;
   }
@@ -103,6 +117,7 @@ export async function listenWebFront(options: WebFrontOptions): Promise<WebFront
       const timer = clock.setTimeout(() => server.server.closeAllConnections(), closeTimeoutMs);
       await server.close();
       timer.cancel();
+      stopDropping();
     },
   };
 }
@@ -134,6 +149,31 @@ function createFastify({ limits }: ResolvedWeb, tls: ServerTls | undefined, resp
 /** Fastify's types have lost that it is one. */
 function secured(front: FastifyInstance): TlsServer {
   return front.server as unknown as TlsServer;
+}
+
+/** Closes the connections that are too many for where they come from. */
+function limitSources(server: Server, { maxConnectionsPerSource }: ResolvedWeb["limits"], clock: Clock): void {
+  const sources = new Sources({ maxConnections: maxConnectionsPerSource }, clock);
+  server.prependListener("connection", (socket) => {
+    if (sources.admit(socket) === undefined) socket.destroy();
+  });
+}
+
+/** Closes connections that take nothing of what is written to them, until it is told to stop. */
+function dropStalled(server: Server, { stallTimeoutMs }: ResolvedWeb["limits"], clock: Clock): () => void {
+  const sockets = new Set<Socket>();
+  // What is written goes to the socket of TLS, where there is one.
+  server.on(server instanceof TlsServer ? "secureConnection" : "connection", (socket: Socket) => {
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+  });
+  const stalls = new Stalls<Socket>(stallTimeoutMs, clock);
+  stalls.start(
+    () => sockets,
+    ({ writableLength }) => (writableLength > 0 ? { unsentBytes: writableLength, received: 0 } : undefined),
+    (socket) => socket.destroy(),
+  );
+  return () => stalls.stop();
 }
 
 function addProbes(server: FastifyInstance, probes: Probes): void {

@@ -3,9 +3,10 @@ import { create, type DescMethod, fromBinary, fromJsonString, type Registry } fr
 import { base64Decode } from "@bufbuild/protobuf/wire";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { BadRequestSchema } from "../../gen/google/rpc/error_details_pb.js";
-import { jsonProblems } from "../config/index.ts";
+import { jsonProblems, type ResolvedInput } from "../config/index.ts";
 import { workflowName } from "../contract/index.ts";
 import { createError } from "../runs/index.ts";
+import { checkedEnvelopes, decompressed } from "./web-envelopes.ts";
 
 /** What the messages of requests are read by. */
 export interface RequestReading {
@@ -13,6 +14,7 @@ export interface RequestReading {
   /** Of one message, in bytes. */
   readonly maxBytes: number;
   readonly registry: Registry;
+  readonly options: ResolvedInput;
 }
 
 /** What protocols put around a message. */
@@ -40,36 +42,64 @@ export async function* requestBody(
   request: IncomingMessage,
   reading: RequestReading,
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  if (reading.method.methodKind === "client_streaming" || reading.method.methodKind === "bidi_streaming") {
-    // Its messages are each within the limit, and all of them together as many as the method takes.
+  const { method, maxBytes } = reading;
+  const type = request.headers["content-type"] ?? "";
+  const json = /[/+]json\b/i.test(type);
+  const broken = (problem: string): ConnectError => malformed(method, problem);
+  const shared = { maxBytes, broken, tooLarge: () => tooLarge(reading) };
+  const streamed = method.methodKind === "client_streaming" || method.methodKind === "bidi_streaming";
+  if (/^application\/(connect\+|grpc-web(?!-text))/i.test(type)) {
+    const encoding =
+      request.headers[/^application\/connect/i.test(type) ? "connect-content-encoding" : "grpc-encoding"];
+    // Of a stream each message is within the limit, and all of them together as many as the method takes.
+    const chunks = streamed ? streamedBody(request) : wholeBody(request, reading);
+    yield* checkedEnvelopes(chunks, {
+      ...shared,
+      encoding: typeof encoding === "string" ? encoding : undefined,
+      check: (message) => checkMessage(message, json, reading),
+    });
+    return;
+  }
+  if (streamed) {
     yield* streamedBody(request);
     return;
   }
   const body = await readBody(request, reading);
-  const encoded = request.headers["content-encoding"] ?? "identity";
-  if (encoded === "identity") {
-    const type = request.headers["content-type"] ?? "";
-    const enveloped = !/^application\/(json|proto)\b/i.test(type);
-    const message = enveloped ? firstMessage(body) : body;
-    if (message !== undefined) {
-      checkMessage(message, /[/+]json\b/i.test(type), reading);
-    }
+  const encoding = request.headers["content-encoding"] ?? "identity";
+  if (/^application\/(json|proto)\b/i.test(type)) {
+    // Nothing is decompressed from nothing.
+    const plain =
+      encoding === "identity" || body.length === 0 ? body : await decompressed(body, { ...shared, encoding });
+    checkMessage(plain, json, reading);
   }
   yield body;
 }
 
+async function* wholeBody(
+  request: IncomingMessage,
+  reading: RequestReading,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  yield await readBody(request, reading);
+}
+
 /** Throws what is wrong with the message in the query of a GET request. @throws ConnectError INVALID_ARGUMENT */
-export function checkQuery(url: URL, reading: RequestReading): void {
+export async function checkQuery(url: URL, reading: RequestReading): Promise<void> {
   const { searchParams: query } = url;
-  if (query.has("compression") && query.get("compression") !== "identity") {
-    return;
-  }
   const text = query.get("message") ?? "";
   let message: Uint8Array;
   try {
     message = query.get("base64") === "1" ? base64Decode(text) : new TextEncoder().encode(text);
   } catch (error) {
     throw malformed(reading.method, `the parameter "message" is no base64: ${messageOf(error)}`);
+  }
+  const encoding = query.get("compression") ?? "identity";
+  if (encoding !== "identity" && message.length > 0) {
+    message = await decompressed(message, {
+      encoding,
+      maxBytes: reading.maxBytes,
+      broken: (problem) => malformed(reading.method, problem),
+      tooLarge: () => tooLarge(reading),
+    });
   }
   switch (query.get("encoding")) {
     case "json":
@@ -113,28 +143,23 @@ async function readBody(request: IncomingMessage, { method, maxBytes }: RequestR
   if (size > most) {
     // Many clients read no answer before they have sent everything.
     request.resume();
-    throw createError(
-      Code.ResourceExhausted,
-      "MESSAGE_TOO_LARGE",
-      `the request of ${workflowName(method)} has more than the ${maxBytes} bytes that the server takes (max_message_bytes)`,
-    );
+    throw tooLarge({ method, maxBytes });
   }
   return Buffer.concat(chunks);
 }
 
-/** The first message in a stream of them; undefined where it is compressed, or the protocol has to complain. */
-function firstMessage(body: Buffer): Uint8Array | undefined {
-  if (body.length < 5 || body.readUInt8(0) !== 0) {
-    return undefined;
-  }
-  const end = 5 + body.readUInt32BE(1);
-  return end > body.length ? undefined : body.subarray(5, end);
+function tooLarge({ method, maxBytes }: Pick<RequestReading, "method" | "maxBytes">): ConnectError {
+  return createError(
+    Code.ResourceExhausted,
+    "MESSAGE_TOO_LARGE",
+    `the request of ${workflowName(method)} has more than the ${maxBytes} bytes that the server takes (max_message_bytes)`,
+  );
 }
 
-function checkMessage(bytes: Uint8Array, json: boolean, { method, registry }: RequestReading): void {
+function checkMessage(bytes: Uint8Array, json: boolean, { method, registry, options }: RequestReading): void {
   if (!json) {
     try {
-      fromBinary(method.input, bytes);
+      fromBinary(method.input, bytes, options.binary);
     } catch (error) {
       throw malformed(method, messageOf(error));
     }
@@ -142,8 +167,8 @@ function checkMessage(bytes: Uint8Array, json: boolean, { method, registry }: Re
   }
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString();
   try {
-    // As Connect does: callers may know more fields than this server.
-    fromJsonString(method.input, text, { registry, ignoreUnknownFields: true });
+    // Callers may know more fields than this server.
+    fromJsonString(method.input, text, { registry, ...options.json });
   } catch (error) {
     const found = jsonProblems(method.input, text, registry);
     const problems = found.length > 0 ? found : [{ field: "", message: messageOf(error) }];

@@ -1,6 +1,7 @@
 import type { DescMethod, DescService, Message } from "@bufbuild/protobuf";
 import {
   Code,
+  ConnectError,
   createServiceImplSpec,
   type Interceptor,
   type MethodImplSpec,
@@ -28,6 +29,7 @@ import { readMessages } from "./message-reader.ts";
 import { MessageWriter } from "./message-writer.ts";
 import { methodName, onlyMessage } from "./method.ts";
 import { isWorthSending, type StreamMethodSpec, type UnaryMethodSpec } from "./server-call.ts";
+import { holdUnsent, noteMessageRead, resetCall, smallBytes } from "./session-guard.ts";
 
 /** grpc-js advertises this limit to clients, and enforces none. */
 const defaultMetadataMaxBytes = 16_384;
@@ -162,7 +164,7 @@ async function serveUnary(
   try {
     call.checkRequestMetadata();
     const response = await invokeUnary(call, spec, () => serving.decode(surface.request), serving.interceptors);
-    respond(call, response, response.message, callback, serving);
+    respond(surface, call, response, response.message, callback, serving);
   } catch (thrown) {
     fail(call, callback, thrown);
   } finally {
@@ -182,6 +184,7 @@ async function serveClientStream(
     call.checkRequestMetadata();
     const response = await invokeStream(call, spec, readAll(surface, call, serving), serving.interceptors);
     respond(
+      surface,
       call,
       response,
       await onlyMessage(response.message, `response of ${methodName(spec.method)}`, Code.Internal),
@@ -228,7 +231,13 @@ async function serveStream(
       }
       const room = writer.write(bytes);
       if (room !== undefined) {
+        const held = holdUnsent(surface, bytes.length);
+        if (held === undefined) {
+          resetCall(surface);
+          break;
+        }
         await room;
+        held.release();
       }
     }
     abandon(iterator);
@@ -242,8 +251,16 @@ async function serveStream(
   }
 }
 
+function leftUnread(): ConnectError {
+  return new ConnectError(
+    "answers to this address are left unread, and there are too many of them: read those first",
+    Code.ResourceExhausted,
+  );
+}
+
 /** Sends headers, message and trailers together, once all of them are known to be fit for it. */
 function respond(
+  surface: object,
   call: GrpcServerCall,
   response: UnaryResponse | StreamResponse,
   message: Message,
@@ -251,6 +268,9 @@ function respond(
   serving: MethodServing,
 ): void {
   const bytes = serving.encode(message);
+  if (bytes.length > smallBytes && holdUnsent(surface, bytes.length) === undefined) {
+    throw leftUnread();
+  }
   const trailer = call.trailerMetadata(response.trailer);
   if (isWorthSending(response.header)) {
     call.sendHeaders(response.header);
@@ -279,6 +299,7 @@ async function* readAll(
   serving: MethodServing,
 ): AsyncGenerator<Message, void, undefined> {
   for await (const bytes of readMessages(surface)) {
+    noteMessageRead(surface);
     yield serving.decode(bytes);
   }
   // A client that cancels may end its stream in the same breath, and both arrive together: half an upload must not pass

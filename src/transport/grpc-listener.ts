@@ -1,9 +1,13 @@
+import type { Http2Server } from "node:http2";
 import { createServer, type Socket } from "node:net";
 import { createServer as createTlsServer, type TLSSocket } from "node:tls";
 import { type Server, ServerCredentials } from "@grpc/grpc-js";
+import type { Clock } from "../clock.ts";
 import { listenOn } from "./listen-on.ts";
 import { interceptLongTimeouts } from "./long-timeouts.ts";
 import { admitSecured, type ServerTls, secureContextOptions, tlsOptions } from "./server-tls.ts";
+import { SessionGuard } from "./session-guard.ts";
+import { type Source, type SourceLimits, Sources } from "./sources.ts";
 
 /** Where and how a grpc-js server listens. */
 export interface GrpcListenOptions {
@@ -17,6 +21,14 @@ export interface GrpcListenOptions {
   readonly onTlsError?: (error: Error, socket: TLSSocket) => void;
   /** Connections above this number are closed at once. Unlimited by default. */
   readonly maxConnections?: number;
+  /** What holds against clients that abuse HTTP/2. None by default. */
+  readonly abuse?: AbuseLimits;
+}
+
+/** What a source may do, and how long one of its calls may get stuck. */
+export interface AbuseLimits extends SourceLimits {
+  readonly stallTimeoutMs: number;
+  readonly clock: Clock;
 }
 
 /** A listening port of a grpc-js server. */
@@ -43,7 +55,7 @@ export interface GrpcListener {
  * `code` (EADDRINUSE, EACCES) kept. While it listens, deadlines above 24.8 days work too.
  */
 export async function listenGrpc(server: Server, options: GrpcListenOptions): Promise<GrpcListener> {
-  const { host, port, tls, onTlsError, maxConnections } = options;
+  const { host, port, tls, onTlsError, maxConnections, abuse } = options;
   const sockets = new Set<Socket>();
   // grpc-js would take part in the handshakes, and neither renew certificates nor look at those that are optional.
   const tlsServer = tls && createTlsServer({ ...tlsOptions(tls), noDelay: true, ALPNProtocols: ["h2"] } as object);
@@ -55,7 +67,12 @@ export async function listenGrpc(server: Server, options: GrpcListenOptions): Pr
 
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
   const restoreTimeouts = interceptLongTimeouts();
+  const guarded = abuse && guard(server, abuse);
   netServer.on("connection", (socket) => {
+    if (guarded?.admit(socket) === false) {
+      socket.destroy();
+      return;
+    }
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
     // A connection that breaks before or outside of its HTTP/2 session has no one else to tell.
@@ -74,6 +91,7 @@ export async function listenGrpc(server: Server, options: GrpcListenOptions): Pr
       netServer.close(() => {
         sockets.clear();
         restoreTimeouts();
+        guarded?.stop();
         resolve();
       });
       injector.destroy();
@@ -99,4 +117,35 @@ export async function listenGrpc(server: Server, options: GrpcListenOptions): Pr
       return closed;
     },
   };
+}
+
+interface Guarded {
+  /** False for a connection that its source may not have. */
+  admit(socket: Socket): boolean;
+  stop(): void;
+}
+
+function guard(server: Server, { stallTimeoutMs, clock, ...limits }: AbuseLimits): Guarded {
+  const sources = new Sources(limits, clock);
+  const byPeer = new Map<string, Source>();
+  const sessions = new SessionGuard({ stallTimeoutMs, clock });
+  // The injector's own server is the newest one; grpc-js gives no other way to it.
+  const injected = [...server["http2Servers"].keys()].at(-1) as Http2Server;
+  sessions.watch(injected, ({ socket }) => socket && byPeer.get(peerOf(socket)));
+  return {
+    admit(socket) {
+      const source = sources.admit(socket);
+      if (source === undefined) return false;
+      const peer = peerOf(socket);
+      byPeer.set(peer, source);
+      socket.once("close", () => byPeer.delete(peer));
+      return true;
+    },
+    stop: () => sessions.stop(),
+  };
+}
+
+/** A session has another socket than its listener, where there is TLS, of the same peer. */
+function peerOf({ remoteAddress, remotePort }: Pick<Socket, "remoteAddress" | "remotePort">): string {
+  return `${remoteAddress} ${remotePort}`;
 }

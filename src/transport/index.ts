@@ -8,12 +8,14 @@ export {
   type GrpcHandlerOptions,
   type GrpcHandlers,
 } from "./grpc-handlers.ts";
-export { type GrpcListener, type GrpcListenOptions, listenGrpc } from "./grpc-listener.ts";
+export { type AbuseLimits, type GrpcListener, type GrpcListenOptions, listenGrpc } from "./grpc-listener.ts";
 // Calling, over a grpc-js channel or in the same process.
 export { createGrpcTransport, type GrpcTransport, type GrpcTransportOptions } from "./grpc-transport.ts";
 export { createInProcessTransport, type InProcessTransportOptions } from "./in-process-transport.ts";
 export { listenOn } from "./listen-on.ts";
 export { whenAborted } from "./server-call.ts";
 export { admitSecured, type ServerTls, secureContextOptions, tlsOptions } from "./server-tls.ts";
+export { type SourceLimits, Sources } from "./sources.ts";
+export { Stalls } from "./stalls.ts";
 export { assertTarget, isLoopback } from "./target.ts";
 export { type TlsOptions, tlsChannel } from "./tls-channel.ts";

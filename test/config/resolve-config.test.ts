@@ -19,6 +19,7 @@ function problemsOf(init: Init): string[] {
   return [];
 }
 
+import { UnknownFields } from "../../gen/retake/v1/input_config_pb.js";
 import { RunState } from "../../gen/retake/v1/run_pb.js";
 
 describe("resolveConfig", () => {
@@ -38,6 +39,12 @@ describe("resolveConfig", () => {
           maxConnectionIdleMs: 900_000,
           keepaliveTimeMs: 60_000,
           keepaliveTimeoutMs: 20_000,
+          maxConnectionsPerSource: 256,
+          maxResetsPerSecond: 100,
+          maxControlFramesPerSecond: 1_000,
+          maxUnsentMegabytesPerSource: 128,
+          abusePenaltyMs: 10_000,
+          stallTimeoutMs: 60_000,
         },
         reflection: true,
       },
@@ -50,6 +57,8 @@ describe("resolveConfig", () => {
           maxMessageBytes: 4_194_304,
           requestTimeoutMs: 60_000,
           keepaliveTimeoutMs: 75_000,
+          maxConnectionsPerSource: 256,
+          stallTimeoutMs: 60_000,
         },
         allowedOrigins: [],
       },
@@ -61,7 +70,12 @@ describe("resolveConfig", () => {
       drainTimeoutMs: 30_000,
       log: { level: "info" },
       overload: { eventLoopDelayMs: 1_000, memoryShare: 0.9, commitDelayMs: 2_000 },
-      artifacts: { maxBytes: 4_294_967_296, gracePeriodMs: 86_400_000, uploadTimeoutMs: 86_400_000 },
+      artifacts: {
+        maxBytes: 4_294_967_296,
+        content: { maxImagePixels: 100_000_000, uncheckedMediaTypes: [] },
+        gracePeriodMs: 86_400_000,
+        uploadTimeoutMs: 86_400_000,
+      },
       webhooks: {
         secrets: [],
         allowedUrls: [],
@@ -96,6 +110,11 @@ describe("resolveConfig", () => {
         },
         redaction: { personalData: "pseudonymize", keepAddresses: [] },
         payloadEncryption: { all: false },
+        input: {
+          unknownFields: UnknownFields.KEEP,
+          binary: { recursionLimit: 100, readUnknownFields: true },
+          json: { recursionLimit: 100, ignoreUnknownFields: true },
+        },
       },
       telemetry: { metricsEndpoint: true, cardinalityLimit: 2_000 },
       monitoring: { series: { limit: 20_000 } },
@@ -165,7 +184,14 @@ describe("resolveConfig", () => {
       drainTimeout: {},
       retention: { succeeded: {}, maxSucceeded: 1_000, maxCancelled: 0 },
       log: { level: "silent" },
-      artifacts: { maxBytes: 1_024n, gracePeriod: { seconds: 60n }, uploadTimeout: { seconds: 61n } },
+      artifacts: {
+        maxBytes: 1_024n,
+        gracePeriod: { seconds: 60n },
+        uploadTimeout: { seconds: 61n },
+        maxImagePixels: 9n,
+        uncheckedMediaTypes: ["image/*"],
+      },
+      security: { input: { maxNesting: 7, unknownFields: UnknownFields.IGNORE } },
       workflows: { "a.B/C": { maxInterruptions: 3 } },
     });
     expect(config.dataDirectory).toBe("data");
@@ -178,7 +204,14 @@ describe("resolveConfig", () => {
     expect(config.grpc?.tls).not.toHaveProperty("clientCaFile");
     expect(config).not.toHaveProperty("web");
     expect(config.drainTimeoutMs).toBe(0);
-    expect(config.artifacts).toEqual({ maxBytes: 1_024, gracePeriodMs: 60_000, uploadTimeoutMs: 61_000 });
+    expect(config.artifacts).toEqual({
+      ...{ maxBytes: 1_024, gracePeriodMs: 60_000, uploadTimeoutMs: 61_000 },
+      content: { maxImagePixels: 9, uncheckedMediaTypes: ["image/*"] },
+    });
+    expect(config.security.input).toMatchObject({
+      binary: { recursionLimit: 7, readUnknownFields: false },
+      json: { recursionLimit: 7, ignoreUnknownFields: true },
+    });
     expect(config.retention).toEqual({
       succeededMs: 0,
       unsuccessfulMs: 2_592_000_000,

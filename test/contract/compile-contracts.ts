@@ -18,7 +18,7 @@ const protos = join(import.meta.dirname, "..", "..", "proto");
 
 /** Compiles contracts, given as sources by their import path, that may import ours and protovalidate's. */
 export async function compileContracts(sources: Readonly<Record<string, string>>): Promise<FileRegistry> {
-  const own = ["retake/v1/options.proto", "retake/v1/run.proto"];
+  const own = ["retake/v1/options.proto", "retake/v1/run.proto", "retake/v1/rules.proto"];
   const imports = await Promise.all(
     own.map(async (name) => [name, await readFile(join(protos, name), "utf8")] as const),
   );

@@ -7,7 +7,12 @@ import { temporaryDirectory } from "../runs/sqlite/temporary-directory.ts";
 
 const config = (dataDirectory: string) => ({
   dataDirectory,
-  artifacts: { maxBytes: 1024, gracePeriodMs: 0, uploadTimeoutMs: 0 },
+  artifacts: {
+    maxBytes: 1024,
+    gracePeriodMs: 0,
+    content: { maxImagePixels: 1_000_000, uncheckedMediaTypes: [] },
+    uploadTimeoutMs: 0,
+  },
 });
 
 describe("startEmbeddedStorage", () => {

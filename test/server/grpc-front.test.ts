@@ -10,7 +10,7 @@ import { ServerReflection } from "../../gen/grpc/reflection/v1/reflection_pb.js"
 import { ServerReflection as ServerReflectionV1Alpha } from "../../gen/grpc/reflection/v1alpha/reflection_pb.js";
 import { RunService } from "../../gen/retake/v1/run_service_pb.js";
 import { WorkflowsService } from "../gen/retake/test/v1/workflows_pb.js";
-import { RawHttp2Connection } from "../transport/raw-http2.ts";
+import { framesIn, RawHttp2Connection } from "../transport/raw-http2.ts";
 import { deferred, rejection } from "./harness.ts";
 import { importsFirst } from "./imports-first.ts";
 import { everyTransport, openSocket, readToEnd, startListening } from "./listening-server.ts";
@@ -56,21 +56,6 @@ async function collect<T>(messages: AsyncIterable<T>): Promise<T[]> {
   const all: T[] = [];
   for await (const message of messages) all.push(message);
   return all;
-}
-
-/** The types and payloads of the frames that the server has sent, in order. */
-function framesIn(bytes: Buffer): { type: number; stream: number; payload: Buffer }[] {
-  const frames: { type: number; stream: number; payload: Buffer }[] = [];
-  for (let at = 0; at + 9 <= bytes.length; ) {
-    const length = bytes.readUIntBE(at, 3);
-    frames.push({
-      type: bytes.readUInt8(at + 3),
-      stream: bytes.readUInt32BE(at + 5) & 0x7fffffff,
-      payload: bytes.subarray(at + 9, at + 9 + length),
-    });
-    at += 9 + length;
-  }
-  return frames;
 }
 
 describe("the gRPC port", () => {

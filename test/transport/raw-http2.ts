@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 
 const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-const frameTypes = { data: 0, headers: 1, settings: 4, windowUpdate: 8 };
+const frameTypes = { data: 0, headers: 1, resetStream: 3, settings: 4, ping: 6, windowUpdate: 8, continuation: 9 };
 const endStream = 1;
 const endHeaders = 4;
 const initialWindowSize = 4;
@@ -18,8 +18,8 @@ export class RawHttp2Connection {
   }
 
   /** Connects and announces how much the server may send, to each stream and in all, without ever being asked again. */
-  static async open(port: number, windowBytes: number): Promise<RawHttp2Connection> {
-    const socket = connect(port, "127.0.0.1");
+  static async open(port: number, windowBytes: number, localAddress?: string): Promise<RawHttp2Connection> {
+    const socket = connect({ port, host: "127.0.0.1", ...(localAddress !== undefined && { localAddress }) });
     await once(socket, "connect");
     const connection = new RawHttp2Connection(socket);
     const setting = Buffer.alloc(6);
@@ -39,6 +39,48 @@ export class RawHttp2Connection {
 
   /** Starts a gRPC call with one empty request message, or with the given bytes as its body. */
   call(path: string, headers: Record<string, string> = {}, body: Buffer = Buffer.alloc(5)): void {
+    this.socket.write(this.callFrames(path, headers, { body, ends: true }).bytes);
+  }
+
+  /** Starts calls and resets them at once: as one write, which no server sees half of. */
+  reset(path: string, count: number): void {
+    const calls = Array.from({ length: count }, () => {
+      const { stream, bytes } = this.callFrames(path, {}, { body: undefined, ends: false });
+      const code = Buffer.alloc(4);
+      code.writeUInt32BE(8);
+      return Buffer.concat([bytes, frame(frameTypes.resetStream, 0, stream, code)]);
+    });
+    this.socket.write(Buffer.concat(calls));
+  }
+
+  /** More of a call's body. */
+  data(stream: number, body: Buffer): void {
+    this.socket.write(frame(frameTypes.data, 0, stream, body));
+  }
+
+  ping(count: number): void {
+    const one = frame(frameTypes.ping, 0, 0, Buffer.alloc(8));
+    this.socket.write(Buffer.concat(Array.from({ length: count }, () => one)));
+  }
+
+  settings(count: number): void {
+    const one = frame(frameTypes.settings, 0, 0, Buffer.alloc(0));
+    this.socket.write(Buffer.concat(Array.from({ length: count }, () => one)));
+  }
+
+  /** Headers that never end. */
+  continuations(path: string, count: number): void {
+    const { stream, bytes } = this.callFrames(path, {}, { body: undefined, ends: false, endsHeaders: false });
+    const more = frame(frameTypes.continuation, 0, stream, literal("x-more", "y".repeat(16)));
+    this.socket.write(Buffer.concat([bytes, ...Array.from({ length: count }, () => more)]));
+  }
+
+  /** The frames of a call that begins. */
+  callFrames(
+    path: string,
+    headers: Record<string, string>,
+    { body, ends, endsHeaders = true }: { body: Buffer | undefined; ends: boolean; endsHeaders?: boolean },
+  ): { readonly stream: number; readonly bytes: Buffer } {
     const stream = this.#nextStream;
     this.#nextStream += 2;
     const block = Buffer.concat(
@@ -52,13 +94,25 @@ export class RawHttp2Connection {
         ...headers,
       }).map(([name, value]) => literal(name, value)),
     );
-    this.socket.write(
-      Buffer.concat([
-        frame(frameTypes.headers, endHeaders, stream, block),
-        frame(frameTypes.data, endStream, stream, body),
-      ]),
-    );
+    const head = frame(frameTypes.headers, endsHeaders ? endHeaders : 0, stream, block);
+    const rest = body === undefined ? [] : [frame(frameTypes.data, ends ? endStream : 0, stream, body)];
+    return { stream, bytes: Buffer.concat([head, ...rest]) };
   }
+}
+
+/** The frames that a server has sent, in order. */
+export function framesIn(bytes: Buffer): { type: number; stream: number; payload: Buffer }[] {
+  const frames: { type: number; stream: number; payload: Buffer }[] = [];
+  for (let at = 0; at + 9 <= bytes.length; ) {
+    const length = bytes.readUIntBE(at, 3);
+    frames.push({
+      type: bytes.readUInt8(at + 3),
+      stream: bytes.readUInt32BE(at + 5) & 0x7fffffff,
+      payload: bytes.subarray(at + 9, at + 9 + length),
+    });
+    at += 9 + length;
+  }
+  return frames;
 }
 
 function frame(type: number, flags: number, stream: number, payload: Buffer): Buffer {

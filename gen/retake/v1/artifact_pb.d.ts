@@ -135,7 +135,8 @@ export declare type UploadStart = Message<"retake.v1.UploadStart"> & {
   name: string;
 
   /**
-   * What kind of file it is: "image/png". Default: "application/octet-stream".
+   * What kind of file it is: "image/png". Default: "application/octet-stream". A file whose first bytes are those of another
+   * kind is refused (CONTENT_MISMATCH), and so is an image of too many pixels: see `artifacts` in the configuration.
    *
    * @generated from field: string media_type = 2;
    */

@@ -325,6 +325,56 @@ export declare type GrpcLimits = Message<"retake.v1.GrpcLimits"> & {
    * @generated from field: google.protobuf.Duration keepalive_timeout = 9;
    */
   keepaliveTimeout?: Duration | undefined;
+
+  /**
+   * Connections at once of one source: an IPv4 address, or the /64 network of an IPv6 one; one more is closed. Where a
+   * proxy is in front, all connections have its address. Default: 256. Limits: 1 to 1,000,000.
+   *
+   * @generated from field: optional int32 max_connections_per_source = 10;
+   */
+  maxConnectionsPerSource?: number | undefined;
+
+  /**
+   * Calls that one source may reset in a second, on average; 20 times as many at once, and ten times as many that end with
+   * a lost connection. Beyond that its connection is closed (ENHANCE_YOUR_CALM), and `abuse_penalty` begins.
+   * Default: 100. Limits: 1 to 1,000,000.
+   *
+   * @generated from field: optional int32 max_resets_per_second = 11;
+   */
+  maxResetsPerSecond?: number | undefined;
+
+  /**
+   * PING and SETTINGS frames of one source in a second, likewise. Default: 1,000. Limits: 1 to 1,000,000.
+   *
+   * @generated from field: optional int32 max_control_frames_per_second = 12;
+   */
+  maxControlFramesPerSecond?: number | undefined;
+
+  /**
+   * Megabytes of answers that one source may leave unread, over all its connections. Beyond that a unary call is answered
+   * RESOURCE_EXHAUSTED, and a streaming one reset (ENHANCE_YOUR_CALM). Answers of up to 16 KB do not count.
+   * Default: 128. Limits: 1 to 1,000,000.
+   *
+   * @generated from field: optional int32 max_unsent_megabytes_per_source = 15;
+   */
+  maxUnsentMegabytesPerSource?: number | undefined;
+
+  /**
+   * How long a source that went too far gets no new connections. Default: 10 s. Limits: 0 to 1 day.
+   *
+   * @generated from field: google.protobuf.Duration abuse_penalty = 13;
+   */
+  abusePenalty?: Duration | undefined;
+
+  /**
+   * How long a call may be stuck because its caller does not send the rest of its request, or does not read: then it is
+   * reset (ENHANCE_YOUR_CALM). What waits to be read gets another second for each 16 KB. A caller that streams its
+   * request has this long from one message to the next. Noticed up to half as late again. Default: 1 minute.
+   * Limits: 1 s to 1 day.
+   *
+   * @generated from field: google.protobuf.Duration stall_timeout = 14;
+   */
+  stallTimeout?: Duration | undefined;
 };
 
 /**
@@ -428,6 +478,22 @@ export declare type WebLimits = Message<"retake.v1.WebLimits"> & {
    * @generated from field: google.protobuf.Duration keepalive_timeout = 5;
    */
   keepaliveTimeout?: Duration | undefined;
+
+  /**
+   * Connections at once of one source: an IPv4 address, or the /64 network of an IPv6 one; one more is closed. Where a
+   * proxy is in front, all connections have its address. Default: 256. Limits: 1 to 1,000,000.
+   *
+   * @generated from field: optional int32 max_connections_per_source = 6;
+   */
+  maxConnectionsPerSource?: number | undefined;
+
+  /**
+   * How long a caller may take nothing of an answer that waits for it: then its connection is closed. Default: 1 minute.
+   * Limits: 1 s to 1 day.
+   *
+   * @generated from field: google.protobuf.Duration stall_timeout = 7;
+   */
+  stallTimeout?: Duration | undefined;
 };
 
 /**
@@ -789,6 +855,22 @@ export declare type ArtifactConfig = Message<"retake.v1.ArtifactConfig"> & {
    * @generated from field: google.protobuf.Duration upload_timeout = 3;
    */
   uploadTimeout?: Duration | undefined;
+
+  /**
+   * Pixels of an image (PNG, JPEG, GIF, WebP), width times height as its first bytes say: a small file may be a huge image.
+   * Nothing is decoded, and the frames of an animation are not added up. Default: 100,000,000. Limits: 1 to 2^40.
+   *
+   * @generated from field: optional int64 max_image_pixels = 4;
+   */
+  maxImagePixels?: bigint | undefined;
+
+  /**
+   * A file whose first bytes are not what its media type says is refused (CONTENT_MISMATCH). Not so with these types:
+   * "image/x-raw", or "image/*" for all of a kind. Files without a type never are. Default: none. Limit: 100.
+   *
+   * @generated from field: repeated string unchecked_media_types = 5;
+   */
+  uncheckedMediaTypes: string[];
 };
 
 /**

@@ -12,6 +12,7 @@ import type { CertificateRule, JwtConfig } from "./identity_config_pb.js";
 import type { RateLimit } from "./rate_limit_config_pb.js";
 import type { AccessConfig } from "./access_rule_pb.js";
 import type { AuditConfig, PayloadEncryptionConfig, RedactionConfig } from "./audit_config_pb.js";
+import type { InputConfig } from "./input_config_pb.js";
 
 /**
  * Describes the file retake/v1/security_config.proto.
@@ -105,6 +106,13 @@ export declare type SecurityConfig = Message<"retake.v1.SecurityConfig"> & {
    * @generated from field: retake.v1.PayloadEncryptionConfig payload_encryption = 11;
    */
   payloadEncryption?: PayloadEncryptionConfig | undefined;
+
+  /**
+   * How requests are read.
+   *
+   * @generated from field: retake.v1.InputConfig input = 12;
+   */
+  input?: InputConfig | undefined;
 };
 
 /**

@@ -10,6 +10,7 @@ import {
 import { isKeyField, placeOf } from "../../contract/index.ts";
 import type { Fix } from "../sources/finding.ts";
 import { findingAt, importing, isIgnored, type Linted, type LintRule, sourceLine } from "./linted.ts";
+import { isLimitedByRule, ruleByName, rulesFile } from "./rules-by-name.ts";
 
 const rule = "missing-rules";
 
@@ -24,7 +25,7 @@ export const missingRules: LintRule = function* (linted) {
         severity: "warning",
         rule,
         message: `${message.name}.${field.name} ${missing.why}: a caller may fill the server's memory and journal with it`,
-        fixes: [...fixesFor(field, missing, linted), ...importing("buf/validate/validate.proto", field.parent.file)],
+        fixes: [...fixesFor(field, missing, linted), ...importsFor(missing, field)],
       });
     }
   }
@@ -59,10 +60,10 @@ function missingOf(field: DescField): Missing | undefined {
     case "scalar":
       // The server itself limits keys.
       if (isKeyField(field)) return undefined;
-      return missingOfScalar(field.scalar, rules);
+      return missingOfScalar(field.scalar, rules, field.name);
     case "list": {
       const given = rules?.type.case === "repeated" ? rules.type.value : undefined;
-      const items = field.scalar === undefined ? undefined : missingOfScalar(field.scalar, given?.items);
+      const items = field.scalar === undefined ? undefined : missingOfScalar(field.scalar, given?.items, field.name);
       if (items !== undefined && given?.items !== undefined && isFieldSet(given, RepeatedRulesSchema.field.maxItems)) {
         return {
           why: "has elements without a limit to their length",
@@ -85,8 +86,8 @@ function missingOf(field: DescField): Missing | undefined {
     case "map": {
       const given = rules?.type.case === "map" ? rules.type.value : undefined;
       if (given !== undefined && isFieldSet(given, MapRulesSchema.field.maxPairs)) return undefined;
-      const keys = missingOfScalar(field.mapKey, given?.keys);
-      const values = field.scalar === undefined ? undefined : missingOfScalar(field.scalar, given?.values);
+      const keys = missingOfScalar(field.mapKey, given?.keys, "");
+      const values = field.scalar === undefined ? undefined : missingOfScalar(field.scalar, given?.values, field.name);
       return {
         why: "has no limit to its entries",
         type: "map",
@@ -104,7 +105,7 @@ function missingOf(field: DescField): Missing | undefined {
   }
 }
 
-function missingOfScalar(scalar: ScalarType, rules: FieldRules | undefined): Missing | undefined {
+function missingOfScalar(scalar: ScalarType, rules: FieldRules | undefined, name: string): Missing | undefined {
   const why = "has no limit to its length";
   switch (scalar) {
     case ScalarType.STRING: {
@@ -114,8 +115,12 @@ function missingOfScalar(scalar: ScalarType, rules: FieldRules | undefined): Mis
         given !== undefined &&
         ([maxLen, len, maxBytes, lenBytes, pattern, constant].some((each) => isFieldSet(given, each)) ||
           given.in.length > 0 ||
-          (given.wellKnown.case !== undefined && !/^uri/.test(given.wellKnown.case)));
-      return limited ? undefined : { why, type: "string", rules: `max_len: ${limits.string}` };
+          (given.wellKnown.case !== undefined && !/^uri/.test(given.wellKnown.case)) ||
+          isLimitedByRule(given));
+      const named = ruleByName(name);
+      return limited
+        ? undefined
+        : { why, type: "string", rules: `max_len: ${limits.string}${named === undefined ? "" : `, ${named}`}` };
     }
     case ScalarType.BYTES: {
       const given = rules?.type.case === "bytes" ? rules.type.value : undefined;
@@ -132,6 +137,16 @@ function missingOfScalar(scalar: ScalarType, rules: FieldRules | undefined): Mis
   }
 }
 
+function importsFor({ rules }: Missing, { parent: { file } }: DescField): Fix[] {
+  return [
+    ...importing("buf/validate/validate.proto", file),
+    ...(rules.includes("[retake.v1.") ? importing(rulesFile, file) : []),
+  ];
+}
+
+/** Where one rule ends and the next begins. */
+const betweenRules = /, (?=\w+:|\[)/;
+
 /** The field's own line with the rule in it, where the source is simple enough. */
 function fixesFor(field: DescField, { type, rules, within }: Missing, { contracts }: Linted): Fix[] {
   if (within !== undefined) return [{ where: `in the rules of ${field.name}, within ${within}`, lines: [rules] }];
@@ -143,7 +158,7 @@ function fixesFor(field: DescField, { type, rules, within }: Missing, { contract
   if (single === undefined) {
     const ruled = hasOption(field, fieldOption);
     const place = `in the options of ${field.name}${ruled ? ", among the rules that are there" : ""}`;
-    return [{ where: place, lines: ruled ? rules.split(/, (?=\w+:)/) : [own] }];
+    return [{ where: place, lines: ruled ? rules.split(betweenRules) : [own] }];
   }
   const { head = "", options, comment = "" } = single;
   if (options === undefined) return [{ where, lines: [`${head} [${own}];${comment}`] }];
@@ -158,7 +173,7 @@ function fixesFor(field: DescField, { type, rules, within }: Missing, { contract
 
 function rulesByPath(option: string, rules: string): string {
   return rules
-    .split(/, (?=\w+:)/)
-    .map((text) => `${option}.${text.replace(/^(\w+): /, "$1 = ")}`)
+    .split(betweenRules)
+    .map((text) => `${option}.${text.replace(/^\[(.+)\]: /, "($1) = ").replace(/^(\w+): /, "$1 = ")}`)
     .join(", ");
 }

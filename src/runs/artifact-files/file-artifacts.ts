@@ -5,6 +5,7 @@ import type { Clock } from "../../clock.ts";
 import { ownModule } from "../../own-files.ts";
 import { WorkerCalls } from "../../worker-calls.ts";
 import { artifactId, uploadKey } from "../artifacts/artifact-id.ts";
+import type { ContentRules } from "../artifacts/content-check.ts";
 import { Intake } from "../artifacts/intake.ts";
 import { announced, missingBytes, unknownArtifacts, uploadDiffers } from "../artifacts/problems.ts";
 import { untilStopped } from "../artifacts/until-stopped.ts";
@@ -13,6 +14,7 @@ import {
   type ArtifactFilter,
   type ArtifactKeeper,
   type ArtifactPage,
+  type ArtifactProblem,
   type ArtifactRow,
   type Artifacts,
   type ArtifactWrite,
@@ -34,9 +36,14 @@ export interface FileArtifactsOptions {
   readonly clock: Clock;
   /** Bytes of one artifact. */
   readonly maxBytes: number;
+  /** What its bytes have to be. Default: they are taken for what they are said to be. */
+  readonly content?: ContentRules;
   /** Makes durable what was written to an open file. */
   readonly sync: (file: number) => Promise<void>;
 }
+
+/** Going on after these would end the same way. */
+const hopeless: ReadonlySet<ArtifactProblem> = new Set(["digest", "too-large", "content"]);
 
 /** An upload that is going on. */
 interface ActiveUpload {
@@ -173,7 +180,7 @@ export class FileArtifacts implements Artifacts {
 
   async #write(content: AsyncIterable<Uint8Array>, what: ArtifactWrite): Promise<StoredArtifact> {
     // Told before anything is made.
-    const intake = new Intake(what, this.#options.maxBytes);
+    const intake = new Intake(what, this.#options);
     await this.#prepare();
     const signals = [this.#closing.signal, ...(what.signal === undefined ? [] : [what.signal])];
     if (what.uploadId === undefined) {
@@ -245,8 +252,7 @@ export class FileArtifacts implements Artifacts {
     try {
       return await this.#takeIn(content, what, { path, key }, intake, offset, signal);
     } catch (error) {
-      if (error instanceof ArtifactError && (error.problem === "digest" || error.problem === "too-large")) {
-        // Going on from here would end the same way.
+      if (error instanceof ArtifactError && hopeless.has(error.problem)) {
         await this.#asked(() => this.#index.call("removeUpload", key));
         await this.#files.removeUpload(key);
       }
@@ -280,7 +286,7 @@ export class FileArtifacts implements Artifacts {
     } finally {
       await file.close();
     }
-    const { sha256, size } = intake.finish();
+    const { sha256, size } = await intake.finish();
     const { owner, name, mediaType, keeper } = what;
     const nowMs = this.#nowMs();
     const artifact: StoredArtifact = {
@@ -325,6 +331,7 @@ export class FileArtifacts implements Artifacts {
     try {
       for await (const chunk of content) {
         intake.add(chunk);
+        if (intake.recognisable) await intake.check();
         await this.#asked(() => writeAll(file, chunk, written));
         written += chunk.length;
         if (key !== undefined && written - synced >= syncedBytes) {

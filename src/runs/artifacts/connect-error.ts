@@ -11,6 +11,7 @@ const codes: Readonly<Record<ArtifactProblem, readonly [code: Code, reason: stri
   "too-large": [Code.ResourceExhausted, "ARTIFACT_TOO_LARGE"],
   size: [Code.InvalidArgument, "SIZE_MISMATCH"],
   digest: [Code.InvalidArgument, "DIGEST_MISMATCH"],
+  content: [Code.InvalidArgument, "CONTENT_MISMATCH"],
   offset: [Code.OutOfRange, "UPLOAD_OFFSET"],
   conflict: [Code.FailedPrecondition, "UPLOAD_CONFLICT"],
   "taken-over": [Code.Aborted, "UPLOAD_TAKEN_OVER"],

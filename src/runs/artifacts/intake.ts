@@ -1,5 +1,6 @@
 import { createHash, type Hash } from "node:crypto";
 import { ArtifactError, type ArtifactWrite } from "../ports/artifacts.ts";
+import { type ContentRules, checkContent, headBytes } from "./content-check.ts";
 
 /** What is known of an artifact once all of its bytes are there. */
 export interface TakenIn {
@@ -7,17 +8,32 @@ export interface TakenIn {
   readonly size: number;
 }
 
+type IntakePlan = Pick<ArtifactWrite, "size" | "sha256" | "mediaType">;
+
+/** What an artifact's bytes have to be. */
+export interface IntakeRules {
+  readonly maxBytes: number;
+  /** Default: they are taken for what they are said to be. */
+  readonly content?: ContentRules | undefined;
+}
+
 /** Counts and digests bytes as they come, and refuses those that are too many or not the announced ones. */
 export class Intake {
-  readonly #what: Pick<ArtifactWrite, "size" | "sha256">;
+  readonly #what: IntakePlan;
   readonly #maxBytes: number;
+  readonly #content: ContentRules | undefined;
+  /** The first bytes, until they have been looked at. */
+  #head: Uint8Array[] | undefined;
+  #headLength = 0;
   readonly #hash: Hash = createHash("sha256");
   #size = 0;
 
   /** @throws ArtifactError when the announced size is too large */
-  constructor(what: Pick<ArtifactWrite, "size" | "sha256">, maxBytes: number) {
+  constructor(what: IntakePlan, { maxBytes, content }: IntakeRules) {
     this.#what = what;
     this.#maxBytes = maxBytes;
+    this.#content = content;
+    this.#head = content && [];
     if ((what.size ?? 0) > maxBytes) {
       throw tooLarge(`${what.size} bytes are`, maxBytes);
     }
@@ -38,10 +54,30 @@ export class Intake {
       throw tooLarge("this is", this.#maxBytes);
     }
     this.#hash.update(chunk);
+    if (this.#head !== undefined && this.#headLength < headBytes) {
+      const part = Uint8Array.from(chunk.subarray(0, headBytes - this.#headLength));
+      this.#head.push(part);
+      this.#headLength += part.length;
+    }
+  }
+
+  /** Whether enough is there to look at what it is: then `check` is due. */
+  get recognisable(): boolean {
+    return this.#head !== undefined && this.#headLength === headBytes;
+  }
+
+  /** Looks at what it is, once. @throws ArtifactError */
+  async check(): Promise<void> {
+    const head = this.#head;
+    if (head !== undefined && this.#content !== undefined) {
+      this.#head = undefined;
+      await checkContent(Buffer.concat(head), this.#what.mediaType, this.#content);
+    }
   }
 
   /** @throws ArtifactError */
-  finish(): TakenIn {
+  async finish(): Promise<TakenIn> {
+    await this.check();
     const { size, sha256 } = this.#what;
     if (size !== undefined && this.#size < size) {
       throw new ArtifactError("size", `only ${this.#size} bytes came of the ${size} that were announced`);

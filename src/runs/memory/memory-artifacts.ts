@@ -72,7 +72,7 @@ export class MemoryArtifacts implements Artifacts {
 
   async write(content: AsyncIterable<Uint8Array>, what: ArtifactWrite): Promise<StoredArtifact> {
     this.#assertOpen();
-    const intake = new Intake(what, this.#maxBytes);
+    const intake = new Intake(what, { maxBytes: this.#maxBytes });
     const signals = [this.#closing.signal, ...(what.signal === undefined ? [] : [what.signal])];
     if (what.uploadId === undefined) {
       const chunks: Uint8Array[] = [];
@@ -80,7 +80,7 @@ export class MemoryArtifacts implements Artifacts {
         intake.add(chunk);
         chunks.push(Uint8Array.from(chunk));
       }
-      return this.#add(what, intake, chunks);
+      return await this.#add(what, intake, chunks);
     }
     const key = uploadKey(what.owner, what.uploadId);
     const ended = Promise.withResolvers<void>();
@@ -246,7 +246,7 @@ export class MemoryArtifacts implements Artifacts {
         upload.committed += chunk.length;
         upload.touchedMs = this.#clock.now();
       }
-      const artifact = this.#add(what, intake, upload.chunks);
+      const artifact = await this.#add(what, intake, upload.chunks);
       upload.artifactId = artifact.id;
       upload.chunks = [];
       return artifact;
@@ -267,8 +267,8 @@ export class MemoryArtifacts implements Artifacts {
     return artifact && { ...upload, artifact };
   }
 
-  #add(what: ArtifactWrite, intake: Intake, chunks: readonly Uint8Array[]): StoredArtifact {
-    const { sha256, size } = intake.finish();
+  async #add(what: ArtifactWrite, intake: Intake, chunks: readonly Uint8Array[]): Promise<StoredArtifact> {
+    const { sha256, size } = await intake.finish();
     const { owner, name, mediaType, keeper } = what;
     const id = artifactId(owner, sha256, mediaType, name);
     const nowMs = this.#clock.now();

@@ -131,6 +131,8 @@ export type ArtifactProblem =
   | "size"
   /** Not the bytes that were announced. */
   | "digest"
+  /** Not what its media type says, or an image of too many pixels. */
+  | "content"
   /** Bytes are missing before the first one that came. */
   | "offset"
   /** The upload was begun with something else in mind. */

@@ -247,7 +247,7 @@ message Poster { string svg = 1; }`),
       key,
       "  string plain = 2;",
       "  string begun = 3 [(buf.validate.field).string = { min_len: 1 }]; // kept",
-      "  string by_path = 4 [(buf.validate.field).string.min_len = 1];",
+      "  string pathwise = 4 [(buf.validate.field).string.min_len = 1];",
       "  string other = 5 [deprecated = true];",
       "  bytes data = 6;",
       "  repeated string tags = 7;",
@@ -256,7 +256,7 @@ message Poster { string svg = 1; }`),
       "  Inner inner = 10;",
       "  repeated string items = 11 [(buf.validate.field).repeated = { min_items: 1 }];",
       "  string limited = 12 [(buf.validate.field).string.uuid = true];",
-      "  repeated string paths = 13 [(buf.validate.field).repeated.min_items = 1];",
+      "  repeated string parts = 13 [(buf.validate.field).repeated.min_items = 1];",
     ];
     const source = `${unary("timeout: { seconds: 9 }", fields.join("\n"))}\nmessage Inner {\n  string deep = 1;\n}`;
     const { findings, file, directory, exitCode } = await lint(source);
@@ -271,6 +271,40 @@ message Poster { string svg = 1; }`),
     await writeFile(file, lines.join("\n"));
     expect(await lintDirectory(directory)).toEqual({ exitCode: 0, findings: [] });
     expect(lines.join("\n")).toContain("min_len: 1 }]; // kept");
+  });
+
+  it("offers the rules of retake/v1/rules.proto by the names of fields, and knows that those limit", async () => {
+    const fields = [
+      key,
+      "  string prompt = 2;",
+      "  string photo_url = 3 [(buf.validate.field).string.min_len = 1];",
+      "  repeated string captions = 4;",
+      "  string file_name = 5 [(buf.validate.field).string = { min_len: 1 }];",
+      "  string mime_type = 6;",
+      "  string output_path = 7;",
+      "  string allowed = 8 [(buf.validate.field).string.(retake.v1.public_url) = true];",
+      '  string picture_type = 9 [(buf.validate.field).string.(retake.v1.media_type_in) = { types: ["image/*"] }];',
+    ];
+    const withImport = (text: string): string =>
+      text.replace('import "retake/v1/options.proto";', '$&\nimport "retake/v1/rules.proto";');
+    const { findings, file, directory } = await lint(withImport(unary("timeout: { seconds: 9 }", fields.join("\n"))));
+    expect(findings.map(({ fixes }) => fixes[0]?.lines[0])).toEqual([
+      "string prompt = 2 [(buf.validate.field).string = { max_len: 1000, [retake.v1.safe_text]: true }];",
+      "string photo_url = 3 [(buf.validate.field).string.min_len = 1, (buf.validate.field).string.max_len = 1000, (buf.validate.field).string.(retake.v1.public_url) = true];",
+      "repeated string captions = 4 [(buf.validate.field).repeated = { max_items: 100, items: { string: { max_len: 1000, [retake.v1.safe_text]: true } } }];",
+      "string file_name = 5 [(buf.validate.field).string = { max_len: 1000, [retake.v1.safe_file_name]: true, min_len: 1 }];",
+      "string mime_type = 6 [(buf.validate.field).string = { max_len: 1000, [retake.v1.media_type]: true }];",
+      "string output_path = 7 [(buf.validate.field).string = { max_len: 1000, [retake.v1.safe_path]: true }];",
+    ]);
+    const lines = (await readFile(file, "utf8")).split("\n");
+    for (const { line, fixes } of findings) lines[line - 1] = fixes[0]?.lines[0] ?? "";
+    await writeFile(file, lines.join("\n"));
+    expect(await lintDirectory(directory)).toEqual({ exitCode: 0, findings: [] });
+  });
+
+  it("says what to import for a rule by name", async () => {
+    const { findings } = await lint(unary("timeout: { seconds: 9 }", `${key}\n  string title = 2;`));
+    expect(findings.flatMap(linesOf)).toContain('import "retake/v1/rules.proto";');
   });
 
   it("says what to import for a rule", async () => {

@@ -243,7 +243,7 @@ describe("Animatic", () => {
     const alone = await client.start(animatic, film(0, { imageArtifact, frames: 3 }));
     expect((await videoOf(alone)).frames).toBe(3);
 
-    const wrong = await client.artifacts.put(Buffer.from("no picture"), { mediaType: "image/png" });
+    const wrong = await client.artifacts.put(Buffer.from("no picture"));
     const failure = await failureOf(
       await client.start(animatic, film(0, { scenes: [{ duration, title: "Harbour", imageArtifact: wrong }] })),
     );

@@ -1,0 +1,47 @@
+import { create, type DescMessage, type Message } from "@bufbuild/protobuf";
+import { Code, type ConnectError, type Interceptor } from "@connectrpc/connect";
+import { BadRequestSchema } from "../../../gen/google/rpc/error_details_pb.js";
+import { unknownFields } from "../../contract/index.ts";
+import { createError } from "../../runs/index.ts";
+import { withMessages } from "./with-messages.ts";
+
+/** Refuses messages with fields that their contract does not have. */
+export function refuseUnknownFields(): Interceptor {
+  return (next) => (request) => {
+    const { input } = request.method;
+    if (request.stream) return next(withMessages(request, checked(input, request.message)));
+    try {
+      assertKnownFields(input, request.message);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    return next(request);
+  };
+}
+
+async function* checked<T extends Message>(schema: DescMessage, messages: AsyncIterable<T>): AsyncIterable<T> {
+  for await (const message of messages) {
+    assertKnownFields(schema, message);
+    yield message;
+  }
+}
+
+/** More are not told. */
+const mostFields = 20;
+
+/** @throws ConnectError INVALID_ARGUMENT with every unknown field in a `google.rpc.BadRequest` */
+export function assertKnownFields(schema: DescMessage, message: Message): void {
+  const found = unknownFields(schema, message);
+  if (found.length > 0) throw unknown(schema, found.slice(0, mostFields));
+}
+
+function unknown(schema: DescMessage, fields: readonly string[]): ConnectError {
+  const error = createError(
+    Code.InvalidArgument,
+    "UNKNOWN_FIELDS",
+    `${schema.typeName} has no fields ${fields.join(", ")}, and this server refuses what it does not know (security.input)`,
+  );
+  const fieldViolations = fields.map((field) => ({ field, description: "is not known to this server" }));
+  error.details.push({ desc: BadRequestSchema, value: create(BadRequestSchema, { fieldViolations }) });
+  return error;
+}

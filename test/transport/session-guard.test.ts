@@ -1,0 +1,300 @@
+import { once } from "node:events";
+import { connect, type Socket } from "node:net";
+import { setImmediate } from "node:timers/promises";
+import { Code, type ConnectError, createClient } from "@connectrpc/connect";
+import { Server } from "@grpc/grpc-js";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
+import { createVirtualClock, type VirtualClock } from "../../src/testing/virtual-clock.ts";
+import { type AbuseLimits, addConnectService, createGrpcTransport, listenGrpc } from "../../src/transport/index.ts";
+import { sourceOf } from "../../src/transport/sources.ts";
+import { TransportService } from "../gen/retake/test/v1/transport_pb.js";
+import { serverCertificate, serverKey } from "./certificates.ts";
+import { framesIn, RawHttp2Connection } from "./raw-http2.ts";
+import type { TestImplementation } from "./transport-contract.ts";
+
+const unary = `/${TransportService.typeName}/Unary`;
+const serverStream = `/${TransportService.typeName}/ServerStream`;
+const clientStream = `/${TransportService.typeName}/ClientStream`;
+const never = new Promise<never>(() => undefined);
+const enhanceYourCalm = 11;
+const limits = {
+  maxConnections: 10,
+  resetsPerSecond: 5,
+  controlFramesPerSecond: 10,
+  penaltyMs: 10_000,
+  stallTimeoutMs: 60_000,
+} satisfies Omit<AbuseLimits, "clock">;
+
+async function listen(implementation: TestImplementation, own: Partial<AbuseLimits> = {}, tls = false) {
+  const clock = createVirtualClock();
+  const server = new Server({ "grpc.enable_channelz": 0 });
+  addConnectService(server, TransportService, implementation);
+  const abuse = { ...limits, clock, ...own };
+  const listener = await listenGrpc(server, {
+    ...{ host: "127.0.0.1", port: 0, abuse },
+    ...(tls && { tls: { certificate: Buffer.from(serverCertificate), key: Buffer.from(serverKey) } }),
+  });
+  onTestFinished(() => listener.destroy());
+  return { clock, port: listener.port, listener };
+}
+
+async function open(port: number, windowBytes = 1_000_000) {
+  const connection = await RawHttp2Connection.open(port, windowBytes);
+  const received: Buffer[] = [];
+  connection.socket.on("data", (chunk) => received.push(chunk as Buffer));
+  onTestFinished(() => void connection.socket.destroy());
+  const frames = (type: number) => framesIn(Buffer.concat(received)).filter((frame) => frame.type === type);
+  return {
+    connection,
+    closed: () => closedOf(connection.socket),
+    /** The codes by which calls were reset. */
+    resets: () => frames(3).map(({ payload }) => payload.readUInt32BE(0)),
+    goaway: () => frames(7).map(({ payload }) => payload.readUInt32BE(4)),
+    answered: () => frames(1).length,
+  };
+}
+
+async function closedOf(socket: Socket): Promise<void> {
+  if (!socket.closed) await once(socket, "close");
+}
+
+/** Whether a new connection is served. */
+async function isServed(port: number): Promise<boolean> {
+  const { connection, answered } = await open(port);
+  connection.call(unary);
+  await vi.waitUntil(() => connection.socket.closed || answered() > 0);
+  return !connection.socket.closed;
+}
+
+/** Lets a minute and a half pass, as the sweeps see it. */
+async function pass(clock: VirtualClock, ms: number): Promise<void> {
+  for (let at = 0; at < ms; at += 15_000) {
+    await clock.advance(15_000);
+    await setImmediate();
+  }
+}
+
+describe("a source that resets calls", () => {
+  test("in masses is told to calm down, and gets no new connection for a while", async () => {
+    const { clock, port } = await listen({ unary: () => ({ text: "served" }) });
+    const attacker = await open(port);
+    attacker.connection.reset(unary, 101);
+    await attacker.closed();
+    expect(attacker.goaway()).toContain(enhanceYourCalm);
+    expect(await isServed(port)).toBe(false);
+    await clock.advance(9_000);
+    expect(await isServed(port)).toBe(false);
+    await clock.advance(1_000);
+    expect(await isServed(port)).toBe(true);
+  });
+
+  test("over many connections is one source", async () => {
+    const { port } = await listen({ unary: () => ({ text: "served" }) });
+    const attackers = await Promise.all([open(port), open(port), open(port)]);
+    for (const { connection } of attackers) connection.reset(unary, 40);
+    await Promise.race(attackers.map(({ closed }) => closed()));
+    expect(await isServed(port)).toBe(false);
+  });
+
+  test("now and then is served", async () => {
+    const { clock, port } = await listen({ unary: () => ({ text: "served" }) });
+    const { connection, answered } = await open(port);
+    for (let round = 0; round < 5; round++) {
+      connection.reset(unary, 90);
+      connection.call(unary);
+      await vi.waitUntil(() => answered() > round);
+      await clock.advance(20_000);
+    }
+    expect(connection.socket.closed).toBe(false);
+  });
+
+  test("by dying with many open calls may come back", async () => {
+    const { port } = await listen({ unary: () => never });
+    const { connection } = await open(port);
+    for (let call = 0; call < 300; call++) connection.call(unary);
+    await setImmediate();
+    connection.socket.destroy();
+    await closedOf(connection.socket);
+    const other = await open(port);
+    other.connection.ping(1);
+    await new Promise<void>((resolve) => other.connection.socket.once("data", () => resolve()));
+    expect(other.connection.socket.closed).toBe(false);
+  });
+});
+
+describe("a source that floods the server", () => {
+  test.each(["ping", "settings"] as const)("with %s frames is told to calm down", async (kind) => {
+    const { port } = await listen({ unary: () => ({ text: "served" }) });
+    const { connection, closed, goaway } = await open(port);
+    connection[kind](190);
+    connection.call(unary);
+    connection[kind](30);
+    await closed();
+    expect(goaway()).toContain(enhanceYourCalm);
+  });
+});
+
+describe("connections of one source", () => {
+  test.each([false, true])("above the limit are closed at once, with TLS: %s", async (tls) => {
+    const { port, listener } = await listen({}, { maxConnections: 2 }, tls);
+    const first = connect(port, "127.0.0.1");
+    const second = connect(port, "127.0.0.1");
+    const third = connect(port, "127.0.0.1");
+    const elsewhere = connect({ port, host: "127.0.0.1", localAddress: "127.0.0.9" });
+    const sockets = [first, second, third, elsewhere];
+    onTestFinished(() => sockets.forEach((socket) => void socket.on("error", () => undefined).destroy()));
+    await closedOf(third);
+    await vi.waitUntil(() => listener.connections === 3);
+    expect(sockets.map(({ closed }) => closed)).toEqual([false, false, true, false]);
+    first.destroy();
+    await vi.waitUntil(() => listener.connections === 2);
+    const fourth = connect(port, "127.0.0.1");
+    sockets.push(fourth);
+    await vi.waitUntil(() => listener.connections === 3);
+  });
+});
+
+describe("a call that gets nowhere", () => {
+  const half = Buffer.from([0, 0, 0, 0, 9, 1]);
+
+  test("because its request does not come is reset after the time-out", async () => {
+    const { clock, port } = await listen({ unary: () => ({ text: "served" }) });
+    const { connection, resets } = await open(port);
+    connection.socket.write(connection.callFrames(unary, {}, { body: half, ends: false }).bytes);
+    await pass(clock, 60_000);
+    expect(resets()).toEqual([]);
+    await pass(clock, 30_000);
+    await vi.waitUntil(() => resets().length > 0);
+    expect(resets()).toEqual([enhanceYourCalm]);
+    expect(connection.socket.closed).toBe(false);
+  });
+
+  test("because its answer is not read is reset after the time-out", async () => {
+    const { clock, port } = await listen({
+      async *serverStream() {
+        for (;;) yield { text: "x".repeat(10_000) };
+      },
+    });
+    const { connection, resets, answered } = await open(port, 100);
+    connection.call(serverStream);
+    await vi.waitUntil(() => answered() > 0);
+    await pass(clock, 90_000);
+    await vi.waitUntil(() => resets().length > 0);
+    expect(resets()).toEqual([enhanceYourCalm]);
+  });
+
+  test("because the server works is left alone", async () => {
+    const { clock, port } = await listen({ unary: () => never });
+    const { connection, resets } = await open(port);
+    connection.call(unary);
+    await setImmediate();
+    await pass(clock, 600_000);
+    connection.ping(1);
+    await new Promise<void>((resolve) => connection.socket.once("data", () => resolve()));
+    expect(resets()).toEqual([]);
+  });
+
+  test("is none while messages of a streamed request come", async () => {
+    const read: string[] = [];
+    const { clock, port } = await listen({
+      async clientStream(requests) {
+        for await (const { text } of requests) read.push(text);
+        return { text: String(read.length) };
+      },
+    });
+    const { connection, resets } = await open(port);
+    const { stream, bytes } = connection.callFrames(clientStream, {}, { body: Buffer.alloc(5), ends: false });
+    connection.socket.write(bytes);
+    for (let message = 1; message <= 4; message++) {
+      await vi.waitUntil(() => read.length === message);
+      await pass(clock, 45_000);
+      connection.data(stream, Buffer.alloc(5));
+    }
+    expect(resets()).toEqual([]);
+    await vi.waitUntil(() => read.length === 5);
+    await pass(clock, 90_000);
+    await vi.waitUntil(() => resets().length > 0);
+    expect(resets()).toEqual([enhanceYourCalm]);
+  });
+});
+
+describe("answers that are left unread", () => {
+  const large = "x".repeat(60_000);
+
+  test("are refused once there are too many, and sent again when the caller has gone", async () => {
+    const { port } = await listen({ unary: () => ({ text: large }) }, { maxUnsentBytes: 100_000 });
+    const reader = await open(port, 0);
+    reader.connection.call(unary);
+    reader.connection.call(unary);
+    // Headers of the first, and the status of the second: that takes no window.
+    await vi.waitUntil(() => reader.answered() >= 2);
+    const transport = createGrpcTransport({ target: `localhost:${port}` });
+    onTestFinished(() => transport.close());
+    const client = createClient(TransportService, transport);
+    const refused = await client.unary({}).then(
+      () => expect.unreachable(),
+      (error: ConnectError) => error,
+    );
+    expect(refused.code).toBe(Code.ResourceExhausted);
+    expect(refused.rawMessage).toContain("left unread");
+    reader.connection.socket.destroy();
+    await vi.waitFor(async () => expect((await client.unary({})).text).toBe(large));
+    for (let call = 0; call < 10; call++) expect((await client.unary({})).text).toBe(large);
+  });
+
+  test("end a stream, and not one that is read", async () => {
+    const { port } = await listen(
+      {
+        async *serverStream({ count }) {
+          for (let index = 0; index < count; index++) yield { text: large };
+        },
+      },
+      { maxUnsentBytes: 50_000 },
+    );
+    const transport = createGrpcTransport({ target: `localhost:${port}` });
+    onTestFinished(() => transport.close());
+    const reader = await open(port, 0);
+    reader.connection.call(serverStream, {}, Buffer.from([0, 0, 0, 0, 2, 0x10, 5]));
+    await vi.waitUntil(() => reader.resets().length > 0);
+    expect(reader.resets()).toEqual([enhanceYourCalm]);
+    const other = await listen(
+      {
+        async *serverStream({ count }) {
+          for (let index = 0; index < count; index++) yield { text: large };
+        },
+      },
+      { maxUnsentBytes: 70_000 },
+    );
+    const reading = createGrpcTransport({ target: `localhost:${other.port}` });
+    onTestFinished(() => reading.close());
+    let read = 0;
+    for await (const { text } of createClient(TransportService, reading).serverStream({ count: 20 }))
+      read += text.length;
+    expect(read).toBe(20 * large.length);
+  });
+});
+
+test("clients that behave notice nothing", async () => {
+  const { clock, port } = await listen({ unary: ({ text }) => ({ text }) });
+  const transport = createGrpcTransport({ target: `localhost:${port}` });
+  onTestFinished(() => transport.close());
+  const client = createClient(TransportService, transport);
+  for (let call = 0; call < 300; call++) expect((await client.unary({ text: "x" })).text).toBe("x");
+  await pass(clock, 120_000);
+  expect((await client.unary({ text: "y" })).text).toBe("y");
+});
+
+describe("the source of an address", () => {
+  test.each([
+    ["192.0.2.1", "192.0.2.1"],
+    ["::ffff:192.0.2.1", "192.0.2.1"],
+    ["2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"],
+    ["2001:db8:1:2::9", "2001:db8:1:2::/64"],
+    ["2001:db8::9", "2001:db8:0:0::/64"],
+    ["::1", "0:0:0:0::/64"],
+    ["fe80::1%eth0", "fe80:0:0:0::/64"],
+    [undefined, ""],
+  ])("of %s is %s", (address, source) => {
+    expect(sourceOf(address)).toBe(source);
+  });
+});
