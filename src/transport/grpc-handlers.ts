@@ -28,6 +28,8 @@ import { readMessages } from "./message-reader.ts";
 import { MessageWriter } from "./message-writer.ts";
 import { methodName, onlyMessage } from "./method.ts";
 import { isWorthSending, type StreamMethodSpec, type UnaryMethodSpec } from "./server-call.ts";
+import type { UnaryStreamCall } from "./unary-stream-call.ts";
+import { serveUnaryStreams, type UnaryMethod } from "./unary-streams.ts";
 
 /** grpc-js advertises this limit to clients, and enforces none. */
 const defaultMetadataMaxBytes = 16_384;
@@ -99,13 +101,36 @@ export function addConnectService<Desc extends DescService>(
   if (service.methods.length > 0) {
     server.addService(handlers.definition, handlers.implementation);
   }
-  return () => server.removeService(handlers.definition);
+  const withdraw = serveUnaryStreams(server, createUnaryMethods(service, implementation, options));
+  return () => {
+    withdraw();
+    server.removeService(handlers.definition);
+  };
+}
+
+function createUnaryMethods<Desc extends DescService>(
+  service: Desc,
+  implementation: Partial<ServiceImpl<Desc>>,
+  options: GrpcHandlerOptions,
+): UnaryMethod[] {
+  const methods: UnaryMethod[] = [];
+  for (const spec of Object.values(createServiceImplSpec(service, implementation).methods)) {
+    if (spec.kind === "unary") {
+      const serving = createServing(spec.method, options);
+      methods.push({
+        path: `/${methodName(spec.method)}`,
+        metadataMaxBytes: serving.metadataMaxBytes,
+        serve: (call, request) => serveUnaryStream(call, request, spec, serving),
+      });
+    }
+  }
+  return methods;
 }
 
 /** Everything about a method that its calls share. */
 interface MethodServing {
   readonly interceptors: readonly Interceptor[];
-  readonly decode: (bytes: Buffer) => Message;
+  readonly decode: (bytes: Uint8Array) => Message;
   readonly encode: (message: Message) => Buffer;
   readonly metadataMaxBytes: number;
 }
@@ -167,6 +192,30 @@ async function serveUnary(
     fail(call, callback, thrown);
   } finally {
     call.end();
+  }
+}
+
+/** The same without grpc-js, and without an async function, which costs every call. */
+function serveUnaryStream(
+  call: UnaryStreamCall,
+  request: Uint8Array,
+  spec: UnaryMethodSpec,
+  serving: MethodServing,
+): void {
+  const respond = ({ message, header, trailer }: UnaryResponse): void => {
+    try {
+      call.answer(serving.encode(message), header, trailer);
+    } catch (thrown) {
+      call.fail(thrown);
+    }
+  };
+  try {
+    call.checkRequestMetadata();
+    invokeUnary(call, spec, () => serving.decode(request), serving.interceptors).then(respond, (thrown: unknown) =>
+      call.fail(thrown),
+    );
+  } catch (thrown) {
+    call.fail(thrown);
   }
 }
 

@@ -26,7 +26,7 @@ export interface MessageReaderOptions {
 }
 
 /** Returns a decoder that fails with ResourceExhausted above the size limit and with a message a person can use. */
-export function createMessageDecoder(desc: DescMessage, options: MessageReaderOptions): (bytes: Buffer) => Message {
+export function createMessageDecoder(desc: DescMessage, options: MessageReaderOptions): (bytes: Uint8Array) => Message {
   const { what, codeWhenMalformed, maxBytes, binaryOptions } = options;
   return (bytes) => {
     if (bytes.length > maxBytes) {
