@@ -23,7 +23,7 @@ import { systemClock } from "../clock.ts";
 import { abandon } from "./abandon.ts";
 import { GrpcServerCall } from "./grpc-server-call.ts";
 import { invokeStream, invokeUnary } from "./invoke.ts";
-import { type BinaryOptions, createMessageDecoder, createMessageEncoder } from "./message-codec.ts";
+import { asBuffer, type BinaryOptions, createMessageDecoder, createMessageEncoder } from "./message-codec.ts";
 import { readMessages } from "./message-reader.ts";
 import { MessageWriter } from "./message-writer.ts";
 import { methodName, onlyMessage } from "./method.ts";
@@ -131,7 +131,7 @@ function createUnaryMethods<Desc extends DescService>(
 interface MethodServing {
   readonly interceptors: readonly Interceptor[];
   readonly decode: (bytes: Uint8Array) => Message;
-  readonly encode: (message: Message) => Buffer;
+  readonly encode: (message: Message) => Uint8Array;
   readonly metadataMaxBytes: number;
 }
 
@@ -267,7 +267,7 @@ async function serveStream(
       if (call.ended) {
         break;
       }
-      const bytes = result.done === true ? undefined : serving.encode(result.value);
+      const bytes = result.done === true ? undefined : asBuffer(serving.encode(result.value));
       if (!call.headersSent) {
         call.sendHeaders(response.header);
       }
@@ -299,7 +299,7 @@ function respond(
   callback: sendUnaryData<Buffer>,
   serving: MethodServing,
 ): void {
-  const bytes = serving.encode(message);
+  const bytes = asBuffer(serving.encode(message));
   const trailer = call.trailerMetadata(response.trailer);
   if (isWorthSending(response.header)) {
     call.sendHeaders(response.header);

@@ -44,6 +44,8 @@ const answerHeaders: OutgoingHttpHeaders = { ...statusHeaders, "grpc-accept-enco
 const answerOptions = { waitForTrailers: true, sendDate: false };
 const statusOptions = { endStream: true, sendDate: false };
 
+const nothing = Buffer.alloc(0);
+
 /** What belongs to the protocol, and is no metadata of the caller. */
 const protocolHeaders = [
   "grpc-timeout",
@@ -239,9 +241,9 @@ export class UnaryStreamCall extends ServerCall {
     return this.#first === undefined || this.#first.length < prefixBytes ? -1 : this.#first.readUInt32BE(1);
   }
 
-  /** In memory of its own: what has come in is a part of all that was read from the connection, and messages may live long. */
+  /** A copy: what has come in is a part of all that was read from the connection, and messages may live long. */
   #takeRequest(size: number): Uint8Array {
-    const request = new Uint8Array(size);
+    const request = size === 0 ? nothing : Buffer.allocUnsafe(size);
     let at = 0;
     if (this.#first !== undefined) {
       request.set(this.#first.subarray(prefixBytes));
