@@ -1,4 +1,10 @@
-import { constants, type IncomingHttpHeaders, type OutgoingHttpHeaders, type ServerHttp2Stream } from "node:http2";
+import {
+  constants,
+  type Http2Session,
+  type IncomingHttpHeaders,
+  type OutgoingHttpHeaders,
+  type ServerHttp2Stream,
+} from "node:http2";
 import { TLSSocket } from "node:tls";
 import { Code, type ConnectError } from "@connectrpc/connect";
 import { Metadata, type StatusObject, status } from "@grpc/grpc-js";
@@ -82,7 +88,6 @@ export class UnaryStreamCall extends ServerCall {
   #deadline = Number.POSITIVE_INFINITY;
   #timer: Timer | undefined;
   #metadata: Metadata | undefined;
-  #peer: Peer | undefined;
   /** What has come of the request, whose first chunk is the only one nearly always. */
   #first: Buffer | undefined;
   #others: Buffer[] | undefined;
@@ -131,11 +136,7 @@ export class UnaryStreamCall extends ServerCall {
   }
 
   initialValue(id: symbol): unknown {
-    if (id === peerKey.id) {
-      this.#peer ??= readPeer(this.#stream);
-      return this.#peer;
-    }
-    return undefined;
+    return id === peerKey.id ? peerOf(this.#stream.session) : undefined;
   }
 
   /** The end of the stream is heard anyway. */
@@ -342,20 +343,28 @@ function onWantTrailers(this: ServerHttp2Stream): void {
   (this as CalledStream)[callKey].sendTrailers();
 }
 
-function readPeer(stream: ServerHttp2Stream): Peer {
-  const socket = stream.session?.socket;
-  let certificate: Peer["certificate"];
-  let known = false;
-  return {
-    address: socket?.remoteAddress === undefined ? "unknown" : `${socket.remoteAddress}:${socket.remotePort}`,
-    get certificate() {
-      if (!known) {
-        known = true;
-        certificate = verifiedCertificate(stream.session?.socket);
-      }
-      return certificate;
-    },
-  };
+const noPeer: Peer = { address: "unknown", certificate: undefined };
+
+/** One for all calls of a connection: to ask its socket costs as much as a tenth of a call. */
+const peers = new WeakMap<Http2Session, Peer>();
+
+function peerOf(session: Http2Session | undefined): Peer {
+  if (session === undefined) {
+    return noPeer;
+  }
+  let peer = peers.get(session);
+  if (peer === undefined) {
+    peer = session.destroyed ? noPeer : readPeer(session);
+    peers.set(session, peer);
+  }
+  return peer;
+}
+
+function readPeer({ socket }: Http2Session): Peer {
+  const { remoteAddress, remotePort } = socket;
+  return remoteAddress === undefined
+    ? noPeer
+    : { address: `${remoteAddress}:${remotePort}`, certificate: verifiedCertificate(socket) };
 }
 
 function verifiedCertificate(socket: unknown): Peer["certificate"] {
