@@ -265,7 +265,7 @@ export class AttemptWork {
     const result = stored instanceof Promise ? await stored : stored;
     this.#assertCurrent();
     this.turn.activity?.moved();
-    this.run.commit([
+    this.run.commitSoon([
       {
         case: "stepCompleted",
         value: {

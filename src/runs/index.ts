@@ -17,6 +17,7 @@ export { holdAtBreaker } from "./breakers/hold-at-breaker.ts";
 export { failsOnOpen, leavesOnOpen } from "./breakers/on-open.ts";
 export { verdictOf } from "./breakers/verdict.ts";
 export { ContractCheck } from "./contract-check.ts";
+export { decodeCopy } from "./decode-copy.ts";
 export {
   Delegation,
   type DelegationBlocked,

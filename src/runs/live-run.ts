@@ -5,6 +5,7 @@ import type { Clock } from "../clock.ts";
 import type { ActiveTurn } from "./active-turn.ts";
 import { journalUnavailable } from "./errors.ts";
 import { encodeEvent } from "./event-encoder.ts";
+import type { LateCommits } from "./late-commits.ts";
 import type { Feed } from "./ports/feed.ts";
 import { type Journal, type RunIndexEntry, runStream, type StreamAppend } from "./ports/journal.ts";
 import type { Outbox } from "./ports/outbox.ts";
@@ -17,6 +18,7 @@ export interface LiveRunPorts {
   readonly feed: Feed;
   readonly clock: Clock;
   readonly outbox: Outbox;
+  readonly late: LateCommits;
   /** When retention may delete a run that has just ended. */
   retireAtMs(run: RunRecord): number | undefined;
   /** Told when a fallback has ended: what its parent makes of that comes behind it in the journal. */
@@ -60,6 +62,8 @@ export class LiveRun {
   readonly #stream: string;
   #create: RunIndexEntry | undefined;
   #prepared: Uint8Array[] | undefined;
+  /** Whether what is prepared is to be appended by the end of this turn of the event loop. */
+  #isLate = false;
   #written: number;
   /** Those who wait for what was written up to a number to be durable, in order. */
   #waiting: { readonly sequence: number; readonly deferred: PromiseWithResolvers<void> }[] | undefined;
@@ -124,6 +128,7 @@ export class LiveRun {
 
   /** Resolves when everything that has happened up to now is durable; rejects when that cannot be. */
   get durable(): Promise<void> {
+    this.commitLate();
     if (this.#appending === 0) {
       return this.#failure === undefined ? Promise.resolve() : Promise.reject(this.#failure);
     }
@@ -165,7 +170,7 @@ export class LiveRun {
 
   /** Whether everything that has happened is durable. */
   get quiet(): boolean {
-    return this.#appending === 0;
+    return this.#appending === 0 && !this.#isLate;
   }
 
   /** Whether nothing of it is in the journal yet. */
@@ -211,6 +216,7 @@ export class LiveRun {
       return;
     }
     this.#prepared = undefined;
+    this.#isLate = false;
     const { terminal } = this;
     const retireAtMs = terminal ? this.#ports.retireAtMs(this.record) : undefined;
     const told = terminal ? this.#ports.outbox.endOf(this.record) : undefined;
@@ -251,6 +257,26 @@ export class LiveRun {
     }
   }
 
+  /**
+   * Like `commit`, but the append waits for what else happens to the run in this turn of the event loop, as long as nobody
+   * asks whether it is durable: what follows at once shares it.
+   */
+  commitSoon(bodies: readonly RunEventBody[]): void {
+    if (this.lost) {
+      return;
+    }
+    this.prepare(bodies);
+    this.#isLate = true;
+    this.#ports.late.add(this);
+  }
+
+  /** Appends what `commitSoon` has left. */
+  commitLate(): void {
+    if (this.#isLate) {
+      this.commit();
+    }
+  }
+
   #onDurable(lastSequence: number, terminal: boolean): void {
     if (!this.acceptanceDurable) {
       this.acceptanceDurable = true;
@@ -285,6 +311,7 @@ export class LiveRun {
   }
 
   #lose(error: unknown): void {
+    this.#isLate = false;
     this.#failure ??= error;
     for (const { deferred } of this.#waiting?.splice(0) ?? []) {
       deferred.reject(error);

@@ -1,4 +1,5 @@
 import { decodeEvent } from "./events.ts";
+import { LateCommits } from "./late-commits.ts";
 import { LiveRun, type LiveRunPorts } from "./live-run.ts";
 import { runStream } from "./ports/journal.ts";
 import { type RunEventBody, reduceRun } from "./run-record.ts";
@@ -15,8 +16,8 @@ export class LiveRuns {
   readonly #runs = new Map<string, Place>();
   readonly #loading = new Map<string, Promise<LiveRun | undefined>>();
 
-  constructor(ports: LiveRunPorts) {
-    this.#ports = ports;
+  constructor(ports: Omit<LiveRunPorts, "late">) {
+    this.#ports = { ...ports, late: new LateCommits(ports.clock) };
   }
 
   get size(): number {

@@ -9,23 +9,34 @@ export interface InitialValues {
 /** Context values of which the first are worked out when asked for, because most calls never ask. */
 export class CallValues implements ContextValues {
   readonly #initial: InitialValues;
-  #set: Map<symbol, unknown> | undefined;
+  /** The one that was set first, which is the only one nearly always: a map costs more than all else here. */
+  #firstId: symbol | undefined;
+  #firstValue: unknown;
+  #others: Map<symbol, unknown> | undefined;
 
   constructor(initial: InitialValues) {
     this.#initial = initial;
   }
 
   get<T>(key: ContextKey<T>): T {
-    if (this.#set?.has(key.id)) {
-      return this.#set.get(key.id) as T;
+    if (key.id === this.#firstId) {
+      return this.#firstValue as T;
+    }
+    if (this.#others?.has(key.id)) {
+      return this.#others.get(key.id) as T;
     }
     const initial = this.#initial.initialValue(key.id);
     return initial === undefined ? key.defaultValue : (initial as T);
   }
 
   set<T>(key: ContextKey<T>, value: T): this {
-    this.#set ??= new Map();
-    this.#set.set(key.id, value);
+    this.#firstId ??= key.id;
+    if (key.id === this.#firstId) {
+      this.#firstValue = value;
+    } else {
+      this.#others ??= new Map();
+      this.#others.set(key.id, value);
+    }
     return this;
   }
 

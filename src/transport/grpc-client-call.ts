@@ -18,7 +18,7 @@ import {
 } from "@grpc/grpc-js";
 import { abandon } from "./abandon.ts";
 import { errorFromAborted, throwIfAborted } from "./aborted.ts";
-import { type BinaryOptions, createMessageDecoder, createMessageEncoder } from "./message-codec.ts";
+import { asBuffer, type BinaryOptions, createMessageDecoder, createMessageEncoder } from "./message-codec.ts";
 import { readMessages } from "./message-reader.ts";
 import { MessageWriter } from "./message-writer.ts";
 import { headersFromMetadata } from "./metadata.ts";
@@ -27,7 +27,7 @@ import { errorFromStatus } from "./status.ts";
 
 /** How a client encodes requests and decodes responses of one method. Sizes are limited by the channel's options. */
 export interface ClientCodec {
-  readonly encode: (message: Message) => Buffer;
+  readonly encode: (message: Message) => Uint8Array;
   readonly decode: (bytes: Buffer) => Message;
 }
 
@@ -63,7 +63,7 @@ export function callUnary(request: UnaryRequest, call: GrpcClientCall): Promise<
   const { signal, method } = request;
   return new Promise((resolve, reject) => {
     throwIfAborted(signal);
-    const argument = call.codec.encode(request.message);
+    const argument = asBuffer(call.codec.encode(request.message));
     let header: Headers | undefined;
     let failed: ServiceError | null = null;
     let answer: Buffer | undefined;
@@ -188,7 +188,7 @@ function sendRequests(
           surface.end();
           return;
         }
-        const room = writer.write(codec.encode(result.value));
+        const room = writer.write(asBuffer(codec.encode(result.value)));
         if (room !== undefined) {
           await room;
         }

@@ -1,7 +1,6 @@
 import type { DescMethod, DescService, Message } from "@bufbuild/protobuf";
 import {
   Code,
-  ConnectError,
   createServiceImplSpec,
   type Interceptor,
   type MethodImplSpec,
@@ -24,12 +23,14 @@ import { systemClock } from "../clock.ts";
 import { abandon } from "./abandon.ts";
 import { GrpcServerCall } from "./grpc-server-call.ts";
 import { invokeStream, invokeUnary } from "./invoke.ts";
-import { type BinaryOptions, createMessageDecoder, createMessageEncoder } from "./message-codec.ts";
+import { asBuffer, type BinaryOptions, createMessageDecoder, createMessageEncoder } from "./message-codec.ts";
 import { readMessages } from "./message-reader.ts";
 import { MessageWriter } from "./message-writer.ts";
 import { methodName, onlyMessage } from "./method.ts";
 import { isWorthSending, type StreamMethodSpec, type UnaryMethodSpec } from "./server-call.ts";
-import { holdUnsent, noteMessageRead, resetCall, smallBytes } from "./session-guard.ts";
+import { holdUnsent, leftUnread, noteMessageRead, resetCall, smallBytes } from "./session-guard.ts";
+import type { UnaryStreamCall } from "./unary-stream-call.ts";
+import { serveUnaryStreams, type UnaryMethod } from "./unary-streams.ts";
 
 /** grpc-js advertises this limit to clients, and enforces none. */
 const defaultMetadataMaxBytes = 16_384;
@@ -101,14 +102,37 @@ export function addConnectService<Desc extends DescService>(
   if (service.methods.length > 0) {
     server.addService(handlers.definition, handlers.implementation);
   }
-  return () => server.removeService(handlers.definition);
+  const withdraw = serveUnaryStreams(server, createUnaryMethods(service, implementation, options));
+  return () => {
+    withdraw();
+    server.removeService(handlers.definition);
+  };
+}
+
+function createUnaryMethods<Desc extends DescService>(
+  service: Desc,
+  implementation: Partial<ServiceImpl<Desc>>,
+  options: GrpcHandlerOptions,
+): UnaryMethod[] {
+  const methods: UnaryMethod[] = [];
+  for (const spec of Object.values(createServiceImplSpec(service, implementation).methods)) {
+    if (spec.kind === "unary") {
+      const serving = createServing(spec.method, options);
+      methods.push({
+        path: `/${methodName(spec.method)}`,
+        metadataMaxBytes: serving.metadataMaxBytes,
+        serve: (call, request) => serveUnaryStream(call, request, spec, serving),
+      });
+    }
+  }
+  return methods;
 }
 
 /** Everything about a method that its calls share. */
 interface MethodServing {
   readonly interceptors: readonly Interceptor[];
-  readonly decode: (bytes: Buffer) => Message;
-  readonly encode: (message: Message) => Buffer;
+  readonly decode: (bytes: Uint8Array) => Message;
+  readonly encode: (message: Message) => Uint8Array;
   readonly metadataMaxBytes: number;
 }
 
@@ -172,6 +196,30 @@ async function serveUnary(
   }
 }
 
+/** The same without grpc-js, and without an async function, which costs every call. */
+function serveUnaryStream(
+  call: UnaryStreamCall,
+  request: Uint8Array,
+  spec: UnaryMethodSpec,
+  serving: MethodServing,
+): void {
+  const respond = ({ message, header, trailer }: UnaryResponse): void => {
+    try {
+      call.answer(serving.encode(message), header, trailer);
+    } catch (thrown) {
+      call.fail(thrown);
+    }
+  };
+  try {
+    call.checkRequestMetadata();
+    invokeUnary(call, spec, () => serving.decode(request), serving.interceptors).then(respond, (thrown: unknown) =>
+      call.fail(thrown),
+    );
+  } catch (thrown) {
+    call.fail(thrown);
+  }
+}
+
 async function serveClientStream(
   surface: ServerReadableStream<Buffer, Buffer>,
   callback: sendUnaryData<Buffer>,
@@ -221,7 +269,7 @@ async function serveStream(
       if (call.ended) {
         break;
       }
-      const bytes = result.done === true ? undefined : serving.encode(result.value);
+      const bytes = result.done === true ? undefined : asBuffer(serving.encode(result.value));
       if (!call.headersSent) {
         call.sendHeaders(response.header);
       }
@@ -251,13 +299,6 @@ async function serveStream(
   }
 }
 
-function leftUnread(): ConnectError {
-  return new ConnectError(
-    "answers to this address are left unread, and there are too many of them: read those first",
-    Code.ResourceExhausted,
-  );
-}
-
 /** Sends headers, message and trailers together, once all of them are known to be fit for it. */
 function respond(
   surface: object,
@@ -267,7 +308,7 @@ function respond(
   callback: sendUnaryData<Buffer>,
   serving: MethodServing,
 ): void {
-  const bytes = serving.encode(message);
+  const bytes = asBuffer(serving.encode(message));
   if (bytes.length > smallBytes && holdUnsent(surface, bytes.length) === undefined) {
     throw leftUnread();
   }

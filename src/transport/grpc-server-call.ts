@@ -13,7 +13,7 @@ export type GrpcSurface = Pick<
   "cancelled" | "metadata" | "getPeer" | "sendMetadata" | "getDeadline" | "getPath" | "getHost" | "getAuthContext"
 > & { once(event: "cancelled", listener: () => void): unknown };
 
-/** grpc-js's timer and its deadline can disagree by this much. */
+/** A timer and a deadline can disagree by this much. */
 const timerSlackMs = 5;
 
 /** A call that came in through a grpc-js server. */
@@ -111,23 +111,23 @@ export class GrpcServerCall extends ServerCall {
     }
     this.#watching = true;
     if (this.#surface.cancelled) {
-      this.end(this.#whyCancelled());
+      this.end(whyCancelled(this.timeoutMs()));
     } else {
       this.#surface.once("cancelled", () => {
         // An error that nobody sees is not made: its stack costs as much as a tenth of the call.
         if (!this.ended) {
-          this.end(this.#whyCancelled());
+          this.end(whyCancelled(this.timeoutMs()));
         }
       });
     }
   }
+}
 
-  #whyCancelled(): ConnectError {
-    const timeoutMs = this.timeoutMs();
-    return timeoutMs !== undefined && timeoutMs <= timerSlackMs
-      ? new ConnectError("the call's deadline has passed", Code.DeadlineExceeded)
-      : new ConnectError("the caller has cancelled the call or is gone", Code.Canceled);
-  }
+/** Why a call has ended before it was answered, by what was left of its time. */
+export function whyCancelled(timeoutMs: number | undefined): ConnectError {
+  return timeoutMs !== undefined && timeoutMs <= timerSlackMs
+    ? new ConnectError("the call's deadline has passed", Code.DeadlineExceeded)
+    : new ConnectError("the caller has cancelled the call or is gone", Code.Canceled);
 }
 
 function readPeer(surface: GrpcSurface): Peer {

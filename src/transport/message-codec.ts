@@ -26,7 +26,7 @@ export interface MessageReaderOptions {
 }
 
 /** Returns a decoder that fails with ResourceExhausted above the size limit and with a message a person can use. */
-export function createMessageDecoder(desc: DescMessage, options: MessageReaderOptions): (bytes: Buffer) => Message {
+export function createMessageDecoder(desc: DescMessage, options: MessageReaderOptions): (bytes: Uint8Array) => Message {
   const { what, codeWhenMalformed, maxBytes, binaryOptions } = options;
   return (bytes) => {
     if (bytes.length > maxBytes) {
@@ -59,7 +59,10 @@ export interface MessageWriterOptions {
 }
 
 /** Returns an encoder that fails with ResourceExhausted above the size limit and with a message a person can use. */
-export function createMessageEncoder(desc: DescMessage, options: MessageWriterOptions): (message: Message) => Buffer {
+export function createMessageEncoder(
+  desc: DescMessage,
+  options: MessageWriterOptions,
+): (message: Message) => Uint8Array {
   const { what, codeWhenUnencodable, maxBytes, binaryOptions } = options;
   return (message) => {
     let bytes: Uint8Array;
@@ -78,8 +81,13 @@ export function createMessageEncoder(desc: DescMessage, options: MessageWriterOp
     if (bytes.length > maxBytes) {
       throw tooLarge(what, bytes.length, maxBytes);
     }
-    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    return bytes;
   };
+}
+
+/** The same bytes as grpc-js wants them. A small array gets a buffer for that, so it is not done where nobody asks. */
+export function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 /** Completes what a caller or an implementation gave to a whole message. Throws a ConnectError for anything else. */

@@ -1,3 +1,4 @@
+import type { OutgoingHttpHeaders } from "node:http2";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { Metadata, type MetadataValue } from "@grpc/grpc-js";
 import { isCallHeaders, type PlainHeader } from "./call-headers.ts";
@@ -30,7 +31,7 @@ const printableAscii = /^[ -~]*$/;
 const base64 = /^[A-Za-z0-9+/]*={0,2}$/;
 
 /** HTTP/2 counts each field with this much overhead (RFC 9113, section 6.5.2). */
-const fieldOverheadBytes = 32;
+export const fieldOverheadBytes = 32;
 
 /** Converts grpc-js metadata to headers; binary values become base64 without padding, as everywhere in Connect. */
 export function headersFromMetadata(metadata: Metadata): Headers {
@@ -89,6 +90,32 @@ export function metadataFromHeaders(headers: Headers, codeWhenIllegal: Code): Me
     }
   }
   return metadata;
+}
+
+/**
+ * Headers as HTTP/2 takes them, behind those that come first; undefined for any but a few plain ones, which have to go
+ * through metadata.
+ */
+export function outgoingHeaders(
+  headers: Headers,
+  maxBytes: number,
+  first: OutgoingHttpHeaders,
+): OutgoingHttpHeaders | undefined {
+  const plain = isCallHeaders(headers) ? headers.plain : undefined;
+  if (plain === undefined) {
+    return undefined;
+  }
+  const outgoing = { ...first };
+  let bytes = 0;
+  for (const pair of plain) {
+    const [name, value] = pair;
+    bytes += name.length + value.length + fieldOverheadBytes;
+    if (bytes > maxBytes || !isLegal(pair)) {
+      return undefined;
+    }
+    outgoing[name] = value;
+  }
+  return outgoing;
 }
 
 /** Throws a ResourceExhausted error when metadata is larger than the limit. `what` names it. */

@@ -1,4 +1,5 @@
 import { constants, type Http2Server, type Http2Session, type ServerHttp2Stream } from "node:http2";
+import { Code, ConnectError } from "@connectrpc/connect";
 import type { Clock } from "../clock.ts";
 import type { Source } from "./sources.ts";
 import { type Progress, Stalls } from "./stalls.ts";
@@ -35,8 +36,13 @@ export const smallBytes = 16_384;
  */
 export function holdUnsent(surface: object, bytes: number): { release(): void } | undefined {
   const stream = streamOf(surface);
-  const source = stream?.session && sources.get(stream.session);
-  if (stream === undefined || source === undefined) {
+  return stream === undefined ? nothingHeld : holdUnsentOn(stream, bytes);
+}
+
+/** The same for a call that is served on its stream. */
+export function holdUnsentOn(stream: ServerHttp2Stream, bytes: number): { release(): void } | undefined {
+  const source = stream.session && sources.get(stream.session);
+  if (source === undefined) {
     return nothingHeld;
   }
   if (!source.hold(bytes)) {
@@ -48,6 +54,14 @@ export function holdUnsent(surface: object, bytes: number): { release(): void } 
   };
   stream.once("close", release);
   return { release };
+}
+
+/** Why an answer is not even tried to be sent. */
+export function leftUnread(): ConnectError {
+  return new ConnectError(
+    "answers to this address are left unread, and there are too many of them: read those first",
+    Code.ResourceExhausted,
+  );
 }
 
 /** Ends a call whose caller could not be told why. The call is grpc-js's. */

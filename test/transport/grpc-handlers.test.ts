@@ -12,6 +12,7 @@ import {
   logVerbosity,
   Metadata,
   Server,
+  ServerInterceptingCall,
   type ServiceError,
   setLogVerbosity,
   status,
@@ -92,6 +93,35 @@ async function callRaw(
     stream.end(body);
     await once(stream, "close");
     return { blocks, trailersOnly };
+  } finally {
+    session.close();
+  }
+}
+
+/** The same, with a body that comes in pieces. */
+async function callInPieces(port: number, path: string, pieces: readonly Uint8Array[]): Promise<string | undefined> {
+  const session = http2.connect(`http://127.0.0.1:${port}`);
+  try {
+    const stream = session.request({
+      ":method": "POST",
+      ":path": path,
+      te: "trailers",
+      "content-type": "application/grpc",
+    });
+    let answer: unknown;
+    stream.on("response", (block) => {
+      answer ??= block["grpc-status"];
+    });
+    stream.on("trailers", (block) => {
+      answer ??= block["grpc-status"];
+    });
+    stream.resume();
+    for (const piece of pieces) {
+      await new Promise((resolve) => stream.write(piece, resolve));
+    }
+    stream.end();
+    await once(stream, "close");
+    return answer === undefined ? undefined : String(answer);
   } finally {
     session.close();
   }
@@ -510,6 +540,121 @@ describe("what comes from a caller", () => {
   });
 });
 
+describe("the body of a unary call", () => {
+  const request = message(
+    toBinary(UnaryRequestSchema, {
+      $typeName: "retake.test.v1.UnaryRequest",
+      text: "in pieces",
+      data: new Uint8Array(300).map((_, index) => index),
+    }),
+  );
+
+  test.each([1, 3, 5, 7, 100])("may come in pieces of %d bytes", async (size) => {
+    const seen: unknown[] = [];
+    const { port } = await serve({
+      unary: ({ text, data }) => {
+        seen.push([text, data.length, data.every((byte, index) => byte === index % 256)]);
+        return {};
+      },
+    });
+    const pieces = Array.from({ length: Math.ceil(request.length / size) }, (_, index) =>
+      request.subarray(index * size, (index + 1) * size),
+    );
+    expect(await callInPieces(port, unaryPath, pieces)).toBe("0");
+    expect(seen).toEqual([["in pieces", 300, true]]);
+  });
+
+  test.each([
+    ["nothing", []],
+    ["less than a prefix", [request.subarray(0, 3)]],
+    ["half a message", [request.subarray(0, 100)]],
+    ["two messages at once", [Buffer.concat([request, request])]],
+    ["two messages, one after the other", [request, request]],
+  ])("is Unimplemented when it is %s", async (_, pieces) => {
+    const unary = vi.fn(() => ({}));
+    const { port } = await serve({ unary });
+    expect(await callInPieces(port, unaryPath, pieces)).toBe(String(status.UNIMPLEMENTED));
+    expect(unary).not.toHaveBeenCalled();
+  });
+
+  test("is refused by its prefix when it is too large, and the connection goes on", async () => {
+    const { port } = await serve({ unary: () => ({}) }, {}, { "grpc.max_receive_message_length": 1000 });
+    const session = http2.connect(`http://127.0.0.1:${port}`);
+    onTestFinished(() => session.destroy());
+    const call = (body: Buffer) => {
+      const stream = session.request({ ":method": "POST", ":path": unaryPath, "content-type": "application/grpc" });
+      stream.resume();
+      stream.write(body);
+      return stream;
+    };
+    const large = call(message(Buffer.alloc(200_000)).subarray(0, 100_000));
+    const [refusal] = await once(large, "response");
+    expect(refusal["grpc-status"]).toBe(String(status.RESOURCE_EXHAUSTED));
+    large.end(Buffer.alloc(100_005));
+    const small = call(message(new Uint8Array()));
+    small.end();
+    const [trailers] = await once(small, "trailers");
+    expect(trailers["grpc-status"]).toBe("0");
+  });
+});
+
+describe("servers that do more than serve", () => {
+  test.each([
+    ["a plain server", {}, {}, false],
+    ["a plain server, for a call that is compressed", {}, { "grpc-encoding": "gzip" }, true],
+    ["a server that limits what it sends", { "grpc.max_send_message_length": 1000 }, {}, true],
+  ])("leave unary calls to grpc-js, which dates its answers: %s", async (_, serverOptions, headers, isDated) => {
+    const { port } = await serve({ unary: () => ({}) }, {}, serverOptions);
+    const { blocks } = await callRaw(port, unaryPath, message(new Uint8Array()), headers);
+    expect(blocks.at(-1)?.["grpc-status"]).toBe("0");
+    expect(blocks[0]?.date !== undefined).toBe(isDated);
+  });
+
+  test("see unary calls in their own interceptors", async () => {
+    const seen: string[] = [];
+    const { port } = await serve(
+      { unary: () => ({}) },
+      {},
+      {
+        interceptors: [
+          (method: { path: string }, call: ConstructorParameters<typeof ServerInterceptingCall>[0]) => {
+            seen.push(method.path);
+            return new ServerInterceptingCall(call);
+          },
+        ],
+      },
+    );
+    const { blocks } = await callRaw(port, unaryPath, message(new Uint8Array()));
+    expect(blocks.at(-1)?.["grpc-status"]).toBe("0");
+    expect(seen).toEqual([unaryPath]);
+  });
+
+  test("count unary calls for channelz", async () => {
+    const { server, port } = await serve({ unary: () => ({}) }, {}, { "grpc.enable_channelz": 1 });
+    await callRaw(port, unaryPath, message(new Uint8Array()));
+    expect(server["callTracker"].callsSucceeded).toBe(1);
+  });
+
+  test("take a connection with a unary call for busy", async () => {
+    const { port } = await serve(
+      { unary: () => new Promise((resolve) => setTimeout(() => resolve({}), 150)) },
+      {},
+      { "grpc.max_connection_idle_ms": 50 },
+    );
+    const session = http2.connect(`http://127.0.0.1:${port}`);
+    onTestFinished(() => session.destroy());
+    const events: string[] = [];
+    session.on("goaway", () => events.push("goaway"));
+    const stream = session.request({ ":method": "POST", ":path": unaryPath, "content-type": "application/grpc" });
+    stream.on("trailers", () => events.push("answer"));
+    stream.resume();
+    stream.end(message(new Uint8Array()));
+    await once(session, "close");
+    expect(events[0]).toBe("answer");
+    expect(events).toContain("goaway");
+  });
+});
+
 describe("limits", () => {
   test("a request above readMaxBytes is ResourceExhausted, in a stream too", async () => {
     const { client } = await serveAndCall(
@@ -628,7 +773,7 @@ describe("limits", () => {
 });
 
 describe("deadlines", () => {
-  test("at the deadline grpc-js answers, and what the implementation does later harms nothing", async () => {
+  test("at the deadline the caller is answered, and what the implementation does later harms nothing", async () => {
     const finished = Promise.withResolvers<void>();
     const { client } = await serveAndCall({
       unary: async (_, context) => {

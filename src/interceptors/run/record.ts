@@ -1,9 +1,10 @@
-import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import { type Message, toBinary } from "@bufbuild/protobuf";
 import { Quality } from "../../../gen/retake/v1/options_pb.js";
 import type { Clock, RandomSource } from "../../clock.ts";
 import { type ContractRegistry, degrade, type Workflow } from "../../contract/index.ts";
 import {
   classifyError,
+  decodeCopy,
   digestOf,
   isLost,
   type Logger,
@@ -40,13 +41,13 @@ export function record(options: RecordOptions): RunInterceptor {
   return (next) => async (request) => {
     const { run, workflow, turn, permit, quality } = request;
     let input: Uint8Array | undefined;
-    let message: RunRequestMessage;
+    let message: Message;
     let changedFields = nothing;
     let changedSha256: Uint8Array = noDigest;
     try {
       const bytes = turn.input();
       input = bytes instanceof Uint8Array ? bytes : await bytes;
-      message = fromBinary(workflow.input, input);
+      message = decodeCopy(workflow.input, input);
       if (quality !== undefined && workflow.inputQuality) {
         changedFields = degrade(workflow.input, message, quality, contracts.validator);
         if (changedFields.length > 0) {
@@ -117,5 +118,3 @@ function askedSha256({ accepted }: RunRequest["run"], { inputQuality }: Workflow
   const sha256 = accepted.input?.sha256 ?? noDigest;
   return quality === undefined || inputQuality ? sha256 : payloadDigest(Uint8Array.of(...sha256, quality));
 }
-
-type RunRequestMessage = ReturnType<typeof fromBinary>;

@@ -9,12 +9,12 @@ export function packRecords(records: readonly Uint8Array[]): Uint8Array {
   for (const record of records) {
     bytes += record.length;
   }
-  const chunk = new Uint8Array(bytes);
-  const header = new DataView(chunk.buffer);
+  // From Node's pool, since SQLite copies it.
+  const chunk = Buffer.allocUnsafe(bytes);
   let offset = headerBytes;
   records.forEach((record, index) => {
     if (4 * index < headerBytes) {
-      header.setUint32(4 * index, record.length, true);
+      chunk.writeUInt32LE(record.length, 4 * index);
     }
     chunk.set(record, offset);
     offset += record.length;

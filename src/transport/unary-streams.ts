@@ -1,0 +1,91 @@
+import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
+import type { Server } from "@grpc/grpc-js";
+import { longTimeoutHeader, parseGrpcTimeout } from "./long-timeouts.ts";
+import { UnaryStreamCall, type UnaryStreamOpening, type UnaryStreamServing } from "./unary-stream-call.ts";
+
+/** A method that is served on its streams. */
+export type UnaryMethod = Omit<UnaryStreamServing, "receiveMaxBytes">;
+
+/** What grpc-js takes where nobody says anything else. */
+const defaultReceiveMaxBytes = 4 * 1024 * 1024;
+
+const allServed = new WeakMap<Server, Map<string, UnaryStreamServing>>();
+
+/**
+ * Serves unary methods of a grpc-js server on their HTTP/2 streams. The server keeps everything that concerns connections,
+ * and every call that is anything but plain: they must have been added to it too. Returns a function that withdraws the
+ * methods.
+ */
+export function serveUnaryStreams(server: Server, methods: readonly UnaryMethod[]): () => void {
+  let served = allServed.get(server);
+  if (served === undefined) {
+    served = new Map();
+    allServed.set(server, served);
+    if (isPlain(server)) {
+      divert(server, served);
+    }
+  }
+  const maxBytes = Number(server["options"]["grpc.max_receive_message_length"] ?? defaultReceiveMaxBytes);
+  const receiveMaxBytes = maxBytes === -1 ? Number.POSITIVE_INFINITY : maxBytes;
+  for (const method of methods) {
+    served.set(method.path, { ...method, receiveMaxBytes });
+  }
+  return () => {
+    for (const { path } of methods) {
+      served.delete(path);
+    }
+  };
+}
+
+/** Whether the server does nothing to calls that would be missed. */
+function isPlain(server: Server): boolean {
+  const options = server["options"];
+  return (
+    !server["channelzEnabled"] &&
+    server["interceptors"].length === 0 &&
+    (options["grpc.max_send_message_length"] ?? -1) === -1 &&
+    !options["grpc.server_call_metric_recording"]
+  );
+}
+
+type StreamHandler = (
+  this: Server,
+  interceptors: readonly unknown[],
+  stream: ServerHttp2Stream,
+  headers: IncomingHttpHeaders,
+  flags: number,
+  rawHeaders: readonly string[],
+) => void;
+
+/** Takes the streams of the methods before grpc-js does, which looks for its handler when it begins to listen. */
+function divert(server: Server, served: ReadonlyMap<string, UnaryStreamServing>): void {
+  const others: StreamHandler = server["_streamHandler"];
+  const handler: StreamHandler = (interceptors, stream, headers, flags, rawHeaders) => {
+    const serving = interceptors.length === 0 ? served.get(headers[":path"] ?? "") : undefined;
+    const opening = serving === undefined ? undefined : plainOpening(headers, rawHeaders);
+    if (serving === undefined || opening === undefined) {
+      others.call(server, interceptors, stream, headers, flags, rawHeaders);
+      return;
+    }
+    // What ends a stream is told by its end.
+    stream.on("error", ignore);
+    server["onStreamOpened"](stream);
+    UnaryStreamCall.start(stream, opening, serving);
+  };
+  server["_streamHandler"] = handler;
+}
+
+/** Undefined for a call that is better left to grpc-js. */
+function plainOpening(headers: IncomingHttpHeaders, rawHeaders: readonly string[]): UnaryStreamOpening | undefined {
+  const encoding = headers["grpc-encoding"] ?? "identity";
+  const timeout = headers["grpc-timeout"];
+  const timeoutMs = timeout === undefined ? undefined : parseGrpcTimeout(String(timeout));
+  return encoding === "identity" &&
+    headers["content-type"]?.startsWith("application/grpc") === true &&
+    headers[longTimeoutHeader] === undefined &&
+    (timeout === undefined || timeoutMs !== undefined)
+    ? { headers, rawHeaders, timeoutMs }
+    : undefined;
+}
+
+function ignore(): void {}
