@@ -8,6 +8,8 @@ export { resolveMatchers, resolveRule } from "./alerts/resolve-rule.ts";
 export type { Rule, RuleQuery, Severity, Statistic, Threshold } from "./alerts/rule.ts";
 export { Silences } from "./alerts/silences.ts";
 export { type SloTarget, sloRules } from "./alerts/slo-rules.ts";
+export { acceptsGzip, chooseFormat } from "./prometheus/choose-format.ts";
+export { contentTypes, type ExpositionFormat, exposition } from "./prometheus/exposition.ts";
 export type { LabelMatcher } from "./series/matcher.ts";
 export { querySeries, type SeriesQuery, type SeriesResult } from "./series/query-series.ts";
 export { type MetricDescription, SeriesCollector } from "./series/series-collector.ts";

@@ -58,6 +58,7 @@ import {
   Retention,
   type RetentionLimit,
   RetryBudgets,
+  type RunObserver,
   type RunRecord,
   type RunRequest,
   recover,
@@ -109,6 +110,8 @@ export interface EngineOptions {
   readonly gates: Gates;
   readonly feed: Feed;
   readonly load: ProcessLoad;
+  /** Absent where nothing is measured. */
+  readonly observer?: RunObserver | undefined;
   readonly clock: Clock;
   readonly random: RandomSource;
   readonly log: Logger;
@@ -163,6 +166,7 @@ export class Engine {
   readonly #recoveries: Recoveries;
   readonly #serviceEndpoints: ServiceEndpoints;
   readonly #configuredFaults: readonly Fault[];
+  readonly #observer: RunObserver | undefined;
 
   constructor(options: EngineOptions) {
     const { clock, random, log, journal, payloads, artifacts, feed, gates, scheduler, contracts, config } = options;
@@ -182,6 +186,7 @@ export class Engine {
     this.#scheduler = scheduler;
     this.#serviceEndpoints = options.endpoints;
     this.#configuredFaults = config.faults;
+    this.#observer = options.observer;
     this.#endpoints = new Endpoints({
       inProcess: createInProcessBackend(options.handlers, options.jobs),
       clock,
@@ -247,6 +252,7 @@ export class Engine {
       feed,
       clock,
       outbox: this.outbox,
+      observer: options.observer,
       retireAtMs: (run) => retireAtMs(run, contracts.workflows.get(run.accepted.workflow)?.policy, config.retention),
       onFallbackEnded: ({ record }) => scheduler.wake(record.accepted.parentRunId, 0, record.accepted.priority),
       onLost: (run, error) => {
@@ -383,6 +389,7 @@ export class Engine {
       contracts: this.#contractCheck,
       clock: this.clock,
       log: this.log,
+      observer: this.#observer,
       cancelJob: (run) => this.#cancelJob(run),
     });
     if (recovered.runs > 0) {

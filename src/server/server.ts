@@ -24,7 +24,8 @@ import {
 } from "../contract/index.ts";
 import type { FileChanges } from "../file-changes.ts";
 import { Instruments } from "../instruments.ts";
-import { createRequestValidator } from "../interceptors/rpc/index.ts";
+import { CallMetrics, createRequestValidator, type RpcSystem, telemetry } from "../interceptors/rpc/index.ts";
+import { RunMetrics } from "../monitoring/telemetry/index.ts";
 import { createSystemLoad, noLoad, type ProcessLoad } from "../process-load.ts";
 import { createEmbeddedFeed, createEmbeddedGates, createEmbeddedScheduler } from "../runs/embedded/index.ts";
 import type { Artifacts, Journal, Logger, Payloads, WorkflowContext } from "../runs/index.ts";
@@ -48,6 +49,7 @@ import { ContractSources, type LoadedContracts } from "./contract-sources.ts";
 import { type StorageOpener, startEmbeddedStorage } from "./embedded-storage.ts";
 import { encryptedPayloads } from "./encrypted-payloads.ts";
 import { Engine } from "./engine.ts";
+import { observeDisk, observeEngine } from "./engine-metrics.ts";
 import { FallbackLosses } from "./fallback-losses.ts";
 import { faultProblems } from "./fault-problems.ts";
 import { type GrpcFront, listenGrpcFront } from "./grpc-front.ts";
@@ -64,7 +66,7 @@ import type { Monitoring } from "./start-monitoring.ts";
 import { type FrontsTls, readTls } from "./tls.ts";
 import { followTlsFiles } from "./tls-renewal.ts";
 import { unsignedEnds } from "./unsigned-ends.ts";
-import type { WebFront } from "./web-front.ts";
+import type { RawService, WebFront } from "./web-front.ts";
 import { createWorkflowService } from "./workflow-service.ts";
 
 /** The implementation of a contract: one handler for each of its workflows. */
@@ -393,6 +395,7 @@ class Server implements RetakeServer {
       });
       if (auditLog !== undefined) closers.unshift(() => auditLog.close());
       const scheduler = createEmbeddedScheduler({ clock: this.#clock });
+      const instruments = config.telemetry && new Instruments(config.telemetry.cardinalityLimit);
       const engine = new Engine({
         config,
         contracts,
@@ -412,6 +415,7 @@ class Server implements RetakeServer {
           onError: (error, runId) => this.#log.error({ err: error, runId }, "a watcher could not be told"),
         }),
         load: this.#processLoad,
+        observer: instruments && new RunMetrics(instruments, this.#clock),
         clock: this.#clock,
         random: this.#random,
         log: this.#log,
@@ -419,6 +423,10 @@ class Server implements RetakeServer {
         redactor: this.#redactor,
         maxMessageBytes: maxMessageBytes(config),
       });
+      if (instruments !== undefined) {
+        observeEngine(instruments, engine);
+        if (this.#openStorage === undefined) observeDisk(instruments, config.dataDirectory);
+      }
       closers.unshift(() => engine.drain(0));
       await engine.open();
       const authentication = new Authentication({
@@ -460,7 +468,6 @@ class Server implements RetakeServer {
         random: this.#random,
         log: this.#log,
       });
-      const instruments = config.telemetry && new Instruments(config.telemetry.cardinalityLimit);
       const running = new Running({
         config,
         instruments,
@@ -693,12 +700,17 @@ class Running {
   /** Opens the ports. @throws Error naming one that cannot be bound */
   async listen({ config, tls, contracts, followed }: ListenOptions): Promise<void> {
     const routes = this.#routes;
-    const { interceptors, clock, log } = this.#options;
+    const { instruments, clock, log } = this.#options;
+    const metrics = instruments && new CallMetrics(instruments);
+    const measured = (system: (contentType: string) => RpcSystem): readonly Interceptor[] => [
+      ...(metrics === undefined ? [] : [telemetry({ metrics, system, clock })]),
+      ...this.#options.interceptors,
+    ];
     if (config.grpc !== undefined) {
       this.#grpc = await listenGrpcFront({
         config: config.grpc,
         reading: config.security.input,
-        ...{ tls: tls.grpc, routes, interceptors, clock, log },
+        ...{ tls: tls.grpc, routes, interceptors: measured(() => "grpc"), clock, log },
       });
     }
     if (config.web !== undefined) {
@@ -708,9 +720,12 @@ class Running {
         reading: config.security.input,
         tls: tls.web,
         routes,
-        interceptors,
+        interceptors: measured((contentType) =>
+          contentType.startsWith("application/grpc-web") ? "grpc" : "connectrpc",
+        ),
         contracts,
         probes: this,
+        metrics: this.#metricsEndpoint(config),
         artifacts: createClient(ArtifactService, this.transport),
         clock,
         log,
@@ -751,6 +766,26 @@ class Running {
         );
         return undefined;
       });
+  }
+
+  #metricsEndpoint({ telemetry }: ResolvedConfig): RawService | undefined {
+    if (telemetry?.metricsEndpoint !== true) {
+      return undefined;
+    }
+    const { clock, log } = this.#options;
+    const monitoring = (): Promise<Monitoring | undefined> => this.#monitoring;
+    // Loaded by whoever asks first.
+    const endpoint = async () => {
+      const { WebMetrics } = await import("./web-metrics.ts");
+      return new WebMetrics({ monitoring, clock, log });
+    };
+    let made: ReturnType<typeof endpoint> | undefined;
+    return {
+      serve: async (request, response) => {
+        made ??= endpoint();
+        await (await made).serve(request, response);
+      },
+    };
   }
 
   /** Tells everybody who asks whether the server takes work. */

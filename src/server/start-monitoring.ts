@@ -14,6 +14,7 @@ import {
   SeriesStore,
 } from "../monitoring/index.ts";
 import { packageRoot } from "../own-files.ts";
+import { observeProcess } from "../process-metrics.ts";
 import type { Logger } from "../runs/index.ts";
 
 export interface MonitoringOptions {
@@ -40,12 +41,17 @@ export interface Monitoring {
 export async function startMonitoring(options: MonitoringOptions): Promise<Monitoring> {
   const { config, instruments, clock, log } = options;
   const version = await ownVersion();
+  const stopObserving = observeProcess(instruments, clock);
   const meters = new Meters({
     resource: ownResource(version),
     cardinalityLimit: config.telemetry?.cardinalityLimit ?? 0,
     producer: new InstrumentsProducer({ instruments, clock, version }),
   });
-  if (config.monitoring === undefined) return { meters, close: () => meters.close() };
+  const stopMeasuring = async (): Promise<void> => {
+    stopObserving();
+    await meters.close();
+  };
+  if (config.monitoring === undefined) return { meters, close: stopMeasuring };
   const store = await SeriesStore.open({
     clock,
     log,
@@ -64,7 +70,7 @@ export async function startMonitoring(options: MonitoringOptions): Promise<Monit
     async close() {
       await collector.close();
       await store.close();
-      await meters.close();
+      await stopMeasuring();
     },
   };
 }

@@ -5,4 +5,5 @@ export { authorize } from "./authorize.ts";
 export { errors } from "./errors.ts";
 export { limitRates } from "./rate-limit.ts";
 export { assertKnownFields, refuseUnknownFields } from "./unknown-fields.ts";
+export { CallMetrics, callAttributes, callDurationBounds, type RpcSystem, telemetry } from "./telemetry.ts";
 export { createRequestValidator, type RequestValidator, validateRequests } from "./validate.ts";
