@@ -15,6 +15,7 @@ export { querySeries, type SeriesQuery, type SeriesResult } from "./series/query
 export { type MetricDescription, SeriesCollector } from "./series/series-collector.ts";
 export { noSeriesStorage, openSeriesStorage, type SeriesStorage } from "./series/series-storage.ts";
 export { SeriesStore } from "./series/series-store.ts";
+export { Exporting, type ExportingOptions } from "./telemetry/exporting.ts";
 export { type ExemplarDataPoint, InstrumentsProducer } from "./telemetry/instruments-producer.ts";
 export { Meters, type MetersOptions } from "./telemetry/meter-provider.ts";
 export { ownResource } from "./telemetry/resource.ts";

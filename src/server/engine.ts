@@ -4,6 +4,7 @@ import type { Fault } from "../../gen/retake/v1/fault_pb.js";
 import { type FallbackStarted, RunState } from "../../gen/retake/v1/run_pb.js";
 import {
   type Backend,
+  type BackendTelemetry,
   createInProcessBackend,
   Endpoints,
   invoke,
@@ -112,6 +113,7 @@ export interface EngineOptions {
   readonly load: ProcessLoad;
   /** Absent where nothing is measured. */
   readonly observer?: RunObserver | undefined;
+  readonly backends?: BackendTelemetry | undefined;
   readonly clock: Clock;
   readonly random: RandomSource;
   readonly log: Logger;
@@ -191,6 +193,7 @@ export class Engine {
       inProcess: createInProcessBackend(options.handlers, options.jobs),
       clock,
       log,
+      telemetry: options.backends,
       onSlots: (slots) => this.#onSlots(slots),
     });
     this.#contractCheck = new ContractCheck(contracts, journal);

@@ -7,11 +7,11 @@ import type { HistogramCell, HistogramFamily, Instruments, NumberFamily } from "
 import { codeName } from "../../runs/index.ts";
 
 /** As the semantic conventions (v1.44) advise for calls. */
-export const callDurationBounds: readonly number[] = [
+const callDurationBounds: readonly number[] = [
   0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10,
 ];
 
-export const callAttributes: readonly string[] = ["rpc.system.name", "rpc.method", "rpc.status_code", "error.type"];
+const callAttributes: readonly string[] = ["rpc.system.name", "rpc.method", "rpc.status_code", "error.type"];
 
 /** What kind of protocol a call came by, as the semantic conventions name it. gRPC-Web is gRPC. */
 export type RpcSystem = "grpc" | "connectrpc";
@@ -104,21 +104,49 @@ export class CallMetrics {
   }
 }
 
+/** A call that has ended, for its span. */
+export interface EndedCall {
+  readonly system: RpcSystem;
+  /** `package.Service/Method`. */
+  readonly method: string;
+  readonly statusCode: string;
+  /** Empty unless the server is at fault. */
+  readonly errorType: string;
+  readonly message: string;
+  /** The run that it was about; empty where that is not known. */
+  readonly runId: string;
+  readonly seconds: number;
+}
+
+export interface CallSpan {
+  end(call: EndedCall): void;
+}
+
+/** Makes spans of calls. */
+export interface CallSpans {
+  /** A call has come in. Its header tells from now on that what follows is part of it. */
+  begin(header: Headers): CallSpan;
+}
+
 /** At most so often a series remembers whose call it was: reading that costs more than counting. */
 const exemplarIntervalMs = 1_000;
 
-/** Measures calls as the semantic conventions of OpenTelemetry (v1.44) say. To be the outermost. */
+/**
+ * Measures calls, and makes spans of them, as the semantic conventions of OpenTelemetry (v1.44) say. To be the outermost.
+ */
 export function telemetry(options: {
-  readonly metrics: CallMetrics;
+  /** Absent where nothing is measured. */
+  readonly metrics?: CallMetrics | undefined;
+  /** Absent where traces go nowhere. */
+  readonly spans?: CallSpans | undefined;
   /** The protocol, by what kind of content a request has. */
   readonly system: (contentType: string) => RpcSystem;
   readonly clock: Clock;
 }): Interceptor {
-  const { metrics, clock } = options;
+  const { metrics, spans, clock } = options;
   const lastExemplarMs = new WeakMap<HistogramCell, number>();
-  const record = (cell: HistogramCell, startMs: number, header: Headers, answer: Headers | undefined): void => {
+  const record = (cell: HistogramCell, seconds: number, header: Headers, answer: Headers | undefined): void => {
     const nowMs = clock.monotonic();
-    const seconds = (nowMs - startMs) / 1000;
     if (nowMs - (lastExemplarMs.get(cell) ?? Number.NEGATIVE_INFINITY) < exemplarIntervalMs) {
       cell.record(seconds);
       return;
@@ -130,19 +158,39 @@ export function telemetry(options: {
   return (next) => (request) => {
     const startMs = clock.monotonic();
     const { method, header } = request;
-    const system = (): RpcSystem => options.system(header.get("content-type") ?? "");
+    const span = spans?.begin(header);
+    const systemOf = (): RpcSystem => options.system(header.get("content-type") ?? "");
+    const succeeded = (answer: Headers): void => {
+      const seconds = (clock.monotonic() - startMs) / 1000;
+      const system = systemOf();
+      if (metrics !== undefined) record(metrics.succeeded(system, method), seconds, header, answer);
+      span?.end({
+        ...{ system, method: methodName(method), statusCode: "OK", errorType: "", message: "", seconds },
+        runId: answer.get("retake-run-id") ?? "",
+      });
+    };
     const failed = (error: unknown): never => {
+      const seconds = (clock.monotonic() - startMs) / 1000;
+      const system = systemOf();
       const answer = error instanceof ConnectError ? error.metadata : undefined;
-      record(metrics.failed(system(), method, error), startMs, header, answer);
+      if (metrics !== undefined) record(metrics.failed(system, method, error), seconds, header, answer);
+      const code = error instanceof ConnectError ? error.code : Code.Unknown;
+      const statusCode = codeName(code);
+      span?.end({
+        ...{ system, method: methodName(method), statusCode, seconds },
+        errorType: serverErrors.has(code) ? statusCode : "",
+        message: error instanceof ConnectError ? error.rawMessage : "",
+        runId: answer?.get("retake-run-id") ?? "",
+      });
       throw error;
     };
     return next(request).then((response) => {
       if (!response.stream) {
-        record(metrics.succeeded(system(), method), startMs, header, response.header);
+        succeeded(response.header);
         return response;
       }
-      const ended = (): void => record(metrics.succeeded(system(), method), startMs, header, response.header);
-      return { ...streamParts(response), message: measured(response.message, ended, failed) };
+      const message = measured(response.message, () => succeeded(response.header), failed);
+      return { ...streamParts(response), message };
     }, failed);
   };
 }
