@@ -57,6 +57,11 @@ export function observeProcess(instruments: Instruments, clock: Pick<Clock, "mon
   );
   observeMemory(instruments);
   instruments.observed(
+    "gauge",
+    { name: "process.uptime", unit: "s", description: "How long the process has been there." },
+    (set) => set(process.uptime()),
+  );
+  instruments.observed(
     "counter",
     { name: "process.cpu.time", unit: "s", description: "Processor time.", attributes: ["cpu.mode"] },
     (set) => {

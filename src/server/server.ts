@@ -754,7 +754,7 @@ class Running {
     const { instruments, exporting, clock, log } = this.#options;
     const metrics = instruments && new CallMetrics(instruments);
     const spans = exporting?.tracing?.spans;
-    const measured = (system: (contentType: string) => RpcSystem): readonly Interceptor[] => [
+    const measured = (system: (header: Headers) => RpcSystem): readonly Interceptor[] => [
       ...(metrics === undefined && spans === undefined ? [] : [telemetry({ metrics, spans, system, clock })]),
       ...this.#options.interceptors,
     ];
@@ -772,8 +772,8 @@ class Running {
         reading: config.security.input,
         tls: tls.web,
         routes,
-        interceptors: measured((contentType) =>
-          contentType.startsWith("application/grpc-web") ? "grpc" : "connectrpc",
+        interceptors: measured((header) =>
+          header.get("content-type")?.startsWith("application/grpc-web") === true ? "grpc" : "connectrpc",
         ),
         contracts,
         probes: this,

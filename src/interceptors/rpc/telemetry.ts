@@ -1,5 +1,12 @@
 import type { DescMethod } from "@bufbuild/protobuf";
-import { Code, ConnectError, type Interceptor, type StreamResponse } from "@connectrpc/connect";
+import {
+  Code,
+  ConnectError,
+  type Interceptor,
+  type StreamRequest,
+  type StreamResponse,
+  type UnaryRequest,
+} from "@connectrpc/connect";
 import { ErrorInfoSchema } from "../../../gen/google/rpc/error_details_pb.js";
 import { FailureSchema } from "../../../gen/retake/v1/run_pb.js";
 import type { Clock } from "../../clock.ts";
@@ -139,61 +146,61 @@ export function telemetry(options: {
   readonly metrics?: CallMetrics | undefined;
   /** Absent where traces go nowhere. */
   readonly spans?: CallSpans | undefined;
-  /** The protocol, by what kind of content a request has. */
-  readonly system: (contentType: string) => RpcSystem;
+  /** The protocol, by the header of a request. */
+  readonly system: (header: Headers) => RpcSystem;
   readonly clock: Clock;
 }): Interceptor {
   const { metrics, spans, clock } = options;
-  const lastExemplarMs = new WeakMap<HistogramCell, number>();
   const record = (cell: HistogramCell, seconds: number, header: Headers, answer: Headers | undefined): void => {
     const nowMs = clock.monotonic();
-    if (nowMs - (lastExemplarMs.get(cell) ?? Number.NEGATIVE_INFINITY) < exemplarIntervalMs) {
+    if (nowMs - cell.lastExemplarMs < exemplarIntervalMs) {
       cell.record(seconds);
       return;
     }
-    lastExemplarMs.set(cell, nowMs);
+    cell.lastExemplarMs = nowMs;
     const traceId = /^00-([0-9a-f]{32})-/.exec(header.get("traceparent") ?? "")?.[1] ?? "";
     cell.record(seconds, clock.now(), traceId, answer?.get("retake-run-id") ?? "");
   };
+  const succeeded = ({ method, header }: Call, answer: Headers, startMs: number, span: CallSpan | undefined): void => {
+    const seconds = (clock.monotonic() - startMs) / 1000;
+    const system = options.system(header);
+    if (metrics !== undefined) record(metrics.succeeded(system, method), seconds, header, answer);
+    span?.end({
+      ...{ system, method: methodName(method), statusCode: "OK", errorType: "", message: "", seconds },
+      runId: answer.get("retake-run-id") ?? "",
+    });
+  };
+  const failed = ({ method, header }: Call, error: unknown, startMs: number, span: CallSpan | undefined): never => {
+    const seconds = (clock.monotonic() - startMs) / 1000;
+    const system = options.system(header);
+    const answer = error instanceof ConnectError ? error.metadata : undefined;
+    if (metrics !== undefined) record(metrics.failed(system, method, error), seconds, header, answer);
+    const code = error instanceof ConnectError ? error.code : Code.Unknown;
+    const statusCode = codeName(code);
+    span?.end({
+      ...{ system, method: methodName(method), statusCode, seconds },
+      errorType: serverErrors.has(code) ? statusCode : "",
+      message: error instanceof ConnectError ? error.rawMessage : "",
+      runId: answer?.get("retake-run-id") ?? "",
+    });
+    throw error;
+  };
   return (next) => (request) => {
     const startMs = clock.monotonic();
-    const { method, header } = request;
-    const span = spans?.begin(header);
-    const systemOf = (): RpcSystem => options.system(header.get("content-type") ?? "");
-    const succeeded = (answer: Headers): void => {
-      const seconds = (clock.monotonic() - startMs) / 1000;
-      const system = systemOf();
-      if (metrics !== undefined) record(metrics.succeeded(system, method), seconds, header, answer);
-      span?.end({
-        ...{ system, method: methodName(method), statusCode: "OK", errorType: "", message: "", seconds },
-        runId: answer.get("retake-run-id") ?? "",
-      });
-    };
-    const failed = (error: unknown): never => {
-      const seconds = (clock.monotonic() - startMs) / 1000;
-      const system = systemOf();
-      const answer = error instanceof ConnectError ? error.metadata : undefined;
-      if (metrics !== undefined) record(metrics.failed(system, method, error), seconds, header, answer);
-      const code = error instanceof ConnectError ? error.code : Code.Unknown;
-      const statusCode = codeName(code);
-      span?.end({
-        ...{ system, method: methodName(method), statusCode, seconds },
-        errorType: serverErrors.has(code) ? statusCode : "",
-        message: error instanceof ConnectError ? error.rawMessage : "",
-        runId: answer?.get("retake-run-id") ?? "",
-      });
-      throw error;
-    };
+    const span = spans?.begin(request.header);
+    const fail = (error: unknown): never => failed(request, error, startMs, span);
     return next(request).then((response) => {
       if (!response.stream) {
-        succeeded(response.header);
+        succeeded(request, response.header, startMs, span);
         return response;
       }
-      const message = measured(response.message, () => succeeded(response.header), failed);
-      return { ...streamParts(response), message };
-    }, failed);
+      const end = (): void => succeeded(request, response.header, startMs, span);
+      return { ...streamParts(response), message: measured(response.message, end, fail) };
+    }, fail);
   };
 }
+
+type Call = Pick<UnaryRequest | StreamRequest, "method" | "header">;
 
 function streamParts({ service, method, header, trailer }: StreamResponse): Omit<StreamResponse, "message"> {
   return { stream: true, service, method, header, trailer };
