@@ -522,7 +522,11 @@ class Server implements RetakeServer {
     if (traces === undefined && metrics === undefined && logs === undefined) return undefined;
     const { startExporting } = await import("./start-exporting.ts");
     const { own: log, forwarded } = this.#logging;
-    return startExporting({ environment, instruments, clock: this.#clock, random: this.#random, log, forwarded });
+    return startExporting({
+      ...{ environment, instruments, clock: this.#clock, random: this.#random, log, forwarded },
+      // Another one is made each time that the server starts to listen.
+      redactor: () => this.#redactor,
+    });
   }
 
   #startStorage(): StorageOpener {

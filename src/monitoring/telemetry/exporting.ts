@@ -24,6 +24,8 @@ export interface ExportingOptions {
   readonly log: Logger;
   /** What is exported of the log. */
   readonly forwarded: ForwardedLog;
+  /** Takes out of texts, and of lines of JSON, what must not be in them. */
+  readonly redactor: () => { text(text: string): string; jsonLine(line: string): string };
 }
 
 /** What is sent to an OpenTelemetry Collector, or whatever else speaks OTLP. */
@@ -44,7 +46,7 @@ export class Exporting {
   }
 
   static async start(options: ExportingOptions): Promise<Exporting> {
-    const { environment, version, instruments, clock, random, log, forwarded } = options;
+    const { environment, version, instruments, clock, random, log, forwarded, redactor } = options;
     const resource = ownResource(version);
     const senders: Pick<BatchSender<unknown>, "close">[] = [];
     let tracing: Exporting["tracing"];
@@ -56,6 +58,7 @@ export class Exporting {
       const metrics = instruments && new SpanMetrics(instruments, service);
       const spans = new Tracing({
         ...{ resource, version, sampling: environment.sampling, clock, random },
+        redact: (text) => redactor().text(text),
         onEnd: (span) => {
           metrics?.count(span);
           sender.add(span);
@@ -66,7 +69,8 @@ export class Exporting {
     if (environment.logs !== undefined) {
       const sender = new BatchSender({ what: "log lines", exporter: await logExporter(environment.logs), clock, log });
       senders.push(sender);
-      forwarded.forward((line) => sender.add(logRecord(line, { resource, version })));
+      const redact = (line: string): string => redactor().jsonLine(line);
+      forwarded.forward((line) => sender.add(logRecord(line, { resource, version, redact })));
     }
     const { metrics: protocol, metricIntervalMs } = environment;
     const readers =

@@ -14,17 +14,23 @@ const severities = {
 /** A line of the log as OpenTelemetry has it. */
 export function logRecord(
   { level, fields, message, timeMs }: LogLine,
-  { resource, version }: { readonly resource: Resource; readonly version: string },
+  {
+    resource,
+    version,
+    redact,
+  }: { readonly resource: Resource; readonly version: string; readonly redact: (line: string) => string },
 ): ReadableLogRecord {
   const time = millisToHrTime(timeMs);
   const given = fields as Readonly<Record<string, unknown>>;
   const spanContext = spanContextOf(given);
+  // As a line of JSON, because the log itself is redacted as one.
+  const { message: body, ...attributes } = JSON.parse(redact(JSON.stringify({ ...attributesOf(given), message })));
   return {
-    ...{ hrTime: time, hrTimeObserved: time, body: message, resource, droppedAttributesCount: 0 },
+    ...{ hrTime: time, hrTimeObserved: time, body, resource, droppedAttributesCount: 0 },
     ...severities[level],
     ...(spanContext && { spanContext }),
     instrumentationScope: scopeOf(version),
-    attributes: attributesOf(given) as ReadableLogRecord["attributes"],
+    attributes: attributes as ReadableLogRecord["attributes"],
   };
 }
 

@@ -21,6 +21,8 @@ export interface TracingOptions {
   readonly sampling: Sampling;
   readonly clock: Clock;
   readonly random: RandomSource;
+  /** Takes out of messages what must not be in them. */
+  readonly redact: (text: string) => string;
   /** Takes spans that have ended. */
   readonly onEnd: (span: ReadableSpan) => void;
 }
@@ -85,12 +87,14 @@ export class Tracing implements CallSpans {
   }
 
   end(span: EndedSpan): void {
-    const { resource, onEnd } = this.#options;
+    const { resource, redact, onEnd } = this.#options;
     const context = contextOf(span.traceId, span.spanId);
     const startTime = millisToHrTime(span.startMs);
     const endTime = millisToHrTime(Math.max(span.startMs, span.endMs));
     const status: SpanStatus =
-      span.error === undefined ? { code: SpanStatusCode.UNSET } : { code: SpanStatusCode.ERROR, message: span.error };
+      span.error === undefined
+        ? { code: SpanStatusCode.UNSET }
+        : { code: SpanStatusCode.ERROR, message: redact(span.error) };
     const links: Link[] = (span.linkedSpanIds ?? []).map((id) => ({ context: contextOf(span.traceId, id) }));
     onEnd({
       name: span.name,
