@@ -68,6 +68,8 @@ export const figures: readonly Figure[] = [
   ratio("bridge-to-bare-echo", "bridge", "bare-echo", "throughput", { atLeast: 0.9 }),
   ratio("empty-run-to-durable-reference", "empty-run", "durable-reference", "throughput", { atLeast: 0.75 }),
   ratio("empty-run-to-bare-echo", "empty-run", "bare-echo", "throughput", { atLeast: 0.4 }),
+  // What all of the telemetry costs that is on by itself.
+  ratio("empty-run-to-unmeasured-run", "empty-run", "unmeasured-run", "throughput", { atLeast: 0.9 }),
   ratio("full-chain-to-empty-run", "full-chain", "empty-run", "throughput", { atLeast: 0.85 }),
   {
     name: "full-chain-added-cpu",

@@ -34,6 +34,8 @@ function start(): Promise<BenchServer> {
     case "empty-run":
     case "start-run":
       return startWorkflows({ directory, steps: 0 });
+    case "unmeasured-run":
+      return startWorkflows({ directory, steps: 0, measured: false });
     case "full-chain":
       return startWorkflows({ directory, steps: 0, fullChain: true });
     case "unsecured-run":

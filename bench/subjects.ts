@@ -4,6 +4,7 @@ export const subjects = [
   "bridge",
   "durable-reference",
   "empty-run",
+  "unmeasured-run",
   "full-chain",
   "unsecured-run",
   "secured-run",

@@ -32,6 +32,8 @@ export class HistogramCell {
   readonly counts: number[];
   /** By bucket, where anything was recorded with a trace or a run. */
   readonly exemplars: (Exemplar | undefined)[] = [];
+  /** For whoever gives it exemplars now and then only: when it last did, by the monotonic clock. */
+  lastExemplarMs = Number.NEGATIVE_INFINITY;
   sum = 0;
   count = 0;
 

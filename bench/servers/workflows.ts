@@ -23,6 +23,8 @@ export interface WorkflowsOptions {
   readonly steps: number;
   /** Whether the policy of the workflow uses every stage; nothing fails. Default: false. */
   readonly fullChain?: boolean;
+  /** Whether the server makes metrics, and keeps them. Default: true. */
+  readonly measured?: boolean;
   /** Whether each sync takes longer. Default: false. */
   readonly slowSync?: boolean;
   /**
@@ -37,6 +39,7 @@ export async function startWorkflows({
   directory,
   steps,
   fullChain = false,
+  measured = true,
   slowSync = false,
   security,
 }: WorkflowsOptions): Promise<BenchServer> {
@@ -46,6 +49,7 @@ export async function startWorkflows({
       grpc: { port: 0 },
       web: { disabled: true },
       log: { level: "warn" },
+      telemetry: { disabled: !measured },
       workflows: fullChain
         ? { [plainWorkflow]: everyStage }
         : security === "all"

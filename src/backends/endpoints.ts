@@ -8,7 +8,7 @@ import { createGrpcTransport, type TlsOptions, tlsChannel } from "../transport/i
 import type { Backend } from "./backend.ts";
 import { HealthProbe, type HealthProbeOptions } from "./health-probe.ts";
 import { type OutlierGroup, type OutlierMember, Outliers, Standing } from "./outliers.ts";
-import { createRemoteBackend } from "./remote.ts";
+import { type BackendTelemetry, createRemoteBackend } from "./remote.ts";
 import { createRemoteJobs } from "./remote-jobs.ts";
 
 /** An endpoint with its certificates at hand. */
@@ -31,6 +31,7 @@ export interface EndpointsOptions {
   readonly inProcess: Backend;
   readonly clock: Clock;
   readonly log: Logger;
+  readonly telemetry?: BackendTelemetry | undefined;
   /** Called when an endpoint gets its slots back, or loses them. */
   onSlots(slots: EndpointSlots): void;
 }
@@ -169,10 +170,11 @@ export class Endpoints {
   }
 
   #connect(endpoint: EndpointSettings): Connection {
-    const { clock, log } = this.#options;
+    const { clock, log, telemetry } = this.#options;
     const { target } = endpoint;
     return new Connection(endpoint, {
       clock,
+      telemetry,
       onHealth: (health, before) => {
         if (health.kind === "unhealthy") {
           log.warn(
@@ -196,6 +198,7 @@ export class Endpoints {
 }
 
 interface ConnectionOptions {
+  readonly telemetry: BackendTelemetry | undefined;
   readonly clock: Clock;
   readonly onHealth: HealthProbeOptions["onChange"];
   /** Called when an attempt for a service has failed in a way that speaks against the endpoint. */
@@ -213,7 +216,7 @@ class Connection implements OutlierMember {
   #channel: Channel;
   #closed = false;
 
-  constructor(settings: EndpointSettings, { clock, onHealth, onFailure }: ConnectionOptions) {
+  constructor(settings: EndpointSettings, { clock, telemetry, onHealth, onFailure }: ConnectionOptions) {
     this.settings = settings;
     this.#clock = clock;
     this.#channel = connectEndpoint(settings);
@@ -230,6 +233,8 @@ class Connection implements OutlierMember {
     this.backend = {
       ...jobs,
       ...createRemoteBackend(transport, target, {
+        clock,
+        telemetry,
         onUnavailable: () => this.#probe?.probe(),
         onSuccess: () => {
           standing.failuresInRow = 0;

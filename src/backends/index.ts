@@ -1,4 +1,5 @@
 export type { Backend, BackendCall, FailedJob, Job, JobHealth } from "./backend.ts";
+export { BackendCallMetrics } from "./call-metrics.ts";
 export {
   connectEndpoint,
   type EndpointSettings,
@@ -11,3 +12,4 @@ export { type InvokeOptions, invoke } from "./invoke.ts";
 export { probeWorkflow } from "./probe-workflow.ts";
 export { Recoveries } from "./recoveries.ts";
 export { ReflectionError, reflectContracts } from "./reflection.ts";
+export type { BackendTelemetry } from "./remote.ts";

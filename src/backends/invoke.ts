@@ -13,6 +13,7 @@ import {
   type Logger,
   type RunHandler,
 } from "../runs/index.ts";
+import { traceFields } from "../trace-fields.ts";
 import type { Backend } from "./backend.ts";
 import { withheldError, withholdFrom } from "./withheld.ts";
 
@@ -63,6 +64,7 @@ export function invoke(options: InvokeOptions): RunHandler {
             workflow: workflow.name,
             attempt: attempt.number,
             referenceId: failure.referenceId,
+            ...traceFields(request.run.accepted.traceparent),
           },
           "an attempt failed, and its callers are told less than this",
         );

@@ -1,10 +1,22 @@
 import type { Message, MessageInitShape } from "@bufbuild/protobuf";
 import { Code, ConnectError, type Transport } from "@connectrpc/connect";
 import { Quality } from "../../gen/retake/v1/options_pb.js";
+import type { Clock } from "../clock.ts";
 import { createError, failureFromConnectError, msFromDuration } from "../runs/index.ts";
 import type { Backend, BackendCall } from "./backend.ts";
+import type { BackendCallMetrics } from "./call-metrics.ts";
+
+/** What is told of calls to those who watch over them. */
+export interface BackendTelemetry {
+  /** Absent where calls are not measured. */
+  readonly metrics?: BackendCallMetrics;
+  /** What a back-end is told of the trace that it is called in. Default: what the run's caller has said. */
+  readonly traceparent?: (runId: string, attempt: number, traceparent: string) => string;
+}
 
 export interface RemoteBackendOptions {
+  readonly clock: Pick<Clock, "monotonic">;
+  readonly telemetry?: BackendTelemetry | undefined;
   /** Called when a call has failed UNAVAILABLE: the endpoint may be gone. */
   onUnavailable(): void;
   /** Called when the endpoint has answered. */
@@ -19,11 +31,21 @@ export function createRemoteBackend(
   endpoint: string,
   options: RemoteBackendOptions,
 ): Pick<Backend, "call"> {
+  const { clock, telemetry } = options;
+  const record = ({ workflow }: BackendCall, startMs: number, error: unknown): void =>
+    telemetry?.metrics?.record(workflow.name, endpoint, error, (clock.monotonic() - startMs) / 1000);
   const end: CallEnd = {
-    succeeded: () => options.onSuccess(),
-    failed(error, { context, workflow }) {
+    started: () => clock.monotonic(),
+    headers: (call) => headersOf(call, telemetry?.traceparent),
+    succeeded(call, startMs) {
+      record(call, startMs, undefined);
+      options.onSuccess();
+    },
+    failed(error, call, startMs) {
+      const { context, workflow } = call;
       const { signal } = context;
       const cause: unknown = signal.aborted ? signal.reason : error;
+      record(call, startMs, cause);
       if (cause instanceof ConnectError) {
         // One that was cut off is UNAVAILABLE as well, and its endpoint may be there.
         if (cause.code === Code.Unavailable && !signal.aborted) {
@@ -56,13 +78,17 @@ const telling: ReadonlySet<Code> = new Set([
 ]);
 
 interface CallEnd {
-  succeeded(): void;
+  /** When, by the monotonic clock. */
+  started(): number;
+  headers(call: BackendCall): Headers;
+  succeeded(call: BackendCall, startMs: number): void;
   /** The error that the attempt ends with. */
-  failed(error: unknown, call: BackendCall): unknown;
+  failed(error: unknown, call: BackendCall, startMs: number): unknown;
 }
 
 async function unary(transport: Transport, call: BackendCall, end: CallEnd): Promise<Message> {
   const { method } = call.workflow;
+  const startMs = end.started();
   try {
     if (method.methodKind !== "unary") {
       throw new TypeError(`${call.workflow.name} is not unary`);
@@ -72,28 +98,29 @@ async function unary(transport: Transport, call: BackendCall, end: CallEnd): Pro
       method,
       signal,
       timeoutMs(),
-      headersOf(call),
+      end.headers(call),
       call.message as MessageInitShape<typeof method.input>,
     );
-    end.succeeded();
+    end.succeeded(call, startMs);
     return response.message;
   } catch (error) {
-    throw end.failed(error, call);
+    throw end.failed(error, call, startMs);
   }
 }
 
 async function* stream(transport: Transport, call: BackendCall, end: CallEnd): AsyncIterable<Message> {
   const { method } = call.workflow;
+  const startMs = end.started();
   try {
     if (method.methodKind !== "server_streaming") {
       throw new TypeError(`${call.workflow.name} is not streaming`);
     }
     const { signal, timeoutMs } = call.context;
-    const response = await transport.stream(method, signal, timeoutMs(), headersOf(call), once(call.message));
+    const response = await transport.stream(method, signal, timeoutMs(), end.headers(call), once(call.message));
     yield* response.message;
-    end.succeeded();
+    end.succeeded(call, startMs);
   } catch (error) {
-    throw end.failed(error, call);
+    throw end.failed(error, call, startMs);
   }
 }
 
@@ -102,7 +129,7 @@ async function* once(message: Message): AsyncIterable<Message> {
 }
 
 /** What a back-end is told of the run; see the README, "Back-ends". */
-function headersOf({ context, attempt }: BackendCall): Headers {
+function headersOf({ context, attempt }: BackendCall, traceparentOf: BackendTelemetry["traceparent"]): Headers {
   const headers = new Headers(context.requestHeader);
   const { run } = context;
   headers.set("retake-run-id", run.runId);
@@ -111,8 +138,9 @@ function headersOf({ context, attempt }: BackendCall): Headers {
   headers.set("retake-quality", Quality[run.quality]);
   headers.set("retake-owner", `${encodeURIComponent(run.owner.tenant)}/${encodeURIComponent(run.owner.subject)}`);
   headers.set("idempotency-key", run.idempotencyKey);
-  if (run.traceparent !== "") {
-    headers.set("traceparent", run.traceparent);
+  const traceparent = traceparentOf?.(run.runId, attempt.number, run.traceparent) ?? run.traceparent;
+  if (traceparent !== "") {
+    headers.set("traceparent", traceparent);
   }
   return headers;
 }

@@ -29,6 +29,7 @@ export { crashLoop, endError } from "./end-error.ts";
 export { equalBytes } from "./equal-bytes.ts";
 export { draining, journalUnavailable, unknownRun } from "./errors.ts";
 export {
+  codeName,
   createError,
   createFailure,
   errorDomain,
@@ -36,6 +37,7 @@ export {
   type FailureInit,
   failureFromConnectError,
   isHopeless,
+  isInterruption,
 } from "./failure.ts";
 export { type ClassifiedError, classifyError } from "./failures/classify.ts";
 export { type FailInit, fail } from "./failures/fail.ts";
@@ -92,6 +94,7 @@ export {
   payloadDigest,
   type StoredPayload,
 } from "./ports/payloads.ts";
+export type { RunChange, RunObserver } from "./ports/run-observer.ts";
 export type { Scheduler } from "./ports/scheduler.ts";
 export { type QualityAlert, QualityLevels, type QualityStatus } from "./quality-levels/quality-levels.ts";
 export { canLowerQuality, runQuality } from "./quality-levels/run-quality.ts";

@@ -9,6 +9,7 @@ import type { LateCommits } from "./late-commits.ts";
 import type { Feed } from "./ports/feed.ts";
 import { type Journal, type RunIndexEntry, runStream, type StreamAppend } from "./ports/journal.ts";
 import type { Outbox } from "./ports/outbox.ts";
+import type { RunChange, RunObserver } from "./ports/run-observer.ts";
 import { acceptedRun, applyNext, isTerminal, type RunEventBody, type RunRecord } from "./run-record.ts";
 import { eventTimeMs } from "./time.ts";
 
@@ -19,6 +20,8 @@ export interface LiveRunPorts {
   readonly clock: Clock;
   readonly outbox: Outbox;
   readonly late: LateCommits;
+  /** Absent where nobody watches. */
+  readonly observer?: RunObserver | undefined;
   /** When retention may delete a run that has just ended. */
   retireAtMs(run: RunRecord): number | undefined;
   /** Told when a fallback has ended: what its parent makes of that comes behind it in the journal. */
@@ -64,6 +67,8 @@ export class LiveRun {
   #prepared: Uint8Array[] | undefined;
   /** Whether what is prepared is to be appended by the end of this turn of the event loop. */
   #isLate = false;
+  /** The events among them, where there is an observer. */
+  #changes: RunChange[] | undefined;
   #written: number;
   /** Those who wait for what was written up to a number to be durable, in order. */
   #waiting: { readonly sequence: number; readonly deferred: PromiseWithResolvers<void> }[] | undefined;
@@ -111,6 +116,10 @@ export class LiveRun {
     }
     run.#create = create;
     run.#prepared = [encodeEvent(body, 1, nowMs)];
+    if (ports.observer !== undefined) {
+      const { state: after, createTimeMs: timeMs } = run.record;
+      run.#changes = [{ body, timeMs, before: 0, after, sinceMs: timeMs, attempt: undefined }];
+    }
     return run;
   }
 
@@ -195,7 +204,13 @@ export class LiveRun {
   prepare(bodies: readonly RunEventBody[]): void {
     const nowMs = this.#ports.clock.now();
     for (const body of bodies) {
+      const { state: before, stateSinceMs: sinceMs, attempt } = this.record;
       applyNext(this.record, body, eventTimeMs(nowMs));
+      if (this.#ports.observer !== undefined) {
+        const { state: after, lastEventMs: timeMs } = this.record;
+        this.#changes ??= [];
+        this.#changes.push({ body, timeMs, before, after, sinceMs, attempt });
+      }
       const encoded = encodeEvent(body, this.record.lastSequence, nowMs);
       if (this.#prepared === undefined) {
         this.#prepared = [encoded];
@@ -217,6 +232,9 @@ export class LiveRun {
     }
     this.#prepared = undefined;
     this.#isLate = false;
+    const changes = this.#changes;
+    this.#changes = undefined;
+    const orderedMs = changes === undefined ? 0 : this.#ports.clock.monotonic();
     const { terminal } = this;
     const retireAtMs = terminal ? this.#ports.retireAtMs(this.record) : undefined;
     const told = terminal ? this.#ports.outbox.endOf(this.record) : undefined;
@@ -246,6 +264,9 @@ export class LiveRun {
           return;
         }
         this.#onDurable(lastSequence, terminal);
+        if (changes !== undefined) {
+          this.#ports.observer?.committed(this.record, changes, this.#ports.clock.monotonic() - orderedMs);
+        }
         if (told !== undefined) {
           this.#ports.outbox.stored(this.record);
         }

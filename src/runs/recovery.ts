@@ -9,6 +9,7 @@ import type { LiveRun } from "./live-run.ts";
 import type { LiveRuns } from "./live-runs.ts";
 import type { Logger } from "./logger.ts";
 import type { Journal } from "./ports/journal.ts";
+import type { RunObserver } from "./ports/run-observer.ts";
 import type { Scheduler } from "./ports/scheduler.ts";
 import { openStates, type RunRecord } from "./run-record.ts";
 import { callerLost, type Turns } from "./turns.ts";
@@ -21,6 +22,7 @@ export interface RecoveryOptions {
   readonly contracts: ContractCheck;
   readonly clock: Clock;
   readonly log: Logger;
+  readonly observer?: RunObserver | undefined;
   /** Stops a job that a lost attempt has left behind. Never rejects. */
   cancelJob(run: RunRecord): Promise<void>;
 }
@@ -58,6 +60,7 @@ export async function recover(options: RecoveryOptions): Promise<Recovered> {
             return;
           }
           runs += 1;
+          options.observer?.found(run.record);
           interrupted += run.record.attempt === undefined ? 0 : 1;
           const { parentRunId } = run.record.accepted;
           if (parentRunId !== "") {

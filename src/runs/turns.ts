@@ -2,6 +2,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { type Failure, type FallbackStarted, RunMode, RunState, WakeCause } from "../../gen/retake/v1/run_pb.js";
 import type { Clock, RandomSource } from "../clock.ts";
 import type { Policy, Workflow } from "../contract/index.ts";
+import { traceFields } from "../trace-fields.ts";
 import { ActiveTurn, type LoadInput } from "./active-turn.ts";
 import {
   attemptFailed,
@@ -132,7 +133,10 @@ export class Turns {
         const { log, clock, random } = this.#options;
         const { failure } = classifyError(error, random, clock.now());
         log.error(
-          { err: error, runId: run.id, referenceId: failure.referenceId },
+          {
+            ...{ err: error, runId: run.id, referenceId: failure.referenceId },
+            ...traceFields(run.record.accepted.traceparent),
+          },
           "a turn failed; the run resumes at the next start",
         );
         run.refuse(errorFromFailure(failure));

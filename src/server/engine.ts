@@ -4,6 +4,7 @@ import type { Fault } from "../../gen/retake/v1/fault_pb.js";
 import { type FallbackStarted, RunState } from "../../gen/retake/v1/run_pb.js";
 import {
   type Backend,
+  type BackendTelemetry,
   createInProcessBackend,
   Endpoints,
   invoke,
@@ -58,6 +59,7 @@ import {
   Retention,
   type RetentionLimit,
   RetryBudgets,
+  type RunObserver,
   type RunRecord,
   type RunRequest,
   recover,
@@ -109,6 +111,9 @@ export interface EngineOptions {
   readonly gates: Gates;
   readonly feed: Feed;
   readonly load: ProcessLoad;
+  /** Absent where nothing is measured. */
+  readonly observer?: RunObserver | undefined;
+  readonly backends?: BackendTelemetry | undefined;
   readonly clock: Clock;
   readonly random: RandomSource;
   readonly log: Logger;
@@ -163,6 +168,7 @@ export class Engine {
   readonly #recoveries: Recoveries;
   readonly #serviceEndpoints: ServiceEndpoints;
   readonly #configuredFaults: readonly Fault[];
+  readonly #observer: RunObserver | undefined;
 
   constructor(options: EngineOptions) {
     const { clock, random, log, journal, payloads, artifacts, feed, gates, scheduler, contracts, config } = options;
@@ -182,10 +188,12 @@ export class Engine {
     this.#scheduler = scheduler;
     this.#serviceEndpoints = options.endpoints;
     this.#configuredFaults = config.faults;
+    this.#observer = options.observer;
     this.#endpoints = new Endpoints({
       inProcess: createInProcessBackend(options.handlers, options.jobs),
       clock,
       log,
+      telemetry: options.backends,
       onSlots: (slots) => this.#onSlots(slots),
     });
     this.#contractCheck = new ContractCheck(contracts, journal);
@@ -247,6 +255,7 @@ export class Engine {
       feed,
       clock,
       outbox: this.outbox,
+      observer: options.observer,
       retireAtMs: (run) => retireAtMs(run, contracts.workflows.get(run.accepted.workflow)?.policy, config.retention),
       onFallbackEnded: ({ record }) => scheduler.wake(record.accepted.parentRunId, 0, record.accepted.priority),
       onLost: (run, error) => {
@@ -383,6 +392,7 @@ export class Engine {
       contracts: this.#contractCheck,
       clock: this.clock,
       log: this.log,
+      observer: this.#observer,
       cancelJob: (run) => this.#cancelJob(run),
     });
     if (recovered.runs > 0) {

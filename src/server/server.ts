@@ -8,7 +8,13 @@ import { AdminService } from "../../gen/retake/v1/admin_service_pb.js";
 import { ArtifactService } from "../../gen/retake/v1/artifact_pb.js";
 import { type ServerConfig, ServerConfigSchema } from "../../gen/retake/v1/config_pb.js";
 import { RunService } from "../../gen/retake/v1/run_service_pb.js";
-import type { ServiceEndpoints, ServiceJobs, WorkflowHandler } from "../backends/index.ts";
+import {
+  BackendCallMetrics,
+  type BackendTelemetry,
+  type ServiceEndpoints,
+  type ServiceJobs,
+  type WorkflowHandler,
+} from "../backends/index.ts";
 import { type Clock, type RandomSource, systemClock, systemRandom } from "../clock.ts";
 import { ConfigError, inProcessTarget, type ResolvedConfig, resolveConfig } from "../config/index.ts";
 import {
@@ -24,10 +30,12 @@ import {
 } from "../contract/index.ts";
 import type { FileChanges } from "../file-changes.ts";
 import { Instruments } from "../instruments.ts";
-import { createRequestValidator } from "../interceptors/rpc/index.ts";
+import { CallMetrics, createRequestValidator, type RpcSystem, telemetry } from "../interceptors/rpc/index.ts";
+import type { Exporting } from "../monitoring/index.ts";
+import { ForwardedLog, type OtelEnvironment, RunMetrics, readOtelEnvironment } from "../monitoring/telemetry/index.ts";
 import { createSystemLoad, noLoad, type ProcessLoad } from "../process-load.ts";
 import { createEmbeddedFeed, createEmbeddedGates, createEmbeddedScheduler } from "../runs/embedded/index.ts";
-import type { Artifacts, Journal, Logger, Payloads, WorkflowContext } from "../runs/index.ts";
+import type { Artifacts, Journal, Logger, Payloads, RunObserver, WorkflowContext } from "../runs/index.ts";
 import {
   type AuditSink,
   type Authenticator,
@@ -48,6 +56,7 @@ import { ContractSources, type LoadedContracts } from "./contract-sources.ts";
 import { type StorageOpener, startEmbeddedStorage } from "./embedded-storage.ts";
 import { encryptedPayloads } from "./encrypted-payloads.ts";
 import { Engine } from "./engine.ts";
+import { observeDisk, observeEngine } from "./engine-metrics.ts";
 import { FallbackLosses } from "./fallback-losses.ts";
 import { faultProblems } from "./fault-problems.ts";
 import { type GrpcFront, listenGrpcFront } from "./grpc-front.ts";
@@ -64,7 +73,7 @@ import type { Monitoring } from "./start-monitoring.ts";
 import { type FrontsTls, readTls } from "./tls.ts";
 import { followTlsFiles } from "./tls-renewal.ts";
 import { unsignedEnds } from "./unsigned-ends.ts";
-import type { WebFront } from "./web-front.ts";
+import type { RawService, WebFront } from "./web-front.ts";
 import { createWorkflowService } from "./workflow-service.ts";
 
 /** The implementation of a contract: one handler for each of its workflows. */
@@ -208,6 +217,9 @@ class Server implements RetakeServer {
   readonly #random: RandomSource;
   readonly #processLoad: ProcessLoad;
   readonly #log: Logger;
+  /** The log itself, and what is exported of it. */
+  readonly #logging: { readonly own: Logger; readonly forwarded: ForwardedLog };
+  readonly #otel: OtelEnvironment;
   readonly #openStorage: ServerOptions["openStorage"];
   readonly #env: Environment;
   readonly #auditSinks: readonly AuditSink[];
@@ -242,7 +254,10 @@ class Server implements RetakeServer {
     this.#authenticators = options.authenticators ?? [];
     this.#auditSinks = options.auditSinks ?? [];
     this.#redactor = createTextRedactor(keylessRedaction(this.#config));
-    this.#log = options.log ?? createLog(this.#config.log.level, (line) => this.#redactor.jsonLine(line));
+    this.#otel = readOtelEnvironment(process.env);
+    const own = options.log ?? createLog(this.#config.log.level, (line) => this.#redactor.jsonLine(line));
+    this.#logging = { own, forwarded: new ForwardedLog(own, () => this.#clock.now()) };
+    this.#log = this.#otel.logs === undefined ? own : this.#logging.forwarded;
     this.#losses = new FallbackLosses(this.#log);
     this.#sources = new ContractSources({ clock: this.#clock, log: this.#log });
     this.#openStorage = options.openStorage;
@@ -393,6 +408,9 @@ class Server implements RetakeServer {
       });
       if (auditLog !== undefined) closers.unshift(() => auditLog.close());
       const scheduler = createEmbeddedScheduler({ clock: this.#clock });
+      const instruments = config.telemetry && new Instruments(config.telemetry.cardinalityLimit);
+      const exporting = await this.#startExporting(instruments);
+      if (exporting !== undefined) closers.unshift(() => exporting.close());
       const engine = new Engine({
         config,
         contracts,
@@ -412,6 +430,8 @@ class Server implements RetakeServer {
           onError: (error, runId) => this.#log.error({ err: error, runId }, "a watcher could not be told"),
         }),
         load: this.#processLoad,
+        observer: observers([instruments && new RunMetrics(instruments, this.#clock), exporting?.tracing?.runs]),
+        backends: backendTelemetry(instruments, exporting),
         clock: this.#clock,
         random: this.#random,
         log: this.#log,
@@ -419,6 +439,10 @@ class Server implements RetakeServer {
         redactor: this.#redactor,
         maxMessageBytes: maxMessageBytes(config),
       });
+      if (instruments !== undefined) {
+        observeEngine(instruments, engine);
+        if (this.#openStorage === undefined) observeDisk(instruments, config.dataDirectory);
+      }
       closers.unshift(() => engine.drain(0));
       await engine.open();
       const authentication = new Authentication({
@@ -460,10 +484,10 @@ class Server implements RetakeServer {
         random: this.#random,
         log: this.#log,
       });
-      const instruments = config.telemetry && new Instruments(config.telemetry.cardinalityLimit);
       const running = new Running({
         config,
         instruments,
+        exporting,
         ownsData: this.#openStorage === undefined,
         engine,
         authentication,
@@ -489,6 +513,20 @@ class Server implements RetakeServer {
       }
       throw error;
     }
+  }
+
+  async #startExporting(instruments: Instruments | undefined): Promise<Exporting | undefined> {
+    const environment = this.#otel;
+    for (const problem of environment.problems) this.#log.warn({ problem }, "a variable of OpenTelemetry says nothing");
+    const { traces, metrics, logs } = environment;
+    if (traces === undefined && metrics === undefined && logs === undefined) return undefined;
+    const { startExporting } = await import("./start-exporting.ts");
+    const { own: log, forwarded } = this.#logging;
+    return startExporting({
+      ...{ environment, instruments, clock: this.#clock, random: this.#random, log, forwarded },
+      // Another one is made each time that the server starts to listen.
+      redactor: () => this.#redactor,
+    });
   }
 
   #startStorage(): StorageOpener {
@@ -566,6 +604,28 @@ class Server implements RetakeServer {
   }
 }
 
+/** All that are there as one. */
+function observers(given: readonly (RunObserver | undefined)[]): RunObserver | undefined {
+  const [first, ...others] = given.filter((observer) => observer !== undefined);
+  if (first === undefined || others.length === 0) return first;
+  return {
+    found: (run) => {
+      for (const one of [first, ...others]) one.found(run);
+    },
+    committed: (...told) => {
+      for (const one of [first, ...others]) one.committed(...told);
+    },
+  };
+}
+
+function backendTelemetry(instruments: Instruments | undefined, exporting: Exporting | undefined): BackendTelemetry {
+  const spans = exporting?.tracing?.spans;
+  return {
+    ...(instruments && { metrics: new BackendCallMetrics(instruments) }),
+    ...(spans && { traceparent: (...of) => spans.traceparentOf(...of) }),
+  };
+}
+
 /** As long as a back-end may take to start that is started together with the server. */
 const startPatienceMs = 60_000;
 
@@ -580,6 +640,8 @@ interface RunningOptions {
   readonly config: ResolvedConfig;
   /** Absent where nothing is measured. */
   readonly instruments: Instruments | undefined;
+  /** Absent where nothing is exported. */
+  readonly exporting: Exporting | undefined;
   /** Whether the data directory is this server's. */
   readonly ownsData: boolean;
   readonly engine: Engine;
@@ -693,12 +755,18 @@ class Running {
   /** Opens the ports. @throws Error naming one that cannot be bound */
   async listen({ config, tls, contracts, followed }: ListenOptions): Promise<void> {
     const routes = this.#routes;
-    const { interceptors, clock, log } = this.#options;
+    const { instruments, exporting, clock, log } = this.#options;
+    const metrics = instruments && new CallMetrics(instruments);
+    const spans = exporting?.tracing?.spans;
+    const measured = (system: (header: Headers) => RpcSystem): readonly Interceptor[] => [
+      ...(metrics === undefined && spans === undefined ? [] : [telemetry({ metrics, spans, system, clock })]),
+      ...this.#options.interceptors,
+    ];
     if (config.grpc !== undefined) {
       this.#grpc = await listenGrpcFront({
         config: config.grpc,
         reading: config.security.input,
-        ...{ tls: tls.grpc, routes, interceptors, clock, log },
+        ...{ tls: tls.grpc, routes, interceptors: measured(() => "grpc"), clock, log },
       });
     }
     if (config.web !== undefined) {
@@ -708,9 +776,12 @@ class Running {
         reading: config.security.input,
         tls: tls.web,
         routes,
-        interceptors,
+        interceptors: measured((header) =>
+          header.get("content-type")?.startsWith("application/grpc-web") === true ? "grpc" : "connectrpc",
+        ),
         contracts,
         probes: this,
+        metrics: this.#metricsEndpoint(config),
         artifacts: createClient(ArtifactService, this.transport),
         clock,
         log,
@@ -737,13 +808,13 @@ class Running {
 
   /** Begins to watch over what the server does. It works without, so that nobody waits for it, and only the log is told. */
   monitor(): void {
-    const { config, instruments, ownsData, clock, log } = this.#options;
+    const { config, instruments, exporting, ownsData, clock, log } = this.#options;
     if (instruments === undefined) {
       return;
     }
     this.#monitoring = new Promise<void>((resolve) => clock.setImmediate(resolve))
       .then(() => import("./start-monitoring.ts"))
-      .then(({ startMonitoring }) => startMonitoring({ config, instruments, ownsData, clock, log }))
+      .then(({ startMonitoring }) => startMonitoring({ config, instruments, exporting, ownsData, clock, log }))
       .catch((error: unknown) => {
         log.error(
           { err: error },
@@ -751,6 +822,26 @@ class Running {
         );
         return undefined;
       });
+  }
+
+  #metricsEndpoint({ telemetry }: ResolvedConfig): RawService | undefined {
+    if (telemetry?.metricsEndpoint !== true) {
+      return undefined;
+    }
+    const { clock, log } = this.#options;
+    const monitoring = (): Promise<Monitoring | undefined> => this.#monitoring;
+    // Loaded by whoever asks first.
+    const endpoint = async () => {
+      const { WebMetrics } = await import("./web-metrics.ts");
+      return new WebMetrics({ monitoring, clock, log });
+    };
+    let made: ReturnType<typeof endpoint> | undefined;
+    return {
+      serve: async (request, response) => {
+        made ??= endpoint();
+        await (await made).serve(request, response);
+      },
+    };
   }
 
   /** Tells everybody who asks whether the server takes work. */
@@ -795,6 +886,7 @@ class Running {
   async #closeMonitoring(): Promise<void> {
     try {
       await (await this.#monitoring)?.close();
+      await this.#options.exporting?.close();
     } catch (error) {
       this.#options.log.error({ err: error }, "what was measured last could not be kept, or sent");
     }

@@ -1,10 +1,10 @@
 import { existsSync } from "node:fs";
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "../clock.ts";
 import type { ResolvedConfig } from "../config/index.ts";
 import type { Instruments } from "../instruments.ts";
 import {
+  type Exporting,
   InstrumentsProducer,
   Meters,
   noSeriesStorage,
@@ -13,12 +13,15 @@ import {
   SeriesCollector,
   SeriesStore,
 } from "../monitoring/index.ts";
-import { packageRoot } from "../own-files.ts";
+import { ownVersion } from "../own-version.ts";
+import { observeProcess } from "../process-metrics.ts";
 import type { Logger } from "../runs/index.ts";
 
 export interface MonitoringOptions {
   readonly config: Pick<ResolvedConfig, "dataDirectory" | "telemetry" | "monitoring">;
   readonly instruments: Instruments;
+  /** Absent where nothing is exported. */
+  readonly exporting?: Pick<Exporting, "metricReaders"> | undefined;
   /** Whether the data directory is this server's; if not, series are in memory alone. */
   readonly ownsData: boolean;
   /** Called when all samples of a moment are there: what follows from them is decided then. */
@@ -40,12 +43,16 @@ export interface Monitoring {
 export async function startMonitoring(options: MonitoringOptions): Promise<Monitoring> {
   const { config, instruments, clock, log } = options;
   const version = await ownVersion();
-  const meters = new Meters({
-    resource: ownResource(version),
-    cardinalityLimit: config.telemetry?.cardinalityLimit ?? 0,
-    producer: new InstrumentsProducer({ instruments, clock, version }),
-  });
-  if (config.monitoring === undefined) return { meters, close: () => meters.close() };
+  const stopObserving = observeProcess(instruments, clock);
+  const cardinalityLimit = config.telemetry?.cardinalityLimit ?? 0;
+  const producer = new InstrumentsProducer({ instruments, clock, version });
+  const readers = (await options.exporting?.metricReaders(producer, cardinalityLimit)) ?? [];
+  const meters = new Meters({ resource: ownResource(version), cardinalityLimit, producer, readers });
+  const stopMeasuring = async (): Promise<void> => {
+    stopObserving();
+    await meters.close();
+  };
+  if (config.monitoring === undefined) return { meters, close: stopMeasuring };
   const store = await SeriesStore.open({
     clock,
     log,
@@ -64,7 +71,7 @@ export async function startMonitoring(options: MonitoringOptions): Promise<Monit
     async close() {
       await collector.close();
       await store.close();
-      await meters.close();
+      await stopMeasuring();
     },
   };
 }
@@ -75,9 +82,4 @@ function seriesStorage({ config, ownsData }: MonitoringOptions) {
   const storage = openSeriesStorage(path);
   // Nothing can be read of a file that there is not, and that needs no thread.
   return existsSync(path) ? storage : { ...storage, load: noSeriesStorage.load };
-}
-
-async function ownVersion(): Promise<string> {
-  const manifest = JSON.parse(await readFile(new URL("package.json", packageRoot), "utf8")) as { version: string };
-  return manifest.version;
 }

@@ -54,6 +54,8 @@ export interface WebFrontOptions {
   readonly interceptors: readonly Interceptor[];
   readonly contracts: Pick<ContractRegistry, "registry">;
   readonly probes: Probes;
+  /** What answers `GET /metrics`; absent where nothing does. */
+  readonly metrics?: RawService | undefined;
   /** Where `GET /artifacts/{id}` gets them from. */
   readonly artifacts: Client<typeof ArtifactService>;
   readonly clock: Clock;
@@ -94,6 +96,7 @@ export async function listenWebFront(options: WebFrontOptions): Promise<WebFront
   allowOrigins(server, config.allowedOrigins);
   readNothing(server);
   addProbes(server, probes);
+  if (options.metrics !== undefined) serveRaw(server, "/metrics", options.metrics);
   serveRaw(server, `${artifactsPath}*`, new WebArtifacts({ client: options.artifacts, log }));
   // One route for everything that is nothing else, because Fastify takes no more once it listens.
   serveRaw(server, "/*", calls);
@@ -196,7 +199,8 @@ function readNothing(server: FastifyInstance): void {
   server.setErrorHandler((error: Error & { statusCode?: number }, _, reply) => answerError(error, reply));
 }
 
-interface RawService {
+/** Answers requests as Node has them. */
+export interface RawService {
   serve(request: IncomingMessage, response: ServerResponse): Promise<void>;
 }
 

@@ -24,6 +24,7 @@ describe("figures", () => {
       "bridge-to-bare-echo >= 0.9",
       "empty-run-to-durable-reference >= 0.75",
       "empty-run-to-bare-echo >= 0.4",
+      "empty-run-to-unmeasured-run >= 0.9",
       "full-chain-to-empty-run >= 0.85",
       "full-chain-added-cpu < 60",
       "secured-run-to-unsecured-run >= 0.85",

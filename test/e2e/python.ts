@@ -14,6 +14,7 @@ const environment = join(import.meta.dirname, "../../build/python");
 const packages = {
   grpc_reflection: "grpcio-reflection",
   grpc_health: "grpcio-health-checking",
+  prometheus_client: "prometheus-client",
   // It brings a protoc of its own.
   grpc_tools: "grpcio-tools",
 } as const;

@@ -37,6 +37,8 @@ export interface ListeningServer {
 
 export type ListeningOptions = {
   readonly config?: MessageInitShape<typeof ServerConfigSchema>;
+  /** Whether there are handlers, or only back-ends. Default: true. */
+  readonly implemented?: boolean;
 } & Omit<ServerOptions, "log">;
 
 /** Everything that is logged, kept. */
@@ -51,7 +53,7 @@ export function recordingLogger(): Logger & { readonly entries: LogEntry[] } {
 /** Starts a server that keeps its runs in memory; it is closed when the test has finished. */
 export async function startListening(
   own: WorkflowImpl<typeof WorkflowsService> = {},
-  { config = {}, ...options }: ListeningOptions = {},
+  { config = {}, implemented = true, ...options }: ListeningOptions = {},
 ): Promise<ListeningServer> {
   const log = recordingLogger();
   const server = createServer(
@@ -62,7 +64,9 @@ export async function startListening(
       web: { port: 0, ...config.web },
     } as typeof config,
     { openStorage: (_, clock) => createMemoryStorage({ clock }), log, clock: systemClock, ...options },
-  ).implement(WorkflowsService, handlers(own));
+  );
+  if (implemented) server.implement(WorkflowsService, handlers(own));
+  else server.serve(WorkflowsService);
   await server.listen();
   const grpcPort = server.grpc?.port ?? 0;
   const webPort = server.web?.port ?? 0;

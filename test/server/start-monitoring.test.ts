@@ -84,7 +84,7 @@ describe("startMonitoring", () => {
     await monitoring.close();
     expect(existsSync(join(directory, "series.sqlite"))).toBe(true);
     const again = await start({ clock, directory });
-    expect(again.monitoring.series?.store.names()).toEqual(["retake_runs_started_total"]);
+    expect(again.monitoring.series?.store.names()).toContain("retake_runs_started_total");
   });
 
   it("writes nothing where it is not", async () => {

@@ -15,6 +15,7 @@ import {
   journalUnavailable,
   type Logger,
 } from "../../runs/index.ts";
+import { traceFields } from "../../trace-fields.ts";
 
 /**
  * Makes every error one that callers can use: a ConnectError goes through, trouble with the journal is UNAVAILABLE, and
@@ -45,7 +46,10 @@ export function errors(options: {
     }
     const method = `${request.service.typeName}/${request.method.name}`;
     const { failure } = classifyError(error, options.random, options.clock.now());
-    options.log.error({ err: error, method, referenceId: failure.referenceId }, "a call failed unexpectedly");
+    options.log.error(
+      { err: error, method, referenceId: failure.referenceId, ...traceFields(request.header.get("traceparent")) },
+      "a call failed unexpectedly",
+    );
     return errorFromFailure(failure);
   };
   return (next) => (request) => {

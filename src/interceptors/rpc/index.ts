@@ -4,5 +4,13 @@ export { authenticate } from "./authenticate.ts";
 export { authorize } from "./authorize.ts";
 export { errors } from "./errors.ts";
 export { limitRates } from "./rate-limit.ts";
+export {
+  CallMetrics,
+  type CallSpan,
+  type CallSpans,
+  type EndedCall,
+  type RpcSystem,
+  telemetry,
+} from "./telemetry.ts";
 export { assertKnownFields, refuseUnknownFields } from "./unknown-fields.ts";
 export { createRequestValidator, type RequestValidator, validateRequests } from "./validate.ts";

@@ -13,6 +13,7 @@ import {
   type RunInterceptor,
   type RunRequest,
 } from "../../runs/index.ts";
+import { traceFields } from "../../trace-fields.ts";
 import { mustStop, stopped } from "./must-stop.ts";
 
 const noDigest = new Uint8Array();
@@ -64,7 +65,10 @@ export function record(options: RecordOptions): RunInterceptor {
       const { failure, unexpected } = classifyError(error, random, clock.now());
       if (unexpected) {
         const { referenceId } = failure;
-        log.error({ err: error, runId, referenceId }, "a run's input cannot be given to its back-end");
+        log.error(
+          { err: error, runId, referenceId, ...traceFields(run.accepted.traceparent) },
+          "a run's input cannot be given to its back-end",
+        );
       }
       return { kind: "failed", failure };
     }

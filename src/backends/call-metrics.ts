@@ -1,0 +1,29 @@
+import { Code, ConnectError } from "@connectrpc/connect";
+import type { HistogramFamily, Instruments } from "../instruments.ts";
+import { codeName } from "../runs/index.ts";
+
+/** As the semantic conventions (v1.44) advise for calls. */
+const bounds: readonly number[] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10];
+
+/** How long calls of back-ends take, as the semantic conventions of OpenTelemetry (v1.44) have it. */
+export class BackendCallMetrics {
+  readonly #duration: HistogramFamily;
+
+  constructor(instruments: Instruments) {
+    this.#duration = instruments.histogram(
+      {
+        name: "rpc.client.call.duration",
+        unit: "s",
+        description: "How long calls of back-ends took, until their last message.",
+        attributes: ["rpc.system.name", "rpc.method", "rpc.status_code", "error.type", "server.address"],
+      },
+      bounds,
+    );
+  }
+
+  /** @param error what a call has failed with; undefined for one that has succeeded */
+  record(method: string, endpoint: string, error: unknown, seconds: number): void {
+    const code = error === undefined ? "OK" : codeName(error instanceof ConnectError ? error.code : Code.Unknown);
+    this.#duration.of("grpc", method, code, error === undefined ? "" : code, endpoint).record(seconds);
+  }
+}

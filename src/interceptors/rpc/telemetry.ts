@@ -1,0 +1,236 @@
+import type { DescMethod } from "@bufbuild/protobuf";
+import {
+  Code,
+  ConnectError,
+  type Interceptor,
+  type StreamRequest,
+  type StreamResponse,
+  type UnaryRequest,
+} from "@connectrpc/connect";
+import { ErrorInfoSchema } from "../../../gen/google/rpc/error_details_pb.js";
+import { FailureSchema } from "../../../gen/retake/v1/run_pb.js";
+import type { Clock } from "../../clock.ts";
+import type { HistogramCell, HistogramFamily, Instruments, NumberFamily } from "../../instruments.ts";
+import { codeName } from "../../runs/index.ts";
+
+/** As the semantic conventions (v1.44) advise for calls. */
+const callDurationBounds: readonly number[] = [
+  0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10,
+];
+
+const callAttributes: readonly string[] = ["rpc.system.name", "rpc.method", "rpc.status_code", "error.type"];
+
+/** What kind of protocol a call came by, as the semantic conventions name it. gRPC-Web is gRPC. */
+export type RpcSystem = "grpc" | "connectrpc";
+
+/** Codes that are the server's fault; others are the caller's. */
+const serverErrors: ReadonlySet<Code> = new Set([
+  Code.Unknown,
+  Code.DeadlineExceeded,
+  Code.Unimplemented,
+  Code.Internal,
+  Code.Unavailable,
+  Code.DataLoss,
+]);
+
+/** Why no run was accepted. */
+const refusals: ReadonlySet<string> = new Set(["QUEUE_FULL", "OVERLOADED", "DRAINING", "JOURNAL"]);
+
+/** The series of calls, which all fronts share. */
+export class CallMetrics {
+  readonly #duration: HistogramFamily;
+  readonly #refused: NumberFamily;
+  readonly #unauthenticated: NumberFamily;
+  readonly #denied: NumberFamily;
+  readonly #succeeded = new Map<RpcSystem, Map<DescMethod, HistogramCell>>();
+
+  constructor(instruments: Instruments) {
+    this.#duration = instruments.histogram(
+      {
+        name: "rpc.server.call.duration",
+        unit: "s",
+        description: "How long calls took, until their last message was sent.",
+        attributes: callAttributes,
+      },
+      callDurationBounds,
+    );
+    this.#refused = instruments.counter({
+      ...{ name: "retake.runs.refused", unit: "{run}", attributes: ["reason"] },
+      description: "Runs that were not accepted.",
+    });
+    this.#unauthenticated = instruments.counter({
+      ...{ name: "retake.authentication.failures", unit: "{failure}", attributes: ["reason"] },
+      description: "Calls whose credentials are wrong, or missing.",
+    });
+    this.#denied = instruments.counter({
+      ...{ name: "retake.access.denied", unit: "{call}" },
+      description: "Calls of those who may not make them.",
+    });
+  }
+
+  /** The series of calls that succeed: the one that is needed for nearly every call. */
+  succeeded(system: RpcSystem, method: DescMethod): HistogramCell {
+    let byMethod = this.#succeeded.get(system);
+    if (byMethod === undefined) {
+      byMethod = new Map();
+      this.#succeeded.set(system, byMethod);
+    }
+    let cell = byMethod.get(method);
+    if (cell === undefined) {
+      cell = this.#duration.of(system, methodName(method), "OK", "");
+      byMethod.set(method, cell);
+    }
+    return cell;
+  }
+
+  failed(system: RpcSystem, method: DescMethod, error: unknown): HistogramCell {
+    const code = error instanceof ConnectError ? error.code : Code.Unknown;
+    if (error instanceof ConnectError) this.#countRefusal(error);
+    return this.#failure(system, methodName(method), code);
+  }
+
+  /** A call of a method that there is not: its name could be anything, so it makes no series. */
+  unknown(system: RpcSystem, seconds: number): void {
+    this.#failure(system, "_OTHER", Code.Unimplemented).record(seconds);
+  }
+
+  #failure(system: RpcSystem, method: string, code: Code): HistogramCell {
+    const name = codeName(code);
+    return this.#duration.of(system, method, name, serverErrors.has(code) ? name : "");
+  }
+
+  #countRefusal(error: ConnectError): void {
+    const isOwn = error.code === Code.Unauthenticated || error.code === Code.PermissionDenied;
+    if (!isOwn && error.code !== Code.Unavailable && error.code !== Code.ResourceExhausted) return;
+    // What a run failed with is no refusal, whatever its reason says.
+    if (error.findDetails(FailureSchema).length > 0) return;
+    const reason = error.findDetails(ErrorInfoSchema)[0]?.reason ?? "";
+    if (error.code === Code.Unauthenticated) this.#unauthenticated.of(reason).value++;
+    else if (error.code === Code.PermissionDenied) this.#denied.of().value++;
+    else if (refusals.has(reason)) this.#refused.of(reason).value++;
+  }
+}
+
+/** A call that has ended, for its span. */
+export interface EndedCall {
+  readonly system: RpcSystem;
+  /** `package.Service/Method`. */
+  readonly method: string;
+  readonly statusCode: string;
+  /** Empty unless the server is at fault. */
+  readonly errorType: string;
+  readonly message: string;
+  /** The run that it was about; empty where that is not known. */
+  readonly runId: string;
+  readonly seconds: number;
+}
+
+export interface CallSpan {
+  end(call: EndedCall): void;
+}
+
+/** Makes spans of calls. */
+export interface CallSpans {
+  /** A call has come in. Its header tells from now on that what follows is part of it. */
+  begin(header: Headers): CallSpan;
+}
+
+/** At most so often a series remembers whose call it was: reading that costs more than counting. */
+const exemplarIntervalMs = 1_000;
+
+/**
+ * Measures calls, and makes spans of them, as the semantic conventions of OpenTelemetry (v1.44) say. To be the outermost.
+ */
+export function telemetry(options: {
+  /** Absent where nothing is measured. */
+  readonly metrics?: CallMetrics | undefined;
+  /** Absent where traces go nowhere. */
+  readonly spans?: CallSpans | undefined;
+  /** The protocol, by the header of a request. */
+  readonly system: (header: Headers) => RpcSystem;
+  readonly clock: Clock;
+}): Interceptor {
+  const { metrics, spans, clock } = options;
+  const record = (cell: HistogramCell, seconds: number, header: Headers, answer: Headers | undefined): void => {
+    const nowMs = clock.monotonic();
+    if (nowMs - cell.lastExemplarMs < exemplarIntervalMs) {
+      cell.record(seconds);
+      return;
+    }
+    cell.lastExemplarMs = nowMs;
+    const traceId = /^00-([0-9a-f]{32})-/.exec(header.get("traceparent") ?? "")?.[1] ?? "";
+    cell.record(seconds, clock.now(), traceId, answer?.get("retake-run-id") ?? "");
+  };
+  const succeeded = ({ method, header }: Call, answer: Headers, startMs: number, span: CallSpan | undefined): void => {
+    const seconds = (clock.monotonic() - startMs) / 1000;
+    const system = options.system(header);
+    if (metrics !== undefined) record(metrics.succeeded(system, method), seconds, header, answer);
+    span?.end({
+      ...{ system, method: methodName(method), statusCode: "OK", errorType: "", message: "", seconds },
+      runId: answer.get("retake-run-id") ?? "",
+    });
+  };
+  const failed = ({ method, header }: Call, error: unknown, startMs: number, span: CallSpan | undefined): never => {
+    const seconds = (clock.monotonic() - startMs) / 1000;
+    const system = options.system(header);
+    const answer = error instanceof ConnectError ? error.metadata : undefined;
+    if (metrics !== undefined) record(metrics.failed(system, method, error), seconds, header, answer);
+    const code = error instanceof ConnectError ? error.code : Code.Unknown;
+    const statusCode = codeName(code);
+    span?.end({
+      ...{ system, method: methodName(method), statusCode, seconds },
+      errorType: serverErrors.has(code) ? statusCode : "",
+      message: error instanceof ConnectError ? error.rawMessage : "",
+      runId: answer?.get("retake-run-id") ?? "",
+    });
+    throw error;
+  };
+  return (next) => (request) => {
+    const startMs = clock.monotonic();
+    const span = spans?.begin(request.header);
+    const fail = (error: unknown): never => failed(request, error, startMs, span);
+    return next(request).then((response) => {
+      if (!response.stream) {
+        succeeded(request, response.header, startMs, span);
+        return response;
+      }
+      const end = (): void => succeeded(request, response.header, startMs, span);
+      return { ...streamParts(response), message: measured(response.message, end, fail) };
+    }, fail);
+  };
+}
+
+type Call = Pick<UnaryRequest | StreamRequest, "method" | "header">;
+
+function streamParts({ service, method, header, trailer }: StreamResponse): Omit<StreamResponse, "message"> {
+  return { stream: true, service, method, header, trailer };
+}
+
+/** A stream's end, and its errors, come while it is read; whoever stops reading it has cancelled the call. */
+async function* measured<T>(
+  messages: AsyncIterable<T>,
+  ended: () => void,
+  failed: (error: unknown) => never,
+): AsyncGenerator<T> {
+  let open = true;
+  try {
+    for await (const message of messages) yield message;
+    open = false;
+    ended();
+  } catch (error) {
+    open = false;
+    failed(error);
+  } finally {
+    if (open) {
+      try {
+        failed(new ConnectError("the caller has cancelled the call", Code.Canceled));
+      } catch {
+        // It is told to nobody: who has stopped reading wants to hear no more.
+      }
+    }
+  }
+}
+
+function methodName({ parent, name }: DescMethod): string {
+  return `${parent.typeName}/${name}`;
+}

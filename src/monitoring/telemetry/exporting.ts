@@ -1,0 +1,101 @@
+import { type IMetricReader, type MetricProducer, PeriodicExportingMetricReader } from "@opentelemetry/sdk-metrics";
+import type { ReadableSpan } from "@opentelemetry/sdk-trace";
+import type { Clock, RandomSource } from "../../clock.ts";
+import type { Instruments } from "../../instruments.ts";
+import type { Logger } from "../../runs/index.ts";
+import { BatchSender } from "./batch-sender.ts";
+import type { ForwardedLog } from "./forwarded-log.ts";
+import { logRecord } from "./log-records.ts";
+import type { OtelEnvironment } from "./otel-environment.ts";
+import { logExporter, metricExporter, spanExporter } from "./otlp-exporters.ts";
+import { ownResource } from "./resource.ts";
+import { RunSpans } from "./run-spans.ts";
+import { SpanMetrics } from "./span-metrics.ts";
+import { Tracing } from "./tracing.ts";
+
+export interface ExportingOptions {
+  readonly environment: OtelEnvironment;
+  readonly version: string;
+  /** Absent where nothing is measured. */
+  readonly instruments: Instruments | undefined;
+  readonly clock: Clock;
+  readonly random: RandomSource;
+  /** Where trouble with exporting is told, and not exported. */
+  readonly log: Logger;
+  /** What is exported of the log. */
+  readonly forwarded: ForwardedLog;
+  /** Takes out of texts, and of lines of JSON, what must not be in them. */
+  readonly redactor: () => { text(text: string): string; jsonLine(line: string): string };
+}
+
+/** What is sent to an OpenTelemetry Collector, or whatever else speaks OTLP. */
+export class Exporting {
+  /** Absent where traces go nowhere: then no spans are made. */
+  readonly tracing: { readonly spans: Tracing; readonly runs: RunSpans } | undefined;
+  readonly #readers: readonly ((producer: MetricProducer, cardinalityLimit: number) => Promise<IMetricReader>)[];
+  readonly #senders: readonly Pick<BatchSender<unknown>, "close">[];
+
+  private constructor(
+    tracing: Exporting["tracing"],
+    readers: readonly ((producer: MetricProducer, cardinalityLimit: number) => Promise<IMetricReader>)[],
+    senders: readonly Pick<BatchSender<unknown>, "close">[],
+  ) {
+    this.tracing = tracing;
+    this.#readers = readers;
+    this.#senders = senders;
+  }
+
+  static async start(options: ExportingOptions): Promise<Exporting> {
+    const { environment, version, instruments, clock, random, log, forwarded, redactor } = options;
+    const resource = ownResource(version);
+    const senders: Pick<BatchSender<unknown>, "close">[] = [];
+    let tracing: Exporting["tracing"];
+    if (environment.traces !== undefined) {
+      const exporter = await spanExporter(environment.traces);
+      const sender = new BatchSender<ReadableSpan>({ what: "spans", exporter, clock, log });
+      senders.push(sender);
+      const service = String(resource.attributes["service.name"] ?? "");
+      const metrics = instruments && new SpanMetrics(instruments, service);
+      const spans = new Tracing({
+        ...{ resource, version, sampling: environment.sampling, clock, random },
+        redact: (text) => redactor().text(text),
+        onEnd: (span) => {
+          metrics?.count(span);
+          sender.add(span);
+        },
+      });
+      tracing = { spans, runs: new RunSpans(spans) };
+    }
+    if (environment.logs !== undefined) {
+      const sender = new BatchSender({ what: "log lines", exporter: await logExporter(environment.logs), clock, log });
+      senders.push(sender);
+      const redact = (line: string): string => redactor().jsonLine(line);
+      forwarded.forward((line) => sender.add(logRecord(line, { resource, version, redact })));
+    }
+    const { metrics: protocol, metricIntervalMs } = environment;
+    const readers =
+      protocol === undefined
+        ? []
+        : [
+            async (producer: MetricProducer, cardinalityLimit: number) =>
+              new PeriodicExportingMetricReader({
+                exporter: await metricExporter(protocol),
+                exportIntervalMillis: metricIntervalMs,
+                exportTimeoutMillis: Math.min(metricIntervalMs, 30_000),
+                metricProducers: [producer],
+                cardinalityLimits: { default: cardinalityLimit },
+              }),
+          ];
+    return new Exporting(tracing, readers, senders);
+  }
+
+  /** Those who export metrics, each with what is measured without the SDK. */
+  metricReaders(producer: MetricProducer, cardinalityLimit: number): Promise<readonly IMetricReader[]> {
+    return Promise.all(this.#readers.map((make) => make(producer, cardinalityLimit)));
+  }
+
+  /** Sends what is left. */
+  async close(): Promise<void> {
+    await Promise.all(this.#senders.map((sender) => sender.close()));
+  }
+}

@@ -1,0 +1,74 @@
+import { RunState } from "../../../gen/retake/v1/run_pb.js";
+import { isTerminal } from "../../runs/index.ts";
+
+/** The states in which it matters for how long a run has been in them: in others it waits for something that is known. */
+const timed: readonly RunState[] = [RunState.QUEUED, RunState.RUNNING];
+
+/** The open runs of a workflow, counted by state as they come and go. */
+export class OpenRuns {
+  readonly #counts = new Map<RunState, number>();
+  readonly #since = new Map<RunState, Since>(timed.map((state) => [state, new Since()]));
+
+  /** @param from UNSPECIFIED for a run that comes in */
+  move(runId: string, from: RunState, to: RunState, timeMs: number): void {
+    if (from !== RunState.UNSPECIFIED) {
+      this.#add(from, -1);
+      this.#since.get(from)?.delete(runId);
+    }
+    if (!isTerminal(to)) {
+      this.#add(to, 1);
+      this.#since.get(to)?.add(runId, timeMs);
+    }
+  }
+
+  /** By state, those among them in which there was a run before and is none now. */
+  counts(): Iterable<readonly [RunState, number]> {
+    return this.#counts;
+  }
+
+  /** Since when the run is in its state that is longest in it; nothing for states without a run. */
+  *oldest(): Iterable<readonly [RunState, number]> {
+    for (const [state, since] of this.#since) {
+      const oldestMs = since.oldestMs();
+      if (oldestMs !== undefined) yield [state, oldestMs];
+    }
+  }
+
+  #add(state: RunState, change: number): void {
+    this.#counts.set(state, Math.max(0, (this.#counts.get(state) ?? 0) + change));
+  }
+}
+
+/** Since when runs are in one state. They mostly come in the order of time, so that the first is the oldest. */
+class Since {
+  readonly #times = new Map<string, number>();
+  #newestMs = Number.NEGATIVE_INFINITY;
+  #ordered = true;
+
+  add(runId: string, timeMs: number): void {
+    if (this.#times.size === 0) {
+      this.#ordered = true;
+    } else if (timeMs < this.#newestMs) {
+      // Those of an earlier process come as they are found, and the clock may be set back.
+      this.#ordered = false;
+    }
+    this.#newestMs = timeMs;
+    this.#times.set(runId, timeMs);
+  }
+
+  delete(runId: string): void {
+    this.#times.delete(runId);
+  }
+
+  oldestMs(): number | undefined {
+    if (this.#ordered) {
+      const { value } = this.#times.values().next();
+      return value;
+    }
+    let oldestMs: number | undefined;
+    for (const timeMs of this.#times.values()) {
+      if (oldestMs === undefined || timeMs < oldestMs) oldestMs = timeMs;
+    }
+    return oldestMs;
+  }
+}

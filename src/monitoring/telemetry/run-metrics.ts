@@ -1,0 +1,254 @@
+import { FailureCategory } from "../../../gen/retake/v1/options_pb.js";
+import { type Failure, RunState } from "../../../gen/retake/v1/run_pb.js";
+import type { Clock } from "../../clock.ts";
+import type { HistogramCell, HistogramFamily, Instruments, NumberCell, NumberFamily } from "../../instruments.ts";
+import { isInterruption, isTerminal, type RunChange, type RunObserver, type RunRecord } from "../../runs/index.ts";
+import { OpenRuns } from "./open-runs.ts";
+import { traceIdOf } from "./traceparent.ts";
+
+/** Runs take between some milliseconds and a day. */
+const durationBounds: readonly number[] = [
+  ...[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
+  ...[60, 120, 300, 600, 1800, 3600, 7200, 21_600, 86_400],
+];
+
+/** A sync takes from a tenth of a millisecond to seconds, on a disk that is about to die. */
+const commitBounds: readonly number[] = [
+  0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
+];
+
+interface Families {
+  readonly started: NumberFamily;
+  readonly ended: NumberFamily;
+  readonly duration: HistogramFamily;
+  readonly queueDuration: HistogramFamily;
+  readonly attempts: NumberFamily;
+  readonly attemptDuration: HistogramFamily;
+  readonly retries: NumberFamily;
+  readonly fallbacks: NumberFamily;
+  readonly stalled: NumberFamily;
+}
+
+/** What metrics say about runs: a view of their events, told once they are durable. */
+export class RunMetrics implements RunObserver {
+  readonly #families: Families;
+  readonly #commitDuration: HistogramCell;
+  readonly #byWorkflow = new Map<string, WorkflowMetrics>();
+
+  constructor(instruments: Instruments, clock: Clock) {
+    this.#families = makeFamilies(instruments);
+    this.#commitDuration = instruments
+      .histogram(
+        {
+          ...{ name: "retake.journal.commit.duration", unit: "s" },
+          description: "How long it took until what had happened to a run was durable.",
+        },
+        commitBounds,
+      )
+      .of();
+    const workflows = this.#byWorkflow;
+    const labels = ["retake.workflow", "retake.run.state"];
+    instruments.observed(
+      "up_down_counter",
+      { name: "retake.runs.open", unit: "{run}", description: "Runs that have not ended.", attributes: labels },
+      (set) => {
+        for (const [workflow, { open }] of workflows) {
+          for (const [state, count] of open.counts()) set(count, workflow, RunState[state]);
+        }
+      },
+    );
+    instruments.observed(
+      "gauge",
+      {
+        name: "retake.run.oldest.age",
+        unit: "s",
+        description: "How long the run that is longest in that state has been in it.",
+        attributes: labels,
+      },
+      (set) => {
+        const nowMs = clock.now();
+        for (const [workflow, { open }] of workflows) {
+          for (const [state, sinceMs] of open.oldest()) {
+            set(Math.max(0, nowMs - sinceMs) / 1000, workflow, RunState[state]);
+          }
+        }
+      },
+    );
+  }
+
+  found(run: RunRecord): void {
+    this.#of(run).open.move(run.accepted.runId, RunState.UNSPECIFIED, run.state, run.stateSinceMs);
+  }
+
+  committed(run: RunRecord, changes: readonly RunChange[], commitMs: number): void {
+    this.#commitDuration.record(commitMs / 1000);
+    const first = changes[0];
+    const last = changes.at(-1);
+    if (first === undefined || last === undefined) return;
+    const metrics = this.#of(run);
+    for (const change of changes) metrics.count(run, change);
+    // Between them it was in no state that anybody could have seen.
+    if (first.before !== last.after) {
+      metrics.open.move(run.accepted.runId, first.before, last.after, last.timeMs);
+    }
+  }
+
+  #of({ accepted: { workflow } }: RunRecord): WorkflowMetrics {
+    let metrics = this.#byWorkflow.get(workflow);
+    if (metrics === undefined) {
+      metrics = new WorkflowMetrics(workflow, this.#families);
+      this.#byWorkflow.set(workflow, metrics);
+    }
+    return metrics;
+  }
+}
+
+interface AttemptCells {
+  readonly count: NumberCell;
+  readonly duration: HistogramCell;
+}
+
+/** The series of one workflow, found once. */
+class WorkflowMetrics {
+  readonly open = new OpenRuns();
+  readonly #workflow: string;
+  readonly #families: Families;
+  readonly #started: NumberCell;
+  readonly #queueDuration: HistogramCell;
+  readonly #durations = new Map<RunState, HistogramCell>();
+  /** By outcome and endpoint. */
+  readonly #attempts = new Map<string, Map<string, AttemptCells>>();
+  readonly #succeeded: NumberCell;
+
+  constructor(workflow: string, families: Families) {
+    this.#workflow = workflow;
+    this.#families = families;
+    this.#started = families.started.of(workflow);
+    this.#queueDuration = families.queueDuration.of(workflow);
+    this.#succeeded = families.ended.of(workflow, RunState[RunState.SUCCEEDED], "");
+  }
+
+  count(run: RunRecord, { body, timeMs, after, attempt }: RunChange): void {
+    const { runId, traceparent } = run.accepted;
+    const families = this.#families;
+    switch (body.case) {
+      case "accepted":
+        this.#started.value++;
+        return;
+      case "attemptStarted":
+        if (body.value.attempt === 1) {
+          const waitedMs = Math.max(0, timeMs - run.createTimeMs);
+          this.#queueDuration.record(waitedMs / 1000, timeMs, traceIdOf(traceparent), runId);
+        }
+        return;
+      case "attemptFailed": {
+        const { failure, counted } = body.value;
+        if (failure?.reason === "STALLED") families.stalled.of(this.#workflow).value++;
+        if (attempt !== undefined) this.#attemptEnded(run, attempt, outcomeOf(failure, counted), timeMs);
+        return;
+      }
+      case "retryScheduled":
+        families.retries.of(this.#workflow).value++;
+        return;
+      case "fallbackStarted":
+        families.fallbacks.of(this.#workflow).value++;
+        return;
+      case "succeeded":
+        if (attempt !== undefined) this.#attemptEnded(run, attempt, "SUCCEEDED", timeMs);
+        this.#succeeded.value++;
+        this.#ended(run, after, timeMs);
+        return;
+      case "failed": {
+        const category = FailureCategory[body.value.failure?.category ?? FailureCategory.UNKNOWN];
+        families.ended.of(this.#workflow, RunState[after] ?? "", category).value++;
+        this.#ended(run, after, timeMs);
+        return;
+      }
+      default:
+        if (isTerminal(after)) {
+          families.ended.of(this.#workflow, RunState[after] ?? "", "").value++;
+          this.#ended(run, after, timeMs);
+        }
+    }
+  }
+
+  #ended({ accepted: { runId, traceparent }, createTimeMs }: RunRecord, state: RunState, timeMs: number): void {
+    let duration = this.#durations.get(state);
+    if (duration === undefined) {
+      duration = this.#families.duration.of(this.#workflow, RunState[state] ?? "");
+      this.#durations.set(state, duration);
+    }
+    duration.record(Math.max(0, timeMs - createTimeMs) / 1000, timeMs, traceIdOf(traceparent), runId);
+  }
+
+  #attemptEnded(
+    { accepted: { runId, traceparent } }: RunRecord,
+    { endpoint, startedMs }: NonNullable<RunChange["attempt"]>,
+    outcome: string,
+    timeMs: number,
+  ): void {
+    const { count, duration } = this.#attemptCells(endpoint, outcome);
+    count.value++;
+    duration.record(Math.max(0, timeMs - startedMs) / 1000, timeMs, traceIdOf(traceparent), runId);
+  }
+
+  #attemptCells(endpoint: string, outcome: string): AttemptCells {
+    let byEndpoint = this.#attempts.get(outcome);
+    if (byEndpoint === undefined) {
+      byEndpoint = new Map();
+      this.#attempts.set(outcome, byEndpoint);
+    }
+    let cells = byEndpoint.get(endpoint);
+    if (cells === undefined) {
+      const { attempts, attemptDuration } = this.#families;
+      cells = {
+        count: attempts.of(this.#workflow, endpoint, outcome),
+        duration: attemptDuration.of(this.#workflow, endpoint, outcome),
+      };
+      byEndpoint.set(endpoint, cells);
+    }
+    return cells;
+  }
+}
+
+/** What an attempt that did not succeed came to. */
+export function outcomeOf(failure: Failure | undefined, counted: boolean): "FAILED" | "INTERRUPTED" | "CANCELLED" {
+  if (counted) return "FAILED";
+  return isInterruption(failure) ? "INTERRUPTED" : "CANCELLED";
+}
+
+function makeFamilies(instruments: Instruments): Families {
+  const workflow = ["retake.workflow"];
+  const attempt = ["retake.workflow", "retake.endpoint", "retake.outcome"];
+  const counter = (name: string, unit: string, description: string, attributes: readonly string[]) =>
+    instruments.counter({ name, unit, description, attributes });
+  const duration = (name: string, description: string, attributes: readonly string[]) =>
+    instruments.histogram({ name, unit: "s", description, attributes }, durationBounds);
+  return {
+    started: counter("retake.runs.started", "{run}", "Runs that were accepted.", workflow),
+    ended: counter("retake.runs.ended", "{run}", "Runs that have ended.", [
+      "retake.workflow",
+      "retake.run.state",
+      "retake.failure.category",
+    ]),
+    duration: duration("retake.run.duration", "How long runs took, from their acceptance to their end.", [
+      "retake.workflow",
+      "retake.run.state",
+    ]),
+    queueDuration: duration(
+      "retake.run.queue.duration",
+      "How long runs waited from their acceptance to their first attempt.",
+      workflow,
+    ),
+    attempts: counter("retake.attempts", "{attempt}", "Attempts that have ended.", attempt),
+    attemptDuration: duration("retake.attempt.duration", "How long attempts took.", attempt),
+    retries: counter("retake.retries", "{retry}", "Retries that were scheduled.", workflow),
+    fallbacks: counter("retake.fallbacks", "{fallback}", "Fallbacks that runs have turned to.", workflow),
+    stalled: counter(
+      "retake.attempts.stalled",
+      "{attempt}",
+      "Attempts that were given up because nothing was heard of them (progress_timeout).",
+      workflow,
+    ),
+  };
+}

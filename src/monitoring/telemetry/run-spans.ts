@@ -1,0 +1,137 @@
+import { type Attributes, SpanKind } from "@opentelemetry/api";
+import { FailureCategory } from "../../../gen/retake/v1/options_pb.js";
+import { type Failure, RunState } from "../../../gen/retake/v1/run_pb.js";
+import {
+  codeName,
+  isTerminal,
+  msFromDuration,
+  type RunChange,
+  type RunObserver,
+  type RunRecord,
+} from "../../runs/index.ts";
+import { outcomeOf } from "./run-metrics.ts";
+import { attemptSpanId, callSpanId, runSpanId, stepSpanId } from "./span-ids.ts";
+import { spanIdOf } from "./traceparent.ts";
+import type { Tracing } from "./tracing.ts";
+
+const inProcess = "in-process";
+
+/**
+ * The spans of runs, attempts, steps and calls of back-ends: a view of the journal's events, made when what they are about
+ * has ended. An attempt that a crash has cut off ends when the next process says so, and the one that follows is linked
+ * to it.
+ */
+export class RunSpans implements RunObserver {
+  readonly #tracing: Tracing;
+
+  constructor(tracing: Tracing) {
+    this.#tracing = tracing;
+  }
+
+  found(): void {
+    // What has happened before was told by the process in which it did.
+  }
+
+  committed(run: RunRecord, changes: readonly RunChange[]): void {
+    const { runId, traceparent } = run.accepted;
+    const traceId = this.#tracing.traceOf(runId, traceparent);
+    if (traceId === undefined) return;
+    for (const change of changes) this.#tell(run, change, traceId);
+  }
+
+  #tell(run: RunRecord, change: RunChange, traceId: string): void {
+    const { body, attempt, timeMs, after } = change;
+    switch (body.case) {
+      case "stepCompleted":
+        // One that a rerun has kept was not executed here.
+        if (attempt !== undefined && body.value.keptFrom === "") {
+          const { name, executionTime, tries } = body.value;
+          this.#tracing.end({
+            traceId,
+            spanId: stepSpanId(run.accepted.runId, attempt.number, name),
+            parentSpanId: attemptSpanId(run.accepted.runId, attempt.number),
+            name: `step ${name}`,
+            kind: SpanKind.INTERNAL,
+            startMs: timeMs - msFromDuration(executionTime),
+            endMs: timeMs,
+            attributes: { ...ofRun(run), "retake.step": name, "retake.step.tries": tries },
+          });
+        }
+        return;
+      case "attemptFailed":
+        this.#endAttempt(run, change, traceId, outcomeOf(body.value.failure, body.value.counted), body.value.failure);
+        return;
+      case "succeeded":
+        this.#endAttempt(run, change, traceId, "SUCCEEDED");
+        break;
+    }
+    if (isTerminal(after)) {
+      this.#endRun(run, change, traceId, body.case === "failed" ? body.value.failure : undefined);
+    }
+  }
+
+  #endRun(run: RunRecord, { after, timeMs }: RunChange, traceId: string, failure: Failure | undefined): void {
+    const { runId, traceparent, parentRunId } = run.accepted;
+    this.#tracing.end({
+      traceId,
+      spanId: runSpanId(runId),
+      parentSpanId: parentRunId === "" ? spanIdOf(traceparent) : runSpanId(parentRunId),
+      name: `run ${run.accepted.workflow}`,
+      kind: SpanKind.INTERNAL,
+      startMs: run.createTimeMs,
+      endMs: timeMs,
+      attributes: { ...ofRun(run), "retake.run.state": RunState[after] ?? "", ...ofFailure(failure) },
+      ...(failure !== undefined && { error: failure.message }),
+    });
+  }
+
+  #endAttempt(run: RunRecord, change: RunChange, traceId: string, outcome: string, failure?: Failure): void {
+    const { attempt, timeMs: endMs } = change;
+    if (attempt === undefined) return;
+    const { runId, workflow } = run.accepted;
+    const { number, endpoint, startedMs: startMs } = attempt;
+    const spanId = attemptSpanId(runId, number);
+    const error = failure === undefined ? {} : { error: failure.message };
+    const attributes: Attributes = {
+      ...ofRun(run),
+      "retake.attempt": number,
+      "retake.endpoint": endpoint,
+      "retake.outcome": outcome,
+      ...ofFailure(failure),
+    };
+    this.#tracing.end({
+      ...{ traceId, spanId, startMs, endMs, attributes, ...error },
+      parentSpanId: runSpanId(runId),
+      name: `attempt ${workflow}`,
+      kind: SpanKind.INTERNAL,
+      linkedSpanIds: number > 1 ? [attemptSpanId(runId, number - 1)] : [],
+    });
+    if (endpoint === inProcess) return;
+    this.#tracing.end({
+      ...{ traceId, startMs, endMs, ...error },
+      spanId: callSpanId(runId, number),
+      parentSpanId: spanId,
+      name: workflow,
+      kind: SpanKind.CLIENT,
+      attributes: {
+        ...{ "rpc.system.name": "grpc", "rpc.method": workflow },
+        "rpc.status_code": failure === undefined ? "OK" : codeName(failure.code),
+        ...(failure !== undefined && { "error.type": codeName(failure.code) }),
+        "server.address": endpoint,
+        "retake.run.id": runId,
+      },
+    });
+  }
+}
+
+function ofRun({ accepted: { runId, workflow } }: RunRecord): Attributes {
+  return { "retake.run.id": runId, "retake.workflow": workflow };
+}
+
+function ofFailure(failure: Failure | undefined): Attributes {
+  if (failure === undefined) return {};
+  return {
+    "error.type": failure.reason,
+    "retake.failure.category": FailureCategory[failure.category] ?? "",
+  };
+}

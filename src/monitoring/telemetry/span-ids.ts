@@ -1,0 +1,30 @@
+import { hash } from "node:crypto";
+
+/**
+ * The ids of a run's spans follow from the run: whoever makes them, before a crash or after a restart, makes the same.
+ */
+export function runSpanId(runId: string): string {
+  return spanId(runId);
+}
+
+export function attemptSpanId(runId: string, attempt: number): string {
+  return spanId(`${runId}/${attempt}`);
+}
+
+/** Of the call of a back-end by an attempt. */
+export function callSpanId(runId: string, attempt: number): string {
+  return spanId(`${runId}/${attempt}/call`);
+}
+
+export function stepSpanId(runId: string, attempt: number, name: string): string {
+  return spanId(`${runId}/${attempt}/step/${name}`);
+}
+
+/** Of a run that nobody's trace has led to. */
+export function ownTraceId(runId: string): string {
+  return hash("sha256", `trace/${runId}`, "hex").slice(0, 32);
+}
+
+function spanId(text: string): string {
+  return hash("sha256", text, "hex").slice(0, 16);
+}

@@ -1,0 +1,156 @@
+import {
+  type Attributes,
+  type Link,
+  type SpanContext,
+  SpanKind,
+  type SpanStatus,
+  SpanStatusCode,
+} from "@opentelemetry/api";
+import { hrTimeDuration, millisToHrTime } from "@opentelemetry/core";
+import type { Resource } from "@opentelemetry/resources";
+import type { ReadableSpan } from "@opentelemetry/sdk-trace";
+import type { Clock, RandomSource } from "../../clock.ts";
+import type { CallSpan, CallSpans, EndedCall } from "../../interceptors/rpc/index.ts";
+import type { Sampling } from "./otel-environment.ts";
+import { callSpanId, ownTraceId } from "./span-ids.ts";
+import { isSampled, spanIdOf, traceIdOf } from "./traceparent.ts";
+
+export interface TracingOptions {
+  readonly resource: Resource;
+  readonly version: string;
+  readonly sampling: Sampling;
+  readonly clock: Clock;
+  readonly random: RandomSource;
+  /** Takes out of messages what must not be in them. */
+  readonly redact: (text: string) => string;
+  /** Takes spans that have ended. */
+  readonly onEnd: (span: ReadableSpan) => void;
+}
+
+/** A span, all of which is known at its end. Ids are in hex. */
+export interface EndedSpan {
+  readonly traceId: string;
+  readonly spanId: string;
+  readonly parentSpanId?: string | undefined;
+  /** The parent is in another process. */
+  readonly remoteParent?: boolean;
+  readonly name: string;
+  readonly kind: SpanKind;
+  readonly startMs: number;
+  readonly endMs: number;
+  readonly attributes: Attributes;
+  readonly error?: string | undefined;
+  /** Spans of the same trace that led to this one. */
+  readonly linkedSpanIds?: readonly string[];
+}
+
+const { SERVER } = SpanKind;
+const sampledFlag = 1;
+
+/** Makes spans, each at its end: of calls here, and of whatever else tells what it knows. */
+export class Tracing implements CallSpans {
+  readonly #options: TracingOptions;
+  readonly #scope: { readonly name: string; readonly version: string };
+
+  constructor(options: TracingOptions) {
+    this.#options = options;
+    this.#scope = { name: "retake", version: options.version };
+  }
+
+  begin(header: Headers): CallSpan {
+    const given = header.get("traceparent") ?? "";
+    const caller = /^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/.test(given) ? given : "";
+    const traceId = traceIdOf(caller) || this.#randomId(16);
+    const sampled = this.#keeps(traceId, caller);
+    const spanId = this.#randomId(8);
+    // What follows is this span's child, wherever it is carried out, and whenever.
+    header.set("traceparent", `00-${traceId}-${spanId}-0${sampled ? 1 : 0}`);
+    const startMs = this.#options.clock.now();
+    return {
+      end: (call) => {
+        if (sampled) this.#endCall(call, { traceId, spanId, startMs, parentSpanId: spanIdOf(caller) });
+      },
+    };
+  }
+
+  /** Where the spans of a run are; undefined where nobody keeps them. */
+  traceOf(runId: string, traceparent: string): string | undefined {
+    if (traceparent !== "") return isSampled(traceparent) ? traceIdOf(traceparent) : undefined;
+    const traceId = ownTraceId(runId);
+    return this.#keeps(traceId, "") ? traceId : undefined;
+  }
+
+  /** What a back-end is told: that it is called by that attempt. */
+  traceparentOf(runId: string, attempt: number, traceparent: string): string {
+    const traceId = this.traceOf(runId, traceparent);
+    return traceId === undefined ? traceparent : `00-${traceId}-${callSpanId(runId, attempt)}-01`;
+  }
+
+  end(span: EndedSpan): void {
+    const { resource, redact, onEnd } = this.#options;
+    const context = contextOf(span.traceId, span.spanId);
+    const startTime = millisToHrTime(span.startMs);
+    const endTime = millisToHrTime(Math.max(span.startMs, span.endMs));
+    const status: SpanStatus =
+      span.error === undefined
+        ? { code: SpanStatusCode.UNSET }
+        : { code: SpanStatusCode.ERROR, message: redact(span.error) };
+    const links: Link[] = (span.linkedSpanIds ?? []).map((id) => ({ context: contextOf(span.traceId, id) }));
+    onEnd({
+      name: span.name,
+      kind: span.kind,
+      spanContext: () => context,
+      ...(span.parentSpanId !== undefined &&
+        span.parentSpanId !== "" && {
+          parentSpanContext: {
+            ...contextOf(span.traceId, span.parentSpanId),
+            ...(span.remoteParent === true && { isRemote: true }),
+          },
+        }),
+      ...{ startTime, endTime, status, links, resource },
+      attributes: span.attributes,
+      events: [],
+      duration: hrTimeDuration(startTime, endTime),
+      ended: true,
+      instrumentationScope: this.#scope,
+      ...{ droppedAttributesCount: 0, droppedEventsCount: 0, droppedLinksCount: 0 },
+    });
+  }
+
+  #endCall(
+    call: EndedCall,
+    { traceId, spanId, startMs, parentSpanId }: Pick<EndedSpan, "traceId" | "spanId" | "startMs" | "parentSpanId">,
+  ): void {
+    this.end({
+      ...{ traceId, spanId, startMs, parentSpanId, remoteParent: true, name: call.method, kind: SERVER },
+      endMs: startMs + call.seconds * 1000,
+      attributes: {
+        "rpc.system.name": call.system,
+        "rpc.method": call.method,
+        "rpc.status_code": call.statusCode,
+        ...(call.errorType !== "" && { "error.type": call.errorType }),
+        ...(call.runId !== "" && { "retake.run.id": call.runId }),
+      },
+      ...(call.errorType !== "" && { error: call.message }),
+    });
+  }
+
+  #keeps(traceId: string, caller: string): boolean {
+    const { parentBased, share } = this.#options.sampling;
+    if (parentBased && caller !== "") return isSampled(caller);
+    if (share >= 1) return true;
+    // As other tools do, so that the same trace is kept by all of them.
+    return Number.parseInt(traceId.slice(-14), 16) < share * 2 ** 56;
+  }
+
+  #randomId(bytes: number): string {
+    const id = new Uint8Array(bytes);
+    do this.#options.random.fill(id);
+    while (id.every((byte) => byte === 0));
+    return Buffer.from(id).toString("hex");
+  }
+}
+
+function contextOf(traceId: string, spanId: string): SpanContext {
+  return { traceId, spanId, traceFlags: sampledFlag };
+}

@@ -1,0 +1,115 @@
+import { stat, statfs } from "node:fs/promises";
+import { join } from "node:path";
+import { BreakerState } from "../../gen/retake/v1/breaker_pb.js";
+import { Quality } from "../../gen/retake/v1/options_pb.js";
+import type { Instruments } from "../instruments.ts";
+import type { Engine } from "./engine.ts";
+
+const breakerValues: Readonly<Record<BreakerState, number>> = {
+  [BreakerState.UNSPECIFIED]: 0,
+  [BreakerState.CLOSED]: 0,
+  [BreakerState.HALF_OPEN]: 1,
+  [BreakerState.OPEN]: 2,
+};
+
+type ObservedEngine = Pick<Engine, "breakers" | "contracts" | "journal" | "qualityLevels" | "watch">;
+
+/** What a server's parts say of themselves when they are asked. */
+export function observeEngine(instruments: Instruments, engine: ObservedEngine): void {
+  const workflow = ["retake.workflow"];
+  instruments.observed(
+    "gauge",
+    {
+      ...{ name: "retake.breaker.state", unit: "", attributes: workflow },
+      description: "Whether attempts are made: 0 (closed) when they are, 1 (half-open) on trial, 2 (open) when not.",
+    },
+    (set) => {
+      for (const { name, policy } of engine.contracts.workflows.values()) {
+        if (policy.circuitBreaker === undefined) continue;
+        set(breakerValues[engine.breakers.find(name)?.state ?? BreakerState.CLOSED], name);
+      }
+    },
+  );
+  instruments.observed(
+    "gauge",
+    {
+      ...{ name: "retake.quality.level", unit: "", attributes: workflow },
+      description: "How far requests are reduced: 0 (FULL), 1 (HIGH), 2 (MEDIUM), 3 (LOW), 4 (MINIMAL).",
+    },
+    (set) => {
+      for (const { name } of engine.contracts.workflows.values()) {
+        const level = engine.qualityLevels.of(name) || Quality.FULL;
+        set(Quality.FULL - level, name);
+      }
+    },
+  );
+  instruments.observed(
+    "up_down_counter",
+    { name: "retake.watchers", unit: "{watcher}", description: "Streams of the events of runs that are open." },
+    (set) => set(engine.watch.size),
+  );
+  instruments.observed(
+    "gauge",
+    { name: "retake.journal.available", unit: "", description: "1 while the journal can be written, else 0." },
+    (set) => set(engine.journal.status.kind === "available" ? 1 : 0),
+  );
+}
+
+/** How full the disk of the data directory is, and how large the journal. */
+export function observeDisk(instruments: Instruments, directory: string): void {
+  const disk = new LastKnown(async () => {
+    const { bsize, blocks, bavail } = await statfs(directory);
+    return { free: bavail * bsize, size: blocks * bsize };
+  });
+  const journal = new LastKnown(async () => {
+    const sizes = await Promise.all(
+      ["retake.db", "retake.db-wal"].map((file) =>
+        stat(join(directory, file)).then(
+          ({ size }) => size,
+          () => 0,
+        ),
+      ),
+    );
+    return sizes.reduce((sum, size) => sum + size, 0);
+  });
+  const gauge = (name: string, description: string, read: () => number | undefined): void =>
+    instruments.observed("gauge", { name, unit: "By", description }, (set) => {
+      const value = read();
+      if (value !== undefined) set(value);
+    });
+  gauge("retake.disk.free", "What is free of the disk that the data directory is on.", () => disk.read()?.free);
+  gauge("retake.disk.size", "The size of the disk that the data directory is on.", () => disk.known?.size);
+  gauge("retake.journal.size", "What the journal takes of the disk.", () => journal.read());
+}
+
+/** A value that takes time to find out: each reading tells the last one, and asks for the next. */
+class LastKnown<T> {
+  readonly #ask: () => Promise<T>;
+  #asking = false;
+  known: T | undefined;
+
+  constructor(ask: () => Promise<T>) {
+    this.#ask = ask;
+    this.read();
+  }
+
+  read(): T | undefined {
+    if (!this.#asking) {
+      this.#asking = true;
+      this.#ask()
+        .then(
+          (value) => {
+            this.known = value;
+          },
+          // What cannot be told is left out.
+          () => {
+            this.known = undefined;
+          },
+        )
+        .finally(() => {
+          this.#asking = false;
+        });
+    }
+    return this.known;
+  }
+}

@@ -1,0 +1,100 @@
+import { type ExportResult, ExportResultCode } from "@opentelemetry/core";
+import { describe, expect, it } from "vitest";
+import { BatchSender } from "../../../src/monitoring/telemetry/batch-sender.ts";
+import { createVirtualClock } from "../../../src/testing/virtual-clock.ts";
+import { recordingLogger } from "../../server/listening-server.ts";
+
+function setUp() {
+  const clock = createVirtualClock();
+  const log = recordingLogger();
+  const batches: number[][] = [];
+  const state = { away: false, shut: false };
+  const sender = new BatchSender<number>({
+    what: "spans",
+    clock,
+    log,
+    exporter: {
+      export(items: number[], done: (result: ExportResult) => void) {
+        if (state.away) {
+          done({ code: ExportResultCode.FAILED, error: new Error("ECONNREFUSED") });
+          return;
+        }
+        batches.push([...items]);
+        done({ code: ExportResultCode.SUCCESS });
+      },
+      async shutdown() {
+        state.shut = true;
+      },
+    },
+  });
+  const add = (count: number, from = 0): void => {
+    for (let i = from; i < from + count; i++) sender.add(i);
+  };
+  return { clock, log, batches, state, sender, add };
+}
+
+const upTo = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
+
+describe("BatchSender", () => {
+  it("sends a full batch at once, and what is left after two seconds", async () => {
+    const { clock, batches, add } = setUp();
+    add(520);
+    await clock.advance(0);
+    expect(batches.map(({ length }) => length)).toEqual([512]);
+    await clock.advance(2_000);
+    expect(batches.map(({ length }) => length)).toEqual([512, 8]);
+    expect(batches.flat()).toEqual(upTo(520));
+  });
+
+  it("loses nothing when the receiver is away for a minute, and says so twice", async () => {
+    const { clock, log, batches, state, add } = setUp();
+    state.away = true;
+    for (let second = 0; second < 60; second++) {
+      add(100, second * 100);
+      await clock.advance(1_000);
+    }
+    state.away = false;
+    await clock.advance(20_000);
+    expect(batches.flat()).toEqual(upTo(6_000));
+    expect(log.entries.map(({ level, message }) => [level, message])).toEqual([
+      ["warn", "spans cannot be exported; they are kept and sent again"],
+      ["info", "spans can be exported again"],
+    ]);
+  });
+
+  it("drops what is too much, and says so once", async () => {
+    const { clock, log, batches, state, sender, add } = setUp();
+    state.away = true;
+    add(65_600);
+    await clock.advance(1_000);
+    expect(sender.dropped).toBe(64);
+    expect(log.entries.filter(({ message }) => message.startsWith("spans are lost"))).toHaveLength(1);
+    state.away = false;
+    await clock.advance(60_000);
+    expect(batches.flat()).toHaveLength(65_536);
+  });
+
+  it("sends what is left when it is closed, all of it", async () => {
+    const { clock, batches, state, sender, add } = setUp();
+    add(700);
+    const closed = sender.close();
+    await clock.advance(0);
+    await closed;
+    expect(batches.flat()).toEqual(upTo(700));
+    expect(state.shut).toBe(true);
+  });
+
+  it("does not wait at the end for a receiver that is away, and says what is lost", async () => {
+    const { clock, log, state, sender, add } = setUp();
+    state.away = true;
+    add(10);
+    await clock.advance(3_000);
+    const closed = sender.close();
+    await clock.advance(0);
+    await closed;
+    expect(log.entries.at(-1)).toMatchObject({
+      message: "spans could not be exported before the end",
+      fields: { lost: 10 },
+    });
+  });
+});

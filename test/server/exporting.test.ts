@@ -1,0 +1,169 @@
+import { Code, ConnectError, createClient } from "@connectrpc/connect";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
+import { step } from "../../src/index.ts";
+import { createMemoryStorage } from "../../src/runs/memory/index.ts";
+import { createVirtualClock } from "../../src/testing/virtual-clock.ts";
+import { KeyedResponseSchema, PlainResponseSchema, WorkflowsService } from "../gen/retake/test/v1/workflows_pb.js";
+import { type Harness, startServer, stopServer } from "./harness.ts";
+import { everyTransport, startListening } from "./listening-server.ts";
+import { type OtlpReceiver, type ReceivedSpan, startOtlpReceiver } from "./otlp-receiver.ts";
+
+const traceId = "0af7651916cd43dd8448eb211c80319c";
+const callerSpan = "b7ad6b7169203331";
+const headers = { traceparent: `00-${traceId}-${callerSpan}-01` };
+
+async function exportTo(protocol: "grpc" | "http/protobuf", more: Record<string, string> = {}): Promise<OtlpReceiver> {
+  const receiver = await startOtlpReceiver(protocol);
+  const variables = {
+    OTEL_EXPORTER_OTLP_ENDPOINT: receiver.endpoint,
+    OTEL_EXPORTER_OTLP_PROTOCOL: protocol,
+    OTEL_EXPORTER_OTLP_HEADERS: "x-team=films",
+    OTEL_SERVICE_NAME: "studio",
+    ...more,
+  };
+  for (const [name, value] of Object.entries(variables)) vi.stubEnv(name, value);
+  onTestFinished(() => void vi.unstubAllEnvs());
+  return receiver;
+}
+
+/** The names from a span up to its root, and the parent of that. */
+function pathOf(spans: readonly ReceivedSpan[], from: ReceivedSpan | undefined): string[] {
+  if (from === undefined) return ["no span"];
+  const parent = spans.find(({ spanId }) => spanId === from.parentSpanId);
+  return [from.name, ...(parent === undefined ? [from.parentSpanId] : pathOf(spans, parent))];
+}
+
+describe.each(["grpc", "http/protobuf"] as const)("what is exported by OTLP over %s", (protocol) => {
+  it("is one trace from the caller to the step, with metrics and the log", async () => {
+    const receiver = await exportTo(protocol);
+    const listening = await startListening({
+      plain: async (_, context) =>
+        step(context, "frames", PlainResponseSchema, async () => {
+          throw new TypeError("a bug of anna@films.example");
+        }),
+      keyed: async (_, context) => step(context, "frames", KeyedResponseSchema, async () => ({ text: "b" })),
+    });
+    const transports = everyTransport(listening);
+    for (const [name, transport] of transports) {
+      await createClient(WorkflowsService, transport).keyed({ key: name, text: "a" } as object, { headers });
+    }
+    const failed = listening.workflows.plain({ text: "a" }, { headers });
+    await expect(failed).rejects.toMatchObject({ code: Code.Internal });
+    await listening.server.close({ drainTimeoutMs: 0 });
+
+    const { spans, metricNames, logs } = receiver;
+    expect(new Set(spans.map((span) => `${span.traceId} ${span.service}`))).toEqual(new Set([`${traceId} studio`]));
+    const keyed = "retake.test.v1.WorkflowsService/Keyed";
+    const steps = spans.filter(
+      ({ name, attributes }) => name === "step frames" && attributes["retake.workflow"] === keyed,
+    );
+    expect(steps.map((span) => pathOf(spans, span))).toEqual(
+      transports.map(() => ["step frames", `attempt ${keyed}`, `run ${keyed}`, keyed, callerSpan]),
+    );
+    const calls = spans.filter(({ kind, name }) => kind === 2 && name === keyed);
+    expect(calls.map(({ attributes }) => attributes["rpc.system.name"])).toEqual([
+      "grpc",
+      "connectrpc",
+      "connectrpc",
+      "grpc",
+    ]);
+    const wrong = spans.filter(({ name }) => name === "retake.test.v1.WorkflowsService/Plain");
+    expect(wrong.map(({ status, attributes }) => [status, attributes["error.type"]])).toEqual([[2, "INTERNAL"]]);
+    expect(metricNames).toContain("rpc.server.call.duration");
+    expect(metricNames).toContain("retake.spans.calls");
+    expect(receiver.headers.every((team) => team === "films")).toBe(true);
+    const line = logs.find(({ body }) => String(body).startsWith("an attempt failed"));
+    expect(line).toMatchObject({
+      severity: "ERROR",
+      traceId,
+      attributes: {
+        "exception.message": expect.stringMatching(/^a bug of (?!anna@films)/),
+        "retake.run.id": wrong[0]?.attributes["retake.run.id"],
+      },
+    });
+  });
+});
+
+describe("the trace of a run", () => {
+  it("is whole when a crash has cut off an attempt, whose successor is linked to it", async () => {
+    const receiver = await exportTo("http/protobuf", { OTEL_METRICS_EXPORTER: "none" });
+    const clock = createVirtualClock();
+    const storage = createMemoryStorage({ clock });
+    const start = (keyed: () => Promise<{ text: string }>): Promise<Harness> =>
+      startServer({ keyed }, { clock, storage });
+    const first = await start(() => new Promise<never>(() => undefined));
+    const { run } = await first.runs.startRun(
+      {
+        workflow: "retake.test.v1.WorkflowsService/Keyed",
+        input: { case: "json", value: '{"text":"a"}' },
+        idempotencyKey: "k",
+      },
+      { headers },
+    );
+    await clock.advance(1_000);
+    // Nothing is closed: what the first process has not sent is lost.
+    const second = await start(async () => ({ text: "b" }));
+    await clock.advance(1_000);
+    await stopServer(second);
+    const workflow = "retake.test.v1.WorkflowsService/Keyed";
+    const { spans } = receiver;
+    const attempts = spans.filter(({ name }) => name === `attempt ${workflow}`);
+    expect(attempts.map(({ attributes }) => attributes["retake.outcome"])).toEqual(["INTERRUPTED", "SUCCEEDED"]);
+    expect(attempts[1]?.links).toEqual([attempts[0]?.spanId]);
+    for (const attempt of attempts) {
+      expect(pathOf(spans, attempt)).toEqual([`attempt ${workflow}`, `run ${workflow}`, callerSpan]);
+      expect(attempt.attributes["retake.run.id"]).toBe(run?.runId);
+    }
+    const whole = spans.find(({ name }) => name === `run ${workflow}`);
+    expect(whole?.startMs).toBe(attempts[0]?.startMs);
+    expect((whole?.endMs ?? 0) - (whole?.startMs ?? 0)).toBeGreaterThanOrEqual(1_000);
+  });
+
+  it("goes on in a back-end that is called", async () => {
+    const receiver = await exportTo("http/protobuf", { OTEL_METRICS_EXPORTER: "none", OTEL_LOGS_EXPORTER: "none" });
+    const backend = await startListening();
+    const service = WorkflowsService.typeName;
+    const gateway = await startListening(undefined, {
+      implemented: false,
+      config: { backends: [{ service, endpoints: [{ target: `dns:///127.0.0.1:${backend.grpcPort}` }] }] },
+    });
+    await gateway.workflows.plain({ text: "a" }, { headers });
+    await gateway.server.close({ drainTimeoutMs: 0 });
+    await backend.server.close({ drainTimeoutMs: 0 });
+    const { spans } = receiver;
+    const plain = `${service}/Plain`;
+    const innermost = spans.filter(({ name }) => name === `attempt ${plain}`).map((span) => pathOf(spans, span));
+    const outer = [`attempt ${plain}`, `run ${plain}`, plain, callerSpan];
+    expect(innermost).toContainEqual(outer);
+    expect(innermost).toContainEqual([`attempt ${plain}`, `run ${plain}`, plain, plain, ...outer]);
+  });
+
+  it("is not made where the caller does not keep it, nor where nothing is exported", async () => {
+    const receiver = await exportTo("http/protobuf", { OTEL_METRICS_EXPORTER: "none", OTEL_LOGS_EXPORTER: "none" });
+    const { workflows, server } = await startListening();
+    await workflows.plain({ text: "a" }, { headers: { traceparent: headers.traceparent.replace(/01$/, "00") } });
+    await server.close({ drainTimeoutMs: 0 });
+    vi.stubEnv("OTEL_SDK_DISABLED", "true");
+    const other = await startListening();
+    await other.workflows.plain({ text: "a" }, { headers });
+    await other.server.close({ drainTimeoutMs: 0 });
+    expect(receiver.spans).toEqual([]);
+  });
+
+  it("has the failure, and the error of a call only where the server is at fault", async () => {
+    const receiver = await exportTo("http/protobuf", { OTEL_METRICS_EXPORTER: "none", OTEL_LOGS_EXPORTER: "none" });
+    const { workflows, server } = await startListening({
+      plain: () => {
+        throw new ConnectError("no such film", Code.NotFound);
+      },
+    });
+    await workflows.plain({ text: "a" }, { headers }).catch(() => undefined);
+    await server.close({ drainTimeoutMs: 0 });
+    const of = (prefix: string) => {
+      const span = receiver.spans.find(({ name }) => name.startsWith(prefix));
+      return [span?.status, span?.attributes["error.type"], span?.attributes["rpc.status_code"]];
+    };
+    expect(of("run ")).toEqual([2, "NOT_FOUND", undefined]);
+    expect(of("retake.test")).toEqual([0, undefined, "NOT_FOUND"]);
+  });
+});

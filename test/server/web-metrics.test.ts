@@ -1,0 +1,101 @@
+import { gunzipSync } from "node:zlib";
+import { createClient } from "@connectrpc/connect";
+import { metrics } from "@opentelemetry/api";
+import { describe, expect, it } from "vitest";
+import { WorkflowsService } from "../gen/retake/test/v1/workflows_pb.js";
+import { fetchWeb, startListening } from "./listening-server.ts";
+import { metricsOf } from "./metrics.ts";
+
+const get = (port: number, headers: Record<string, string> = {}) =>
+  fetchWeb(port, "/metrics", { method: "GET", headers });
+
+describe("GET /metrics", () => {
+  it("answers in the format and the coding that are asked for", async () => {
+    const { webPort, workflows } = await startListening();
+    await workflows.plain({ text: "a" }, { headers: { traceparent: `00-${"a1".repeat(16)}-${"b2".repeat(8)}-01` } });
+    const text = await get(webPort);
+    expect(text.headers["content-type"]).toBe("text/plain; version=0.0.4; charset=utf-8");
+    expect(text.body.toString()).toContain("# TYPE rpc_server_call_duration_seconds histogram\n");
+    expect(text.body.toString()).not.toContain("# EOF");
+
+    const open = await get(webPort, {
+      accept: "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+      "accept-encoding": "gzip",
+    });
+    expect(open.headers["content-type"]).toBe("application/openmetrics-text; version=1.0.0; charset=utf-8");
+    expect(open.headers["content-encoding"]).toBe("gzip");
+    const body = gunzipSync(open.body).toString();
+    expect(body.endsWith("# EOF\n")).toBe(true);
+    expect(body).toMatch(
+      /rpc_server_call_duration_seconds_bucket\{.*WorkflowsService\/Plain.*\} 1 # \{trace_id="(a1){16}",run_id="[0-9a-f-]{36}"\} [0-9.e-]+ \d+\.?\d*\n/,
+    );
+    expect(body).toContain("target_info{");
+  });
+
+  it("refuses what is no reading, and gives no body to HEAD", async () => {
+    const { webPort } = await startListening();
+    const posted = await fetchWeb(webPort, "/metrics", { body: "x" });
+    expect([posted.status, posted.headers.allow]).toEqual([405, "GET, HEAD"]);
+    const head = await fetchWeb(webPort, "/metrics", { method: "HEAD", headers: {} });
+    expect([head.status, head.body.length]).toEqual([200, 0]);
+  });
+
+  it("is not there where it is not wanted, nor where nothing is measured", async () => {
+    for (const telemetry of [{ metricsEndpoint: false }, { disabled: true }]) {
+      const { webPort } = await startListening({}, { config: { telemetry } });
+      expect((await get(webPort)).status).toBe(404);
+    }
+  });
+
+  it("writes ten thousand series in slices, with turns for others in between", async () => {
+    const { webPort, server } = await startListening({}, { config: { telemetry: { cardinalityLimit: 20_000 } } });
+    await get(webPort);
+    const gauge = metrics.getMeter("studio").createGauge("studio.shots");
+    for (let shot = 0; shot < 10_000; shot++) gauge.record(shot, { shot, film: "the long take" });
+    await get(webPort);
+    let turns = 0;
+    let reading = true;
+    const spin = (): void => {
+      turns++;
+      if (reading) setImmediate(spin);
+    };
+    setImmediate(spin);
+    const all = await metricsOf(server);
+    reading = false;
+    expect(Array.from(all.keys()).filter((name) => name.startsWith("studio_shots{"))).toHaveLength(10_000);
+    expect(turns).toBeGreaterThan(5);
+  });
+});
+
+describe("the metrics of calls", () => {
+  it("have the names of the semantic conventions on all protocols, and an error only where the server is at fault", async () => {
+    const listening = await startListening({
+      plain: () => {
+        throw new TypeError("a bug");
+      },
+      async *streaming() {
+        yield { update: { case: "result", value: "done" } };
+      },
+    });
+    const { grpc, web, runs, server } = listening;
+    for (const transport of [grpc, ...Object.values(web)]) {
+      const client = createClient(WorkflowsService, transport);
+      await client.plain({ text: "a" }).catch(() => undefined);
+      for await (const _ of client.streaming({})) {
+        // To its end.
+      }
+    }
+    await runs.getRun({ runId: "00000000-0000-7000-8000-000000000000" }).catch(() => undefined);
+    const all = await metricsOf(server);
+    const count = (labels: string): number | undefined => all.get(`rpc_server_call_duration_seconds_count{${labels}}`);
+    const plain = 'rpc_method="retake.test.v1.WorkflowsService/Plain"';
+    const streaming = 'rpc_method="retake.test.v1.WorkflowsService/Streaming"';
+    expect(count(`error_type="INTERNAL",${plain},rpc_status_code="INTERNAL",rpc_system_name="grpc"`)).toBe(2);
+    expect(count(`error_type="INTERNAL",${plain},rpc_status_code="INTERNAL",rpc_system_name="connectrpc"`)).toBe(2);
+    expect(count(`${streaming},rpc_status_code="OK",rpc_system_name="grpc"`)).toBe(2);
+    expect(count(`${streaming},rpc_status_code="OK",rpc_system_name="connectrpc"`)).toBe(2);
+    expect(count('rpc_method="retake.v1.RunService/GetRun",rpc_status_code="NOT_FOUND",rpc_system_name="grpc"')).toBe(
+      1,
+    );
+  });
+});
