@@ -18,6 +18,8 @@ export function configOf({ server, policies }: Plan): MessageInitShape<typeof Se
   return {
     grpc: { disabled: true },
     web: { disabled: true },
+    // Its modules are loaded in real time, which virtual time does not wait for.
+    telemetry: { disabled: true },
     concurrencyLimit: server.concurrencyLimit,
     workflows: Object.fromEntries(methodNames.map((name) => [workflowOf(name), policyConfig(policies[name])])),
     backends: [
