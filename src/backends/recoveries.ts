@@ -16,7 +16,7 @@ export type RecoveryOutcome = { readonly error: string };
 
 interface Flight {
   readonly outcome: Promise<RecoveryOutcome | undefined>;
-  /** When it ended, by the wall clock; undefined while it goes on. */
+  /** When it ended, by the monotonic clock: the wall clock may jump. Undefined while it goes on. */
   endedMs: number | undefined;
 }
 
@@ -71,13 +71,14 @@ export class Recoveries {
     if (known !== undefined && known.endedMs === undefined) {
       return known.outcome;
     }
-    if (known?.endedMs !== undefined && failed.failedMs < known.endedMs + cooldownMs) {
+    const failedMs = clock.monotonic() - Math.max(0, clock.now() - failed.failedMs);
+    if (known?.endedMs !== undefined && failedMs < known.endedMs + cooldownMs) {
       return undefined;
     }
     const flight: Flight = { outcome: perform(), endedMs: undefined };
     this.#flights.set(key, flight);
     const outcome = await flight.outcome;
-    flight.endedMs = clock.now();
+    flight.endedMs = clock.monotonic();
     if (outcome === undefined) {
       // Not offered: the next one asks again.
       this.#flights.delete(key);

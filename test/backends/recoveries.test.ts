@@ -49,6 +49,15 @@ function recoveriesOf(recover: Backend["recover"], switchFrom = async () => true
 const { FREE_MEMORY, INTERRUPT, RESTART, SWITCH_ENDPOINT } = RecoveryAction;
 
 describe("a recovery action", () => {
+  it("is done for what fails after the clock has been set back", async () => {
+    const { clock, act, jobs } = recoveriesOf(async () => true);
+    await act(RESTART);
+    clock.jump(-3_600_000);
+    await clock.advance(60_000);
+    expect(await act(RESTART)).toEqual({ error: "" });
+    expect(jobs).toHaveLength(2);
+  });
+
   it("is about the job that failed, and done", async () => {
     const { act, jobs } = recoveriesOf(async () => true);
     expect(await act(FREE_MEMORY)).toEqual({ error: "" });

@@ -1,6 +1,6 @@
-import { toJson } from "@bufbuild/protobuf";
 import { type RunEvent, RunEventSchema } from "../../gen/retake/v1/run_pb.js";
 import type { History } from "./world/history.ts";
+import { messageJson } from "./world/message-json.ts";
 
 /** What happened to each run, one event a line. */
 export function describeHistory(history: History): string[] {
@@ -11,7 +11,7 @@ export function describeHistory(history: History): string[] {
 }
 
 function describeEvent(event: RunEvent): string {
-  const { time, sequence, ...body } = toJson(RunEventSchema, event) as Record<string, unknown>;
+  const { time, sequence, ...body } = messageJson(RunEventSchema, event);
   const clock = String(time).slice("2026-01-01T".length);
   return `${clock} ${JSON.stringify(body)}`;
 }

@@ -214,4 +214,174 @@ export const mutations: readonly Mutation[] = [
       },
     ],
   },
+  {
+    name: "an open breaker lets runs through",
+    edits: [
+      {
+        file: "runs/breakers/breaker.ts",
+        from: "    if ((isClosed && this.#held.size === 0) || this.#admitted.has(runId)) {",
+        to: '    if ((isClosed && this.#held.size === 0) || this.#state.kind === "open" || this.#admitted.has(runId)) {',
+      },
+    ],
+  },
+  {
+    name: "a half-open breaker tries with everybody at once",
+    edits: [
+      {
+        file: "runs/breakers/breaker.ts",
+        from: "!this.#state.probing && this.#admitted.size === 0;",
+        to: "!this.#state.probing;",
+      },
+    ],
+  },
+  {
+    name: "a breaker never opens",
+    edits: [
+      {
+        file: "runs/breakers/breaker.ts",
+        from: "} else if (this.#window.addFailure(nowMs)) {",
+        to: "} else if (this.#window.addFailure(nowMs) && this.#generation > 1_000) {",
+      },
+    ],
+  },
+  {
+    name: "runs that a breaker has held go on all at once",
+    edits: [
+      {
+        file: "runs/breakers/breaker.ts",
+        from: "this.#waveSize === 0 || this.#waveFailed ? 1 : this.#waveSize * 2;",
+        to: "this.#held.size;",
+      },
+    ],
+  },
+  {
+    name: "a retry budget is never spent",
+    edits: [
+      {
+        file: "runs/retry-budget.ts",
+        from: "      this.#add(-1);\n      if (runId !== awake) {",
+        to: "      if (runId !== awake) {",
+      },
+    ],
+  },
+  {
+    name: "what a fallback has answered is dropped",
+    edits: [
+      {
+        file: "runs/delegation.ts",
+        from: "      const message = mapping.result(answer);",
+        to: "      mapping.result(answer);\n      const message = fromBinary(workflow.output, new Uint8Array());",
+      },
+    ],
+  },
+  {
+    name: "the last fallback is asked first",
+    edits: [
+      {
+        file: "runs/fallback-tries.ts",
+        from: "run.fallbacks.every((tried) => tried.workflow !== workflow));",
+        to: "run.fallbacks.every((tried) => tried.workflow !== workflow))\n    .reverse();",
+      },
+    ],
+  },
+  {
+    name: "a retake asks for as much as there was no memory for",
+    edits: [
+      {
+        file: "runs/quality-levels/run-quality.ts",
+        from: "? Math.min(level, outOfMemoryAt - 1) : level;",
+        to: "? level : level;",
+      },
+    ],
+  },
+  {
+    name: "min_quality is ignored",
+    edits: [
+      {
+        file: "runs/quality-levels/run-quality.ts",
+        from: "defaultQuality.min, accepted.minQuality, Quality.MINIMAL);",
+        to: "defaultQuality.min, Quality.MINIMAL);",
+      },
+    ],
+  },
+  {
+    name: "nobody is told which fields a quality has changed",
+    edits: [
+      {
+        file: "interceptors/run/record.ts",
+        from: "changedFields.slice(0, mostPaths) : changedFields,",
+        to: "changedFields.slice(0, mostPaths) : nothing,",
+      },
+    ],
+  },
+  {
+    name: "a recovery action is skipped",
+    edits: [
+      {
+        file: "interceptors/run/recovery.ts",
+        from: "for (const rule of workflow.policy.recovery) {",
+        to: "for (const rule of workflow.policy.recovery.slice(1)) {",
+      },
+    ],
+  },
+  {
+    name: "recovery actions are done again",
+    edits: [
+      {
+        file: "interceptors/run/recovery.ts",
+        from: " || failed.recoveries.includes(rule.action)) {",
+        to: ") {",
+      },
+    ],
+  },
+  {
+    name: "the cool-down of a recovery action goes by the wall clock",
+    edits: [
+      {
+        file: "backends/recoveries.ts",
+        from: "    const failedMs = clock.monotonic() - Math.max(0, clock.now() - failed.failedMs);",
+        to: "    const { failedMs } = failed;",
+      },
+      {
+        file: "backends/recoveries.ts",
+        from: "    flight.endedMs = clock.monotonic();",
+        to: "    flight.endedMs = clock.now();",
+      },
+    ],
+  },
+  {
+    name: "a run is shown as woken before that is journaled",
+    edits: [
+      {
+        file: "interceptors/run/recovery.ts",
+        from: "    turn.commit([]).catch(() => undefined);\n",
+        to: "",
+      },
+    ],
+  },
+  {
+    name: "a drill goes on when its time is over",
+    edits: [
+      {
+        file: "runs/faults.ts",
+        from: "|| expireMs <= clock.now()) {",
+        to: ") {",
+      },
+      {
+        file: "runs/faults.ts",
+        from: "      this.#end(id);\n    }, leftMs);",
+        to: "    }, leftMs);",
+      },
+    ],
+  },
+  {
+    name: "a permit leaks after a trial",
+    edits: [
+      {
+        file: "interceptors/run/gate.ts",
+        from: "      hold.end();\n      hold.settle(undefined);",
+        to: "      if (!isTrial) {\n        hold.end();\n      }\n      hold.settle(undefined);",
+      },
+    ],
+  },
 ];

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { act } from "./actors/index.ts";
+import { probeRoom } from "./actors/prober.ts";
 import { invariants } from "./invariants/index.ts";
 import type { Plan } from "./plan/plan.ts";
 import { type History, readHistory } from "./world/history.ts";
@@ -55,6 +56,7 @@ async function live(world: World): Promise<void> {
   void world.boot();
   await Promise.all([...actors.map((actor) => act(actor, world)), ...faults.map((fault) => world.suffer(fault))]);
   await world.untilQuiet();
+  await probeRoom(world);
   await world.stop();
   await world.ask("concluded", await historyOf(world));
 }

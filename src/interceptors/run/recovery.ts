@@ -57,6 +57,8 @@ async function recover(
     if (!rule.categories.has(failed.failure.category) || failed.recoveries.includes(rule.action)) {
       continue;
     }
+    // It may take long, and nobody is to hear of a wake-up that the journal does not tell.
+    turn.commit([]).catch(() => undefined);
     const acted = await untilAborted(options.act(rule, request, failed), turn.signal).catch(() => undefined);
     if (mustStop(request)) {
       return stopped("the run was stopped while its back-end recovered");

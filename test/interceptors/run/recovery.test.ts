@@ -97,6 +97,17 @@ describe("the recovery stage", () => {
     expect(asked).toEqual([request]);
   });
 
+  it("has the journal say that the run was woken before anything is done, which may take long", async () => {
+    const { run, turn } = stageOf([rule(RESTART, network)], {});
+    const order: string[] = [];
+    turn.commit = async (bodies) => void order.push(`commit ${bodies.length}`);
+    await run(async () => {
+      order.push("act");
+      return undefined;
+    });
+    expect(order).toEqual(["commit 0", "act"]);
+  });
+
   it("tells nothing of what is not offered", async () => {
     const { run, events, asked } = stageOf([rule(RESTART, network)], {});
     await run(async () => undefined);

@@ -1,4 +1,5 @@
 import { type CallOptions, createClient, type Transport } from "@connectrpc/connect";
+import { Quality } from "../../../gen/retake/v1/options_pb.js";
 import { RunService } from "../../../gen/retake/v1/run_service_pb.js";
 import { SimulatedService } from "../../gen/retake/test/simulation/v1/simulated_pb.js";
 import type { CallerPlan } from "../plan/actor-plan.ts";
@@ -58,13 +59,14 @@ class Visit {
   }
 
   async #start(connection: Transport, signal: AbortSignal): Promise<void> {
-    const { work, key = "", priority } = this.#plan;
+    const { work, detail, key = "", priority, minQuality } = this.#plan;
     const { run } = await createClient(RunService, connection).startRun(
       {
         workflow: workflowOf(this.#method),
-        input: { case: "json", value: JSON.stringify({ work }) },
+        input: { case: "json", value: JSON.stringify(this.#method === "print" ? { work } : { work, detail }) },
         idempotencyKey: key,
         priority,
+        minQuality,
       },
       { signal, headers: { traceparent: this.#traceparent } },
     );
@@ -72,13 +74,14 @@ class Visit {
   }
 
   async #callMethod(connection: Transport, signal: AbortSignal): Promise<{ runId: string; made: string }> {
-    const { work, key, how, name } = this.#plan;
+    const { work, detail, key, how, name, minQuality } = this.#plan;
     let runId = "";
     const options: CallOptions = {
       signal,
       headers: {
         traceparent: this.#traceparent,
         ...(key === undefined ? {} : { "idempotency-key": key }),
+        ...(minQuality === Quality.MINIMAL ? {} : { "retake-min-quality": Quality[minQuality] ?? "" }),
         ...(how === "detached" ? { "retake-detach": "true" } : {}),
       },
       onHeader: (headers) => {
@@ -93,18 +96,18 @@ class Visit {
     let made = "";
     switch (this.#method) {
       case "paint":
-        made = (await client.paint({ work }, options)).made;
+        made = (await client.paint({ work, detail }, options)).made;
         break;
       case "print":
         made = (await client.print({ work }, options)).made;
         break;
       case "film":
-        for await (const response of client.film({ work }, options)) {
+        for await (const response of client.film({ work, detail }, options)) {
           made = madeOf(response);
         }
         break;
       case "score":
-        for await (const response of client.score({ work }, options)) {
+        for await (const response of client.score({ work, detail }, options)) {
           made = madeOf(response);
         }
         break;

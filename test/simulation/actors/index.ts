@@ -2,6 +2,9 @@ import type { ActorPlan } from "../plan/actor-plan.ts";
 import type { World } from "../world/world.ts";
 import { call } from "./caller.ts";
 import { cancel } from "./canceller.ts";
+import { dim } from "./dimmer.ts";
+import { drill } from "./driller.ts";
+import { force } from "./forcer.ts";
 import { look } from "./looker.ts";
 import { pauseWorkflow } from "./pauser.ts";
 import { rerun } from "./rerunner.ts";
@@ -23,5 +26,11 @@ export async function act(actor: ActorPlan, world: World): Promise<void> {
       return rerun(actor, world);
     case "pauser":
       return pauseWorkflow(actor, world);
+    case "forcer":
+      return force(actor, world);
+    case "dimmer":
+      return dim(actor, world);
+    case "driller":
+      return drill(actor, world);
   }
 }

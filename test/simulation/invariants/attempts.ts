@@ -1,4 +1,5 @@
 import { Code } from "@connectrpc/connect";
+import { FailureCategory } from "../../../gen/retake/v1/options_pb.js";
 import type { Failure, RunEvent } from "../../../gen/retake/v1/run_pb.js";
 import { RunMode } from "../../../gen/retake/v1/run_pb.js";
 import { msFromDuration, msFromTimestamp } from "../../../src/runs/time.ts";
@@ -30,15 +31,17 @@ export function assertWithinPolicy(run: RunHistory, policy: PolicyPlan): void {
   let interruptedInRow = 0;
   let isCancelling = false;
   let started = 0;
+  let quality = 0;
   run.events.forEach((event, index) => {
     const body = event.event;
-    const next = run.events[index + 1];
+    const next = run.events.slice(index + 1).find(({ event: { case: kind } }) => kind !== "fallbackSkipped");
     switch (body.case) {
       case "cancelRequested":
         isCancelling = true;
         break;
       case "attemptStarted":
         started += 1;
+        quality = body.value.quality;
         break;
       case "stepCompleted":
       case "attemptCheckpoint":
@@ -60,7 +63,7 @@ export function assertWithinPolicy(run: RunHistory, policy: PolicyPlan): void {
           // A back-end that says how long to wait lets the backoff start anew (gRFC A6).
           backedOff = failure.retryDelay === undefined ? backedOff + 1 : 0;
           interruptedInRow = 0;
-          assertRetaken({ run, policy, event, failure, counted, backedOff, next });
+          assertRetaken({ run, policy, event, failure, counted, backedOff, quality, next });
         } else if (isInterruption && !isCancelling && next?.event.case !== "expired") {
           interruptedInRow += 1;
           assertInterruption({ run, policy, interruptedInRow, next });
@@ -87,14 +90,20 @@ interface Retake {
   readonly counted: number;
   /** Those of them since a back-end last said how long to wait. */
   readonly backedOff: number;
+  /** Of the attempt that has failed. */
+  readonly quality: number;
   readonly next: RunEvent | undefined;
 }
 
 /** After a failure that counts the run is retaken exactly if its policy says so, after the wait that it says. */
-function assertRetaken({ run, policy, event, failure, counted, backedOff, next }: Retake): void {
+function assertRetaken({ run, policy, event, failure, counted, backedOff, quality, next }: Retake): void {
   const { retry } = policy;
   const where = `run ${run.runId} after its failure number ${counted} (${failure.reason})`;
-  const listed = retry?.codes.some((code) => codeNamed(code) === failure.code) === true;
+  const isSmaller =
+    retry?.lowersQuality === true &&
+    failure.category === FailureCategory.MEMORY &&
+    quality > Math.max(policy.quality?.min ?? 1, run.accepted.minQuality);
+  const listed = isSmaller || retry?.codes.some((code) => codeNamed(code) === failure.code) === true;
   const mayRetake = retry !== undefined && listed && counted < retry.maxAttempts;
   const failedMs = msFromTimestamp(event.time);
   if (next?.event.case === "retryScheduled") {
@@ -107,7 +116,10 @@ function assertRetaken({ run, policy, event, failure, counted, backedOff, next }
     );
     return;
   }
-  assert(next?.event.case === "failed", `${where} goes on with ${next?.event.case}`);
+  assert(
+    next?.event.case === "failed" || next?.event.case === "fallbackStarted",
+    `${where} goes on with ${next?.event.case}`,
+  );
   if (mayRetake) {
     const [, most] = waitOf(retry, failure, backedOff);
     const isTooLate = failedMs + most >= msFromTimestamp(run.accepted.deadline);
@@ -139,12 +151,13 @@ function assertInterruption({ run, policy, interruptedInRow, next }: Interruptio
   }
   const reason = policy.failsWhenInterrupted
     ? "INTERRUPTED"
-    : interruptedInRow >= policy.maxInterruptions
+    : // Its fallbacks come first.
+      interruptedInRow >= policy.maxInterruptions && policy.fallbacks === undefined
       ? "CRASH_LOOP"
       : undefined;
   const ended = next?.event.case === "failed" ? next.event.value.failure?.reason : undefined;
   assert(
-    ended === reason,
+    ended === reason || (ended === "CRASH_LOOP" && interruptedInRow >= policy.maxInterruptions),
     `run ${run.runId}, interrupted ${interruptedInRow} times in a row, ${ended === undefined ? "goes on" : `failed ${ended}`}`,
   );
 }

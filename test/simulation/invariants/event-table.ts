@@ -48,22 +48,32 @@ const commitTogether: ReadonlySet<Kind> = new Set(["attemptFailed", "fallbackEnd
 
 export const eventTable: Invariant = {
   name: "the table of events holds",
-  witness: () => ({
-    appended(runId, events) {
-      const last = events.at(-1)?.event;
-      // An interruption is followed by nothing: the next server takes the run from there.
-      const isInterruption = last?.case === "attemptFailed" && !last.value.counted;
-      assert(
-        last?.case === undefined || !commitTogether.has(last.case) || isInterruption,
-        `${last?.case} of run ${runId} was appended without what follows it`,
-      );
-    },
-    concluded(history) {
-      for (const run of history.values()) {
-        assertFollowsTable(run);
-      }
-    },
-  }),
+  witness: () => {
+    /** Runs that make no more attempts of their own. The others go on waiting when their fallback has ended. */
+    const givenUp = new Set<string>();
+    return {
+      appended(runId, events) {
+        for (const { event } of events) {
+          if (event.case === "fallbackStarted" && event.value.failure !== undefined) {
+            givenUp.add(runId);
+          }
+        }
+        const last = events.at(-1)?.event;
+        // An interruption is followed by nothing: the next server takes the run from there.
+        const isInterruption = last?.case === "attemptFailed" && !last.value.counted;
+        const isHeldBack = last?.case === "fallbackEnded" && !givenUp.has(runId);
+        assert(
+          last?.case === undefined || !commitTogether.has(last.case) || isInterruption || isHeldBack,
+          `${last?.case} of run ${runId} was appended without what follows it`,
+        );
+      },
+      concluded(history) {
+        for (const run of history.values()) {
+          assertFollowsTable(run);
+        }
+      },
+    };
+  },
 };
 
 /** @throws Violation */
@@ -95,6 +105,7 @@ export function assertFollowsTable({ runId, accepted, events }: RunHistory): voi
         break;
       case "attemptCheckpoint":
       case "progressSampled":
+      case "faultInjected":
       case "updateRecorded":
         assert(event.value.attempt === openAttempt, `${where} is of attempt ${event.value.attempt}, which is not open`);
         break;

@@ -1,18 +1,27 @@
 import type { Invariant } from "../world/witness.ts";
 import { attempts } from "./attempts.ts";
+import { breakerTransitions } from "./breaker-transitions.ts";
+import { breakerWaves } from "./breaker-waves.ts";
+import { breakers } from "./breakers.ts";
 import { callerGrace } from "./caller-grace.ts";
 import { cancellation } from "./cancellation.ts";
 import { checkpoints } from "./checkpoints.ts";
 import { children } from "./children.ts";
 import { deadlines } from "./deadlines.ts";
+import { drills } from "./drills.ts";
 import { durableFirst } from "./durable-first.ts";
 import { ends } from "./ends.ts";
 import { eventTable } from "./event-table.ts";
+import { fallbacks } from "./fallbacks.ts";
 import { keys } from "./keys.ts";
 import { limits } from "./limits.ts";
 import { log } from "./log.ts";
 import { noRunLost } from "./no-run-lost.ts";
+import { quality } from "./quality.ts";
+import { recoveries } from "./recoveries.ts";
 import { results } from "./results.ts";
+import { retryBudget } from "./retry-budget.ts";
+import { returned } from "./returned.ts";
 import { room } from "./room.ts";
 import { state } from "./state.ts";
 import { steps } from "./steps.ts";
@@ -36,6 +45,15 @@ export const invariants: readonly Invariant[] = [
   callerGrace,
   cancellation,
   deadlines,
+  breakerTransitions,
+  breakerWaves,
+  breakers,
+  retryBudget,
+  fallbacks,
+  quality,
+  recoveries,
+  drills,
+  returned,
   state,
   watching,
   log,

@@ -18,9 +18,9 @@ export const limits: Invariant = {
         working.push(attempt);
         const holding = working.filter((other) => !other.isWaiting && !isOver(other, plan, nowMs));
         const { concurrencyLimit, slots } = plan.server;
-        const { method } = attempt.work;
+        const { method } = attempt;
         const limit = plan.policies[method].concurrency?.limit ?? Number.POSITIVE_INFINITY;
-        const ofMethod = holding.filter(({ work }) => work.method === method);
+        const ofMethod = holding.filter((other) => other.method === method);
         const tooMany = (count: number, most: number, what: string): string =>
           `${count} attempts at ${what} work at once, and ${most} may (run ${attempt.runId}, attempt ${attempt.number})`;
         assert(holding.length <= concurrencyLimit, () => tooMany(holding.length, concurrencyLimit, "the server"));
@@ -33,7 +33,7 @@ export const limits: Invariant = {
 
 /** Whether its time is over, or may be: then its permit may be somebody else's. */
 function isOver(
-  { context, work, startedMs, waitedMs, movedMs, deadlineMs }: AttemptSight,
+  { context, method, startedMs, waitedMs, movedMs, deadlineMs }: AttemptSight,
   plan: Plan,
   nowMs: number,
 ): boolean {
@@ -47,7 +47,7 @@ function isOver(
   // Sums of fractions are off by a little.
   const soonMs = nowMs + roundingMs;
   const { attemptTimeoutMs = Number.POSITIVE_INFINITY, progressTimeoutMs = Number.POSITIVE_INFINITY } =
-    plan.policies[work.method];
+    plan.policies[method];
   return (
     soonMs - startedMs - waitedMs >= attemptTimeoutMs || soonMs - movedMs >= progressTimeoutMs || soonMs >= deadlineMs
   );

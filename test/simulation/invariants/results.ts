@@ -12,6 +12,7 @@ import { madeOf } from "../world/handlers.ts";
 import type { History, RunHistory } from "../world/history.ts";
 import { assert, type Invariant } from "../world/witness.ts";
 import type { World } from "../world/world.ts";
+import { effectiveInput, hexOf } from "./effective-input.ts";
 
 export const results: Invariant = {
   name: "a result is made of the journaled steps and children",
@@ -49,14 +50,27 @@ async function resultOf({ runId, method, events }: RunHistory, world: World): Pr
 }
 
 /** What the journaled steps and children of a run have come to, in the order of its work. */
-async function partsOf({ runId, accepted, events }: RunHistory, history: History, world: World): Promise<string> {
+async function partsOf(run: RunHistory, history: History, world: World): Promise<string> {
+  const { runId, accepted, events } = run;
+  const fallback = events.findLast(({ event }) => event.case === "fallbackStarted")?.event;
+  const start = events.findLast(({ event }) => event.case === "attemptStarted")?.event;
+  if (fallback?.case === "fallbackStarted" && isOfFallback(run)) {
+    const child = history.get(fallback.value.childRunId);
+    return (child && (await resultOf(child, world))) ?? "nothing";
+  }
+  const asked = start?.case === "attemptStarted" ? effectiveInput(run, start.value) : "";
   const input = await world.disk.payload(runId, accepted.input?.sha256 ?? new Uint8Array());
   // Requests of all methods look alike.
   const { work } = fromBinary(PaintRequestSchema, input ?? new Uint8Array());
   const parts: string[] = [];
   for (const operation of world.plan.works[work]?.operations ?? []) {
     if (operation.kind === "step") {
-      const step = events.find(({ event }) => event.case === "stepCompleted" && event.value.name === operation.name);
+      const step = events.find(
+        ({ event }) =>
+          event.case === "stepCompleted" &&
+          event.value.name === operation.name &&
+          hexOf(event.value.inputSha256) === asked,
+      );
       const result = step?.event.case === "stepCompleted" ? step.event.value.result : undefined;
       parts.push(await read(runId, result, "paint", world));
     } else if (operation.kind === "child" && world.plan.works[operation.work] !== undefined) {
@@ -70,6 +84,12 @@ async function partsOf({ runId, accepted, events }: RunHistory, history: History
     }
   }
   return parts.join(" ");
+}
+
+/** Whether another workflow has answered in its place. */
+function isOfFallback({ events }: RunHistory): boolean {
+  const end = events.at(-1)?.event;
+  return end?.case === "succeeded" && end.value.statistics?.fallbackUsed !== "";
 }
 
 async function read(runId: string, payload: Payload | undefined, method: MethodName, world: World): Promise<string> {

@@ -1,18 +1,30 @@
-import { type AttemptSight, assert, type Invariant } from "../world/witness.ts";
+import type { RunHistory } from "../world/history.ts";
+import { type AttemptSight, assert, type Invariant, type RecoverySight } from "../world/witness.ts";
+import type { World } from "../world/world.ts";
 import { promptMs } from "./times.ts";
 
 export const room: Invariant = {
   name: "no run waits for a permit while nothing works",
-  witness: ({ chronicle }) => {
-    const attempts: AttemptSight[] = [];
+  witness: (world) => {
+    const { chronicle, plan } = world;
+    const seen: (AttemptSight | RecoverySight)[] = [];
     return {
       called(attempt) {
-        attempts.push(attempt);
+        seen.push(attempt);
+      },
+      recovering(recovery) {
+        seen.push(recovery);
       },
       concluded(history) {
+        const attempts: readonly Span[] = [...seen, ...[...history.values()].flatMap((run) => hitAttempts(run, world))];
         for (const { runId, events } of history.values()) {
+          let isRetry = false;
           events.forEach(({ event, sequence }, index) => {
             const next = events[index + 1];
+            isRetry ||= event.case === "attemptFailed" && event.value.counted;
+            if (isRetry && plan.server.retryBudget !== undefined) {
+              return;
+            }
             if (!beginsToWait.has(event.case) || next === undefined) {
               return;
             }
@@ -32,4 +44,25 @@ export const room: Invariant = {
 };
 
 /** The run is QUEUED from then on, if nothing follows at once. */
-const beginsToWait: ReadonlySet<string | undefined> = new Set(["accepted", "woken", "attemptFailed"]);
+const beginsToWait: ReadonlySet<string | undefined> = new Set(["accepted", "woken", "attemptFailed", "recoveryActed"]);
+
+interface Span {
+  readonly startedMs: number;
+  readonly endedMs: number;
+}
+
+/** Attempts that a drill has hit work, even if their back-end knows nothing of them. */
+function hitAttempts({ runId, events }: RunHistory, { chronicle }: World): Span[] {
+  return events.flatMap(({ event, sequence }, index) => {
+    if (event.case !== "faultInjected") {
+      return [];
+    }
+    const end = events.slice(index).find(({ event: { case: kind } }) => kind !== undefined && endsAttempt.has(kind));
+    return {
+      startedMs: chronicle.timeOf(runId, sequence),
+      endedMs: end === undefined ? Number.POSITIVE_INFINITY : chronicle.timeOf(runId, end.sequence),
+    };
+  });
+}
+
+const endsAttempt: ReadonlySet<string> = new Set(["attemptFailed", "succeeded"]);

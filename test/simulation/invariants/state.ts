@@ -1,7 +1,7 @@
-import { toJson } from "@bufbuild/protobuf";
 import { type Run, RunSchema } from "../../../gen/retake/v1/run_pb.js";
 import { reduceRun } from "../../../src/runs/run-record.ts";
 import { viewRun } from "../../../src/runs/run-view.ts";
+import { messageJson } from "../world/message-json.ts";
 import { assert, type Invariant } from "../world/witness.ts";
 
 export const state: Invariant = {
@@ -30,7 +30,7 @@ const noGates = { place: () => undefined, of: () => undefined } as never;
 
 /** What a run says of itself, without what depends on the moment. */
 function textOf(run: Run): string {
-  const { progress, wait, statistics, ...rest } = toJson(RunSchema, run) as Record<string, unknown>;
+  const { progress, wait, statistics, ...rest } = messageJson(RunSchema, run);
   const { queueTime, ...counted } = (statistics ?? {}) as Record<string, unknown>;
   return JSON.stringify({ ...rest, statistics: counted });
 }

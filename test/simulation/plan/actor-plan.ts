@@ -1,5 +1,14 @@
 /** Somebody outside of the server. Others are referred to by their name, so that any of them can be left out. */
-export type ActorPlan = CallerPlan | WatcherPlan | LookerPlan | CancellerPlan | RerunnerPlan | PauserPlan;
+export type ActorPlan =
+  | CallerPlan
+  | WatcherPlan
+  | LookerPlan
+  | CancellerPlan
+  | RerunnerPlan
+  | PauserPlan
+  | ForcerPlan
+  | DimmerPlan
+  | DrillerPlan;
 
 interface Actor {
   readonly name: string;
@@ -16,6 +25,10 @@ export interface CallerPlan extends Actor {
   /** Calls the method and waits; calls it but lets it go on for good; or starts it as a run. */
   readonly how: "attached" | "detached" | "started";
   readonly priority: number;
+  /** How much it asks for. */
+  readonly detail: number;
+  /** The least level that it takes, from 1 (MINIMAL) to 5 (FULL). */
+  readonly minQuality: number;
   /** How long each of its calls lasts before it leaves; the visits after the first are those of a caller who has a key. */
   readonly visits: readonly VisitPlan[];
 }
@@ -63,3 +76,35 @@ export interface PauserPlan extends Actor {
   readonly work: number;
   readonly forMs: number;
 }
+
+/** Holds the breaker of a work's workflow open or closed, for a while. */
+export interface ForcerPlan extends Actor {
+  readonly kind: "forcer";
+  readonly work: number;
+  readonly isOpen: boolean;
+  readonly forMs: number;
+}
+
+/** Holds the quality of a work's workflow at a level, for a while. */
+export interface DimmerPlan extends Actor {
+  readonly kind: "dimmer";
+  readonly work: number;
+  readonly level: number;
+  readonly forMs: number;
+}
+
+/** Begins a drill against a work's workflow, and may end it before its time. */
+export interface DrillerPlan extends Actor {
+  readonly kind: "driller";
+  readonly work: number;
+  readonly effect: DrillEffect;
+  readonly percentage: number;
+  readonly forMs: number;
+  readonly removesAfterMs?: number;
+}
+
+export type DrillEffect =
+  | { readonly kind: "delay"; readonly forMs: number }
+  | { readonly kind: "status"; readonly code: string }
+  | { readonly kind: "abort" | "stall"; readonly afterMessages: number }
+  | { readonly kind: "outOfMemory" | "crash" };

@@ -4,9 +4,9 @@ import { drawActors } from "./draw-actors.ts";
 import { drawFaults } from "./draw-faults.ts";
 import { drawPolicy } from "./draw-policy.ts";
 import { drawWorks } from "./draw-works.ts";
-import type { MethodName, Plan } from "./plan.ts";
+import type { ActionPlan, MethodName, Plan } from "./plan.ts";
 import { methodNames } from "./plan.ts";
-import type { PolicyPlan } from "./policy-plan.ts";
+import { type ActionName, actionNames, type PolicyPlan } from "./policy-plan.ts";
 
 /** The plan of a simulation: equal seeds give equal plans. */
 export function drawPlan(seed: number): Plan {
@@ -18,8 +18,23 @@ export function drawPlan(seed: number): Plan {
       concurrencyLimit: chance.happens(0.3) ? chance.between(1, 3) : 100,
       slots: chance.happens(0.3) ? chance.between(1, 3) : 100,
       syncMs: chance.oneOf([0, 2, 20]),
+      ...(chance.happens(0.3)
+        ? {
+            retryBudget: {
+              maxTokens: chance.between(1, 6),
+              tokenRatio: chance.oneOf([0.1, 0.5, 1]),
+              tokenIntervalMs: chance.around(500, 60_000),
+            },
+          }
+        : {}),
+      recoveries: Object.fromEntries(
+        actionNames.map((name) => [
+          name,
+          { is: chance.oneOf(["done", "done", "failing", "not offered"]), forMs: chance.around(1, 10_000) },
+        ]),
+      ) as Record<ActionName, ActionPlan>,
     },
-    policies: Object.fromEntries(methodNames.map((name) => [name, drawPolicy(chance)])) as Record<
+    policies: Object.fromEntries(methodNames.map((name) => [name, drawPolicy(chance, name)])) as Record<
       MethodName,
       PolicyPlan
     >,

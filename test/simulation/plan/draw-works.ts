@@ -66,6 +66,8 @@ function drawOperation(chance: Chance, { method, index, place, later }: Surround
         upToAttempt: chance.between(1, 4),
         ...(chance.happens(0.1) ? {} : { code: chance.happens(0.6) ? "UNAVAILABLE" : chance.oneOf(failureCodes) }),
         ...(chance.happens(0.2) ? { retryDelayMs: chance.around(10, 20_000) } : {}),
+        isOutOfMemory: chance.happens(0.25),
+        sparesFallbacks: chance.happens(0.6),
       };
     case "stall":
       return {

@@ -1,11 +1,22 @@
 import { methodNames, type Plan } from "./plan.ts";
 import type { PolicyPlan } from "./policy-plan.ts";
 
+const budgetPart = "retryBudget";
+
 /** What a policy may lack. */
-const policyParts = ["attemptTimeoutMs", "progressTimeoutMs", "retry", "concurrency"] as const;
+const policyParts = [
+  "attemptTimeoutMs",
+  "progressTimeoutMs",
+  "retry",
+  "concurrency",
+  "breaker",
+  "fallbacks",
+  "quality",
+  "recovery",
+] as const;
 
 /** What can be left out of a plan, by name: faults, actors, their later visits, operations of works, parts of policies. */
-export function partsOf({ faults, actors, works, policies }: Plan): string[] {
+export function partsOf({ faults, actors, works, policies, server }: Plan): string[] {
   return [
     ...faults.map((_, index) => faultPart(index)),
     ...actors.map(({ name }) => name),
@@ -13,6 +24,7 @@ export function partsOf({ faults, actors, works, policies }: Plan): string[] {
       actor.kind === "caller" ? actor.visits.slice(1).map((_, index) => visitPart(actor.name, index + 1)) : [],
     ),
     ...works.flatMap(({ operations }, work) => operations.map((_, index) => operationPart(work, index))),
+    ...(server.retryBudget === undefined ? [] : [budgetPart]),
     ...methodNames.flatMap((method) =>
       policyParts.filter((part) => policies[method][part] !== undefined).map((part) => policyPart(method, part)),
     ),
@@ -22,8 +34,10 @@ export function partsOf({ faults, actors, works, policies }: Plan): string[] {
 /** A plan without some of its parts, named as in that plan. */
 export function leaveOut(plan: Plan, parts: ReadonlySet<string>): Plan {
   const stays = (part: string): boolean => !parts.has(part);
+  const { retryBudget, ...server } = plan.server;
   return {
     ...plan,
+    server: retryBudget === undefined || !stays(budgetPart) ? server : plan.server,
     faults: plan.faults.filter((_, index) => stays(faultPart(index))),
     actors: plan.actors
       .filter(({ name }) => stays(name))

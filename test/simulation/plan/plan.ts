@@ -1,6 +1,6 @@
 import type { ActorPlan } from "./actor-plan.ts";
 import type { FaultPlan } from "./fault-plan.ts";
-import type { PolicyPlan } from "./policy-plan.ts";
+import type { ActionName, PolicyPlan } from "./policy-plan.ts";
 import type { WorkPlan } from "./work-plan.ts";
 
 /**
@@ -24,6 +24,21 @@ export interface ServerPlan {
   readonly slots: number;
   /** The longest time that a commit takes to be durable. */
   readonly syncMs: number;
+  /** Of the one back-end. Absent for any number of retries. */
+  readonly retryBudget?: RetryBudgetPlan;
+  readonly recoveries: Readonly<Record<ActionName, ActionPlan>>;
+}
+
+export interface RetryBudgetPlan {
+  readonly maxTokens: number;
+  readonly tokenRatio: number;
+  readonly tokenIntervalMs: number;
+}
+
+/** What becomes of an action by which the back-end is to recover. */
+export interface ActionPlan {
+  readonly is: "done" | "failing" | "not offered";
+  readonly forMs: number;
 }
 
 export const methodNames = ["paint", "print", "film", "score"] as const;

@@ -1,3 +1,5 @@
+import type { MethodName } from "./plan.ts";
+
 /** The policy of a workflow. Absent fields have their default. */
 export interface PolicyPlan {
   readonly timeoutMs: number;
@@ -5,6 +7,12 @@ export interface PolicyPlan {
   readonly progressTimeoutMs?: number;
   readonly retry?: RetryPlan;
   readonly concurrency?: { readonly limit: number; readonly queueLimit: number };
+  readonly breaker?: BreakerPlan;
+  /** They stand later among the methods, so that none leads back. */
+  readonly fallbacks?: readonly MethodName[];
+  readonly quality?: QualityPlan;
+  /** In the order in which they are tried. */
+  readonly recovery?: readonly RecoveryRulePlan[];
   readonly callerGraceMs: number;
   readonly cancelGraceMs: number;
   readonly maxInterruptions: number;
@@ -17,4 +25,32 @@ export interface RetryPlan {
   readonly maxBackoffMs: number;
   readonly backoffMultiplier: number;
   readonly codes: readonly string[];
+  readonly lowersQuality: boolean;
+}
+
+export interface BreakerPlan {
+  readonly errorThresholdPercentage: number;
+  readonly volumeThreshold: number;
+  readonly resetTimeoutMs: number;
+  readonly windowMs: number;
+  readonly successThreshold: number;
+  readonly onOpen: "by mode" | "park" | "fail";
+}
+
+/** Levels from 1 (MINIMAL) to 5 (FULL). */
+export interface QualityPlan {
+  readonly min: number;
+  readonly restoreAfterMs: number;
+  readonly lowerAfterFailures: number;
+}
+
+export const actionNames = ["FREE_MEMORY", "INTERRUPT", "RELOAD_MODEL", "RESTART"] as const;
+export type ActionName = (typeof actionNames)[number];
+
+export interface RecoveryRulePlan {
+  readonly action: ActionName;
+  /** Done for attempts that ran out of memory, and no others. */
+  readonly isForMemory: boolean;
+  readonly timeoutMs: number;
+  readonly cooldownMs: number;
 }

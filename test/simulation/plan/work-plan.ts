@@ -28,6 +28,10 @@ export type Operation =
       /** Absent for something that is no ConnectError. */
       readonly code?: string;
       readonly retryDelayMs?: number;
+      /** It is for want of memory, whatever the code. */
+      readonly isOutOfMemory: boolean;
+      /** Fails in no other workflow that stands in for its own. */
+      readonly sparesFallbacks: boolean;
     }
   /** Attempts up to that number work on for that long, and may not listen when they are told to stop. */
   | { readonly kind: "stall"; readonly upToAttempt: number; readonly forMs: number; readonly isDeaf: boolean };

@@ -47,6 +47,11 @@ export class Chronicle {
     this.#jumps.push(this.#clock.monotonic());
   }
 
+  /** Whether the wall clock was set between two moments. */
+  hasJumped(fromMs: number, toMs: number): boolean {
+    return this.#jumps.some((atMs) => atMs >= fromMs && atMs <= toMs);
+  }
+
   /** Whether the wall clock has gone as it should between two moments, and so long before that all have noticed. */
   isSteady(fromMs: number, toMs: number): boolean {
     return this.#jumps.every((atMs) => atMs + noticedMs < fromMs || atMs > toMs);

@@ -1,7 +1,18 @@
+import { fromBinary } from "@bufbuild/protobuf";
+import { type BreakerEvent, BreakerEventSchema } from "../../../gen/retake/v1/breaker_pb.js";
 import type { RunEvent } from "../../../gen/retake/v1/run_pb.js";
 import type { Clock } from "../../../src/clock.ts";
 import { decodeEvent } from "../../../src/runs/events.ts";
 import { createMemoryStorage, type MemoryStorage, type MemoryStorageOptions } from "../../../src/runs/memory/index.ts";
+import type { MethodName } from "../plan/plan.ts";
+import { methodOf } from "./history.ts";
+
+export const breakerPrefix = "breaker/";
+
+/** The workflow that a stream of a breaker is about. */
+export function workflowOfStream(stream: string): string {
+  return stream.slice(breakerPrefix.length, stream.lastIndexOf("@"));
+}
 
 export interface DiskOptions {
   readonly clock: Clock;
@@ -49,6 +60,27 @@ export class Disk {
       }
     }
     return decoded.slice(0, known + fresh.length);
+  }
+
+  /** The newest durable transition of each breaker. */
+  async breakers(): Promise<ReadonlyMap<MethodName, BreakerEvent>> {
+    const newest = new Map<MethodName, BreakerEvent>();
+    for (const stream of await this.#storage.journal.listStreams(breakerPrefix, "", Number.MAX_SAFE_INTEGER)) {
+      const method = methodOf(workflowOfStream(stream));
+      for (const { data } of await this.#storage.journal.read(stream, 0, Number.MAX_SAFE_INTEGER)) {
+        const event = fromBinary(BreakerEventSchema, data);
+        if (event.generation >= (newest.get(method)?.generation ?? 0n)) {
+          newest.set(method, event);
+        }
+      }
+    }
+    return newest;
+  }
+
+  /** The durable records of a stream, at the moment of the call. */
+  async records(stream: string): Promise<readonly Uint8Array[]> {
+    const records = await this.#storage.journal.read(stream, 0, Number.MAX_SAFE_INTEGER);
+    return records.map(({ data }) => data);
   }
 
   /** All streams with their records, by name. */

@@ -1,15 +1,18 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { RetryInfoSchema } from "../../../gen/google/rpc/error_details_pb.js";
-import { call, step } from "../../../src/index.ts";
+import { RecoveryAction } from "../../../gen/retake/v1/options_pb.js";
+import type { ServiceJobs } from "../../../src/backends/index.ts";
+import { call, fail, step } from "../../../src/index.ts";
 import type { WorkflowContext } from "../../../src/runs/index.ts";
 import { sleep } from "../../../src/runs/sleep.ts";
 import { durationFromMs } from "../../../src/runs/time.ts";
 import type { WorkflowImpl } from "../../../src/server/server.ts";
 import { PaintResponseSchema, SimulatedService } from "../../gen/retake/test/simulation/v1/simulated_pb.js";
 import type { MethodName } from "../plan/plan.ts";
+import type { ActionName } from "../plan/policy-plan.ts";
 import type { Operation, WorkPlan } from "../plan/work-plan.ts";
 import type { ServerProcess } from "./server-process.ts";
-import type { AttemptSight } from "./witness.ts";
+import type { AttemptSight, RecoverySight } from "./witness.ts";
 import type { World } from "./world.ts";
 
 type Impl = Required<WorkflowImpl<typeof SimulatedService>>;
@@ -23,8 +26,8 @@ interface Update {
 
 /** The back-ends: what they do is in the plan. */
 export function createHandlers(world: World, process: ServerProcess): Impl {
-  const unary: Impl["paint"] & Impl["print"] = async ({ work }, context) => {
-    const making = new Attempt(world, process, work, context).make();
+  const unary = async (method: MethodName, request: Request, context: WorkflowContext) => {
+    const making = new Attempt(world, process, method, request, context).make();
     try {
       for (;;) {
         const next = await making.next();
@@ -39,12 +42,61 @@ export function createHandlers(world: World, process: ServerProcess): Impl {
       await making.return("");
     }
   };
-  const streaming = async function* ({ work }: { readonly work: number }, context: WorkflowContext) {
-    const made = yield* new Attempt(world, process, work, context).make();
+  const streaming = async function* (method: MethodName, request: Request, context: WorkflowContext) {
+    const made = yield* new Attempt(world, process, method, request, context).make();
     yield { update: { case: "made" as const, value: made } };
   };
-  return { paint: unary, print: unary, film: streaming, score: streaming };
+  return {
+    paint: (request, context) => unary("paint", request, context),
+    print: (request, context) => unary("print", request, context),
+    film: (request, context) => streaming("film", request, context),
+    score: (request, context) => streaming("score", request, context),
+  };
 }
+
+/** What the back-ends do in order to recover is in the plan. */
+export function createJobs(world: World, process: ServerProcess): ServiceJobs {
+  return {
+    async recover(action, { runId, attempt }, signal) {
+      const name = RecoveryAction[action] as ActionName;
+      const { is, forMs } = world.plan.server.recoveries[name];
+      if (is === "not offered") {
+        return false;
+      }
+      const sight: RecoverySight = {
+        action: name,
+        runId,
+        attempt,
+        server: process.number,
+        startedMs: world.clock.monotonic(),
+        endedMs: Number.POSITIVE_INFINITY,
+      };
+      world.tell("recovering", sight);
+      try {
+        await sleep(process.clock, forMs, signal);
+      } finally {
+        sight.endedMs = world.clock.monotonic();
+      }
+      if (is === "failing") {
+        throw new Error(`${name} fails`);
+      }
+      return true;
+    },
+  };
+}
+
+/** What requests of all methods look like. */
+interface Request {
+  readonly work: number;
+  readonly detail?: number;
+}
+
+/** What children are asked for, always the same: they are joined by it. */
+const detailOfChildren = 10;
+
+/** Stands for a work that is in no plan, and takes a moment. */
+export const probeWork = -1;
+const probePlan: WorkPlan = { method: "paint", operations: [{ kind: "wait", forMs: 300 }] };
 
 /** One call of a back-end. */
 class Attempt {
@@ -54,18 +106,26 @@ class Attempt {
   readonly #work: WorkPlan;
   readonly #sight: AttemptSight;
 
-  constructor(world: World, process: ServerProcess, work: number, context: WorkflowContext) {
+  constructor(
+    world: World,
+    process: ServerProcess,
+    method: MethodName,
+    { work, detail }: Request,
+    context: WorkflowContext,
+  ) {
     const { runId, attempt, deadline } = context.run;
     const nowMs = world.clock.monotonic();
     this.#world = world;
     this.#process = process;
     this.#context = context;
     // Works that the plan has lost by being shrunk do nothing.
-    this.#work = world.plan.works[work] ?? { method: "paint", operations: [] };
+    this.#work = work === probeWork ? probePlan : (world.plan.works[work] ?? { method: "paint", operations: [] });
     this.#sight = {
       runId,
       number: attempt,
       work: this.#work,
+      method,
+      detail,
       context,
       server: process.number,
       startedMs: nowMs,
@@ -120,7 +180,7 @@ class Attempt {
         made.push(await this.#child(operation.name, operation.work));
         return;
       case "fail":
-        if (run.attempt <= operation.upToAttempt) {
+        if (run.attempt <= operation.upToAttempt && !(operation.sparesFallbacks && this.#standsIn)) {
           throw failureOf(operation);
         }
         return;
@@ -130,6 +190,11 @@ class Attempt {
         }
         return;
     }
+  }
+
+  /** Whether it is done by a workflow that stands in for its own. */
+  get #standsIn(): boolean {
+    return this.#sight.method !== this.#work.method;
   }
 
   async #step({ name, forMs, failures, tries }: Operation & { kind: "step" }): Promise<string> {
@@ -186,15 +251,16 @@ class Attempt {
 
 async function callChild(context: WorkflowContext, name: string, method: MethodName, work: number): Promise<string> {
   const { paint, print, film, score } = SimulatedService.method;
+  const detail = detailOfChildren;
   switch (method) {
     case "paint":
-      return (await call(context, name, paint, { work })).made;
+      return (await call(context, name, paint, { work, detail })).made;
     case "print":
       return (await call(context, name, print, { work })).made;
     case "film":
-      return madeOf(await call(context, name, film, { work }));
+      return madeOf(await call(context, name, film, { work, detail }));
     case "score":
-      return madeOf(await call(context, name, score, { work }));
+      return madeOf(await call(context, name, score, { work, detail }));
   }
 }
 
@@ -207,7 +273,15 @@ export function madeOf({
   return update.case === "made" ? String(update.value) : "";
 }
 
-function failureOf({ code, retryDelayMs }: Operation & { kind: "fail" }): Error {
+function failureOf({ code, retryDelayMs, isOutOfMemory }: Operation & { kind: "fail" }): Error {
+  if (isOutOfMemory) {
+    fail({
+      category: "MEMORY",
+      message: "the back-end has no memory left",
+      ...(code === undefined ? {} : { code: codeNamed(code) }),
+      ...(retryDelayMs === undefined ? {} : { retryDelayMs }),
+    });
+  }
   if (code === undefined) {
     return new Error("the back-end has a fault");
   }

@@ -5,7 +5,7 @@ import { createServer, type RetakeServer, type Storage } from "../../../src/serv
 import { createSeededRandom } from "../../../src/testing/seeded-random.ts";
 import { SimulatedService } from "../../gen/retake/test/simulation/v1/simulated_pb.js";
 import { connectTo } from "./connection.ts";
-import { createHandlers } from "./handlers.ts";
+import { createHandlers, createJobs } from "./handlers.ts";
 import { configOf } from "./policy-config.ts";
 import type { Life } from "./seeded-clock.ts";
 import type { World } from "./world.ts";
@@ -32,7 +32,8 @@ export class ServerProcess implements Life {
       log: this.#logger(),
       env: {},
       openStorage: () => openStorage(this),
-    }).implement(SimulatedService, createHandlers(world, this));
+      crash: () => world.crash(this),
+    }).implement(SimulatedService, createHandlers(world, this), createJobs(world, this));
   }
 
   get isAlive(): boolean {

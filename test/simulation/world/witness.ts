@@ -1,5 +1,8 @@
+import type { BreakerEvent } from "../../../gen/retake/v1/breaker_pb.js";
 import type { Run, RunEvent } from "../../../gen/retake/v1/run_pb.js";
 import type { WorkflowContext } from "../../../src/runs/index.ts";
+import type { MethodName } from "../plan/plan.ts";
+import type { ActionName } from "../plan/policy-plan.ts";
 import type { WorkPlan } from "../plan/work-plan.ts";
 import type { History } from "./history.ts";
 import type { World } from "./world.ts";
@@ -32,6 +35,18 @@ export interface Witness {
   stepped?(attempt: AttemptSight, name: string): void | Promise<void>;
   /** The server has taken something from an attempt that it promises to keep. */
   kept?(attempt: AttemptSight, what: "attemptCheckpoint" | "updateRecorded"): void | Promise<void>;
+  /** A server starts on what the one before has left, the newest transition of each breaker among it. */
+  starting?(breakers: ReadonlyMap<MethodName, BreakerEvent>): void;
+  /** A breaker has made a transition, by which everybody goes from now on. */
+  transitioned?(method: MethodName, event: BreakerEvent): void;
+  /** A back-end has been told to recover. */
+  recovering?(recovery: RecoverySight): void;
+  /** Somebody has been told that a drill is over. */
+  drillRemoved?(faultId: string): void;
+  /** All is over, and so many runs of a workflow are started that none of them should have to wait. */
+  probing?(method: MethodName, count: number): void;
+  /** They have ended. */
+  probed?(method: MethodName): void;
   /** The server has logged an error. */
   logged?(fields: object, message: string): void;
   /** Everything is over; this is what the journal says. */
@@ -43,6 +58,10 @@ export interface AttemptSight {
   readonly runId: string;
   readonly number: number;
   readonly work: WorkPlan;
+  /** What is executed: the method of the work, or one that stands in for it. */
+  readonly method: MethodName;
+  /** How much is asked of it; undefined where requests do not say. */
+  readonly detail: number | undefined;
   readonly context: WorkflowContext;
   /** The server that has called, by its number. */
   readonly server: number;
@@ -58,6 +77,18 @@ export interface AttemptSight {
   /** The steps that it has the results of, by name. */
   readonly stepsDone: string[];
   /** When it has stopped. */
+  endedMs: number;
+}
+
+/** One action by which a back-end is to recover, as it sees it. */
+export interface RecoverySight {
+  readonly action: ActionName;
+  readonly runId: string;
+  /** The attempt that has failed. */
+  readonly attempt: number;
+  readonly server: number;
+  readonly startedMs: number;
+  /** When it was over; Infinity until then. */
   endedMs: number;
 }
 

@@ -1,3 +1,5 @@
+import { fromBinary } from "@bufbuild/protobuf";
+import { BreakerEventSchema } from "../../../gen/retake/v1/breaker_pb.js";
 import type { Clock, RandomSource } from "../../../src/clock.ts";
 import { decodeEvent } from "../../../src/runs/events.ts";
 import type { StreamAppend } from "../../../src/runs/ports/journal.ts";
@@ -6,7 +8,8 @@ import { createSeededRandom } from "../../../src/testing/seeded-random.ts";
 import type { FaultPlan } from "../plan/fault-plan.ts";
 import type { Plan } from "../plan/plan.ts";
 import { Chronicle } from "./chronicle.ts";
-import { Disk } from "./disk.ts";
+import { breakerPrefix, Disk, workflowOfStream } from "./disk.ts";
+import { methodOf } from "./history.ts";
 import { SeededClock } from "./seeded-clock.ts";
 import { ServerProcess } from "./server-process.ts";
 import { slowStorage } from "./slow-storage.ts";
@@ -21,6 +24,8 @@ export interface Finding {
 /** Longer than any deadline, and what a clock that is set back adds to it. */
 const patienceMs = 3_600_000;
 const lookMs = 5_000;
+/** How long it takes to start a server again that has ended itself. */
+const crashedMs = 3_000;
 
 const terminalKinds: ReadonlySet<string> = new Set(["succeeded", "failed", "cancelled", "expired"]);
 
@@ -167,6 +172,7 @@ export class World {
 
   /** Starts the next server on what the last one has left behind. */
   async boot(): Promise<void> {
+    await this.ask("starting", await this.disk.breakers());
     const process = new ServerProcess(this, ++this.#processes, (started) => this.#openStorage(started));
     this.#process = process;
     try {
@@ -191,6 +197,14 @@ export class World {
     if (this.#process === process) {
       this.#end(process, false);
       this.#startLater(downMs);
+    }
+  }
+
+  /** The process ends, by its own doing. */
+  crash(process: ServerProcess): void {
+    if (this.#process === process && !this.#isStopping) {
+      this.#end(process, false);
+      this.#startLater(crashedMs);
     }
   }
 
@@ -239,6 +253,10 @@ export class World {
           this.chronicle.note(runId, sequence);
         }
         this.tell("appended", runId, events);
+      } else if (stream.startsWith(breakerPrefix)) {
+        for (const data of records) {
+          this.tell("transitioned", methodOf(workflowOfStream(stream)), fromBinary(BreakerEventSchema, data));
+        }
       }
     }
   }

@@ -25,6 +25,13 @@ export declare type PaintRequest = Message<"retake.test.simulation.v1.PaintReque
    * @generated from field: int32 work = 1;
    */
   work: number;
+
+  /**
+   * How much is asked for.
+   *
+   * @generated from field: int32 detail = 2;
+   */
+  detail: number;
 };
 
 /**
@@ -105,6 +112,13 @@ export declare type FilmRequest = Message<"retake.test.simulation.v1.FilmRequest
    * @generated from field: int32 work = 1;
    */
   work: number;
+
+  /**
+   * How much is asked for.
+   *
+   * @generated from field: int32 detail = 2;
+   */
+  detail: number;
 };
 
 /**
@@ -177,6 +191,13 @@ export declare type ScoreRequest = Message<"retake.test.simulation.v1.ScoreReque
    * @generated from field: int32 work = 1;
    */
   work: number;
+
+  /**
+   * How much is asked for. It takes less than the others, so that it cannot stand in for all of their requests.
+   *
+   * @generated from field: int32 detail = 2;
+   */
+  detail: number;
 };
 
 /**

@@ -1,0 +1,106 @@
+import { FailureCategory, RecoveryAction } from "../../../gen/retake/v1/options_pb.js";
+import type { Failure } from "../../../gen/retake/v1/run_pb.js";
+import type { PolicyPlan, RecoveryRulePlan } from "../plan/policy-plan.ts";
+import type { RunHistory } from "../world/history.ts";
+import { assert, type Invariant, type RecoverySight } from "../world/witness.ts";
+import type { World } from "../world/world.ts";
+
+export const recoveries: Invariant = {
+  name: "a back-end recovers before the retry, as the policy says, and each thing once",
+  witness: (world) => {
+    const seen: RecoverySight[] = [];
+    return {
+      recovering(recovery) {
+        const { action, runId, attempt, server } = recovery;
+        const same = seen.filter((other) => other.action === action && other.server === server);
+        assert(
+          same.every((other) => other.runId !== runId || other.attempt !== attempt),
+          `${action} is done twice for attempt ${attempt} of run ${runId}`,
+        );
+        // To interrupt is about one job.
+        const other = action === "INTERRUPT" ? undefined : same.find(({ endedMs }) => endedMs > recovery.startedMs);
+        assert(other === undefined, `${action} is done for run ${runId}, while it is under way for ${other?.runId}`);
+        seen.push(recovery);
+      },
+      concluded(history) {
+        for (const run of history.values()) {
+          assertRecovered(run, seen, world);
+        }
+      },
+    };
+  },
+};
+
+function assertRecovered(run: RunHistory, seen: readonly RecoverySight[], { plan, chronicle }: World): void {
+  const { runId, method, events } = run;
+  const policy = plan.policies[method];
+  let failed: Failed | undefined;
+  let attempt = 0;
+  for (const { event, sequence } of events) {
+    const where = `event ${sequence} (${event.case}) of run ${runId}`;
+    if (event.case === "attemptFailed" && event.value.counted && event.value.failure !== undefined) {
+      const failedMs = chronicle.timeOf(runId, sequence);
+      failed = { rules: rulesFor(policy, event.value.failure), failedMs, acted: [] };
+    } else if (event.case === "recoveryActed") {
+      const name = RecoveryAction[event.value.action];
+      const place = failed?.rules.findIndex(({ action }) => action === name) ?? -1;
+      assert(failed !== undefined && place >= 0, `${where} does ${name}, which its policy does not say`);
+      const last = failed.acted.at(-1) ?? -1;
+      assert(place > last, `${where} does ${name} after number ${last} of its policy`);
+      const { is } = plan.server.recoveries[failed.rules[place]?.action ?? "RESTART"];
+      assert(is !== "not offered", `${where} does ${name}, which nobody offers`);
+      assert(is !== "failing" || event.value.error !== "", `${where} says that ${name} was done, and it has failed`);
+      const nowMs = chronicle.timeOf(runId, sequence);
+      const isDone = seen.some(({ action, startedMs }) => action === name && startedMs <= nowMs);
+      assert(isDone, `${where} does ${name}, and the back-end knows nothing of it`);
+      failed.acted.push(place);
+    } else if (event.case === "attemptStarted") {
+      attempt = event.value.attempt;
+      const nowMs = chronicle.timeOf(runId, sequence);
+      // How long ago it failed is told by the wall clock.
+      if (failed !== undefined && !chronicle.hasJumped(failed.failedMs, nowMs)) {
+        assertNothingLeftOut({ runId, attempt, failed, nowMs }, seen, plan);
+      }
+      failed = undefined;
+    }
+  }
+}
+
+interface Failed {
+  /** Those that answer its failure, in order. */
+  readonly rules: readonly RecoveryRulePlan[];
+  readonly failedMs: number;
+  /** Their places, as they were done. */
+  readonly acted: number[];
+}
+
+interface Retake {
+  readonly runId: string;
+  readonly attempt: number;
+  readonly failed: Failed;
+  readonly nowMs: number;
+}
+
+/** What was not done for a failure had been done for others not long before. */
+function assertNothingLeftOut(
+  { runId, attempt, failed, nowMs }: Retake,
+  seen: readonly RecoverySight[],
+  { server }: World["plan"],
+): void {
+  failed.rules.forEach(({ action, cooldownMs }, place) => {
+    if (failed.acted.includes(place) || server.recoveries[action].is === "not offered") {
+      return;
+    }
+    const isCool = seen.some(
+      (other) => other.action === action && other.startedMs <= nowMs && other.endedMs + cooldownMs >= failed.failedMs,
+    );
+    assert(
+      action !== "INTERRUPT" && isCool,
+      `attempt ${attempt} of run ${runId} begins, and nobody has done ${action} about the failure before it`,
+    );
+  });
+}
+
+function rulesFor({ recovery = [] }: PolicyPlan, { category }: Failure): readonly RecoveryRulePlan[] {
+  return recovery.filter(({ isForMemory }) => !isForMemory || category === FailureCategory.MEMORY);
+}
