@@ -22,7 +22,7 @@ describe("a remote back-end", () => {
     const answer = await workflows.plain(
       { text: "hi" },
       {
-        headers: { traceparent, authorization: "Bearer secret", "x-other": "no" },
+        headers: { traceparent, "proxy-authorization": "Basic secret", "x-other": "no" },
         onHeader: (header) => (runId = header.get("retake-run-id") ?? ""),
       },
     );
@@ -36,7 +36,7 @@ describe("a remote back-end", () => {
       "idempotency-key": expect.stringMatching(/^[0-9a-f]{64}$/),
       traceparent,
     });
-    expect(seen[0]?.has("authorization")).toBe(false);
+    expect(seen[0]?.has("proxy-authorization")).toBe(false);
     expect(seen[0]?.has("x-other")).toBe(false);
     const { run } = await runs.getRun({ runId });
     expect(run?.state).toBe(RunState.SUCCEEDED);

@@ -137,7 +137,12 @@ describe("the audit log of a server", () => {
 describe("the audit log in a data directory", () => {
   async function serve(directory: string, audit: object = {}, options: ServerOptions = {}) {
     const server = createServer(
-      { dataDirectory: directory, grpc: { port: 0 }, web: { disabled: true }, security: { audit } },
+      {
+        dataDirectory: directory,
+        grpc: { port: 0 },
+        web: { disabled: true },
+        security: { audit, apiKeys: { bootstrap: false } },
+      },
       { log: silentLogger, ...options },
     );
     server.implement(WorkflowsService, handlers({}));

@@ -376,7 +376,9 @@ describe("a restart", () => {
     });
     await second.server.reload({ grpc: { disabled: true }, web: { disabled: true }, ...at("dns:///127.0.0.1:3") });
     const moved = await breakerOf(second);
-    expect(moved).toMatchObject({ state: BreakerState.CLOSED, generation: 3n, backend: "dns:///127.0.0.1:3" });
+    expect(moved).toMatchObject({ state: BreakerState.CLOSED, backend: "dns:///127.0.0.1:3" });
+    // One more where the trial of the back-end, which is not there, has failed meanwhile.
+    expect([3n, 4n]).toContain(moved.generation);
     expect(moved.transitions[0]?.reason).toMatch(/^its back-end is dns:\/\/\/127\.0\.0\.1:3 now/);
   });
 

@@ -10,6 +10,7 @@ import { RunService } from "../../gen/retake/v1/run_service_pb.js";
 import { createMemoryStorage } from "../../src/runs/memory/index.ts";
 import { createServer } from "../../src/server/index.ts";
 import { createGrpcTransport } from "../../src/transport/index.ts";
+import { everyoneIsAdmin } from "../everyone-is-admin.ts";
 import { ObeyRequestSchema, RuledService } from "../gen/retake/test/v1/ruled_pb.js";
 import { rejection } from "./harness.ts";
 import { recordingLogger } from "./listening-server.ts";
@@ -17,10 +18,18 @@ import { recordingLogger } from "./listening-server.ts";
 const workflow = `${RuledService.typeName}/Obey`;
 
 async function start(config: MessageInitShape<typeof ServerConfigSchema> = {}) {
-  const server = createServer({ ...config, grpc: { port: 0 }, web: { port: 0 } } as typeof config, {
-    openStorage: (_, clock) => createMemoryStorage({ clock }),
-    log: recordingLogger(),
-  }).implement(RuledService, { obey: ({ input }) => (input === undefined ? {} : { output: input }) });
+  const server = createServer(
+    {
+      ...config,
+      security: { ...everyoneIsAdmin, ...config.security },
+      grpc: { port: 0 },
+      web: { port: 0 },
+    } as typeof config,
+    {
+      openStorage: (_, clock) => createMemoryStorage({ clock }),
+      log: recordingLogger(),
+    },
+  ).implement(RuledService, { obey: ({ input }) => (input === undefined ? {} : { output: input }) });
   await server.listen();
   onTestFinished(() => server.close({ drainTimeoutMs: 0 }));
   const grpc = createGrpcTransport({ target: `127.0.0.1:${server.grpc?.port}` });

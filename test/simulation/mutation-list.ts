@@ -18,12 +18,10 @@ export const mutations: readonly Mutation[] = [
     edits: [
       {
         file: "runs/attempt-work.ts",
-        from: `    this.turn.activity?.moved();
-    this.run.commit([
+        from: `    this.run.commit([
       {
         case: "attemptCheckpoint",`,
-        to: `    this.turn.activity?.moved();
-    this.run.durable.then(() => [
+        to: `    this.run.durable.then(() => [
       {
         case: "attemptCheckpoint",`,
       },

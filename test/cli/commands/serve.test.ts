@@ -215,6 +215,8 @@ describe("retake serve", () => {
 });
 
 describe("the first start of retake serve", () => {
+  beforeEach(() => writeFile(quiet, "log: { level: silent }\n"));
+
   /** What a start prints, once it listens, and which of its log lines name a key. */
   async function start(...argv: string[]) {
     const { io, stdout, stderr, seen, interrupt } = createIo();

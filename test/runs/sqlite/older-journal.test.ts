@@ -4,12 +4,14 @@ import { DatabaseSync } from "node:sqlite";
 import { fromBinary } from "@bufbuild/protobuf";
 import { createClient } from "@connectrpc/connect";
 import { describe, expect, it, onTestFinished } from "vitest";
+import { AccessLevel } from "../../../gen/retake/v1/options_pb.js";
 import { RunState } from "../../../gen/retake/v1/run_pb.js";
 import { RunService, RunView } from "../../../gen/retake/v1/run_service_pb.js";
 import { systemClock } from "../../../src/clock.ts";
 import { createMemoryStorage } from "../../../src/runs/memory/index.ts";
 import { checkStorage, compact, openSqliteStorage, restore } from "../../../src/runs/sqlite/index.ts";
 import { migrations } from "../../../src/runs/sqlite/migrations.ts";
+import { anonymous } from "../../../src/security/index.ts";
 import { createTestServer } from "../../../src/testing/test-server.ts";
 import { createVirtualClock } from "../../../src/testing/virtual-clock.ts";
 import { PlainResponseSchema, WorkflowsService } from "../../gen/retake/test/v1/workflows_pb.js";
@@ -75,6 +77,8 @@ describe("a journal of format 1", () => {
     const storage = openSqliteStorage({ directory, clock });
     const { server } = createTestServer({
       clock,
+      // Their owner was the caller without credentials, whoever that was.
+      authenticators: [{ authenticate: () => ({ ...anonymous, level: AccessLevel.ADMIN }) }],
       openStorage: () => ({ ...storage, artifacts: createMemoryStorage({ clock }).artifacts }),
     });
     onTestFinished(() => server.close({ drainTimeoutMs: 0 }));
