@@ -1,6 +1,8 @@
 export { type Alert, type AlertChange, RuleAlerts, viewAlert } from "./alerts/alert.ts";
 export { AlertEngine, type AlertOutbox, type ListedAlert, type RuleChange } from "./alerts/alert-engine.ts";
+export type { PastChange } from "./alerts/alert-history.ts";
 export { alertAnnotations, alertLabels } from "./alerts/alert-labels.ts";
+export { AlertRules, configuredRules, type ListedRule, type RuleOrigin } from "./alerts/alert-rules.ts";
 export { builtInRules } from "./alerts/built-in-rules.ts";
 export { grafanaDashboard } from "./alerts/grafana-dashboard.ts";
 export { prometheusRules } from "./alerts/prometheus-rules.ts";
