@@ -29,7 +29,7 @@ export interface MonitoringOptions {
   /** Called when all samples of a moment are there: what follows from them is decided then. */
   readonly onSampled?: (timeMs: number) => void;
   /** Watches over what is kept, from the first sample on. */
-  readonly watch?: (store: SeriesStore) => Promise<Watching>;
+  readonly watch?: (store: SeriesStore) => Promise<Watching | undefined>;
   readonly clock: Clock;
   readonly log: Logger;
 }

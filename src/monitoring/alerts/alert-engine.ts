@@ -19,8 +19,11 @@ import { inactive, isFiring, shiftTracker, track } from "./tracker.ts";
 export interface AlertOutbox {
   /** What is to be stored with the changes, so that they are told whatever dies in between. */
   appendsFor(changes: readonly RuleChange[], nowMs: number): readonly StreamAppend[];
-  /** They are durable; or they are not, after a while, because the storage fails: tell them all the same. */
-  changed(changes: readonly RuleChange[]): void;
+  /**
+   * They are durable; or they are not, after a while, because the storage fails: tell them all the same. Called once for
+   * each `appendsFor`, with the same changes, and with what the storage has refused them for if it has.
+   */
+  changed(changes: readonly RuleChange[], failure?: unknown): void;
 }
 
 /** How an alert has moved, and by which rule. */
@@ -204,16 +207,22 @@ export class AlertEngine {
     const { journal, outbox } = this.#options;
     setAcknowledgement(watched, key, acknowledgement);
     // Never impatient: what is appended behind it to the same streams would be lost with it.
-    await journal.append([
-      ...this.#appendsOf(watched, [acknowledgedRecord(alert, acknowledgement, nowMs)], nowMs),
-      ...outbox.appendsFor([change], nowMs),
-    ]);
-    this.#tell([change]);
+    const changes = [change];
+    const record = acknowledgedRecord(alert, acknowledgement, nowMs);
+    const appends = [...this.#appendsOf(watched, [record], nowMs), ...outbox.appendsFor(changes, nowMs)];
+    try {
+      await journal.append(appends);
+    } catch (error) {
+      watched.broken = true;
+      this.#tell(changes, error);
+      throw error;
+    }
+    this.#tell(changes);
     return true;
   }
 
-  #tell(changes: readonly RuleChange[]): void {
-    this.#options.outbox.changed(changes);
+  #tell(changes: readonly RuleChange[], failure?: unknown): void {
+    this.#options.outbox.changed(changes, failure);
     for (const listener of this.#listeners) listener(changes);
   }
 
@@ -256,13 +265,13 @@ export class AlertEngine {
     }
     appends.push(...outbox.appendsFor(changes, nowMs));
     let told = false;
-    const tell = (): void => {
+    const tell = (failure?: unknown): void => {
       if (told) return;
       told = true;
       timer.cancel();
-      this.#tell(changes);
+      this.#tell(changes, failure);
     };
-    const timer = clock.setTimeout(tell, patienceMs);
+    const timer = clock.setTimeout(() => tell(), patienceMs);
     journal.append(appends).then(
       () => {
         tell();
@@ -271,7 +280,7 @@ export class AlertEngine {
       (error: unknown) => {
         for (const watched of touched) watched.broken = true;
         this.#complain(error, appends.map(({ stream }) => stream).join(", "));
-        tell();
+        tell(error);
       },
     );
   }
