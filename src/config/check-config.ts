@@ -9,6 +9,7 @@ import {
 } from "../../gen/retake/v1/config_pb.js";
 import { ownValidator } from "../own-validator.ts";
 import { identityProblems } from "./check-identities.ts";
+import { monitoringProblems } from "./check-monitoring.ts";
 import type { ConfigProblem } from "./config-error.ts";
 import { inProcessTarget, type ResolvedConfig, withDefaults } from "./settings.ts";
 
@@ -32,6 +33,7 @@ export function configProblems(config: ServerConfig): ConfigProblem[] {
     ...backendProblems(config),
     ...webhookProblems(resolved),
     ...identityProblems(resolved),
+    ...monitoringProblems(resolved),
   ];
 }
 

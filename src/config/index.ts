@@ -4,7 +4,14 @@ export type { ResolvedCertificateRule, ResolvedIdentity, ResolvedJwt } from "./i
 export type { ResolvedInput } from "./input-settings.ts";
 export { type JsonProblem, jsonProblems } from "./json-problems.ts";
 export { loadConfig, parseConfig, parseYaml } from "./load-config.ts";
-export type { ResolvedMonitoring, ResolvedTelemetry } from "./monitoring-settings.ts";
+export type { ResolvedAlerting, ResolvedMonitoring, ResolvedSlo, ResolvedTelemetry } from "./monitoring-settings.ts";
+export type {
+  ResolvedBasicCredentials,
+  ResolvedNotifier,
+  ResolvedNotifierKind,
+  ResolvedNotifierSecret,
+  ResolvedRoute,
+} from "./notifier-settings.ts";
 export type { ResolvedRateLimit } from "./rate-limit-settings.ts";
 export { resolveConfig } from "./resolve-config.ts";
 export type { ResolvedSecurity } from "./security-settings.ts";

@@ -5,6 +5,7 @@ import {
 } from "../../gen/retake/v1/admin_service_pb.js";
 import { ArtifactService } from "../../gen/retake/v1/artifact_pb.js";
 import { BreakerMode, type ForceBreakerRequest } from "../../gen/retake/v1/breaker_pb.js";
+import { MonitoringService, type SetSilenceResponse } from "../../gen/retake/v1/monitoring_service_pb.js";
 import { Quality } from "../../gen/retake/v1/options_pb.js";
 import type { SetQualityLevelRequest } from "../../gen/retake/v1/quality_level_pb.js";
 import {
@@ -26,6 +27,10 @@ const ofRun = ({ runId }: { readonly runId: string }): string => runId;
 
 const { cancelRun, rerunRun, cancelRuns, rerunRuns, pauseWorkflow, resumeWorkflow } = RunService.method;
 const admin = AdminService.method;
+const monitoring = MonitoringService.method;
+const ofAlert = ({ alertId }: { readonly alertId: string }): string => alertId;
+const ofRule = ({ rule }: { readonly rule?: { readonly name: string } }): string => rule?.name ?? "";
+const named = ({ name }: { readonly name: string }): string => name;
 
 /** What RPCs of the service's own are on record as. Starts of runs, keys and rules are recorded where they happen. */
 export const auditedChanges: ReadonlyMap<string, AuditedChange> = new Map<string, AuditedChange>([
@@ -93,6 +98,26 @@ export const auditedChanges: ReadonlyMap<string, AuditedChange> = new Map<string
   [workflowName(ArtifactService.method.uploadArtifact), { action: "artifact.upload", resource: () => "" }],
   [workflowName(admin.setPolicyOverride), { action: "policy.set", resource: ofWorkflow, details: because }],
   [workflowName(admin.deletePolicyOverride), { action: "policy.delete", resource: ofWorkflow, details: because }],
+  [workflowName(monitoring.acknowledgeAlert), { action: "alert.acknowledge", resource: ofAlert }],
+  [workflowName(monitoring.unacknowledgeAlert), { action: "alert.unacknowledge", resource: ofAlert }],
+  [
+    workflowName(monitoring.setSilence),
+    {
+      action: "silence.set",
+      resource: ({ silence }: { readonly silence?: { readonly silenceId: string } }) => silence?.silenceId ?? "",
+      details: (_: object, { silence }: SetSilenceResponse) => ({
+        silence: silence?.silenceId ?? "",
+        reason: silence?.comment ?? "",
+      }),
+    },
+  ],
+  [
+    workflowName(monitoring.expireSilence),
+    { action: "silence.expire", resource: ({ silenceId }: { readonly silenceId: string }) => silenceId },
+  ],
+  [workflowName(monitoring.setAlertRule), { action: "alert_rule.set", resource: ofRule }],
+  [workflowName(monitoring.deleteAlertRule), { action: "alert_rule.delete", resource: named }],
+  [workflowName(monitoring.testNotifier), { action: "notifier.test", resource: named }],
 ]);
 
 function filteredWorkflow({ filter }: { readonly filter?: { readonly workflow: string } }): string {

@@ -7,6 +7,7 @@ import { ServerReflection as ServerReflectionV1Alpha } from "../../gen/grpc/refl
 import { AdminService } from "../../gen/retake/v1/admin_service_pb.js";
 import { ArtifactService } from "../../gen/retake/v1/artifact_pb.js";
 import { type ServerConfig, ServerConfigSchema } from "../../gen/retake/v1/config_pb.js";
+import { MonitoringService } from "../../gen/retake/v1/monitoring_service_pb.js";
 import { RunService } from "../../gen/retake/v1/run_service_pb.js";
 import {
   BackendCallMetrics,
@@ -31,7 +32,7 @@ import {
 import type { FileChanges } from "../file-changes.ts";
 import { Instruments } from "../instruments.ts";
 import { CallMetrics, createRequestValidator, type RpcSystem, telemetry } from "../interceptors/rpc/index.ts";
-import type { Exporting } from "../monitoring/index.ts";
+import type { Exporting, SeriesStore } from "../monitoring/index.ts";
 import { ForwardedLog, type OtelEnvironment, RunMetrics, readOtelEnvironment } from "../monitoring/telemetry/index.ts";
 import { createSystemLoad, noLoad, type ProcessLoad } from "../process-load.ts";
 import { createEmbeddedFeed, createEmbeddedGates, createEmbeddedScheduler } from "../runs/embedded/index.ts";
@@ -47,6 +48,7 @@ import {
 import { createInProcessTransport, type ServerTls } from "../transport/index.ts";
 import { type Environment, WebhookSecrets } from "../webhooks/index.ts";
 import { createAdminService } from "./admin-service.ts";
+import type { Alerts } from "./alerts.ts";
 import { createArtifactService } from "./artifact-service.ts";
 import { Authentication, type FirstAdminKey } from "./authentication.ts";
 import { createAuthenticators, type Followed } from "./authenticators.ts";
@@ -62,6 +64,7 @@ import { faultProblems } from "./fault-problems.ts";
 import { type GrpcFront, listenGrpcFront } from "./grpc-front.ts";
 import { createHealth, type HealthReporter, overallHealth, ServingStatus } from "./health.ts";
 import { createLog } from "./log.ts";
+import { createMonitoringService } from "./monitoring-service.ts";
 import { createReflection } from "./reflection.ts";
 import { restartKeys } from "./restart-keys.ts";
 import { type Route, route } from "./routes.ts";
@@ -386,6 +389,7 @@ class Server implements RetakeServer {
       assertSigned(contracts, config);
       assertAccess(contracts.contents, config);
       this.#assertFaults(contracts, config);
+      await this.#assertAlerting(config);
       this.#losses.tell(contracts);
       const opening = opener.open(config, this.#clock);
       // Loaded while the thread is at work, and only where there is a web port: it is a sixth of all modules.
@@ -459,10 +463,12 @@ class Server implements RetakeServer {
       closers.unshift(() => authentication.close());
       await authentication.open();
       const health = createHealth();
+      const alerts = Promise.withResolvers<Alerts | undefined>();
       const routes: Route[] = [
         route(RunService, createRunService(engine, config.security.input)),
         route(ArtifactService, createArtifactService(engine)),
         route(AdminService, createAdminService(engine, authentication)),
+        route(MonitoringService, createMonitoringService({ engine, alerts: alerts.promise })),
         route(Health, health.service),
       ];
       if (reflectionOn) {
@@ -489,6 +495,8 @@ class Server implements RetakeServer {
         instruments,
         exporting,
         ownsData: this.#openStorage === undefined,
+        alerts,
+        env: this.#env,
         engine,
         authentication,
         storage,
@@ -548,7 +556,7 @@ class Server implements RetakeServer {
     const reflection = grpc?.reflection === true ? [ServerReflection, ServerReflectionV1Alpha] : [];
     return {
       services,
-      ownServices: [RunService, ArtifactService, AdminService, Health, ...reflection],
+      ownServices: [RunService, ArtifactService, AdminService, MonitoringService, Health, ...reflection],
       overrides,
       converters: this.#converters,
     };
@@ -565,12 +573,18 @@ class Server implements RetakeServer {
       const config = resolveConfig(given);
       const loaded = await this.#load(config, 0);
       const before = running.contracts.workflows;
-      const next = { ...this.#config, overrides: config.overrides, faults: config.faults };
+      const alerting = this.#config.monitoring && config.monitoring;
+      const next: ResolvedConfig = {
+        ...this.#config,
+        ...{ overrides: config.overrides, faults: config.faults },
+        ...(alerting && { monitoring: { ...alerting, series: this.#config.monitoring?.series ?? alerting.series } }),
+      };
       const contracts = running.contracts.read(this.#contracts(loaded.services, next));
       assertImplemented(contracts.workflows.keys(), this.#handlers, loaded.endpoints);
       assertSigned(contracts, next);
       assertAccess(contracts, next);
       this.#assertFaults(contracts, next);
+      await this.#assertAlerting(next);
       await running.reload(contracts, loaded, next);
       this.#losses.tell(contracts);
       const restart = restartKeys(this.#given, given);
@@ -595,6 +609,16 @@ class Server implements RetakeServer {
     if (problems.length > 0) {
       throw new ConfigError("configuration", problems);
     }
+  }
+
+  /** @throws ConfigError */
+  async #assertAlerting({ monitoring }: ResolvedConfig): Promise<void> {
+    if (monitoring === undefined) return;
+    const { rules, slos, notifiers, routes, disabledRules } = monitoring;
+    // Without any of them there is nothing to check, and no reason to load that much.
+    if ([rules, slos, notifiers, routes, disabledRules].every(({ length }) => length === 0)) return;
+    const { checkAlerting } = await import("./alerts.ts");
+    await checkAlerting(monitoring, { env: this.#env, clock: this.#clock, log: this.#log });
   }
 
   async #stop(drainTimeoutMs: number): Promise<void> {
@@ -644,6 +668,9 @@ interface RunningOptions {
   readonly exporting: Exporting | undefined;
   /** Whether the data directory is this server's. */
   readonly ownsData: boolean;
+  /** Told once they are watched over, or that they are not. */
+  readonly alerts: PromiseWithResolvers<Alerts | undefined>;
+  readonly env: Environment;
   readonly engine: Engine;
   readonly authentication: Pick<Authentication, "release" | "close">;
   readonly storage: Storage;
@@ -725,10 +752,11 @@ class Running {
   async reload(
     contracts: ReadContracts,
     loaded: LoadedContracts,
-    { faults }: Pick<ResolvedConfig, "faults">,
+    { faults, monitoring }: Pick<ResolvedConfig, "faults" | "monitoring">,
   ): Promise<void> {
-    const { engine } = this.#options;
+    const { engine, alerts } = this.#options;
     await engine.adopt(contracts, loaded);
+    if (monitoring !== undefined) await (await alerts.promise)?.configure(monitoring);
     engine.faults.configure(faults);
     this.serveContracts(loaded.services);
     this.serve();
@@ -810,11 +838,18 @@ class Running {
   monitor(): void {
     const { config, instruments, exporting, ownsData, clock, log } = this.#options;
     if (instruments === undefined) {
+      this.#options.alerts.resolve(undefined);
       return;
     }
     this.#monitoring = new Promise<void>((resolve) => clock.setImmediate(resolve))
       .then(() => import("./start-monitoring.ts"))
-      .then(({ startMonitoring }) => startMonitoring({ config, instruments, exporting, ownsData, clock, log }))
+      .then(({ startMonitoring }) =>
+        startMonitoring({
+          ...{ config, instruments, exporting, ownsData, clock, log },
+          watch: (store) => this.#watch(store, instruments),
+        }),
+      )
+      .finally(() => this.#options.alerts.resolve(undefined))
       .catch((error: unknown) => {
         log.error(
           { err: error },
@@ -842,6 +877,23 @@ class Running {
         await (await made).serve(request, response);
       },
     };
+  }
+
+  async #watch(store: SeriesStore, instruments: Instruments): Promise<Alerts | undefined> {
+    const { config, engine, env, alerts, log } = this.#options;
+    if (config.monitoring === undefined) return undefined;
+    try {
+      const { Alerts } = await import("./alerts.ts");
+      const { journal, qualityLevels, clock, random } = engine;
+      const opened = await Alerts.open({
+        ...{ config: config.monitoring, store, journal, qualityLevels, instruments, env, clock, random, log },
+      });
+      alerts.resolve(opened);
+      return opened;
+    } catch (error) {
+      log.error({ err: error }, "alerts cannot be watched over: there are none until the server is started anew");
+      return undefined;
+    }
   }
 
   /** Tells everybody who asks whether the server takes work. */

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Clock } from "../clock.ts";
-import type { ResolvedConfig } from "../config/index.ts";
+import type { ResolvedConfig, ResolvedMonitoring } from "../config/index.ts";
 import type { Instruments } from "../instruments.ts";
 import {
   type Exporting,
@@ -18,7 +18,9 @@ import { observeProcess } from "../process-metrics.ts";
 import type { Logger } from "../runs/index.ts";
 
 export interface MonitoringOptions {
-  readonly config: Pick<ResolvedConfig, "dataDirectory" | "telemetry" | "monitoring">;
+  readonly config: Pick<ResolvedConfig, "dataDirectory" | "telemetry"> & {
+    readonly monitoring?: Pick<ResolvedMonitoring, "series">;
+  };
   readonly instruments: Instruments;
   /** Absent where nothing is exported. */
   readonly exporting?: Pick<Exporting, "metricReaders"> | undefined;
@@ -26,8 +28,17 @@ export interface MonitoringOptions {
   readonly ownsData: boolean;
   /** Called when all samples of a moment are there: what follows from them is decided then. */
   readonly onSampled?: (timeMs: number) => void;
+  /** Watches over what is kept, from the first sample on. */
+  readonly watch?: (store: SeriesStore) => Promise<Watching | undefined>;
   readonly clock: Clock;
   readonly log: Logger;
+}
+
+/** Who watches over what is kept. */
+export interface Watching {
+  /** All samples of a moment are there. */
+  sampled(timeMs: number): void;
+  close(): Promise<void>;
 }
 
 /** What is measured, and what is kept of it. */
@@ -59,10 +70,14 @@ export async function startMonitoring(options: MonitoringOptions): Promise<Monit
     storage: seriesStorage(options),
     maxSeries: config.monitoring.series.limit,
   });
+  const watching = await options.watch?.(store);
   const collector = new SeriesCollector({
     ...{ clock, log, store },
     collect: () => meters.collect((error) => log.warn({ err: error }, "a metric cannot be read")),
-    ...(options.onSampled && { onSampled: options.onSampled }),
+    onSampled: (timeMs) => {
+      watching?.sampled(timeMs);
+      options.onSampled?.(timeMs);
+    },
   });
   collector.start();
   return {
@@ -70,6 +85,7 @@ export async function startMonitoring(options: MonitoringOptions): Promise<Monit
     series: { store, collector },
     async close() {
       await collector.close();
+      await watching?.close();
       await store.close();
       await stopMeasuring();
     },

@@ -19,6 +19,8 @@ export interface PostRequest {
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
   readonly timeoutMs: number;
+  /** Where that is configured. Default: `webhooks.timeout`. */
+  readonly setting?: string;
   readonly clock: Clock;
   /** Aborted when the server stops. */
   readonly signal?: AbortSignal;
@@ -29,13 +31,13 @@ const longestAnswer = 4096;
 
 /** Posts a message once: redirects are not followed, and its answer is read up to a limit. Never rejects. */
 export async function post(request: PostRequest): Promise<PostOutcome> {
-  const { url, headers, body, timeoutMs, clock, signal } = request;
+  const { url, headers, body, timeoutMs, setting = "webhooks.timeout", clock, signal } = request;
   const startMs = clock.monotonic();
   const elapsed = (): number => clock.monotonic() - startMs;
   const stop = new AbortController();
   const onAbort = (): void => stop.abort(new Error("this server stopped before an answer came"));
   const timer = clock.setTimeout(
-    () => stop.abort(new Error(`no whole answer within ${timeoutMs} ms (webhooks.timeout)`)),
+    () => stop.abort(new Error(`no whole answer within ${timeoutMs} ms (${setting})`)),
     timeoutMs,
   );
   if (signal?.aborted) onAbort();

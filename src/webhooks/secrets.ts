@@ -20,12 +20,18 @@ export class WebhookSecrets {
   #readAtMs: number;
 
   /** @throws ConfigError naming each source that cannot be read, or has something else than secrets */
-  constructor(sources: readonly ResolvedSecretSource[], env: Environment, clock: Clock, log: Logger) {
+  constructor(
+    sources: readonly ResolvedSecretSource[],
+    env: Environment,
+    clock: Clock,
+    log: Logger,
+    field = "webhooks.secrets",
+  ) {
     this.#sources = sources;
     this.#env = env;
     this.#clock = clock;
     this.#log = log;
-    this.#current = readSecrets(sources, env);
+    this.#current = readSecrets(sources, env, field);
     this.#readAtMs = clock.monotonic();
   }
 
@@ -54,13 +60,17 @@ export class WebhookSecrets {
 }
 
 /** @throws ConfigError with every problem */
-export function readSecrets(sources: readonly ResolvedSecretSource[], env: Environment): readonly WebhookSecret[] {
+export function readSecrets(
+  sources: readonly ResolvedSecretSource[],
+  env: Environment,
+  field = "webhooks.secrets",
+): readonly WebhookSecret[] {
   const problems: ConfigProblem[] = [];
   const secrets = sources.flatMap((source, index) => {
     try {
       return parseSource(source, source.kind === "file" ? readFileSync(source.path, "utf8") : env[source.name]);
     } catch (error) {
-      problems.push({ field: `webhooks.secrets[${index}]`, message: (error as Error).message });
+      problems.push({ field: `${field}[${index}]`, message: (error as Error).message });
       return [];
     }
   });

@@ -117,7 +117,10 @@ describe("resolveConfig", () => {
         },
       },
       telemetry: { metricsEndpoint: true, cardinalityLimit: 2_000 },
-      monitoring: { series: { limit: 20_000 } },
+      monitoring: {
+        series: { limit: 20_000 },
+        ...{ rules: [], slos: [], notifiers: [], routes: [], disabledRules: [], externalUrl: "" },
+      },
     });
   });
 

@@ -2,12 +2,13 @@
 // @generated from file retake/v1/alert_event.proto (package retake.v1, syntax proto3)
 /* eslint-disable */
 
-// What has happened to alerts: the entries of the journal streams `alerts/<rule>`, `alert-rules` and `silences`.
+// What has happened to alerts: the entries of the journal streams `alerts/<rule>`, `alert-rules`, `silences` and
+// `notices/<notifier>`.
 
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import type { Acknowledgement, AlertCause, AlertRule, AlertState, Silence } from "./alert_pb.js";
+import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
+import type { Acknowledgement, AlertCause, AlertRule, AlertSeverity, AlertState, Silence } from "./alert_pb.js";
 
 /**
  * Describes the file retake/v1/alert_event.proto.
@@ -250,4 +251,169 @@ export declare type SilenceEvent = Message<"retake.v1.SilenceEvent"> & {
  * Use `create(SilenceEventSchema)` to create a new message.
  */
 export declare const SilenceEventSchema: GenMessage<SilenceEvent>;
+
+/**
+ * One entry of a stream `notices/<notifier>/<alert>`: how far the telling of an alert is. The newest entry counts alone.
+ *
+ * @generated from message retake.v1.NoticeEvent
+ */
+export declare type NoticeEvent = Message<"retake.v1.NoticeEvent"> & {
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp time = 1;
+   */
+  time?: Timestamp | undefined;
+
+  /**
+   * What the notifier is to be told.
+   *
+   * @generated from field: retake.v1.StoredNotice wanted = 2;
+   */
+  wanted?: StoredNotice | undefined;
+
+  /**
+   * Whether it has been told that the alert fires, or may have been.
+   *
+   * @generated from field: bool may_be_told = 3;
+   */
+  mayBeTold: boolean;
+
+  /**
+   * What it was told last, if anything.
+   *
+   * @generated from field: retake.v1.ToldNotice told = 4;
+   */
+  told?: ToldNotice | undefined;
+
+  /**
+   * How often it is told again while it fires.
+   *
+   * @generated from field: google.protobuf.Duration repeat_interval = 5;
+   */
+  repeatInterval?: Duration | undefined;
+};
+
+/**
+ * Describes the message retake.v1.NoticeEvent.
+ * Use `create(NoticeEventSchema)` to create a new message.
+ */
+export declare const NoticeEventSchema: GenMessage<NoticeEvent>;
+
+/**
+ * What is told of an alert.
+ *
+ * @generated from message retake.v1.StoredNotice
+ */
+export declare type StoredNotice = Message<"retake.v1.StoredNotice"> & {
+  /**
+   * Names the alert.
+   *
+   * @generated from field: string fingerprint = 1;
+   */
+  fingerprint: string;
+
+  /**
+   * Set once it is over.
+   *
+   * @generated from field: google.protobuf.Timestamp end_time = 2;
+   */
+  endTime?: Timestamp | undefined;
+
+  /**
+   * Since when it fires.
+   *
+   * @generated from field: google.protobuf.Timestamp start_time = 3;
+   */
+  startTime?: Timestamp | undefined;
+
+  /**
+   * How bad it is.
+   *
+   * @generated from field: retake.v1.AlertSeverity severity = 4;
+   */
+  severity: AlertSeverity;
+
+  /**
+   * With `alertname` and `severity`.
+   *
+   * @generated from field: map<string, string> labels = 5;
+   */
+  labels: { [key: string]: string };
+
+  /**
+   * Filled in.
+   *
+   * @generated from field: map<string, string> annotations = 6;
+   */
+  annotations: { [key: string]: string };
+
+  /**
+   * The number; NaN for none.
+   *
+   * @generated from field: double value = 7;
+   */
+  value: number;
+
+  /**
+   * Who looks after it; empty for nobody.
+   *
+   * @generated from field: string acknowledged_by = 8;
+   */
+  acknowledgedBy: string;
+
+  /**
+   * Until when that holds; unset for as long as the alert lasts.
+   *
+   * @generated from field: google.protobuf.Timestamp acknowledge_expire_time = 9;
+   */
+  acknowledgeExpireTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message retake.v1.StoredNotice.
+ * Use `create(StoredNoticeSchema)` to create a new message.
+ */
+export declare const StoredNoticeSchema: GenMessage<StoredNotice>;
+
+/**
+ * What a notifier has taken.
+ *
+ * @generated from message retake.v1.ToldNotice
+ */
+export declare type ToldNotice = Message<"retake.v1.ToldNotice"> & {
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp time = 1;
+   */
+  time?: Timestamp | undefined;
+
+  /**
+   * Whether that it was over.
+   *
+   * @generated from field: bool resolved = 2;
+   */
+  resolved: boolean;
+
+  /**
+   * How bad it was.
+   *
+   * @generated from field: retake.v1.AlertSeverity severity = 3;
+   */
+  severity: AlertSeverity;
+
+  /**
+   * Who looked after it; empty for nobody.
+   *
+   * @generated from field: string acknowledged_by = 4;
+   */
+  acknowledgedBy: string;
+};
+
+/**
+ * Describes the message retake.v1.ToldNotice.
+ * Use `create(ToldNoticeSchema)` to create a new message.
+ */
+export declare const ToldNoticeSchema: GenMessage<ToldNotice>;
 

@@ -7,6 +7,7 @@
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
+import type { Quality } from "./options_pb.js";
 
 /**
  * Describes the file retake/v1/alert.proto.
@@ -112,6 +113,13 @@ export declare type AlertRule = Message<"retake.v1.AlertRule"> & {
    * @generated from field: bool disabled = 13;
    */
   disabled: boolean;
+
+  /**
+   * While its alerts fire, runs of a workflow ask for less. Default: they do not.
+   *
+   * @generated from field: retake.v1.AlertQuality lower_quality = 14;
+   */
+  lowerQuality?: AlertQuality | undefined;
 };
 
 /**
@@ -119,6 +127,41 @@ export declare type AlertRule = Message<"retake.v1.AlertRule"> & {
  * Use `create(AlertRuleSchema)` to create a new message.
  */
 export declare const AlertRuleSchema: GenMessage<AlertRule>;
+
+/**
+ * How an alert lowers the quality of a workflow: by one level when it begins to fire, and by another each time that the
+ * workflow's `restore_after` passes while it fires. Once it is over, the quality rises as `restore_after` says.
+ *
+ * @generated from message retake.v1.AlertQuality
+ */
+export declare type AlertQuality = Message<"retake.v1.AlertQuality"> & {
+  /**
+   * Which workflow: `package.Service/Method`. Default: the one that the alert's label names.
+   *
+   * @generated from field: string workflow = 1;
+   */
+  workflow: string;
+
+  /**
+   * The label whose value is the workflow. Default: `retake_workflow`.
+   *
+   * @generated from field: string label = 2;
+   */
+  label: string;
+
+  /**
+   * The level below which it does not lower. Default: the `min` of the workflow's policy.
+   *
+   * @generated from field: retake.v1.Quality level = 3;
+   */
+  level: Quality;
+};
+
+/**
+ * Describes the message retake.v1.AlertQuality.
+ * Use `create(AlertQualitySchema)` to create a new message.
+ */
+export declare const AlertQualitySchema: GenMessage<AlertQuality>;
 
 /**
  * A number for each group of series.

@@ -6,6 +6,9 @@
 
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
+import type { AlertRule } from "./alert_pb.js";
+import type { NotifierConfig, RouteConfig } from "./notifier_config_pb.js";
+import type { Duration } from "@bufbuild/protobuf/wkt";
 
 /**
  * Describes the file retake/v1/monitoring_config.proto.
@@ -68,6 +71,53 @@ export declare type MonitoringConfig = Message<"retake.v1.MonitoringConfig"> & {
    * @generated from field: retake.v1.SeriesConfig series = 2;
    */
   series?: SeriesConfig | undefined;
+
+  /**
+   * When people are told that something is wrong, beside the built-in rules; one that has the name of a built-in rule takes
+   * its place. Those that are set while the server runs (SetAlertRule) take the place of both. Read anew on SIGHUP.
+   * Limit: 1,000.
+   *
+   * @generated from field: repeated retake.v1.AlertRule rules = 3;
+   */
+  rules: AlertRule[];
+
+  /**
+   * What workflows promise. Each promise has rules that fire when it is about to be broken. Read anew on SIGHUP. Limit: 200.
+   *
+   * @generated from field: repeated retake.v1.SloConfig slos = 4;
+   */
+  slos: SloConfig[];
+
+  /**
+   * Whom alerts are told to. Read anew on SIGHUP. Limit: 50.
+   *
+   * @generated from field: repeated retake.v1.NotifierConfig notifiers = 5;
+   */
+  notifiers: NotifierConfig[];
+
+  /**
+   * Which alerts are told to whom: the first route that matches, and further ones where it says `continue`. Read anew on
+   * SIGHUP. Default: all alerts to all notifiers, but `RetakeDeadMan`, which always fires, to webhooks and Alertmanagers
+   * alone. Limit: 100.
+   *
+   * @generated from field: repeated retake.v1.RouteConfig routes = 6;
+   */
+  routes: RouteConfig[];
+
+  /**
+   * Built-in rules that are left out, by name. Read anew on SIGHUP. Default: none. Limit: 100.
+   *
+   * @generated from field: repeated string disabled_rules = 7;
+   */
+  disabledRules: string[];
+
+  /**
+   * Where people reach the web port of this server, for links in what is told: "https://retake.example". Read anew on
+   * SIGHUP. Default: no links.
+   *
+   * @generated from field: string external_url = 9;
+   */
+  externalUrl: string;
 };
 
 /**
@@ -75,6 +125,68 @@ export declare type MonitoringConfig = Message<"retake.v1.MonitoringConfig"> & {
  * Use `create(MonitoringConfigSchema)` to create a new message.
  */
 export declare const MonitoringConfigSchema: GenMessage<MonitoringConfig>;
+
+/**
+ * What a workflow promises to its callers, over thirty days. Its alerts are critical, and fire while the error budget burns so
+ * fast that it will not last: 14.4 times as fast as it may over an hour, or 6 times over six hours.
+ *
+ * @generated from message retake.v1.SloConfig
+ */
+export declare type SloConfig = Message<"retake.v1.SloConfig"> & {
+  /**
+   * `package.Service/Method`. Required.
+   *
+   * @generated from field: string workflow = 1;
+   */
+  workflow: string;
+
+  /**
+   * Which part of its runs does not end FAILED or EXPIRED: 0.99. Default: nothing is promised. Limits: 0.5 to 0.99999.
+   *
+   * @generated from field: optional double availability = 2;
+   */
+  availability?: number | undefined;
+
+  /**
+   * How long those take that succeed. Default: nothing is promised.
+   *
+   * @generated from field: retake.v1.SloLatency latency = 3;
+   */
+  latency?: SloLatency | undefined;
+};
+
+/**
+ * Describes the message retake.v1.SloConfig.
+ * Use `create(SloConfigSchema)` to create a new message.
+ */
+export declare const SloConfigSchema: GenMessage<SloConfig>;
+
+/**
+ * How long runs take, from their acceptance to their end.
+ *
+ * @generated from message retake.v1.SloLatency
+ */
+export declare type SloLatency = Message<"retake.v1.SloLatency"> & {
+  /**
+   * No longer than that: one of the bounds of the histogram `retake_run_duration_seconds`. Required.
+   *
+   * @generated from field: google.protobuf.Duration threshold = 1;
+   */
+  threshold?: Duration | undefined;
+
+  /**
+   * That part of them: 0.95. Required. Limits: 0.5 to 0.99999.
+   *
+   * @generated from field: double objective = 2;
+   */
+  objective: number;
+};
+
+/**
+ * Describes the message retake.v1.SloLatency.
+ * Use `create(SloLatencySchema)` to create a new message.
+ */
+export declare const SloLatencySchema: GenMessage<SloLatency>;
 
 /**
  * Samples of every metric, each ten seconds: as they came for 6 hours, by minutes for 7 days, by ten minutes for 90 days. They

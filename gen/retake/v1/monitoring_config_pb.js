@@ -6,12 +6,15 @@
 
 import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
+import { file_google_protobuf_duration } from "@bufbuild/protobuf/wkt";
+import { file_retake_v1_alert } from "./alert_pb.js";
+import { file_retake_v1_notifier_config } from "./notifier_config_pb.js";
 
 /**
  * Describes the file retake/v1/monitoring_config.proto.
  */
 export const file_retake_v1_monitoring_config = /*@__PURE__*/
-  fileDesc("CiFyZXRha2UvdjEvbW9uaXRvcmluZ19jb25maWcucHJvdG8SCXJldGFrZS52MSKaAQoPVGVsZW1ldHJ5Q29uZmlnEhAKCGRpc2FibGVkGAEgASgIEh0KEG1ldHJpY3NfZW5kcG9pbnQYAiABKAhIAIgBARIrChFjYXJkaW5hbGl0eV9saW1pdBgDIAEoBUILukgIGgYYoI0GKApIAYgBAUITChFfbWV0cmljc19lbmRwb2ludEIUChJfY2FyZGluYWxpdHlfbGltaXQiTQoQTW9uaXRvcmluZ0NvbmZpZxIQCghkaXNhYmxlZBgBIAEoCBInCgZzZXJpZXMYAiABKAsyFy5yZXRha2UudjEuU2VyaWVzQ29uZmlnIjkKDFNlcmllc0NvbmZpZxIfCgVsaW1pdBgBIAEoBUILukgIGgYYwIQ9KGRIAIgBAUIICgZfbGltaXRiBnByb3RvMw", [file_buf_validate_validate]);
+  fileDesc("CiFyZXRha2UvdjEvbW9uaXRvcmluZ19jb25maWcucHJvdG8SCXJldGFrZS52MSKaAQoPVGVsZW1ldHJ5Q29uZmlnEhAKCGRpc2FibGVkGAEgASgIEh0KEG1ldHJpY3NfZW5kcG9pbnQYAiABKAhIAIgBARIrChFjYXJkaW5hbGl0eV9saW1pdBgDIAEoBUILukgIGgYYoI0GKApIAYgBAUITChFfbWV0cmljc19lbmRwb2ludEIUChJfY2FyZGluYWxpdHlfbGltaXQiqgMKEE1vbml0b3JpbmdDb25maWcSEAoIZGlzYWJsZWQYASABKAgSJwoGc2VyaWVzGAIgASgLMhcucmV0YWtlLnYxLlNlcmllc0NvbmZpZxIuCgVydWxlcxgDIAMoCzIULnJldGFrZS52MS5BbGVydFJ1bGVCCbpIBpIBAxDoBxItCgRzbG9zGAQgAygLMhQucmV0YWtlLnYxLlNsb0NvbmZpZ0IJukgGkgEDEMgBEjYKCW5vdGlmaWVycxgFIAMoCzIZLnJldGFrZS52MS5Ob3RpZmllckNvbmZpZ0IIukgFkgECEDISMAoGcm91dGVzGAYgAygLMhYucmV0YWtlLnYxLlJvdXRlQ29uZmlnQgi6SAWSAQIQZBJGCg5kaXNhYmxlZF9ydWxlcxgHIAMoCUIuukgrkgEoEGQYASIiciAyHl5bQS1aYS16X11bQS1aYS16MC05X117MCwxMjd9JBJECgxleHRlcm5hbF91cmwYCSABKAlCLrpIK3IpGIAQMiReKGh0dHBzPzovL1teXHMvPyNAXSsoL1teXHM/I10qKT8pPyRKBAgIEAkiuwIKCVNsb0NvbmZpZxJJCgh3b3JrZmxvdxgBIAEoCUI3ukg0cjIyMF5bQS1aYS16X11bQS1aYS16MC05Xy5dKi9bQS1aYS16X11bQS1aYS16MC05X10qJBIyCgxhdmFpbGFiaWxpdHkYAiABKAFCF7pIFBISGR13Sgfr/+8/KQAAAAAAAOA/SACIAQESJgoHbGF0ZW5jeRgDIAEoCzIVLnJldGFrZS52MS5TbG9MYXRlbmN5Ona6SHMacQoSc2xvX2NvbmZpZy5wcm9taXNlEi5wcm9taXNlcyBub3RoaW5nOiBzZXQgYXZhaWxhYmlsaXR5LCBvciBsYXRlbmN5GitoYXModGhpcy5hdmFpbGFiaWxpdHkpIHx8IGhhcyh0aGlzLmxhdGVuY3kpQg8KDV9hdmFpbGFiaWxpdHkicwoKU2xvTGF0ZW5jeRI5Cgl0aHJlc2hvbGQYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CC7pICMgBAaoBAioAEioKCW9iamVjdGl2ZRgCIAEoAUIXukgUEhIZHXdKB+v/7z8pAAAAAAAA4D8iOQoMU2VyaWVzQ29uZmlnEh8KBWxpbWl0GAEgASgFQgu6SAgaBhjAhD0oZEgAiAEBQggKBl9saW1pdGIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_duration, file_retake_v1_alert, file_retake_v1_notifier_config]);
 
 /**
  * Describes the message retake.v1.TelemetryConfig.
@@ -28,9 +31,23 @@ export const MonitoringConfigSchema = /*@__PURE__*/
   messageDesc(file_retake_v1_monitoring_config, 1);
 
 /**
+ * Describes the message retake.v1.SloConfig.
+ * Use `create(SloConfigSchema)` to create a new message.
+ */
+export const SloConfigSchema = /*@__PURE__*/
+  messageDesc(file_retake_v1_monitoring_config, 2);
+
+/**
+ * Describes the message retake.v1.SloLatency.
+ * Use `create(SloLatencySchema)` to create a new message.
+ */
+export const SloLatencySchema = /*@__PURE__*/
+  messageDesc(file_retake_v1_monitoring_config, 3);
+
+/**
  * Describes the message retake.v1.SeriesConfig.
  * Use `create(SeriesConfigSchema)` to create a new message.
  */
 export const SeriesConfigSchema = /*@__PURE__*/
-  messageDesc(file_retake_v1_monitoring_config, 2);
+  messageDesc(file_retake_v1_monitoring_config, 4);
 

@@ -130,6 +130,50 @@ export const commands: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
     },
   ],
   [
+    "alerts list",
+    { summary: "List alerts, the worst first", load: async () => (await import("./alerts-list.ts")).alertsList },
+  ],
+  ["alerts watch", { summary: "Follow alerts", load: async () => (await import("./alerts-watch.ts")).alertsWatch }],
+  ["alerts ack", { summary: "Look after an alert", load: async () => (await import("./alerts-ack.ts")).alertsAck }],
+  [
+    "alerts unack",
+    { summary: "Look after an alert no more", load: async () => (await import("./alerts-unack.ts")).alertsUnack },
+  ],
+  [
+    "alerts silence",
+    {
+      summary: "Keep alerts from being told for a time",
+      load: async () => (await import("./alerts-silence.ts")).alertsSilence,
+    },
+  ],
+  [
+    "alerts unsilence",
+    { summary: "End a silence", load: async () => (await import("./alerts-unsilence.ts")).alertsUnsilence },
+  ],
+  [
+    "alerts silences",
+    { summary: "List silences", load: async () => (await import("./alerts-silences.ts")).alertsSilences },
+  ],
+  [
+    "alerts history",
+    { summary: "Tell how alerts have moved", load: async () => (await import("./alerts-history.ts")).alertsHistory },
+  ],
+  ["rules list", { summary: "List alert rules", load: async () => (await import("./rules-list.ts")).rulesList }],
+  [
+    "rules export",
+    {
+      summary: "Write alert rules for Prometheus or Grafana",
+      load: async () => (await import("./rules-export.ts")).rulesExport,
+    },
+  ],
+  [
+    "notifiers test",
+    {
+      summary: "See whether a notifier can be told",
+      load: async () => (await import("./notifiers-test.ts")).notifiersTest,
+    },
+  ],
+  [
     "webhook test",
     { summary: "Post a signed test message", load: async () => (await import("./webhook-test.ts")).webhookTest },
   ],

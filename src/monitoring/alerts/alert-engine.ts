@@ -1,23 +1,36 @@
 import type { Acknowledgement } from "../../../gen/retake/v1/alert_pb.js";
 import type { Clock } from "../../clock.ts";
-import { type Journal, type Logger, recordsOf, type StreamAppend, streamsNamed } from "../../runs/index.ts";
-import { type Alert, type AlertChange, RuleAlerts, viewAlert } from "./alert.ts";
+import {
+  type Journal,
+  type Logger,
+  msFromTimestamp,
+  recordsOf,
+  type StreamAppend,
+  streamsNamed,
+} from "../../runs/index.ts";
+import { type Alert, type AlertChange, type AlertView, RuleAlerts, viewAlert } from "./alert.ts";
 import { acknowledgedRecord, movedRecord, readAlertRecord } from "./alert-events.ts";
+import { AlertHistory } from "./alert-history.ts";
 import type { SeriesSource } from "./evaluate.ts";
 import type { Rule } from "./rule.ts";
-import { isFiring, shiftTracker, track } from "./tracker.ts";
+import { inactive, isFiring, shiftTracker, track } from "./tracker.ts";
 
 /** What is told of the changes of an evaluation, in the same append. */
 export interface AlertOutbox {
   /** What is to be stored with the changes, so that they are told whatever dies in between. */
   appendsFor(changes: readonly RuleChange[], nowMs: number): readonly StreamAppend[];
-  /** They are durable; or they are not, after a while, because the storage fails: tell them all the same. */
-  changed(changes: readonly RuleChange[]): void;
+  /**
+   * They are durable; or they are not, after a while, because the storage fails: tell them all the same. Called once for
+   * each `appendsFor`, with the same changes, and with what the storage has refused them for if it has.
+   */
+  changed(changes: readonly RuleChange[], failure?: unknown): void;
 }
 
 /** How an alert has moved, and by which rule. */
 export interface RuleChange extends AlertChange {
   readonly rule: Rule;
+  /** Who looks after it now. */
+  readonly acknowledgement?: Acknowledgement;
 }
 
 export interface AlertEngineOptions {
@@ -44,6 +57,8 @@ interface Watched {
   /** The stream is `alerts/<rule>/<generation>`: a new one is begun when it has become long. */
   generation: number;
   sequence: number;
+  /** Whether the stream is not where it should be, since the storage has refused something: a new one is begun. */
+  broken?: boolean;
 }
 
 const prefix = "alerts/";
@@ -66,9 +81,13 @@ const patienceMs = 5_000;
  *    are moved along with it.
  */
 export class AlertEngine {
+  /** How alerts have moved lately. */
+  readonly history = new AlertHistory();
   readonly #options: AlertEngineOptions;
   readonly #watched = new Map<string, Watched>();
   readonly #listeners = new Set<(changes: readonly RuleChange[]) => void>();
+  /** Streams that others have taken the place of. */
+  readonly #outgrown: string[] = [];
   #lastMs: number | undefined;
   #lastMonotonicMs = 0;
 
@@ -98,7 +117,10 @@ export class AlertEngine {
       if (awayMs > 0) watched.alerts = new RuleAlerts(rule, pendingShifted(watched.alerts, awayMs));
       this.#watched.set(rule.name, watched);
     }
-    const leftOver = [...newest.values()].flatMap(({ older }) => older);
+    this.history.sort();
+    const leftOver = [...newest].flatMap(([name, { generation, older }]) =>
+      this.#watched.has(name) ? older : [...older, streamOf(name, generation)],
+    );
     if (leftOver.length > 0) await journal.deleteStreams(leftOver);
   }
 
@@ -108,12 +130,14 @@ export class AlertEngine {
 
   /** Those that are not inactive, worst first, then by what fires longest. */
   list(): readonly ListedAlert[] {
-    return [...this.#watched.values()].flatMap(({ alerts, acknowledgements }) =>
-      Array.from(alerts.alerts, ([key, alert]) => {
-        const acknowledgement = acknowledgements.get(key);
-        return { key, rule: alerts.rule, alert, ...(acknowledgement && { acknowledgement }) };
-      }),
-    );
+    return [...this.#watched.values()]
+      .flatMap((watched) =>
+        Array.from(watched.alerts.alerts, ([key, alert]) => {
+          const acknowledgement = this.#acknowledgement(watched, key);
+          return { key, rule: watched.alerts.rule, alert, ...(acknowledgement && { acknowledgement }) };
+        }),
+      )
+      .sort((a, b) => urgency(b.alert) - urgency(a.alert) || activeMs(a.alert) - activeMs(b.alert));
   }
 
   /** Calls back after each evaluation in which anything has moved, until the returned function is called. */
@@ -164,7 +188,8 @@ export class AlertEngine {
   }
 
   /**
-   * Says who looks after an alert, or with nothing that nobody does any more. Whether there is such an alert.
+   * Says who looks after an alert, or with nothing that nobody does any more. Whether there is such an alert, and it is not
+   * over. While the journal fails, that waits.
    *
    * @throws JournalUnavailableError
    */
@@ -172,59 +197,98 @@ export class AlertEngine {
     const watched = this.#watched.get(rule);
     const alert = watched?.alerts.alerts.get(key);
     if (watched === undefined || alert === undefined) return false;
-    const record = acknowledgedRecord(alert, acknowledgement, this.#options.clock.now());
-    await this.#options.journal.append([appendTo(watched, [record])], { impatient: true });
+    const nowMs = this.#options.clock.now();
+    const view = viewAlert(alert);
+    if (!isOpen(view)) return false;
+    const change: RuleChange = {
+      ...{ key, rule: watched.alerts.rule, alert, before: view, after: view },
+      ...(acknowledgement && { acknowledgement }),
+    };
+    const { journal, outbox } = this.#options;
     setAcknowledgement(watched, key, acknowledgement);
+    // Never impatient: what is appended behind it to the same streams would be lost with it.
+    const changes = [change];
+    const record = acknowledgedRecord(alert, acknowledgement, nowMs);
+    const appends = [...this.#appendsOf(watched, [record], nowMs), ...outbox.appendsFor(changes, nowMs)];
+    try {
+      await journal.append(appends);
+    } catch (error) {
+      watched.broken = true;
+      this.#tell(changes, error);
+      throw error;
+    }
+    this.#tell(changes);
     return true;
   }
 
-  #store(changes: readonly RuleChange[], nowMs: number): void {
+  #tell(changes: readonly RuleChange[], failure?: unknown): void {
+    this.#options.outbox.changed(changes, failure);
+    for (const listener of this.#listeners) listener(changes);
+  }
+
+  /** Who looks after an alert, as long as that holds. */
+  #acknowledgement({ acknowledgements }: Watched, key: string): Acknowledgement | undefined {
+    const found = acknowledgements.get(key);
+    const expires = found?.expireTime;
+    return expires !== undefined && msFromTimestamp(expires) <= this.#options.clock.now() ? undefined : found;
+  }
+
+  /** Records of a rule, in a stream that is begun anew with all that counts where it has become long, or broken. */
+  #appendsOf(watched: Watched, records: readonly Uint8Array[], nowMs: number): StreamAppend[] {
+    if (!watched.broken && watched.sequence + records.length <= longestStream) return [appendTo(watched, records)];
+    this.#outgrown.push(streamOf(watched.alerts.rule.name, watched.generation));
+    watched.generation++;
+    watched.sequence = 0;
+    watched.broken = false;
+    const snapshot = snapshotOf(watched, nowMs);
+    return [appendTo(watched, snapshot.length > 0 ? snapshot : records)];
+  }
+
+  #store(moved: readonly RuleChange[], nowMs: number): void {
     const { journal, outbox, clock } = this.#options;
     const appends: StreamAppend[] = [];
-    const outgrown: string[] = [];
-    for (const [name, own] of Map.groupBy(changes, ({ rule }) => rule.name)) {
+    const touched: Watched[] = [];
+    const changes: RuleChange[] = [];
+    for (const [name, own] of Map.groupBy(moved, ({ rule }) => rule.name)) {
       const watched = this.#watched.get(name);
       if (watched === undefined) continue;
-      for (const { key, after } of own) {
-        // Whoever looked after it looks after nothing now.
-        if (after.state === "inactive" || after.state === "resolved") watched.acknowledgements.delete(key);
+      touched.push(watched);
+      for (const change of own) {
+        const { key, before, after, alert } = change;
+        if (endsAcknowledgement(before, after)) watched.acknowledgements.delete(key);
+        const acknowledgement = this.#acknowledgement(watched, key);
+        changes.push({ ...change, ...(acknowledgement && { acknowledgement }) });
+        this.history.add({ ...alert, timeMs: nowMs, key, before, after });
       }
-      if (watched.sequence + own.length > longestStream) {
-        outgrown.push(streamOf(name, watched.generation));
-        watched.generation++;
-        watched.sequence = 0;
-        appends.push(appendTo(watched, snapshotOf(watched, nowMs)));
-      } else {
-        appends.push(
-          appendTo(
-            watched,
-            own.map(({ alert }) => movedRecord(alert, nowMs)),
-          ),
-        );
-      }
+      const records = own.map(({ alert }) => movedRecord(alert, nowMs));
+      appends.push(...this.#appendsOf(watched, records, nowMs));
     }
     appends.push(...outbox.appendsFor(changes, nowMs));
     let told = false;
-    const tell = (): void => {
+    const tell = (failure?: unknown): void => {
       if (told) return;
       told = true;
       timer.cancel();
-      outbox.changed(changes);
-      for (const listener of this.#listeners) listener(changes);
+      this.#tell(changes, failure);
     };
-    const timer = clock.setTimeout(tell, patienceMs);
+    const timer = clock.setTimeout(() => tell(), patienceMs);
     journal.append(appends).then(
       () => {
         tell();
-        if (outgrown.length > 0) {
-          journal.deleteStreams(outgrown).catch((error: unknown) => this.#complain(error, outgrown.join(", ")));
-        }
+        this.#deleteOutgrown();
       },
       (error: unknown) => {
+        for (const watched of touched) watched.broken = true;
         this.#complain(error, appends.map(({ stream }) => stream).join(", "));
-        tell();
+        tell(error);
       },
     );
+  }
+
+  #deleteOutgrown(): void {
+    const outgrown = this.#outgrown.splice(0);
+    if (outgrown.length === 0) return;
+    this.#options.journal.deleteStreams(outgrown).catch((error: unknown) => this.#complain(error, outgrown.join(", ")));
   }
 
   async #read(rule: Rule, generation: number): Promise<Watched & { lastMs: number }> {
@@ -242,10 +306,11 @@ export class AlertEngine {
         else acknowledgements.set(key, told.acknowledgement);
         continue;
       }
-      const { state } = viewAlert(told.alert);
-      if (state === "inactive") alerts.delete(key);
+      const [before, after] = [viewAlert(alerts.get(key) ?? nothing), viewAlert(told.alert)];
+      if (after.state === "inactive") alerts.delete(key);
       else alerts.set(key, told.alert);
-      if (state === "inactive" || state === "resolved") acknowledgements.delete(key);
+      if (endsAcknowledgement(before, after)) acknowledgements.delete(key);
+      this.history.add({ ...told.alert, timeMs: told.timeMs, key, before, after });
     }
     return { alerts: new RuleAlerts(rule, alerts.values()), acknowledgements, generation, sequence, lastMs };
   }
@@ -267,6 +332,33 @@ export class AlertEngine {
   #complain(error: unknown, what: string): void {
     this.#options.log.error({ err: error, what }, "the states of alerts cannot be stored; they go on in memory");
   }
+}
+
+const nothing: Pick<Alert, "trackers"> = { trackers: { warning: inactive, critical: inactive } };
+
+/** Whether people may have something to do. */
+function isOpen({ state }: AlertView): boolean {
+  return state === "firing" || state === "recovering" || state === "pending";
+}
+
+/** Whoever looked after it looks after nothing once it is over, and has to look anew once it is worse. */
+function endsAcknowledgement(before: AlertView, after: AlertView): boolean {
+  const worse = before.severity === "warning" && after.severity === "critical" && before.state !== "resolved";
+  return !isOpen(after) || (isOpen(before) && worse);
+}
+
+/** What fires comes first, of that what is critical. */
+function urgency(alert: Alert): number {
+  const { state, severity } = viewAlert(alert);
+  const stage = { firing: 3, recovering: 3, pending: 2, resolved: 1, inactive: 0 }[state];
+  return 2 * stage + (severity === "critical" ? 1 : 0);
+}
+
+function activeMs({ trackers }: Alert): number {
+  const times = Object.values(trackers).map((state) =>
+    "activeMs" in state ? state.activeMs : Number.POSITIVE_INFINITY,
+  );
+  return Math.min(...times);
 }
 
 function streamOf(rule: string, generation: number): string {

@@ -15,6 +15,8 @@ import type { AbsencePolicy, Rule, RuleQuery, Statistic, Threshold } from "./rul
 
 const defaultWindowMs = 5 * 60_000;
 
+const workflowLabel = "retake_workflow";
+
 /**
  * A rule with every default filled in. Its message must have passed its own rules.
  *
@@ -40,6 +42,13 @@ export function resolveRule(message: AlertRule): Rule {
     onError: absence(message.onError),
     labels: { ...message.labels },
     annotations: { ...message.annotations },
+    ...(message.lowerQuality !== undefined && {
+      lowerQuality: {
+        workflow: message.lowerQuality.workflow,
+        label: message.lowerQuality.label || workflowLabel,
+        level: message.lowerQuality.level,
+      },
+    }),
   };
 }
 

@@ -1,3 +1,4 @@
+import type { Quality } from "../../../gen/retake/v1/options_pb.js";
 import type { LabelMatcher, LabelTest } from "../series/matcher.ts";
 
 /** An expression in CEL, compiled, with the text that it was compiled from. */
@@ -59,6 +60,17 @@ export interface Rule {
   readonly onError: AbsencePolicy;
   readonly labels: Readonly<Record<string, string>>;
   readonly annotations: Readonly<Record<string, string>>;
+  /** Which workflow's quality its alerts lower, and how far. */
+  readonly lowerQuality?: RuleQuality;
+}
+
+/** How the alerts of a rule lower the quality of a workflow. */
+export interface RuleQuality {
+  /** Empty for the one that the label names. */
+  readonly workflow: string;
+  readonly label: string;
+  /** The level below which they do not lower; UNSPECIFIED for the workflow's own. */
+  readonly level: Quality;
 }
 
 export const severities: readonly Severity[] = ["warning", "critical"];

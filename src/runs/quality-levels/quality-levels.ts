@@ -29,6 +29,8 @@ export interface QualityAlert {
   /** Of its rule. */
   readonly name: string;
   readonly reason: string;
+  /** The level below which it does not lower. Default: the policy's. */
+  readonly lowest?: Quality;
 }
 
 export interface QualityOrder {
@@ -157,13 +159,17 @@ export class QualityLevels {
    * @returns whether it has lowered the level
    * @throws JournalUnavailableError
    */
-  lower(workflow: string, { name, reason }: QualityAlert): Promise<boolean> {
+  lower(workflow: string, { name, reason, lowest = Quality.UNSPECIFIED }: QualityAlert): Promise<boolean> {
     if (this.#stopped || this.#options.policy(workflow)?.quality === undefined) {
       return Promise.resolve(false);
     }
     const nowMs = this.#options.clock.monotonic();
     const level = this.#levelOf(workflow);
     const lastMs = level.alerts.get(name);
+    if (level.state.level <= lowest) {
+      this.#troubled(workflow, level);
+      return Promise.resolve(false);
+    }
     if (lastMs !== undefined && nowMs - lastMs < quietMs(level.state, this.#policy(workflow).restoreAfterMs)) {
       this.#troubled(workflow, level);
       return Promise.resolve(false);

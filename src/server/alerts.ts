@@ -1,0 +1,163 @@
+import { hostname } from "node:os";
+import type { Clock, RandomSource } from "../clock.ts";
+import { ConfigError, type ResolvedAlerting } from "../config/index.ts";
+import type { Instruments } from "../instruments.ts";
+import {
+  AlertEngine,
+  AlertRules,
+  alertLabels,
+  configuredRules,
+  createNotifiers,
+  type ListedAlert,
+  NoticeOutbox,
+  type Notifier,
+  Routes,
+  type SeriesStore,
+  Silences,
+  viewAlert,
+} from "../monitoring/index.ts";
+import type { Journal, Logger, QualityLevels } from "../runs/index.ts";
+import type { Environment } from "../webhooks/index.ts";
+import type { Watching } from "./start-monitoring.ts";
+
+export interface AlertsOptions {
+  readonly config: ResolvedAlerting;
+  readonly store: SeriesStore;
+  readonly journal: Journal;
+  readonly qualityLevels: Pick<QualityLevels, "lower">;
+  readonly instruments: Instruments;
+  readonly env: Environment;
+  readonly clock: Clock;
+  readonly random: RandomSource;
+  readonly log: Logger;
+}
+
+type CheckOptions = Pick<AlertsOptions, "env" | "clock" | "log">;
+
+/** Rules, alerts, silences and notifiers of a server, wired up. */
+export class Alerts implements Watching {
+  readonly engine: AlertEngine;
+  readonly rules: AlertRules;
+  readonly silences: Silences;
+  readonly outbox: NoticeOutbox;
+  readonly #options: AlertsOptions;
+
+  private constructor(options: AlertsOptions) {
+    this.#options = options;
+    const { journal, clock, random, log, store, instruments } = options;
+    const notifications = instruments.counter({
+      name: "retake.notifications",
+      unit: "{notification}",
+      description: "Messages to notifiers.",
+      attributes: ["notifier", "outcome"],
+    });
+    instruments.observed(
+      "gauge",
+      { name: "retake.alerts.firing", unit: "{alert}", description: "Alerts that fire.", attributes: ["severity"] },
+      (set) => {
+        for (const severity of ["warning", "critical"]) set(this.#firing(severity), severity);
+      },
+    );
+    this.rules = new AlertRules({ journal, clock, log });
+    this.silences = new Silences({ journal, clock });
+    this.outbox = new NoticeOutbox({
+      ...{ journal, clock, random, log, silences: this.silences },
+      onOutcome: (notifier, outcome) => {
+        notifications.of(notifier, outcome).value++;
+      },
+    });
+    this.engine = new AlertEngine({ journal, clock, log, source: store, outbox: this.outbox });
+  }
+
+  /** Takes up what an earlier process has left. @throws ConfigError */
+  static async open(options: AlertsOptions): Promise<Alerts> {
+    const alerts = new Alerts(options);
+    const { rules, silences, outbox, engine } = alerts;
+    const notifiers = await checkedNotifiers(options.config, options);
+    rules.configure(options.config);
+    await Promise.all([rules.open(), silences.open(), outbox.open()]);
+    await outbox.configure(notifiers, options.config.routes);
+    await engine.open(rules.active, options.store.newestMs);
+    outbox.reconcile(engine.list());
+    outbox.start();
+    return alerts;
+  }
+
+  sampled(timeMs: number): void {
+    this.engine.evaluate(timeMs);
+    this.outbox.tick();
+    this.#lowerQuality();
+  }
+
+  /** Goes by another configuration, which `checkAlerting` has found sound. @throws ConfigError */
+  async configure(config: ResolvedAlerting): Promise<void> {
+    const notifiers = await checkedNotifiers(config, this.#options);
+    await this.outbox.configure(notifiers, config.routes);
+    this.rules.configure(config);
+    this.followRules();
+  }
+
+  /** Rules have changed. */
+  followRules(): void {
+    this.engine.replaceRules(this.rules.active, this.#options.clock.now());
+    this.outbox.reconcile(this.engine.list());
+  }
+
+  /** The silences that keep an alert from being told now. */
+  silencesOf({ alert, rule }: Pick<ListedAlert, "alert" | "rule">): readonly string[] {
+    return this.silences.of(alertLabels(alert, rule));
+  }
+
+  async close(): Promise<void> {
+    await this.outbox.stop();
+  }
+
+  #firing(severity: string): number {
+    return this.engine.list().filter((listed) => isFiring(listed) && viewAlert(listed.alert).severity === severity)
+      .length;
+  }
+
+  /** What fires lowers the quality of its workflow, and keeps it from rising. */
+  #lowerQuality(): void {
+    const { qualityLevels, log } = this.#options;
+    for (const listed of this.engine.list()) {
+      const { rule, alert } = listed;
+      const lowering = rule.lowerQuality;
+      if (lowering === undefined || !isFiring(listed)) continue;
+      const labels = alertLabels(alert, rule);
+      const workflow = lowering.workflow || labels[lowering.label];
+      if (workflow === undefined) continue;
+      qualityLevels
+        .lower(workflow, { name: rule.name, reason: "the alert fires", lowest: lowering.level })
+        .catch((error: unknown) => log.warn({ err: error, workflow }, "an alert could not lower the quality"));
+    }
+  }
+}
+
+/** Sees whether alerts can go by a configuration. @throws ConfigError */
+export async function checkAlerting(config: ResolvedAlerting, options: CheckOptions): Promise<void> {
+  const { problems } = configuredRules(config);
+  if (problems.length > 0) throw new ConfigError("configuration", problems);
+  await checkedNotifiers(config, options);
+}
+
+function isFiring({ alert }: Pick<ListedAlert, "alert">): boolean {
+  const { state } = viewAlert(alert);
+  return state === "firing" || state === "recovering";
+}
+
+async function checkedNotifiers(
+  { notifiers, routes, externalUrl }: ResolvedAlerting,
+  { env, clock, log }: CheckOptions,
+): Promise<readonly Notifier[]> {
+  const created = await createNotifiers(notifiers, { env, source: hostname(), externalUrl, clock, log });
+  for (const [index, route] of routes.entries()) {
+    try {
+      new Routes([route], created);
+    } catch (error) {
+      const field = `monitoring.routes[${index}].matchers`;
+      throw new ConfigError("configuration", [{ field, message: (error as Error).message }]);
+    }
+  }
+  return created;
+}

@@ -1,0 +1,22 @@
+import type { ServiceImpl } from "@connectrpc/connect";
+import type { MonitoringService } from "../../gen/retake/v1/monitoring_service_pb.js";
+import type { Alerts } from "./alerts.ts";
+import type { Engine } from "./engine.ts";
+import { alertRuleMethods } from "./monitoring/alert-rules.ts";
+import { alertMethods } from "./monitoring/alerts.ts";
+import { silenceMethods } from "./monitoring/silences.ts";
+
+export interface MonitoringServiceOptions {
+  readonly engine: Pick<Engine, "clock" | "random" | "journal" | "closing">;
+  /** Resolves with nothing where nobody watches over anything. */
+  readonly alerts: Promise<Alerts | undefined>;
+}
+
+/** `retake.v1.MonitoringService`: one file of `monitoring/` a topic. Requests have passed their rules. */
+export function createMonitoringService(options: MonitoringServiceOptions): ServiceImpl<typeof MonitoringService> {
+  return {
+    ...alertMethods(options),
+    ...silenceMethods(options),
+    ...alertRuleMethods(options),
+  };
+}

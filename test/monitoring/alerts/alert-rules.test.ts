@@ -1,0 +1,87 @@
+import { create } from "@bufbuild/protobuf";
+import { describe, expect, it } from "vitest";
+import { type AlertRule, AlertRuleSchema } from "../../../gen/retake/v1/alert_pb.js";
+import { AlertRules, configuredRules } from "../../../src/monitoring/alerts/alert-rules.ts";
+import { silentLogger } from "../../../src/runs/index.ts";
+import { createMemoryStorage } from "../../../src/runs/memory/index.ts";
+import { createVirtualClock } from "../../../src/testing/virtual-clock.ts";
+import type { RuleInit } from "./rules.ts";
+
+function rule(init: Partial<RuleInit> = {}): AlertRule {
+  return create(AlertRuleSchema, {
+    ...{ name: "Deep", queries: { depth: { metric: "depth" } }, warning: { at: 10 } },
+    ...(init as object),
+  });
+}
+
+const none = { rules: [], slos: [], disabledRules: [] };
+
+function setUp() {
+  const clock = createVirtualClock();
+  const { journal } = createMemoryStorage({ clock });
+  const open = async (config: Parameters<AlertRules["configure"]>[0] = none): Promise<AlertRules> => {
+    const rules = new AlertRules({ clock, journal, log: silentLogger });
+    await rules.open();
+    rules.configure(config);
+    return rules;
+  };
+  return { open };
+}
+
+describe("AlertRules", () => {
+  it("takes a configured rule in place of a built-in one, and one that was set in place of both", async () => {
+    const { open } = setUp();
+    const own = rule({ name: "RetakeDiskSpace" });
+    const rules = await open({ ...none, rules: [own] });
+    expect(rules.get("RetakeDiskSpace")).toMatchObject({ origin: "configuration", message: own });
+    await rules.set(rule({ name: "RetakeDiskSpace", warning: { at: 11 } }), "ada");
+    expect(rules.get("RetakeDiskSpace")).toMatchObject({ origin: "set", message: { warning: { at: 11 } } });
+    expect(await rules.delete("RetakeDiskSpace", "ada")).toBe(true);
+    expect(rules.get("RetakeDiskSpace")?.origin).toBe("configuration");
+    expect(await rules.delete("RetakeDiskSpace", "ada")).toBe(false);
+  });
+
+  it("remembers what was set over a restart, and what was taken back", async () => {
+    const { open } = setUp();
+    const before = await open();
+    await Promise.all([
+      before.set(rule(), "ada"),
+      before.set(rule({ name: "Long" }), "ada"),
+      before.delete("Deep", "ada"),
+    ]);
+    const after = await open();
+    expect(after.list().flatMap(({ origin, message }) => (origin === "set" ? [message.name] : []))).toEqual(["Long"]);
+    await after.set(rule(), "ada");
+    expect((await open()).get("Deep")?.origin).toBe("set");
+  });
+
+  it("evaluates no rule that is disabled or left out", async () => {
+    const { open } = setUp();
+    const rules = await open({ ...none, rules: [rule({ disabled: true })], disabledRules: ["RetakeDeadMan"] });
+    const names = rules.active.map(({ name }) => name);
+    expect(rules.get("Deep")?.message.disabled).toBe(true);
+    expect(names).not.toContain("Deep");
+    expect(names).not.toContain("RetakeDeadMan");
+    expect(names).toContain("RetakeErrorRate");
+  });
+});
+
+describe("configuredRules", () => {
+  it("names the rule that makes no sense, and the field that it stands in", () => {
+    const { problems } = configuredRules({
+      rules: [rule(), rule({ name: "Odd", expression: "depth >" })],
+      slos: [],
+      disabledRules: ["RetakeDeadmen"],
+    });
+    expect(problems.map(({ field }) => field)).toEqual(["monitoring.disabled_rules[0]", "monitoring.rules[1]"]);
+    expect(problems[0]?.message).toContain("RetakeDeadMan");
+    expect(problems[1]?.message).toContain("the rule Odd: ");
+  });
+
+  it("makes rules of promises, and tells of two that would have one name", () => {
+    const slos = ["a.v1.B/C", "a.v1_B/C"].map((workflow) => ({ workflow, availability: 0.99 }));
+    const { rules, problems } = configuredRules({ ...none, slos });
+    expect(rules.get("SloAvailabilityFast_a_v1_B_C")?.origin).toBe("configuration");
+    expect(problems.map(({ field }) => field)).toEqual(["monitoring.slos[1].workflow", "monitoring.slos[1].workflow"]);
+  });
+});
