@@ -79,6 +79,7 @@ import {
   type TextRedactor,
 } from "../security/index.ts";
 import { WebhookOutbox, type WebhookSecrets } from "../webhooks/index.ts";
+import { OpenWatches } from "./open-watches.ts";
 import { OverriddenPolicies } from "./overridden-policies.ts";
 import { unsignedEnds } from "./unsigned-ends.ts";
 
@@ -141,6 +142,7 @@ export class Engine {
   readonly turns: Turns;
   readonly acceptance: Acceptance;
   readonly watch: Watch;
+  readonly openWatches: OpenWatches;
   readonly retention: Retention;
   readonly artifactRetention: ArtifactRetention;
   /** Of one message, in bytes. */
@@ -362,6 +364,7 @@ export class Engine {
       clock,
       fallbackUpdate: (...update) => this.#fallbackUpdate(...update),
     });
+    this.openWatches = new OpenWatches(clock);
     this.retention = new Retention({
       journal,
       payloads,
