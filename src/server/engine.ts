@@ -79,6 +79,7 @@ import {
   type TextRedactor,
 } from "../security/index.ts";
 import { WebhookOutbox, type WebhookSecrets } from "../webhooks/index.ts";
+import { auditBreaker } from "./audit-breaker.ts";
 import { OpenWatches } from "./open-watches.ts";
 import { OverriddenPolicies } from "./overridden-policies.ts";
 import { unsignedEnds } from "./unsigned-ends.ts";
@@ -219,6 +220,7 @@ export class Engine {
         const options = { endpoints: this.#endpoints, clock, signal: this.closing.signal };
         return workflow && probeWorkflow(options, workflow);
       },
+      onTransition: (transition) => auditBreaker(this.audit, transition),
     });
     this.retryBudgets = new RetryBudgets({ scheduler, clock });
     this.retryBudgets.configure(options.retryBudgets);
