@@ -15,7 +15,7 @@ import { RunService } from "../../../gen/retake/v1/run_service_pb.js";
 import { AccessService } from "../../gen/retake/test/v1/access_pb.js";
 import { createKey, type IssuerKey, sign } from "../../security/jwt/issuer.ts";
 import { type AccessServer, startAccessServer, workflow } from "./access-server.ts";
-import { asApiKey, type Caller, type Front, fronts, type ShowCredentials, transportTo } from "./callers.ts";
+import { type Caller, type Front, fronts, type ShowCredentials, transportTo } from "./callers.ts";
 
 const { PUBLIC, AUTHENTICATED, PRIVILEGED, ADMIN } = AccessLevel;
 
@@ -72,7 +72,6 @@ const expectations: ReadonlyMap<DescService, Readonly<Record<string, AccessLevel
 
 /** How callers show who they are; a kind of credentials is one line here. */
 const credentials: Readonly<Record<string, ShowCredentials>> = {
-  "a test key": asApiKey,
   "an API key": async ({ subject = "", level = AccessLevel.UNSPECIFIED, groups = [] }) => {
     const admin = createClient(AdminService, running.server.transport);
     const { key } = await admin.createApiKey({ label: "matrix", subject, level, groups: [...groups] });
