@@ -1,4 +1,4 @@
-import { Code, ConnectError, createClient } from "@connectrpc/connect";
+import { Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
 import { expect, it } from "vitest";
 import { AdminService } from "../../gen/retake/v1/admin_service_pb.js";
 import { AuditOutcome } from "../../gen/retake/v1/audit_pb.js";
@@ -17,7 +17,7 @@ it("calls with wrong API keys, and the lock-out they end in, are on record and i
   const admin = createClient(AdminService, server.transport);
   const { key: right } = await admin.createApiKey({ subject: "ana", level: AccessLevel.ADMIN });
   const wrong = createKey(systemRandom);
-  const call = (apiKey: string, transport = grpc) =>
+  const call = (apiKey: string, transport: Transport = grpc) =>
     createClient(WorkflowsService, transport)
       .plain({}, { headers: { "x-api-key": apiKey } })
       .then(
