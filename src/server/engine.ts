@@ -79,6 +79,8 @@ import {
   type TextRedactor,
 } from "../security/index.ts";
 import { WebhookOutbox, type WebhookSecrets } from "../webhooks/index.ts";
+import { auditBreaker } from "./audit-breaker.ts";
+import { OpenWatches } from "./open-watches.ts";
 import { OverriddenPolicies } from "./overridden-policies.ts";
 import { unsignedEnds } from "./unsigned-ends.ts";
 
@@ -141,6 +143,7 @@ export class Engine {
   readonly turns: Turns;
   readonly acceptance: Acceptance;
   readonly watch: Watch;
+  readonly openWatches: OpenWatches;
   readonly retention: Retention;
   readonly artifactRetention: ArtifactRetention;
   /** Of one message, in bytes. */
@@ -217,6 +220,7 @@ export class Engine {
         const options = { endpoints: this.#endpoints, clock, signal: this.closing.signal };
         return workflow && probeWorkflow(options, workflow);
       },
+      onTransition: (transition) => auditBreaker(this.audit, transition),
     });
     this.retryBudgets = new RetryBudgets({ scheduler, clock });
     this.retryBudgets.configure(options.retryBudgets);
@@ -362,6 +366,7 @@ export class Engine {
       clock,
       fallbackUpdate: (...update) => this.#fallbackUpdate(...update),
     });
+    this.openWatches = new OpenWatches(clock);
     this.retention = new Retention({
       journal,
       payloads,

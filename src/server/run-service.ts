@@ -31,12 +31,20 @@ import { cancelRuns, rerunRuns } from "./bulk-runs.ts";
 import { callKey, forwardedMetadata, traceparentOf } from "./call-metadata.ts";
 import type { Engine } from "./engine.ts";
 import { ifStored } from "./if-stored.ts";
+import type { OpenWatch } from "./open-watches.ts";
 import { ownerOf } from "./owner-of.ts";
 import { createPageToken, pageScope, parsePageToken, parsePosition } from "./page-token.ts";
 import { rerun } from "./rerun.ts";
 import { inputFromAny, inputFromJson } from "./run-input.ts";
 import { durableView, released } from "./shown-run.ts";
-import { assertOwnName, assertStillSees, listVisibleRuns, visibleRunByKey, withVisibleRun } from "./visible-runs.ts";
+import {
+  accessLost,
+  assertOwnName,
+  listVisibleRuns,
+  stillSees,
+  visibleRunByKey,
+  withVisibleRun,
+} from "./visible-runs.ts";
 import { workflowNamed } from "./workflow-named.ts";
 
 const defaultRunsPage = 50;
@@ -127,20 +135,30 @@ export function createRunService(engine: Engine, reading: ResolvedInput): Servic
     async *watchRun({ runId, afterSequence, view }, context) {
       const accepted = await withVisibleRun(engine, context, runId, async ({ record }) => record.accepted);
       const principal = context.values.get(principalKey);
-      const signal = AbortSignal.any([context.signal, engine.closing.signal]);
-      for await (const sight of engine.watch.run({ runId, afterSequence: sequenceOf(afterSequence) }, signal)) {
-        assertStillSees(engine, principal, accepted);
-        switch (sight.kind) {
-          case "event":
-            yield watched(await withPayloads(sight.event, runId, view, engine));
-            break;
-          case "progress":
-            yield create(WatchRunResponseSchema, { update: { case: "progress", value: sight.progress } });
-            break;
-          case "update":
-            break;
+      const lost = new AbortController();
+      const signal = AbortSignal.any([context.signal, engine.closing.signal, lost.signal]);
+      const isAllowed = (): boolean => stillSees(engine, principal, accepted);
+      const watch: OpenWatch = { isAllowed, end: () => lost.abort(accessLost(accepted)) };
+      if (principal.isCurrent !== undefined) engine.openWatches.add(watch);
+      try {
+        for await (const sight of engine.watch.run({ runId, afterSequence: sequenceOf(afterSequence) }, signal)) {
+          if (!isAllowed()) watch.end();
+          lost.signal.throwIfAborted();
+          switch (sight.kind) {
+            case "event":
+              yield watched(await withPayloads(sight.event, runId, view, engine));
+              break;
+            case "progress":
+              yield create(WatchRunResponseSchema, { update: { case: "progress", value: sight.progress } });
+              break;
+            case "update":
+              break;
+          }
         }
+      } finally {
+        engine.openWatches.delete(watch);
       }
+      lost.signal.throwIfAborted();
       if (engine.closing.signal.aborted && !context.signal.aborted) {
         throw draining();
       }

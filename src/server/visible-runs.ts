@@ -1,4 +1,4 @@
-import { Code, type HandlerContext } from "@connectrpc/connect";
+import { Code, type ConnectError, type HandlerContext } from "@connectrpc/connect";
 import type { Accepted } from "../../gen/retake/v1/run_pb.js";
 import {
   createError,
@@ -37,15 +37,17 @@ export function seesRun(principal: Principal, { owner, workflow }: Pick<Accepted
   return sees(principal, owner) && principal.workflows?.has(workflow) !== false;
 }
 
-/** Throws once a caller, who saw a run when the call began, does not any more. */
-export function assertStillSees(engine: Engine, principal: Principal, accepted: Accepted): void {
-  if (principal.isCurrent?.() === false || !seesRun(engine.access.effective(principal), accepted)) {
-    throw createError(
-      Code.PermissionDenied,
-      "ACCESS_LOST",
-      `you may not see run ${accepted.runId} any more: your credentials, or the access rules, have changed`,
-    );
-  }
+/** Whether a caller, who saw a run when the call began, does so now. */
+export function stillSees(engine: Engine, principal: Principal, accepted: Accepted): boolean {
+  return principal.isCurrent?.() !== false && seesRun(engine.access.effective(principal), accepted);
+}
+
+export function accessLost({ runId }: Accepted): ConnectError {
+  return createError(
+    Code.PermissionDenied,
+    "ACCESS_LOST",
+    `you may not see run ${runId} any more: your credentials have ended, or the access rules have changed`,
+  );
 }
 
 /** The runs that match and that the caller sees, newest first: `journal.listRuns` with the caller's reach in the query. */

@@ -98,9 +98,9 @@ export class WebArtifacts {
       const problem = `artifact ${id} has ${artifact.size} bytes, and none in that range`;
       return webErrorFrom(new ConnectError(problem, Code.OutOfRange), 416);
     }
-    response.writeHead(part.status, { ...part.headers, "content-length": part.length });
+    const head = { ...part.headers, "content-length": part.length };
     if (request.method === "HEAD" || part.length === 0) {
-      response.end();
+      response.writeHead(part.status, head).end();
       return undefined;
     }
     const parts = this.#options.client.downloadArtifact(
@@ -108,6 +108,8 @@ export class WebArtifacts {
       call,
     );
     for await (const { part: piece } of parts) {
+      // Only now: this call may be refused where the one before was not, by a limit that is reached.
+      if (!response.headersSent) response.writeHead(part.status, head);
       if (piece.case === "chunk" && !response.write(piece.value)) {
         await roomIn(response, signal);
       }

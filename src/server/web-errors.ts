@@ -13,12 +13,16 @@ export interface WebError {
 
 /** A failed call that never became one. */
 export function webErrorFrom(error: ConnectError, status = codeToHttpStatus(error.code)): WebError {
-  return {
-    status,
-    body: JSON.stringify(errorToJson(error, undefined)),
-    headers: { "content-type": "application/json" },
-  };
+  const headers: Record<string, string> = { "content-type": "application/json" };
+  for (const name of toldByHeader) {
+    const value = error.metadata.get(name);
+    if (value !== null) headers[name] = value;
+  }
+  return { status, body: JSON.stringify(errorToJson(error, undefined)), headers };
 }
+
+/** What HTTP says of a refusal beside its status. */
+const toldByHeader = ["retry-after", "www-authenticate"];
 
 /** Writes it, if that is still possible. */
 export function writeError({ status, body, headers }: WebError, response: ServerResponse): void {

@@ -5,6 +5,7 @@ import { describe, expect, it } from "vitest";
 import { AdminService } from "../../gen/retake/v1/admin_service_pb.js";
 import { type Artifact, ArtifactService } from "../../gen/retake/v1/artifact_pb.js";
 import { AccessLevel } from "../../gen/retake/v1/options_pb.js";
+import { RateLimitScope } from "../../gen/retake/v1/rate_limit_config_pb.js";
 import { systemClock } from "../../src/clock.ts";
 import { createMemoryStorage } from "../../src/runs/memory/index.ts";
 import { inPieces, pattern, sha256 } from "../runs/ports/artifacts-contract.ts";
@@ -234,6 +235,44 @@ describe("GET /artifacts/{id}", () => {
     expect((await get()).status).not.toBe(429);
     await server.close({ drainTimeoutMs: 0 });
     expect((await Promise.all([first, second])).map(({ status }) => status).sort()).toEqual([401, 429]);
+  });
+
+  it("is for its owner, and counts by the limits of its caller, as calls do", async () => {
+    const hour = { seconds: 3600n };
+    const config = {
+      security: {
+        anonymousLevel: AccessLevel.PUBLIC,
+        rateLimits: [{ scope: [RateLimitScope.PRINCIPAL], limit: 5, window: hour }],
+      },
+    };
+    const server = await startListening({}, { config });
+    const admin = createClient(AdminService, server.server.transport);
+    const keyOf = async (subject: string) => {
+      const { key } = await admin.createApiKey({ subject, level: AccessLevel.AUTHENTICATED });
+      return { "x-api-key": key };
+    };
+    const [ana, bob] = [await keyOf("ana"), await keyOf("bob")];
+    const files = createClient(ArtifactService, server.grpc);
+    const { artifact } = await files.uploadArtifact(
+      (async function* () {
+        yield { part: { case: "start" as const, value: { name: "boat.png", mediaType: "image/png" } } };
+        for await (const value of inPieces(bytes)) yield { part: { case: "chunk" as const, value } };
+      })(),
+      { headers: ana },
+    );
+    const get = (headers: Readonly<Record<string, string>>, method = "GET") =>
+      fetchWeb(server.webPort, `/artifacts/${artifact?.artifactId}`, { method, headers });
+    expect((await get(bob)).status).toBe(404);
+    // Whole answers are two calls, GetArtifact and DownloadArtifact, and heads one: the upload was the first of five.
+    expect((await get(ana)).status).toBe(200);
+    expect((await get(ana, "HEAD")).status).toBe(200);
+    const refused = await get(ana);
+    expect(refused.status).toBe(429);
+    expect(refused.json).toMatchObject({ code: "resource_exhausted" });
+    expect(Number(refused.headers["retry-after"])).toBeGreaterThan(0);
+    expect(refused.headers).not.toHaveProperty("content-disposition");
+    // Bob's are his own.
+    expect((await get(bob)).status).toBe(404);
   });
 
   it("lets pages of allowed origins have it", async () => {

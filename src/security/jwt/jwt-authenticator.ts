@@ -1,3 +1,4 @@
+import type { ConnectError } from "@connectrpc/connect";
 import type { JWTPayload } from "jose";
 import type { Clock } from "../../clock.ts";
 import type { ResolvedJwt } from "../../config/index.ts";
@@ -15,6 +16,7 @@ import type { Keys } from "./keys.ts";
 import { refusalOf } from "./refusal.ts";
 import { RemoteKeys } from "./remote-keys.ts";
 import { claimedIssuer, isToken } from "./token-form.ts";
+import { TokenStanding } from "./token-standing.ts";
 import { VerifiedTokens } from "./verified-tokens.ts";
 
 type Jose = typeof import("jose");
@@ -125,20 +127,44 @@ export class JwtAuthenticator implements Authenticator {
     if (issuer === undefined) {
       throw new CredentialsError("TOKEN_ISSUER_UNKNOWN", "the token is of an issuer whose tokens are not taken here");
     }
+    const { changes } = issuer;
+    const claims = await this.#claimsOf(token, issuer);
+    const untilMs = (claims.exp ?? 0) * 1000 + issuer.jwt.clockSkewMs;
+    const { isCurrent } = new TokenStanding({
+      clock: this.#options.clock,
+      untilMs,
+      changes: () => issuer.changes,
+      verifiedAt: changes,
+      verify: () => this.#claimsOf(token, issuer),
+    });
+    const principal: Principal = { ...this.#identityOf(claims, issuer), authentication: "jwt", isCurrent };
+    // What has been verified by keys from before is not known for sure.
+    if (issuer.changes === changes) this.#verified.add(token, { principal, issuer: issuer.jwt.issuer, untilMs });
+    return principal;
+  }
+
+  #identityOf(claims: JWTPayload, issuer: Issuer): Identity {
     try {
-      const { changes } = issuer;
-      const claims = await this.#claimsOf(token, issuer);
-      const principal: Principal = { ...issuer.identity({ claims: claimsOf(claims) }), authentication: "jwt" };
-      const untilMs = (claims.exp ?? 0) * 1000 + issuer.jwt.clockSkewMs;
-      // What has been verified by keys from before is not known for sure.
-      if (issuer.changes === changes) this.#verified.add(token, { principal, issuer: issuer.jwt.issuer, untilMs });
-      return principal;
+      return issuer.identity({ claims: claimsOf(claims) });
     } catch (error) {
-      throw refusalOf(error, { jose: this.#jose.errors, log: this.#options.log });
+      throw this.#refusalOf(error);
     }
   }
 
-  async #claimsOf(token: string, { jwt, keys }: Issuer): Promise<JWTPayload> {
+  /** @throws ConnectError for a token that is refused, or cannot be judged now */
+  async #claimsOf(token: string, issuer: Issuer): Promise<JWTPayload> {
+    try {
+      return await this.#verifiedClaims(token, issuer);
+    } catch (error) {
+      throw this.#refusalOf(error);
+    }
+  }
+
+  #refusalOf(error: unknown): ConnectError {
+    return refusalOf(error, { jose: this.#jose.errors, log: this.#options.log });
+  }
+
+  async #verifiedClaims(token: string, { jwt, keys }: Issuer): Promise<JWTPayload> {
     const { jwtVerify, errors } = this.#jose;
     const options = {
       issuer: jwt.issuer,

@@ -1,6 +1,7 @@
 import type { ApiKeyCreated, ApiKeyEvent } from "../../../gen/retake/v1/api_key_pb.js";
 import { ApiKeyState } from "../../../gen/retake/v1/api_key_pb.js";
 import { AccessLevel } from "../../../gen/retake/v1/options_pb.js";
+import type { Clock } from "../../clock.ts";
 import { msFromTimestamp } from "../../runs/index.ts";
 import type { Principal } from "../principal.ts";
 
@@ -24,7 +25,7 @@ export class ApiKeyRecord {
   usableUntilMs: number;
   lastUsedMs = 0;
 
-  constructor(id: string, createdMs: number, created: ApiKeyCreated) {
+  constructor(id: string, createdMs: number, created: ApiKeyCreated, clock: Pick<Clock, "now">) {
     this.id = id;
     this.digest = created.digest;
     this.label = created.label;
@@ -40,6 +41,7 @@ export class ApiKeyRecord {
       groups: created.groups,
       authentication: "api_key",
       credential: id,
+      isCurrent: () => clock.now() < this.usableUntilMs,
       ...(created.workflows.length > 0 && { workflows: new Set(created.workflows) }),
     };
   }

@@ -272,7 +272,8 @@ export class ApiKeys {
 
   #apply(id: string, event: ApiKeyEvent): void {
     if (event.event.case === "created") {
-      this.#records.set(id, new ApiKeyRecord(id, msFromTimestamp(event.time), event.event.value));
+      const { clock } = this.#options;
+      this.#records.set(id, new ApiKeyRecord(id, msFromTimestamp(event.time), event.event.value, clock));
     } else {
       this.#records.get(id)?.apply(event);
     }

@@ -116,6 +116,7 @@ describe("a token", () => {
       level: AccessLevel.ADMIN,
       groups: ["admins", "video"],
       authentication: "jwt",
+      isCurrent: expect.any(Function),
     } satisfies Principal);
     expect(await test.authenticate(await test.token({ ...claims, groups: [] }))).toMatchObject({
       level: AccessLevel.AUTHENTICATED,
@@ -131,6 +132,7 @@ describe("a token", () => {
       level: AccessLevel.AUTHENTICATED,
       groups: [],
       authentication: "jwt",
+      isCurrent: expect.any(Function),
     });
   });
 
@@ -263,6 +265,56 @@ describe("a token", () => {
     expect(await test.outcome(await test.token({}, { kid: undefined }, second))).toBe("ada");
     const third = await createKey();
     expect(await test.outcome(await test.token({}, { kid: undefined }, third))).toBe("Unauthenticated TOKEN_SIGNATURE");
+  });
+
+  it("holds until it expires", async () => {
+    const test = withIssuer({ clockSkewMs: 0, cacheTimeMs: 86_400_000 });
+    const known = await test.authenticate(await test.token());
+    await test.pass(3600_000 - 1);
+    expect(known?.isCurrent?.()).toBe(true);
+    await test.pass(1);
+    expect(known?.isCurrent?.()).toBe(false);
+  });
+
+  it.each([
+    ["a key id", {}],
+    ["no key id", { kid: undefined }],
+  ])("with %s holds over a rotation, and no more once its issuer has removed the key", async (_, header) => {
+    const test = withIssuer();
+    const exp = Math.floor(test.clock.now() / 1000) + 86_400;
+    const known = await test.authenticate(await test.token({ exp }, header));
+    const isCurrent = async () => {
+      known?.isCurrent?.();
+      await test.pass(2000);
+      return known?.isCurrent?.();
+    };
+    test.served.keys = [first.jwk, second.jwk];
+    await test.pass(600_000);
+    expect(await isCurrent()).toBe(true);
+    test.served.keys = [second.jwk];
+    await test.pass(600_000);
+    await expect.poll(isCurrent).toBe(false);
+    // It is gone for good, whatever the issuer says later.
+    test.served.keys = [first.jwk];
+    await test.pass(600_000);
+    await expect.poll(isCurrent).toBe(false);
+  });
+
+  it("holds while its issuer is away, and is judged once that is back", async () => {
+    const test = withIssuer();
+    const known = await test.authenticate(await test.token());
+    const isCurrent = async () => {
+      known?.isCurrent?.();
+      await test.pass(2000);
+      return known?.isCurrent?.();
+    };
+    test.served.keys = [second.jwk];
+    await test.pass(600_000);
+    test.served.up = false;
+    expect(await isCurrent()).toBe(true);
+    test.served.up = true;
+    await test.pass(2000);
+    await expect.poll(isCurrent).toBe(false);
   });
 
   it("that comes with many calls at once is verified once", async () => {

@@ -62,6 +62,7 @@ describe("the store of API keys", () => {
         groups: ["artists"],
         authentication: "api_key",
         credential: record.id,
+        isCurrent: expect.any(Function),
         workflows: new Set(["a.B/C"]),
       });
       expect(
@@ -108,13 +109,34 @@ describe("the store of API keys", () => {
       [before, after].flatMap(({ keys }) => [old, made].map(({ text, record }) => keys.verify(record.id, text)?.id));
     const both = [old.record.id, made.record.id];
     expect(made.record).toMatchObject({ replaces: old.record.id, label: "laptop" });
-    expect(made.record.principal).toEqual({ ...old.record.principal, credential: made.record.id });
+    expect(made.record.principal).toEqual({
+      ...old.record.principal,
+      credential: made.record.id,
+      isCurrent: expect.any(Function),
+    });
     expect(after.keys.get(old.record.id)?.state(after.clock.now())).toBe(ApiKeyState.ROTATING);
     await before.clock.advance(2 * day - 1);
     expect(taken()).toEqual([...both, ...both]);
     await before.clock.advance(1);
     expect(taken()).toEqual([undefined, made.record.id, undefined, made.record.id]);
     expect(after.keys.get(old.record.id)?.state(after.clock.now())).toBe(ApiKeyState.EXPIRED);
+  });
+
+  it("tells those who have shown a key when it is revoked, over, or rotated out", async () => {
+    const { keys, clock, settle } = await openKeys();
+    const revoked = await settle(keys.create(ana));
+    const expiring = await settle(keys.create({ ...ana, ttlMs: day }));
+    const old = await settle(keys.create(ana));
+    const made = await settle(keys.rotate(old.record.id, { overlapMs: 2 * day, requestedBy: "boss" }));
+    const principals = [revoked, expiring, old, made].map(({ record }) => record.principal);
+    const current = () => principals.map(({ isCurrent }) => isCurrent?.());
+    expect(current()).toEqual([true, true, true, true]);
+    await settle(keys.revoke(revoked.record.id, { requestedBy: "boss", reason: "", force: true }));
+    expect(current()).toEqual([false, true, true, true]);
+    await clock.advance(day);
+    expect(current()).toEqual([false, false, true, true]);
+    await clock.advance(day);
+    expect(current()).toEqual([false, false, false, true]);
   });
 
   it("gives a key in the place of another the lifetime of that one, and lets no overlap outlive it", async () => {

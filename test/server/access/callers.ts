@@ -16,7 +16,7 @@ export function credulous(
   return {
     principals,
     authenticate({ apiKey }) {
-      if (apiKey === undefined) return undefined;
+      if (apiKey?.startsWith("{") !== true) return undefined;
       const known = principals.get(apiKey);
       if (known !== undefined) return known;
       const { workflows, ...said } = JSON.parse(apiKey) as Caller;
@@ -37,9 +37,11 @@ export function credulous(
 }
 
 /** How one kind of credentials is shown: as metadata. Undefined for no credentials. */
-export type ShowCredentials = (caller: Caller) => Readonly<Record<string, string>>;
+export type ShowCredentials = (
+  caller: Caller,
+) => Readonly<Record<string, string>> | Promise<Readonly<Record<string, string>>>;
 
-export const asApiKey: ShowCredentials = (caller) => ({ "x-api-key": JSON.stringify(caller) });
+export const asApiKey = (caller: Caller): Readonly<Record<string, string>> => ({ "x-api-key": JSON.stringify(caller) });
 
 export type Front = "gRPC" | "Connect" | "gRPC-Web" | "in process";
 

@@ -1,7 +1,8 @@
-import { readdir } from "node:fs/promises";
+import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { create, type DescFile, type DescMethod, type DescService, getOption, hasOption } from "@bufbuild/protobuf";
-import { Code, ConnectError, type Transport } from "@connectrpc/connect";
+import { Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ErrorInfoSchema } from "../../../gen/google/rpc/error_details_pb.js";
 import { Health } from "../../../gen/grpc/health/v1/health_pb.js";
@@ -12,8 +13,9 @@ import { ArtifactService } from "../../../gen/retake/v1/artifact_pb.js";
 import { AccessLevel, access } from "../../../gen/retake/v1/options_pb.js";
 import { RunService } from "../../../gen/retake/v1/run_service_pb.js";
 import { AccessService } from "../../gen/retake/test/v1/access_pb.js";
+import { createKey, type IssuerKey, sign } from "../../security/jwt/issuer.ts";
 import { type AccessServer, startAccessServer, workflow } from "./access-server.ts";
-import { asApiKey, type Caller, type Front, fronts, type ShowCredentials, transportTo } from "./callers.ts";
+import { type Caller, type Front, fronts, type ShowCredentials, transportTo } from "./callers.ts";
 
 const { PUBLIC, AUTHENTICATED, PRIVILEGED, ADMIN } = AccessLevel;
 
@@ -69,15 +71,44 @@ const expectations: ReadonlyMap<DescService, Readonly<Record<string, AccessLevel
 ]);
 
 /** How callers show who they are; a kind of credentials is one line here. */
-const credentials: Readonly<Record<string, ShowCredentials>> = { "a test key": asApiKey };
+const credentials: Readonly<Record<string, ShowCredentials>> = {
+  "an API key": async ({ subject = "", level = AccessLevel.UNSPECIFIED, groups = [] }) => {
+    const admin = createClient(AdminService, running.server.transport);
+    const { key } = await admin.createApiKey({ label: "matrix", subject, level, groups: [...groups] });
+    return { authorization: `Bearer ${key}` };
+  },
+  "a token": async ({ subject, level = AccessLevel.UNSPECIFIED, groups }) => {
+    const exp = Math.floor(Date.now() / 1000) + 60;
+    const claims = { iss: issuer, aud: "retake", sub: subject, exp, level: AccessLevel[level], groups };
+    return { authorization: `Bearer ${await sign({ key: issuerKey, claims })}` };
+  },
+};
+
+const issuer = "https://login.example";
+let issuerKey: IssuerKey;
+let directory: string;
 
 const levels = [PUBLIC, AUTHENTICATED, PRIVILEGED, ADMIN];
 
 let running: AccessServer;
 beforeAll(async () => {
-  running = await startAccessServer();
+  issuerKey = await createKey();
+  directory = await mkdtemp(join(tmpdir(), "retake-matrix-"));
+  const jwksFile = join(directory, "keys.json");
+  await writeFile(jwksFile, JSON.stringify({ keys: [issuerKey.jwk] }));
+  const jwt = {
+    issuer,
+    audiences: ["retake"],
+    algorithms: ["ES256"],
+    keys: { case: "jwksFile" as const, value: jwksFile },
+    identity: { level: "claims.level", groups: "claims.groups" },
+  };
+  running = await startAccessServer({ security: { jwt: [jwt] } });
 });
-afterAll(() => running.server.close({ drainTimeoutMs: 0 }));
+afterAll(async () => {
+  await running.server.close({ drainTimeoutMs: 0 });
+  await rm(directory, { recursive: true });
+});
 
 /** How a call that means nothing in particular ends; undefined when it is answered. */
 async function outcome(
@@ -149,12 +180,15 @@ describe("the levels of RPCs", () => {
         : [],
     );
 
-    describe.each(Object.entries(credentials))("with %s", (_, show) => {
-      it.each(levels.map((level) => [AccessLevel[level], level] as const))(
+    describe.each(Object.entries(credentials))("with %s", (kind, show) => {
+      // No key is PUBLIC: whoever has one has shown something.
+      const shown = levels.filter((level) => level !== PUBLIC || kind !== "an API key");
+
+      it.each(shown.map((level) => [AccessLevel[level], level] as const))(
         "let %s do what it may",
         async (name, level) => {
           const caller: Caller = { subject: name, level, groups: ["sound"] };
-          await eachMethod(methods, front, show(caller), async (transport, { method, min }) => {
+          await eachMethod(methods, front, await show(caller), async (transport, { method, min }) => {
             const error = await outcome(transport, method, message(method, caller));
             if (level >= min) return expectLetIn(method, error);
             expect([nameOf(method), error?.code, reasonOf(error)]).toEqual([
@@ -169,12 +203,12 @@ describe("the levels of RPCs", () => {
         },
       );
 
-      it.each(levels.map((level) => [AccessLevel[level], level] as const))(
+      it.each(shown.map((level) => [AccessLevel[level], level] as const))(
         "let %s start what it may call",
         async (name, level) => {
           const caller: Caller = { subject: name, level, groups: ["film"] };
           const workflows = methods.filter(({ method }) => method.parent === AccessService);
-          await eachMethod(workflows, front, show(caller), async (transport, { method, min }) => {
+          await eachMethod(workflows, front, await show(caller), async (transport, { method, min }) => {
             const error = await outcome(transport, RunService.method.startRun, {
               workflow: workflow(method.name),
               input: { case: "json", value: JSON.stringify(message(method, caller)) },

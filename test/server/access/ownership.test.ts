@@ -1,6 +1,8 @@
 import { Code, type ConnectError, createClient } from "@connectrpc/connect";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { AdminService } from "../../../gen/retake/v1/admin_service_pb.js";
 import { ArtifactService } from "../../../gen/retake/v1/artifact_pb.js";
+import { AccessLevel } from "../../../gen/retake/v1/options_pb.js";
 import { RunState } from "../../../gen/retake/v1/run_pb.js";
 import { RunService } from "../../../gen/retake/v1/run_service_pb.js";
 import { call, type WorkflowContext } from "../../../src/index.ts";
@@ -38,8 +40,9 @@ function aborted(signal: AbortSignal): Promise<never> {
 }
 
 /** What somebody calls with; without credentials by default. */
-function as(caller?: Caller) {
-  const transport = transportTo(running.server, "gRPC", caller === undefined ? {} : asApiKey(caller));
+function as(caller?: Caller | { readonly "x-api-key": string }) {
+  const shown = caller === undefined || "x-api-key" in caller ? caller : asApiKey(caller);
+  const transport = transportTo(running.server, "gRPC", shown ?? {});
   transports.push(transport);
   return {
     runs: createClient(RunService, transport),
@@ -355,6 +358,30 @@ describe("a watcher who may see its run no longer", () => {
     const error = await rejection(watching, Code.PermissionDenied);
     expect(error.rawMessage).toContain(`you may not see run ${runId} any more`);
     expect(events).toEqual(["accepted", "attemptStarted"]);
+  });
+
+  // Within 15 s an idle stream says something by itself.
+  const soon = { timeout: 10_000 };
+  it.each(["revoked", "rotated"])("is told so soon, though nothing happens to it: a key is %s", soon, async (how) => {
+    held = Promise.withResolvers<void>();
+    const admin = createClient(AdminService, running.server.transport);
+    const made = await admin.createApiKey({ subject: how, level: AccessLevel.AUTHENTICATED });
+    const keyId = made.apiKey?.keyId ?? "";
+    const client = as({ "x-api-key": made.key });
+    const runId = await start(client, "wait");
+    const events: (string | undefined)[] = [];
+    const watching = (async () => {
+      for await (const { update } of client.runs.watchRun({ runId })) {
+        if (update.case === "event") events.push(update.value.event.case);
+        if (events.at(-1) !== "attemptStarted") continue;
+        await (how === "revoked" ? admin.revokeApiKey({ keyId }) : admin.rotateApiKey({ keyId, overlap: {} }));
+      }
+    })();
+    const error = await rejection(watching, Code.PermissionDenied);
+    expect(error.rawMessage).toContain(`you may not see run ${runId} any more`);
+    expect(events).toEqual(["accepted", "attemptStarted"]);
+    await rejection(client.runs.getRun({ runId }), Code.Unauthenticated);
+    held.resolve();
   });
 });
 
