@@ -86,6 +86,8 @@ export class UnaryStreamCall extends ServerCall {
   readonly #stream: ServerHttp2Stream;
   readonly #opening: UnaryStreamOpening;
   readonly #serving: UnaryStreamServing;
+  /** Asked for at the start: a stream forgets its connection when it is lost. */
+  readonly #peer: Peer;
   #deadline = Number.POSITIVE_INFINITY;
   #timer: Timer | undefined;
   #metadata: Metadata | undefined;
@@ -101,6 +103,7 @@ export class UnaryStreamCall extends ServerCall {
     this.#stream = stream;
     this.#opening = opening;
     this.#serving = serving;
+    this.#peer = peerOf(stream.session);
   }
 
   /** Reads the request of a new stream, then has it served. */
@@ -137,7 +140,7 @@ export class UnaryStreamCall extends ServerCall {
   }
 
   initialValue(id: symbol): unknown {
-    return id === peerKey.id ? peerOf(this.#stream.session) : undefined;
+    return id === peerKey.id ? this.#peer : undefined;
   }
 
   /** The end of the stream is heard anyway. */
@@ -214,6 +217,11 @@ export class UnaryStreamCall extends ServerCall {
   /** No more of the request will come. */
   receiveEnd(): void {
     if (this.ended || this.#requestIsComplete) {
+      return;
+    }
+    if (this.#isGone) {
+      // That end is not the caller's word: the call was reset, or its connection lost, which is told to streams later.
+      this.close();
       return;
     }
     this.#requestIsComplete = true;
