@@ -53,6 +53,11 @@ export class RawHttp2Connection {
     this.socket.write(frame(frameTypes.data, 0, stream, body));
   }
 
+  /** The end of a call's body. */
+  endData(stream: number): void {
+    this.socket.write(frame(frameTypes.data, endStream, stream, Buffer.alloc(0)));
+  }
+
   ping(count: number): void {
     const one = frame(frameTypes.ping, 0, 0, Buffer.alloc(8));
     this.socket.write(Buffer.concat(Array.from({ length: count }, () => one)));

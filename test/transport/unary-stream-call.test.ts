@@ -1,9 +1,10 @@
 import { once } from "node:events";
 import { setImmediate } from "node:timers/promises";
+import { create, toBinary } from "@bufbuild/protobuf";
 import { Server } from "@grpc/grpc-js";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { addConnectService, listenGrpc, peerKey } from "../../src/transport/index.ts";
-import { TransportService } from "../gen/retake/test/v1/transport_pb.js";
+import { TransportService, UnaryRequestSchema } from "../gen/retake/test/v1/transport_pb.js";
 import { RawHttp2Connection } from "./raw-http2.ts";
 import type { TestImplementation } from "./transport-contract.ts";
 
@@ -48,6 +49,25 @@ describe("a unary call that is given up with its whole message sent, but not its
     await setImmediate();
     expect(unaryCall).toHaveBeenCalledOnce();
   });
+});
+
+test.each([0, 1, 59, 60, 61, 200])("a request of %i bytes that comes byte by byte is the same", async (length) => {
+  const received = Promise.withResolvers<string>();
+  const { connect } = await open({
+    unary({ text }) {
+      received.resolve(text);
+      return {};
+    },
+  });
+  const text = Array.from({ length }, (_, at) => String.fromCharCode(97 + (at % 26))).join("");
+  const message = toBinary(UnaryRequestSchema, create(UnaryRequestSchema, { text }));
+  const body = Buffer.concat([Buffer.from([0, 0, 0, 0, message.length]), message]);
+  const connection = await connect();
+  const { stream, bytes } = connection.callFrames(unary, {}, { body: undefined, ends: false });
+  connection.socket.write(bytes);
+  for (const byte of body) connection.data(stream, Buffer.of(byte));
+  connection.endData(stream);
+  expect(await received.promise).toBe(text);
 });
 
 test("a call knows its caller's address after the connection is lost", async () => {
