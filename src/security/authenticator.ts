@@ -11,7 +11,7 @@ export interface Credentials {
   readonly certificate?: PeerCertificate | undefined;
   /** The address that the call comes from. */
   readonly source: string;
-  /** Too much that was wrong has come from there: what costs more than a hash to check must be refused unseen. */
+  /** Too much that was wrong has come from there: most of what costs more than a hash to check must be refused unseen. */
   readonly lockedOut: boolean;
 }
 

@@ -16,6 +16,9 @@ const costOfLoss = 0.1;
 /** How many messages of a streamed request have been read: its sender may take its time between them. */
 const messagesRead = new WeakMap<object, number>();
 
+/** Bytes of single messages that have come in so far, in calls that are served on their streams. */
+const bytesReceived = new WeakMap<ServerHttp2Stream, number>();
+
 /** Notes that a call's streamed request is getting on. The call is grpc-js's. */
 export function noteMessageRead(surface: object): void {
   const stream = streamOf(surface);
@@ -24,23 +27,33 @@ export function noteMessageRead(surface: object): void {
   }
 }
 
+/** Notes how much of its message a call has received that is served on its stream. */
+export function noteBytesReceived(stream: ServerHttp2Stream, bytes: number): void {
+  bytesReceived.set(stream, bytes);
+}
+
 /** Whom the guarded sessions belong to. */
 const sources = new WeakMap<object, Source>();
 
-/** Answers of this size are not counted: none of them matters. */
+/** Messages of this size are not counted: none of them matters. */
 export const smallBytes = 16_384;
+
+/** Bytes that are counted for a call's source. */
+export interface Held {
+  release(): void;
+}
 
 /**
  * Counts bytes that wait for a call's caller to read them, until `release` or the end of the call. Undefined, and
- * nothing counted, when its source leaves too many unread already. The call is grpc-js's.
+ * nothing counted, when its source makes the server hold too many already. The call is grpc-js's.
  */
-export function holdUnsent(surface: object, bytes: number): { release(): void } | undefined {
+export function holdUnsent(surface: object, bytes: number): Held | undefined {
   const stream = streamOf(surface);
-  return stream === undefined ? nothingHeld : holdUnsentOn(stream, bytes);
+  return stream === undefined ? nothingHeld : holdOn(stream, bytes);
 }
 
-/** The same for a call that is served on its stream. */
-export function holdUnsentOn(stream: ServerHttp2Stream, bytes: number): { release(): void } | undefined {
+/** The same for a call that is served on its stream, and for what waits for the rest of a request too. */
+export function holdOn(stream: ServerHttp2Stream, bytes: number): Held | undefined {
   const source = stream.session && sources.get(stream.session);
   if (source === undefined) {
     return nothingHeld;
@@ -146,7 +159,9 @@ function waitingOf(stream: ServerHttp2Stream): Progress | undefined {
   }
   const unsentBytes = stream.bufferSize;
   const unread = stream.state.remoteClose !== 1;
-  return unsentBytes > 0 || unread ? { unsentBytes, received: messagesRead.get(stream) ?? 0 } : undefined;
+  return unsentBytes > 0 || unread
+    ? { unsentBytes, received: messagesRead.get(stream) ?? 0, receivedBytes: bytesReceived.get(stream) ?? 0 }
+    : undefined;
 }
 
 /** The open calls of a session. Node keeps them to itself, and to keep them here would cost every call. */

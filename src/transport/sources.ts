@@ -9,7 +9,7 @@ export interface SourceLimits {
   readonly resetsPerSecond?: number;
   /** PING and SETTINGS frames in a second, likewise. */
   readonly controlFramesPerSecond?: number;
-  /** Bytes of answers that it may leave unread, over all its connections. */
+  /** Bytes of answers that it may leave unread, and of requests that it is sending, over all its connections. */
   readonly maxUnsentBytes?: number;
   /** How long a source that went too far gets no new connections. */
   readonly penaltyMs?: number;
@@ -30,29 +30,29 @@ export class Source {
   readonly controlFrames: Allowance;
   readonly #clock: Clock;
   readonly #penaltyMs: number;
-  readonly #maxUnsentBytes: number;
-  #unsentBytes = 0;
+  readonly #maxHeldBytes: number;
+  #heldBytes = 0;
   #refusedUntilMs = Number.NEGATIVE_INFINITY;
 
   constructor(limits: SourceLimits, clock: Clock) {
     this.#clock = clock;
     this.#penaltyMs = limits.penaltyMs ?? 0;
-    this.#maxUnsentBytes = limits.maxUnsentBytes ?? Number.POSITIVE_INFINITY;
+    this.#maxHeldBytes = limits.maxUnsentBytes ?? Number.POSITIVE_INFINITY;
     this.resets = new Allowance(limits.resetsPerSecond ?? plenty, clock);
     this.controlFrames = new Allowance(limits.controlFramesPerSecond ?? plenty, clock);
   }
 
-  /** Counts bytes that it has to read; false when it has too many already. */
+  /** Counts bytes that it has to read, or to send the rest of; false when it has too many already. */
   hold(bytes: number): boolean {
-    if (this.#unsentBytes + bytes > this.#maxUnsentBytes) {
+    if (this.#heldBytes + bytes > this.#maxHeldBytes) {
       return false;
     }
-    this.#unsentBytes += bytes;
+    this.#heldBytes += bytes;
     return true;
   }
 
   release(bytes: number): void {
-    this.#unsentBytes -= bytes;
+    this.#heldBytes -= bytes;
   }
 
   /** It went too far: it gets no new connections for a while. */

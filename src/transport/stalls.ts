@@ -6,14 +6,20 @@ export interface Progress {
   readonly unsentBytes: number;
   /** Changes whenever the peer has sent something that was waited for. */
   readonly received: number;
+  /** Of something large that the peer is sending. They count as long as they come at the slowest pace. */
+  readonly receivedBytes?: number;
 }
 
 interface Stall {
   readonly sinceMs: number;
   readonly mark: number;
+  readonly receivedBytes: number;
 }
 
-/** In bytes: what waits to be taken may take longer than the time-out, as long as it takes at this pace. */
+/**
+ * In bytes. What waits to be taken may take longer than the time-out, as long as it takes at this pace. What comes in more
+ * slowly, over a whole time-out, is as good as stuck: a byte now and then would hold a call for ever.
+ */
 const slowestPacePerMs = 16;
 
 /** Remembers what was not getting on, and tells when that has lasted too long. */
@@ -54,9 +60,14 @@ export class Stalls<Item extends object> {
     }
     const nowMs = this.#clock.monotonic();
     const mark = progress.received - progress.unsentBytes;
+    const { receivedBytes = 0 } = progress;
     const known = this.#stalls.get(item);
-    if (known === undefined || known.mark !== mark) {
-      this.#stalls.set(item, { sinceMs: nowMs, mark });
+    if (
+      known === undefined ||
+      known.mark !== mark ||
+      receivedBytes - known.receivedBytes >= slowestPacePerMs * this.#timeoutMs
+    ) {
+      this.#stalls.set(item, { sinceMs: nowMs, mark, receivedBytes });
       return false;
     }
     return nowMs - known.sinceMs >= this.#timeoutMs + progress.unsentBytes / slowestPacePerMs;

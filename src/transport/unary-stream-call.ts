@@ -20,7 +20,7 @@ import {
   peekHeader,
 } from "./metadata.ts";
 import { isWorthSending, ServerCall } from "./server-call.ts";
-import { holdUnsentOn, leftUnread, smallBytes } from "./session-guard.ts";
+import { type Held, holdOn, leftUnread, noteBytesReceived, smallBytes } from "./session-guard.ts";
 import { statusFromThrown } from "./status.ts";
 
 /** What the calls of a method have in common. */
@@ -44,6 +44,9 @@ export interface UnaryStreamOpening {
 
 /** What is before a message: a flag and its length. */
 const prefixBytes = 5;
+
+/** A message that comes in more parts than these is put together while it comes: each part costs more than its bytes. */
+const mostParts = 64;
 
 const statusHeaders: OutgoingHttpHeaders = { ":status": 200, "content-type": "application/grpc+proto" };
 const answerHeaders: OutgoingHttpHeaders = { ...statusHeaders, "grpc-accept-encoding": "identity,deflate,gzip" };
@@ -86,12 +89,17 @@ export class UnaryStreamCall extends ServerCall {
   readonly #stream: ServerHttp2Stream;
   readonly #opening: UnaryStreamOpening;
   readonly #serving: UnaryStreamServing;
+  /** Asked for at the start: a stream forgets its connection when it is lost. */
+  readonly #peer: Peer;
   #deadline = Number.POSITIVE_INFINITY;
   #timer: Timer | undefined;
   #metadata: Metadata | undefined;
   /** What has come of the request, whose first chunk is the only one nearly always. */
   #first: Buffer | undefined;
   #others: Buffer[] | undefined;
+  /** The message itself, as far as it has come, once that is much. */
+  #gathered: Buffer | undefined;
+  #held: Held | undefined;
   #receivedBytes = 0;
   #requestIsComplete = false;
   #trailers: OutgoingHttpHeaders | undefined;
@@ -101,6 +109,7 @@ export class UnaryStreamCall extends ServerCall {
     this.#stream = stream;
     this.#opening = opening;
     this.#serving = serving;
+    this.#peer = peerOf(stream.session);
   }
 
   /** Reads the request of a new stream, then has it served. */
@@ -137,7 +146,7 @@ export class UnaryStreamCall extends ServerCall {
   }
 
   initialValue(id: symbol): unknown {
-    return id === peerKey.id ? peerOf(this.#stream.session) : undefined;
+    return id === peerKey.id ? this.#peer : undefined;
   }
 
   /** The end of the stream is heard anyway. */
@@ -166,7 +175,7 @@ export class UnaryStreamCall extends ServerCall {
     const headers = this.#outgoing(header, "response headers", answerHeaders);
     this.#trailers = this.#outgoing(trailer, "response trailers", { "grpc-status": status.OK });
     if (!this.ended && !this.#isGone) {
-      if (message.length > smallBytes && holdUnsentOn(this.#stream, message.length) === undefined) {
+      if (message.length > smallBytes && holdOn(this.#stream, message.length) === undefined) {
         throw leftUnread();
       }
       const frame = Buffer.allocUnsafe(prefixBytes + message.length);
@@ -194,13 +203,9 @@ export class UnaryStreamCall extends ServerCall {
       return;
     }
     this.#receivedBytes += chunk.length;
-    if (this.#first === undefined) {
-      this.#first = chunk;
-    } else if (this.#first.length < prefixBytes) {
-      this.#first = Buffer.concat([this.#first, chunk]);
-    } else {
-      this.#others ??= [];
-      this.#others.push(chunk);
+    const isMore = this.#first !== undefined && this.#first.length >= prefixBytes;
+    if (!isMore) {
+      this.#first = this.#first === undefined ? chunk : Buffer.concat([this.#first, chunk]);
     }
     const { path, receiveMaxBytes } = this.#serving;
     const size = this.#size;
@@ -208,12 +213,19 @@ export class UnaryStreamCall extends ServerCall {
       this.#refuse(status.RESOURCE_EXHAUSTED, `Received message larger than max (${size} vs ${receiveMaxBytes})`);
     } else if (size >= 0 && this.#receivedBytes > prefixBytes + size) {
       this.#refuse(status.UNIMPLEMENTED, `Received a second request message for the unary method ${path}`);
+    } else if (isMore) {
+      this.#receiveMore(chunk, size);
     }
   }
 
   /** No more of the request will come. */
   receiveEnd(): void {
     if (this.ended || this.#requestIsComplete) {
+      return;
+    }
+    if (this.#isGone) {
+      // That end is not the caller's word: the call was reset, or its connection lost, which is told to streams later.
+      this.close();
       return;
     }
     this.#requestIsComplete = true;
@@ -246,8 +258,43 @@ export class UnaryStreamCall extends ServerCall {
     return this.#first === undefined || this.#first.length < prefixBytes ? -1 : this.#first.readUInt32BE(1);
   }
 
-  /** A copy: what has come in is a part of all that was read from the connection, and messages may live long. */
+  #receiveMore(chunk: Buffer, size: number): void {
+    noteBytesReceived(this.#stream, this.#receivedBytes);
+    if (this.#gathered !== undefined) {
+      this.#gathered.set(chunk, this.#receivedBytes - prefixBytes - chunk.length);
+      return;
+    }
+    this.#others ??= [];
+    this.#others.push(chunk);
+    const isMuch = this.#receivedBytes > smallBytes || this.#others.length > mostParts;
+    if (isMuch && this.#receivedBytes < prefixBytes + size) {
+      this.#gather(size);
+    }
+  }
+
+  /** Makes room for the whole message, where its source may have that: nobody knows yet who calls. */
+  #gather(size: number): void {
+    this.#held = holdOn(this.#stream, size);
+    if (this.#held === undefined) {
+      this.#refuse(
+        status.RESOURCE_EXHAUSTED,
+        "too much of other calls from this address is on its way or left unread: let them finish, then call again",
+      );
+      return;
+    }
+    this.#gathered = this.#copyRequest(size);
+    this.#first = this.#first && Buffer.from(this.#first.subarray(0, prefixBytes));
+    this.#others = undefined;
+  }
+
   #takeRequest(size: number): Uint8Array {
+    const request = this.#gathered ?? this.#copyRequest(size);
+    this.#forgetRequest();
+    return request;
+  }
+
+  /** A copy: what has come in is a part of all that was read from the connection, and messages may live long. */
+  #copyRequest(size: number): Buffer {
     const request = size === 0 ? nothing : Buffer.allocUnsafe(size);
     let at = 0;
     if (this.#first !== undefined) {
@@ -258,13 +305,15 @@ export class UnaryStreamCall extends ServerCall {
       request.set(chunk, at);
       at += chunk.length;
     }
-    this.#forgetRequest();
     return request;
   }
 
   #forgetRequest(): void {
     this.#first = undefined;
     this.#others = undefined;
+    this.#gathered = undefined;
+    this.#held?.release();
+    this.#held = undefined;
   }
 
   get #requestMetadata(): Metadata {

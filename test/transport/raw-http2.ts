@@ -44,18 +44,18 @@ export class RawHttp2Connection {
 
   /** Starts calls and resets them at once: as one write, which no server sees half of. */
   reset(path: string, count: number): void {
-    const calls = Array.from({ length: count }, () => {
-      const { stream, bytes } = this.callFrames(path, {}, { body: undefined, ends: false });
-      const code = Buffer.alloc(4);
-      code.writeUInt32BE(8);
-      return Buffer.concat([bytes, frame(frameTypes.resetStream, 0, stream, code)]);
-    });
+    const calls = Array.from({ length: count }, () => this.resetFrames(path, undefined));
     this.socket.write(Buffer.concat(calls));
   }
 
   /** More of a call's body. */
   data(stream: number, body: Buffer): void {
     this.socket.write(frame(frameTypes.data, 0, stream, body));
+  }
+
+  /** The end of a call's body. */
+  endData(stream: number): void {
+    this.socket.write(frame(frameTypes.data, endStream, stream, Buffer.alloc(0)));
   }
 
   ping(count: number): void {
@@ -73,6 +73,14 @@ export class RawHttp2Connection {
     const { stream, bytes } = this.callFrames(path, {}, { body: undefined, ends: false, endsHeaders: false });
     const more = frame(frameTypes.continuation, 0, stream, literal("x-more", "y".repeat(16)));
     this.socket.write(Buffer.concat([bytes, ...Array.from({ length: count }, () => more)]));
+  }
+
+  /** The frames of a call that is cancelled before its caller has said that the request is complete. */
+  resetFrames(path: string, body: Buffer | undefined): Buffer {
+    const { stream, bytes } = this.callFrames(path, {}, { body, ends: false });
+    const code = Buffer.alloc(4);
+    code.writeUInt32BE(8);
+    return Buffer.concat([bytes, frame(frameTypes.resetStream, 0, stream, code)]);
   }
 
   /** The frames of a call that begins. */

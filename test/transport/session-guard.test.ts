@@ -218,6 +218,93 @@ describe("a call that gets nowhere", () => {
   });
 });
 
+describe("a unary request that takes long to come", () => {
+  const size = 500_000;
+  const head = Buffer.alloc(5);
+  head.writeUInt32BE(size, 1);
+
+  /** Sends so much of it in each of 20 seconds, with a time-out of 4 s. */
+  async function upload(bytesPerSecond: number) {
+    const { clock, port } = await listen({ unary: () => ({}) }, { stallTimeoutMs: 4000 });
+    const { connection, resets } = await open(port);
+    const { stream, bytes } = connection.callFrames(unary, {}, { body: head, ends: false });
+    connection.socket.write(bytes);
+    for (let second = 0; second < 20 && resets().length === 0; second++) {
+      for (let left = bytesPerSecond; left > 0; left -= 16_384) {
+        connection.data(stream, Buffer.alloc(Math.min(left, 16_384)));
+      }
+      // It is answered after what came before.
+      connection.ping(1);
+      await new Promise<void>((resolve) => connection.socket.once("data", () => resolve()));
+      await setImmediate();
+      await clock.advance(1000);
+    }
+    return resets;
+  }
+
+  test("is left alone as long as it comes at the slowest pace", async () => {
+    expect((await upload(17_000))()).toEqual([]);
+  });
+
+  test("is reset when it trickles in", async () => {
+    const resets = await upload(1000);
+    await vi.waitUntil(() => resets().length > 0);
+    expect(resets()).toEqual([enhanceYourCalm]);
+  });
+});
+
+describe("requests that are on their way", () => {
+  const large = "x".repeat(60_000);
+  const head = Buffer.alloc(5);
+  head.writeUInt32BE(60_000, 1);
+
+  async function sending(parts: readonly Buffer[]) {
+    const { port } = await listen(
+      { unary: ({ text }) => ({ text: String(text.length) }) },
+      { maxUnsentBytes: 100_000 },
+    );
+    const { connection } = await open(port);
+    const { stream, bytes } = connection.callFrames(unary, {}, { body: head, ends: false });
+    connection.socket.write(bytes);
+    for (const part of parts) connection.data(stream, part);
+    connection.ping(1);
+    await setImmediate();
+    const transport = createGrpcTransport({ target: `localhost:${port}` });
+    onTestFinished(() => transport.close());
+    return { connection, client: createClient(TransportService, transport) };
+  }
+
+  test.each([
+    ["with their whole size", [Buffer.alloc(16_384), Buffer.alloc(1)]],
+    ["in the smallest parts too", Array.from({ length: 70 }, () => Buffer.alloc(1))],
+  ])("count %s, until they are served or given up", async (_, parts) => {
+    const { connection, client } = await sending(parts);
+    const refused = await vi.waitUntil(() =>
+      client.unary({ text: large }).then(
+        () => undefined,
+        (error: ConnectError) => error,
+      ),
+    );
+    expect(refused.code).toBe(Code.ResourceExhausted);
+    expect(refused.rawMessage).toContain("on its way");
+    expect((await client.unary({ text: "small" })).text).toBe("5");
+    connection.socket.destroy();
+    await vi.waitFor(async () => expect((await client.unary({ text: large })).text).toBe("60000"));
+    for (let call = 0; call < 10; call++) expect((await client.unary({ text: large })).text).toBe("60000");
+  });
+});
+
+test("a request that is served past its deadline is counted off once", async () => {
+  const { port } = await listen({ unary: () => never }, { maxUnsentBytes: 100_000 });
+  const transport = createGrpcTransport({ target: `localhost:${port}` });
+  onTestFinished(() => transport.close());
+  const client = createClient(TransportService, transport);
+  const codeOf = (text: string, timeoutMs: number) =>
+    client.unary({ text }, { timeoutMs }).catch(({ code }: ConnectError) => code);
+  expect(await codeOf("x".repeat(60_000), 100)).toBe(Code.DeadlineExceeded);
+  await vi.waitFor(async () => expect(await codeOf("x".repeat(120_000), 100)).toBe(Code.ResourceExhausted));
+});
+
 describe("answers that are left unread", () => {
   const large = "x".repeat(60_000);
 

@@ -46,8 +46,9 @@ export declare const ApiKeyConfigSchema: GenMessage<ApiKeyConfig>;
  * What becomes of those who show wrong credentials. Failures are counted by address (IPv6: by /64) and by the id of the key
  * that was shown. The answer to each is held back twice as long as the one before, at most 5 s; from `threshold` on, wrong
  * credentials are refused at once (RESOURCE_EXHAUSTED, LOCKED_OUT) for a time that grows in the same way. Keys that are
- * right are always taken, so nobody can lock out those who share an address (a NAT, a proxy), or a key's id, with them. What
- * costs more to check than a key is refused unseen in a lock-out; refusals do not prolong it.
+ * right are always taken, so nobody can lock out those who share an address (a NAT, a proxy), or a key's id, with them. Of
+ * tokens that have not been verified before, ten a second from each address are looked at in a lock-out, and others refused
+ * unseen; refusals do not prolong it.
  *
  * @generated from message retake.v1.LockoutConfig
  */

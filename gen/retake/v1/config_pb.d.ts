@@ -351,9 +351,9 @@ export declare type GrpcLimits = Message<"retake.v1.GrpcLimits"> & {
   maxControlFramesPerSecond?: number | undefined;
 
   /**
-   * Megabytes of answers that one source may leave unread, over all its connections. Beyond that a unary call is answered
-   * RESOURCE_EXHAUSTED, and a streaming one reset (ENHANCE_YOUR_CALM). Answers of up to 16 KB do not count.
-   * Default: 128. Limits: 1 to 1,000,000.
+   * Megabytes of answers that one source may leave unread, and of unary requests that it is in the middle of sending, over
+   * all its connections. Beyond that a unary call is answered RESOURCE_EXHAUSTED, and a streaming one reset
+   * (ENHANCE_YOUR_CALM). Messages of up to 16 KB do not count. Default: 128. Limits: 1 to 1,000,000.
    *
    * @generated from field: optional int32 max_unsent_megabytes_per_source = 15;
    */
@@ -368,9 +368,9 @@ export declare type GrpcLimits = Message<"retake.v1.GrpcLimits"> & {
 
   /**
    * How long a call may be stuck because its caller does not send the rest of its request, or does not read: then it is
-   * reset (ENHANCE_YOUR_CALM). What waits to be read gets another second for each 16 KB. A caller that streams its
-   * request has this long from one message to the next. Noticed up to half as late again. Default: 1 minute.
-   * Limits: 1 s to 1 day.
+   * reset (ENHANCE_YOUR_CALM). What waits to be read gets another second for each 16 KB, and a unary request may take
+   * longer as long as 16 KB of it come in a second, on average over this time. A caller that streams its request has this
+   * long from one message to the next. Noticed up to half as late again. Default: 1 minute. Limits: 1 s to 1 day.
    *
    * @generated from field: google.protobuf.Duration stall_timeout = 14;
    */

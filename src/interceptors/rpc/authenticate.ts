@@ -33,17 +33,14 @@ type AnyRequest = UnaryRequest | StreamRequest;
 export function authenticate(options: AuthenticateOptions): Interceptor {
   const { authenticators, anonymous, lockout } = options;
 
-  const principalOf = (shown: Shown): Principal | Promise<Principal> => {
-    let pending: Promise<Principal | undefined>[] | undefined;
-    for (const authenticator of authenticators) {
-      const principal = authenticator.authenticate(shown);
-      if (principal === undefined) continue;
-      if (!(principal instanceof Promise)) return principal;
-      pending ??= [];
-      pending.push(principal);
+  // One after the other: what nobody waited for any more could be rejected with nobody to hear it.
+  const principalOf = (shown: Shown, from = 0): Principal | Promise<Principal> => {
+    for (let index = from; index < authenticators.length; index++) {
+      const principal = authenticators[index]?.authenticate(shown);
+      if (principal instanceof Promise) return principal.then((known) => known ?? principalOf(shown, index + 1));
+      if (principal !== undefined) return principal;
     }
-    if (pending === undefined) return unjudged(shown);
-    return Promise.all(pending).then((found) => found.find((principal) => principal !== undefined) ?? unjudged(shown));
+    return unjudged(shown);
   };
 
   const unjudged = (shown: Shown): Principal => {

@@ -101,12 +101,12 @@ export class AuditLog implements Audit {
     else if (this.#text.length >= enoughCharacters && this.#underWay === undefined) this.#send();
   }
 
-  /** Resolves when what was recorded up to now is durable, or cannot be. */
+  /** Resolves when what was recorded up to now is durable, or cannot be. What comes meanwhile is not waited for. */
   async flush(): Promise<void> {
-    while ((this.#count > 0 || this.#denials.size > 0 || this.#underWay !== undefined) && this.#refused === undefined) {
-      if (this.#underWay === undefined) this.#send();
-      await this.#underWay;
-    }
+    await this.#underWay;
+    if (this.#refused !== undefined) return;
+    if (this.#underWay === undefined) this.#send();
+    await this.#underWay;
   }
 
   /** A page of records: those that a bounded search finds, and where the next begins. */

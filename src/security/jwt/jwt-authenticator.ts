@@ -9,6 +9,8 @@ import { ExpressionError } from "../cel/expression-error.ts";
 import { CredentialsError, notAccepted } from "../credentials-error.ts";
 import { compileIdentity, type Identity } from "../identity.ts";
 import type { Principal } from "../principal.ts";
+import { Counter } from "../rate-limits/counter.ts";
+import { sourceOf } from "../source.ts";
 import { claimsOf } from "./claims.ts";
 import type { fetchText } from "./fetch-text.ts";
 import { FileKeys } from "./file-keys.ts";
@@ -49,6 +51,9 @@ export async function createJwtAuthenticator(
   return new JwtAuthenticator(configured, await import("jose"), options);
 }
 
+/** New tokens of a locked-out source that are looked at all the same: few milliseconds of work in a second. */
+const lookedAtWhileLocked = { limit: 10, windowMs: 1000, burst: 10, maxKeys: 10_000 };
+
 /** As many keys are tried for a token that names none. */
 const mostCandidates = 10;
 
@@ -59,6 +64,7 @@ export class JwtAuthenticator implements Authenticator {
   readonly #verified = new VerifiedTokens();
   /** Those that are being verified: clients send several calls at once with a token that is new. */
   readonly #pending = new Map<string, Promise<Principal>>();
+  readonly #lookedAt = new Counter(lookedAtWhileLocked);
 
   constructor(configured: readonly ResolvedJwt[], jose: Jose, options: JwtAuthenticatorOptions) {
     this.#jose = jose;
@@ -87,10 +93,9 @@ export class JwtAuthenticator implements Authenticator {
     const known = this.#verified.get(bearer, this.#options.clock.now());
     if (known !== undefined) return known;
     if (!isToken(bearer)) return undefined;
-    // Whoever guesses must not make the server verify what he guesses.
-    if (credentials.lockedOut) throw notAccepted();
     const pending = this.#pending.get(bearer);
     if (pending !== undefined) return pending;
+    if (credentials.lockedOut && !this.#mayLook(credentials.source)) throw notAccepted();
     const verified = this.#verify(bearer).finally(() => this.#pending.delete(bearer));
     this.#pending.set(bearer, verified);
     return verified;
@@ -103,6 +108,15 @@ export class JwtAuthenticator implements Authenticator {
 
   close(): void {
     for (const { keys } of this.#issuers.values()) keys.close();
+  }
+
+  /** Whoever guesses must not make the server verify all that he guesses, nor shut out those behind the same address. */
+  #mayLook(peer: string): boolean {
+    const source = sourceOf(peer);
+    const nowMs = this.#options.clock.monotonic();
+    if (this.#lookedAt.waitMs(source, nowMs) > 0) return false;
+    this.#lookedAt.count(source, nowMs);
+    return true;
   }
 
   #keysOf(jwt: ResolvedJwt): Keys {

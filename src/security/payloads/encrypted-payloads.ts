@@ -42,7 +42,8 @@ export class EncryptedPayloads implements Payloads {
   readonly #options: EncryptedPayloadsOptions;
   #ring: KeyRing | undefined;
   #sequence = 0;
-  readonly #recorded = new Set<string>();
+  /** Whether the key that encrypts is on record, or about to be. */
+  #isRecorded = false;
 
   constructor(options: EncryptedPayloadsOptions) {
     this.#options = options;
@@ -74,9 +75,10 @@ export class EncryptedPayloads implements Payloads {
           `the key ${JSON.stringify(id)}, with which payloads of this data directory are encrypted, ${what} (security.payload_encryption.key_file): add its line behind the others`,
         );
       }
-      this.#recorded.add(id);
     }
-    this.#use(ring);
+    this.#ring = ring;
+    this.#isRecorded = used.has(ring.current.id);
+    if (!this.#isRecorded) this.#record(ring);
   }
 
   put(runId: string, bytes: Uint8Array, options?: PutOptions): StoredPayload {
@@ -133,22 +135,25 @@ export class EncryptedPayloads implements Payloads {
   }
 
   get #keys(): KeyRing {
-    return this.#ring ?? this.#use(this.#options.readKeys());
+    this.#ring ??= this.#options.readKeys();
+    if (!this.#isRecorded) this.#record(this.#ring);
+    return this.#ring;
   }
 
   /** The key is on record before anything that needs it: appends keep their order. */
-  #use(ring: KeyRing): KeyRing {
-    this.#ring = ring;
-    const { id, check } = ring.current;
-    if (!this.#recorded.has(id)) {
-      this.#recorded.add(id);
-      const { journal, clock } = this.#options;
-      const value = { keyId: id, check, useTime: timestampFromMs(clock.now()) };
-      const event = create(PayloadKeyEventSchema, { event: { case: "used", value } });
-      const data = toBinary(PayloadKeyEventSchema, event);
-      // What fails is told by the appends that come with it, and by the next start.
-      journal.append([{ stream, expectedSequence: this.#sequence++, records: [data] }]).catch(() => undefined);
-    }
-    return ring;
+  #record({ current: { id, check } }: KeyRing): void {
+    const { journal, clock } = this.#options;
+    const value = { keyId: id, check, useTime: timestampFromMs(clock.now()) };
+    const event = create(PayloadKeyEventSchema, { event: { case: "used", value } });
+    const records = [toBinary(PayloadKeyEventSchema, event)];
+    const recorded = journal.append([{ stream, expectedSequence: this.#sequence, records }]);
+    this.#isRecorded = true;
+    // The appends that come with it tell that it failed; it must not be missing for those that come later.
+    recorded.then(
+      () => this.#sequence++,
+      () => {
+        this.#isRecorded = false;
+      },
+    );
   }
 }

@@ -1,5 +1,6 @@
+import { setImmediate } from "node:timers/promises";
 import { Code, type ConnectError, createClient, createRouterTransport, type Transport } from "@connectrpc/connect";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { ErrorInfoSchema, RetryInfoSchema } from "../../../gen/google/rpc/error_details_pb.js";
 import { Health } from "../../../gen/grpc/health/v1/health_pb.js";
 import { AccessLevel } from "../../../gen/retake/v1/options_pb.js";
@@ -133,6 +134,28 @@ describe("authentication of calls", () => {
   ])("refuses %j, which nobody knows, instead of taking it for no credentials", async (headers) => {
     expect(await start().call(headers)).toContain("Unauthenticated CREDENTIALS_UNKNOWN");
     expect(await start([]).call(headers)).toContain("Unauthenticated CREDENTIALS_UNKNOWN");
+  });
+
+  it("asks in order: what a later one says counts only when the one before has not known", async () => {
+    const later = (authenticate: Authenticator["authenticate"]) => ({ authenticate: vi.fn(authenticate) });
+    const refusing = later(() => Promise.reject(notAccepted()));
+    const knowing = later(() => Promise.resolve({ ...ana, subject: "first" }));
+    const unsure = later(() => Promise.resolve(undefined));
+    const throwing = later(() => {
+      throw notAccepted();
+    });
+    const unhandled = vi.fn();
+    process.on("unhandledRejection", unhandled);
+    onTestFinished(() => void process.off("unhandledRejection", unhandled));
+    expect(await start([refusing, known]).bearer("right")).toContain(refused);
+    expect(await start([refusing, throwing]).bearer("right")).toContain(refused);
+    expect(await start([knowing, throwing]).bearer("right")).toBe("first by api_key");
+    expect(throwing.authenticate).not.toHaveBeenCalled();
+    expect(await start([unsure, known]).bearer("right")).toBe("ana by api_key");
+    expect(await start([unsure, throwing]).bearer("right")).toContain(refused);
+    expect(await start([unsure]).bearer("right")).toContain("CREDENTIALS_UNKNOWN");
+    await setImmediate();
+    expect(unhandled).not.toHaveBeenCalled();
   });
 
   it("passes on errors that are not about credentials as they are", async () => {

@@ -111,6 +111,23 @@ describe("AuditLog", () => {
     expect(seen[0]).toMatchObject({ sequence: 1n, action: "run.start", subject: "alice" });
   });
 
+  it("does not wait for what is recorded while it writes", async () => {
+    let more = 100;
+    const { store, log } = open({
+      sinks: [{ write: () => void (more-- > 0 && log.record(event({ resource: "meanwhile" }))) }],
+    });
+    log.record(event());
+    await log.flush();
+    expect(store.appends).toBe(1);
+    log.record(event({ resource: "last" }));
+    const both = Promise.all([log.flush(), log.flush()]);
+    log.record(event({ resource: "late" }));
+    await both;
+    expect(store.appends).toBe(2);
+    const { records } = await log.list({}, { oldestFirst: true, limit: 10 });
+    expect(records.map(({ resource }) => resource).slice(2)).toEqual(["last", "late", "meanwhile"]);
+  });
+
   it("writes to the end when it is closed", async () => {
     const { store, log, told } = open();
     log.record(event());

@@ -59,8 +59,8 @@ function withIssuer(settings: Partial<ResolvedJwt> = {}) {
     },
   );
   onTestFinished(() => authenticator.close());
-  const authenticate = (bearer: string, lockedOut = false) =>
-    authenticator.authenticate({ bearer, source: "", lockedOut });
+  const authenticate = (bearer: string, lockedOut = false, source = "") =>
+    authenticator.authenticate({ bearer, source, lockedOut });
   /** Lets what is verified by threads of Node settle, and virtual time pass. */
   const pass = async (ms: number): Promise<void> => {
     for (let turn = 0; turn < 5; turn++) await nextTurn();
@@ -168,13 +168,30 @@ describe("a token", () => {
     expect(await outcome(await token(claims))).toBe(`Unauthenticated ${reason}`);
   });
 
-  it("is not verified for whoever is locked out, unless it has been", async () => {
-    const { authenticate, token } = withIssuer();
-    const [known, fresh] = [await token(), await token({ jti: "another" })];
+  it("is verified for whoever is locked out, but not many that are new in a second, and each source by itself", async () => {
+    const { authenticate, token, clock } = withIssuer();
+    const known = await token();
     await authenticate(known);
-    expect(await authenticate(known, true)).toMatchObject({ authentication: "jwt" });
-    expect(() => authenticate(fresh, true)).toThrow(/not accepted/);
-    expect(await authenticate(fresh)).toMatchObject({ authentication: "jwt" });
+    const from = (source: string, bearer: string) => authenticate(bearer, true, source);
+    // Guesses, at once, of which only so many are looked at.
+    const [forged, fresh] = [await token({}, {}, { ...second, kid: first.kid }), await token({ jti: "fresh" })];
+    const guesses = Array.from({ length: 30 }, (_, at) => `${forged.slice(0, -4)}${String(1000 + at)}`);
+    const answers = await Promise.allSettled(
+      guesses.map((guess, at) => {
+        try {
+          return Promise.resolve(from(`203.0.113.1:${at}`, guess)).catch(() => Promise.reject("seen"));
+        } catch {
+          return "unseen";
+        }
+      }),
+    );
+    const seen = answers.filter(({ status }) => status === "rejected");
+    expect(seen).toHaveLength(10);
+    expect(() => from("203.0.113.1:9", fresh)).toThrow(/not accepted/);
+    expect(await from("203.0.113.1:9", known)).toMatchObject({ authentication: "jwt" });
+    await clock.advance(100);
+    expect(await from("203.0.113.1:9", fresh)).toMatchObject({ authentication: "jwt" });
+    expect(await from("203.0.113.2:1", await token({ jti: "elsewhere" }))).toMatchObject({ authentication: "jwt" });
   });
 
   it("for one of the audiences, among others, is taken", async () => {

@@ -1,7 +1,8 @@
 import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { systemRandom } from "../../../src/clock.ts";
 import { payloadDigest } from "../../../src/runs/index.ts";
 import { createMemoryStorage } from "../../../src/runs/memory/index.ts";
@@ -77,6 +78,29 @@ describe("encrypted payloads", () => {
     await expect(open({ path: elsewhere, storage })).rejects.toThrow(/in the key file is another one/);
     writeFileSync(elsewhere, `${newKeyLine(systemRandom)}${text}`);
     await expect(open({ path: elsewhere, storage })).resolves.toBeDefined();
+  });
+
+  it("put their key on record again, with the next of them, where that has failed", async () => {
+    const storage = createMemoryStorage({ clock: createVirtualClock() });
+    const append = vi.spyOn(storage.journal, "append").mockRejectedValueOnce(new Error("the disk is full"));
+    const { encrypted, path } = await open({ storage });
+    encrypted.put(run, prompt, { sensitive: true });
+    await setImmediate();
+    encrypted.put(run, prompt.subarray(1), { sensitive: true });
+    encrypted.put(run, prompt.subarray(2), { sensitive: true });
+    await storage.journal.flush();
+    await setImmediate();
+    encrypted.put(run, prompt.subarray(3), { sensitive: true });
+    expect(append).toHaveBeenCalledTimes(2);
+    const elsewhere = join(temporaryDirectory(), "payload.keys");
+    await expect(open({ path: elsewhere, storage })).rejects.toThrow(/is missing/);
+    // And counts on from there, when another key follows.
+    writeFileSync(path, newKeyLine(systemRandom) + readFileSync(path, "utf8"));
+    await open({ path, storage });
+    await storage.journal.flush();
+    const text = readFileSync(path, "utf8");
+    writeFileSync(elsewhere, text.slice(text.indexOf("\n") + 1), { mode: 0o600 });
+    await expect(open({ path: elsewhere, storage })).rejects.toThrow(/is not in the key file/);
   });
 
   it("are found out when they were swapped or changed", async () => {
