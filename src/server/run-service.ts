@@ -1,7 +1,14 @@
 import { create, type Message } from "@bufbuild/protobuf";
 import { Code, type HandlerContext, type ServiceImpl } from "@connectrpc/connect";
 import { AccessLevel } from "../../gen/retake/v1/options_pb.js";
-import { type Payload, type Run, type RunEvent, RunEventSchema, RunMode } from "../../gen/retake/v1/run_pb.js";
+import {
+  type Accepted,
+  type Payload,
+  type Run,
+  type RunEvent,
+  RunEventSchema,
+  RunMode,
+} from "../../gen/retake/v1/run_pb.js";
 import {
   ListRunsRequestSchema,
   ListWorkflowsRequestSchema,
@@ -41,6 +48,7 @@ import {
   accessLost,
   assertOwnName,
   listVisibleRuns,
+  seesRun,
   stillSees,
   visibleRunByKey,
   withVisibleRun,
@@ -88,7 +96,11 @@ export function createRunService(engine: Engine, reading: ResolvedInput): Servic
     },
 
     async getRun({ runId, view }, context) {
-      return withVisibleRun(engine, context, runId, async (run) => ({ run: await durableView(engine, run, view) }));
+      const principal = context.values.get(principalKey);
+      const isSeen = (accepted: Accepted) => seesRun(principal, accepted);
+      return withVisibleRun(engine, context, runId, async (run) => ({
+        run: await durableView(engine, run, view, isSeen),
+      }));
     },
 
     async listRuns(request, context) {
