@@ -84,6 +84,7 @@ export function apiKeyMethods(
           workflows: request.workflows.length === 0 ? [...(caller.workflows ?? [])] : request.workflows,
         };
         assertWithin(caller, init);
+        assertOwnSubject(caller, init);
         const made = await known().create({
           ...init,
           requestedBy: caller.subject,
@@ -111,7 +112,9 @@ export function apiKeyMethods(
 
     rotateApiKey: ({ keyId, overlap, ttl }, context) =>
       recorded("key.rotate", keyId, context, async (caller) => {
-        assertWithin(caller, grantOf(record(keyId)));
+        const grant = grantOf(record(keyId));
+        assertWithin(caller, grant);
+        assertOwnSubject(caller, grant);
         const made = await known().rotate(keyId, {
           overlapMs: overlap === undefined ? defaultOverlapMs : msFromDuration(overlap),
           requestedBy: caller.subject,
@@ -135,6 +138,7 @@ export function apiKeyMethods(
 /** What a key gives to those who show it. */
 interface Grant {
   readonly tenant: string;
+  readonly subject: string;
   readonly level: AccessLevel;
   readonly groups: readonly string[];
   /** Empty for all. */
@@ -161,6 +165,16 @@ function assertWithin(caller: Principal, { tenant, level, groups, workflows }: G
             : undefined;
   if (beyond === undefined) return;
   throw createError(Code.PermissionDenied, "BEYOND_CALLER", `such a key is one of ${beyond}`);
+}
+
+/** Runs and access rules go by the subject: a key of another one would be what they have. @throws ConnectError */
+function assertOwnSubject(caller: Principal, { subject }: Pick<Grant, "subject">): void {
+  if (caller.level >= AccessLevel.ADMIN || subject === caller.subject) return;
+  throw createError(
+    Code.PermissionDenied,
+    "BEYOND_CALLER",
+    `such a key is one of the subject ${subject}, and you are ${caller.subject}: only ADMIN makes keys for others`,
+  );
 }
 
 function reasonOf(error: unknown): string {
