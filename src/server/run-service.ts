@@ -38,6 +38,7 @@ import { cancelRuns, rerunRuns } from "./bulk-runs.ts";
 import { callKey, forwardedMetadata, traceparentOf } from "./call-metadata.ts";
 import type { Engine } from "./engine.ts";
 import { ifStored } from "./if-stored.ts";
+import { assertForWorkflow } from "./limited-credentials.ts";
 import type { OpenWatch } from "./open-watches.ts";
 import { ownerOf } from "./owner-of.ts";
 import { createPageToken, pageScope, parsePageToken, parsePosition } from "./page-token.ts";
@@ -230,12 +231,14 @@ export function createRunService(engine: Engine, reading: ResolvedInput): Servic
     },
 
     async pauseWorkflow({ workflow, reason }, context) {
+      assertForWorkflow(context, workflow);
       const { name } = workflowNamed(engine, workflow);
       await ifStored(engine.pauses.pause(name, ownerOf(context).subject, reason));
       return pauseOf(name, engine);
     },
 
     async resumeWorkflow({ workflow }, context) {
+      assertForWorkflow(context, workflow);
       if (engine.pauses.of(workflow) === undefined) {
         workflowNamed(engine, workflow);
       }

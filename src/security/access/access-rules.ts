@@ -46,7 +46,8 @@ export interface RuleChange {
  * The access rules of the configuration and of operators.
  *
  * 1. A rule is in force once it is durable, for all calls from then on.
- * 2. Nobody gives, or takes back, what they do not have themselves.
+ * 2. Nobody gives, or takes back, what they do not have themselves: rules give the same for all workflows, so that
+ *    credentials which are limited to some change none.
  * 3. Changes come one after the other.
  */
 export class AccessRules {
@@ -141,6 +142,9 @@ export class AccessRules {
 
   /** Rule 2. */
   #assertOwns(principal: Principal, rule: AccessRule | undefined): void {
+    if (rule !== undefined && principal.workflows !== undefined) {
+      throw aboveOwn(principal, "is not for those workflows alone that your credentials are limited to");
+    }
     if (rule === undefined || principal.level >= AccessLevel.ADMIN) return;
     const { control, contracts } = this.#options;
     if ((rule.tenant || anonymous.tenant) !== principal.tenant) {
