@@ -40,6 +40,7 @@ export {
   readKeyFile,
   readPrivateFile,
 } from "./private-key-file.ts";
-export { isForSources, RateLimits } from "./rate-limits/rate-limits.ts";
+export { CallLimits } from "./rate-limits/call-limits.ts";
+export type { RateLimits } from "./rate-limits/rate-limits.ts";
 export { createTextRedactor, type TextRedactor, type TextRedactorOptions } from "./redaction/index.ts";
 export { sourceOf } from "./source.ts";

@@ -32,6 +32,7 @@ import {
   withValue,
 } from "../runs/index.ts";
 import { principalKey, sees } from "../security/index.ts";
+import { peerKey } from "../transport/index.ts";
 import { isAllowedUrl } from "../webhooks/index.ts";
 import { auditStart } from "./audit-start.ts";
 import { cancelRuns, rerunRuns } from "./bulk-runs.ts";
@@ -42,7 +43,7 @@ import { assertForWorkflow } from "./limited-credentials.ts";
 import type { OpenWatch } from "./open-watches.ts";
 import { ownerOf } from "./owner-of.ts";
 import { createPageToken, pageScope, parsePageToken, parsePosition } from "./page-token.ts";
-import { rerun } from "./rerun.ts";
+import { type RerunOrder, rerun } from "./rerun.ts";
 import { inputFromAny, inputFromJson } from "./run-input.ts";
 import { durableView, released } from "./shown-run.ts";
 import {
@@ -187,10 +188,9 @@ export function createRunService(engine: Engine, reading: ResolvedInput): Servic
     async rerunRun({ runId, idempotencyKey, discardSteps }, context) {
       return withVisibleRun(engine, context, runId, async (before) => {
         const run = await rerun(engine, before, {
-          principal: context.values.get(principalKey),
+          ...callerOf(context),
           key: idempotencyKey,
           discardSteps,
-          ...traceOf(context),
         });
         return released(engine, run, async () => ({ run: await durableView(engine, run) }));
       });
@@ -198,8 +198,7 @@ export function createRunService(engine: Engine, reading: ResolvedInput): Servic
 
     cancelRuns: (request, context) => cancelRuns(engine, request, context.values.get(principalKey)),
 
-    rerunRuns: (request, context) =>
-      rerunRuns(engine, request, { principal: context.values.get(principalKey), ...traceOf(context) }),
+    rerunRuns: (request, context) => rerunRuns(engine, request, callerOf(context)),
 
     async listWorkflows(request, context) {
       const scope = pageScope(ListWorkflowsRequestSchema, create(ListWorkflowsRequestSchema, {}));
@@ -247,8 +246,12 @@ export function createRunService(engine: Engine, reading: ResolvedInput): Servic
   };
 }
 
-function traceOf({ requestHeader }: HandlerContext): { traceparent: string } {
-  return { traceparent: traceparentOf(requestHeader) };
+function callerOf({ values, requestHeader }: HandlerContext): Pick<RerunOrder, "principal" | "peer" | "traceparent"> {
+  return {
+    principal: values.get(principalKey),
+    peer: values.get(peerKey),
+    traceparent: traceparentOf(requestHeader),
+  };
 }
 
 function pauseOf(name: string, { pauses }: Engine): { pause?: WorkflowPause } {

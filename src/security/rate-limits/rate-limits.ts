@@ -29,6 +29,7 @@ interface Limit {
 /** The limits that are asked at one stage of a call. */
 export class RateLimits {
   readonly #limits: readonly Limit[];
+  readonly #ofWorkflows: readonly Limit[];
   readonly #clock: Clock;
 
   constructor(rules: readonly ResolvedRateLimit[], clock: Clock) {
@@ -38,16 +39,26 @@ export class RateLimits {
       levels: rule.levels && new Set(rule.levels),
       workflows: rule.workflows && new Set(rule.workflows),
     }));
+    this.#ofWorkflows = this.#limits.filter(({ rule, workflows }) => rule.perWorkflow || workflows !== undefined);
     this.#clock = clock;
   }
 
   /** Counts a call where each limit that is for it allows it. Otherwise it counts nowhere, and this is what to throw. */
   refusal(call: CountedCall): ConnectError | undefined {
+    return this.#refusal(this.#limits, call);
+  }
+
+  /** As `refusal`, by those limits alone that tell workflows apart. */
+  refusalOfStart(start: CountedCall): ConnectError | undefined {
+    return this.#refusal(this.#ofWorkflows, start);
+  }
+
+  #refusal(limits: readonly Limit[], call: CountedCall): ConnectError | undefined {
     const nowMs = this.#clock.monotonic();
     const asked: { readonly counter: Counter; readonly key: string }[] = [];
     let longest: Limit | undefined;
     let longestMs = 0;
-    for (const limit of this.#limits) {
+    for (const limit of limits) {
       if (!isFor(limit, call)) continue;
       const { counter } = limit;
       const key = keyOf(limit.rule, call);
