@@ -21,6 +21,7 @@ export {
 } from "./cel/expression.ts";
 export { ExpressionError } from "./cel/expression-error.ts";
 export { CredentialsError, notAccepted } from "./credentials-error.ts";
+export { createDenial, isDenial } from "./denial.ts";
 export { createJwtAuthenticator, type JwtAuthenticator } from "./jwt/jwt-authenticator.ts";
 export { AdminKeyFile } from "./keys/admin-key-file.ts";
 export type { ApiKeyRecord } from "./keys/api-key.ts";

@@ -1,6 +1,5 @@
 import { Code, type HandlerContext } from "@connectrpc/connect";
-import { createError } from "../runs/index.ts";
-import { principalKey } from "../security/index.ts";
+import { createDenial, principalKey } from "../security/index.ts";
 
 /**
  * Credentials that are limited to some workflows change nothing of others, whatever their level, and nothing that is the
@@ -12,7 +11,7 @@ export function assertForWorkflow({ values }: Pick<HandlerContext, "values">, wo
   const { workflows, authentication } = values.get(principalKey);
   if (workflows === undefined || (workflow !== undefined && workflows.has(workflow))) return;
   const limited = `your ${authentication === "jwt" ? "token" : "key"} is limited to some workflows`;
-  throw createError(
+  throw createDenial(
     Code.PermissionDenied,
     "CREDENTIALS_LIMITED",
     workflow === undefined

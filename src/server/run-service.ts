@@ -31,7 +31,7 @@ import {
   timestampFromMs,
   withValue,
 } from "../runs/index.ts";
-import { principalKey, sees } from "../security/index.ts";
+import { createDenial, principalKey, sees } from "../security/index.ts";
 import { peerKey } from "../transport/index.ts";
 import { isAllowedUrl } from "../webhooks/index.ts";
 import { auditStart } from "./audit-start.ts";
@@ -287,7 +287,7 @@ function allowedUrl(url: string, { allowedUrls }: Engine): string {
       `notify_url: ${JSON.stringify(url)} is no URL; one looks like https://hooks.example/retake`,
     );
   }
-  throw createError(
+  throw createDenial(
     Code.PermissionDenied,
     "NOTIFY_URL_NOT_ALLOWED",
     `notify_url: this server does not post to ${origin} for its callers; its operator can allow it in the configuration, webhooks: { allowed_urls: ["${origin}/"] }`,

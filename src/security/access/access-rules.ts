@@ -13,6 +13,7 @@ import {
   type Logger,
 } from "../../runs/index.ts";
 import type { Audit, AuditEvent } from "../audit/audit.ts";
+import { createDenial } from "../denial.ts";
 import { anonymous, type Principal } from "../principal.ts";
 import type { AccessControl } from "./access-control.ts";
 import { whoIs } from "./denials.ts";
@@ -200,7 +201,7 @@ function ruleChanged(rule: string, what: string): ConnectError {
 }
 
 function aboveOwn(principal: Principal, what: string): ConnectError {
-  return createError(
+  return createDenial(
     Code.PermissionDenied,
     "GRANT_ABOVE_OWN",
     `the rule ${what}, and nobody gives or takes back what they do not have: you are ${whoIs(principal)}`,

@@ -3,7 +3,7 @@ import { QuotaFailureSchema } from "../../../gen/google/rpc/error_details_pb.js"
 import type { AccessLevel } from "../../../gen/retake/v1/options_pb.js";
 import type { Clock } from "../../clock.ts";
 import type { ResolvedRateLimit } from "../../config/index.ts";
-import { createError } from "../../runs/index.ts";
+import { createDenial } from "../denial.ts";
 import type { Principal } from "../principal.ts";
 import { sourceOf } from "../source.ts";
 import { Counter } from "./counter.ts";
@@ -103,7 +103,7 @@ function tooMany(rule: ResolvedRateLimit, call: CountedCall, waitMs: number): Co
   ].join(" ");
   const description = `${rule.limit} calls in ${rule.windowMs / 1000} s, ${rule.burst} at once (${rule.field})`;
   const retryDelayMs = Math.max(1, Math.ceil(waitMs));
-  const error = createError(
+  const error = createDenial(
     Code.ResourceExhausted,
     "RATE_LIMITED",
     `too many calls of ${subject}: the limit is ${description}; call again in ${retryDelayMs / 1000} s`,
