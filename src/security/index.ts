@@ -21,6 +21,7 @@ export {
 } from "./cel/expression.ts";
 export { ExpressionError } from "./cel/expression-error.ts";
 export { CredentialsError, notAccepted } from "./credentials-error.ts";
+export { createDenial, isDenial } from "./denial.ts";
 export { createJwtAuthenticator, type JwtAuthenticator } from "./jwt/jwt-authenticator.ts";
 export { AdminKeyFile } from "./keys/admin-key-file.ts";
 export type { ApiKeyRecord } from "./keys/api-key.ts";
@@ -40,6 +41,7 @@ export {
   readKeyFile,
   readPrivateFile,
 } from "./private-key-file.ts";
-export { isForSources, RateLimits } from "./rate-limits/rate-limits.ts";
+export { CallLimits } from "./rate-limits/call-limits.ts";
+export type { RateLimits } from "./rate-limits/rate-limits.ts";
 export { createTextRedactor, type TextRedactor, type TextRedactorOptions } from "./redaction/index.ts";
 export { sourceOf } from "./source.ts";

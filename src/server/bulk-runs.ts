@@ -61,7 +61,7 @@ export async function cancelRuns(
 export async function rerunRuns(
   engine: Engine,
   request: RerunRunsRequest,
-  order: Pick<RerunOrder, "principal" | "traceparent">,
+  order: Pick<RerunOrder, "principal" | "peer" | "traceparent">,
 ): Promise<RerunRunsResponse> {
   const { filter, force, batch, discardSteps } = request;
   const states = statesOf(filter, rerunnable, rerunByDefault, "rerun");

@@ -75,6 +75,7 @@ import {
   type Audit,
   type AuditLog,
   accessProblems,
+  CallLimits,
   noAudit,
   type TextRedactor,
 } from "../security/index.ts";
@@ -159,6 +160,8 @@ export class Engine {
   /** Who may do what. */
   readonly access: AccessControl;
   readonly accessRules: AccessRules;
+  /** How often. */
+  readonly limits: CallLimits;
   /** What is overridden of the contracts' policies while the server runs. */
   readonly policies: OverriddenPolicies;
   /** Where callers may have the ends of their runs posted to. */
@@ -241,6 +244,7 @@ export class Engine {
       audit: this.audit,
       ...{ contracts, journal, clock, log },
     });
+    this.limits = new CallLimits(config.security.rateLimits, clock);
     this.allowedUrls = config.webhooks.allowedUrls;
     this.outbox = new WebhookOutbox({
       config: config.webhooks,

@@ -4,12 +4,15 @@ import { RunMode, RunState } from "../../gen/retake/v1/run_pb.js";
 import type { Workflow } from "../contract/index.ts";
 import { createError, isTerminal, type LiveRun } from "../runs/index.ts";
 import { type Principal, priorityWithin, sees } from "../security/index.ts";
+import type { Peer } from "../transport/index.ts";
 import type { Engine } from "./engine.ts";
 import { assertOwnName } from "./visible-runs.ts";
 import { workflowNamed } from "./workflow-named.ts";
 
 export interface RerunOrder {
   readonly principal: Principal;
+  /** Where the call comes from. */
+  readonly peer: Peer | undefined;
   /** Empty for none. */
   readonly key: string;
   readonly discardSteps: boolean;
@@ -35,9 +38,10 @@ export async function rerun(engine: Engine, before: LiveRun, order: RerunOrder):
   const workflow = workflowNamed(engine, accepted.workflow);
   await engine.assertReadable(record);
   const message = await inputAgain(engine, before, workflow);
-  const { principal, key, discardSteps, traceparent } = order;
+  const { principal, peer, key, discardSteps, traceparent } = order;
   engine.access.assertMayRun(principal, workflow, message);
   assertOwnName(principal, key, "idempotency key");
+  assertWithinLimits(engine, { principal, peer }, workflow);
   const { tenant, subject } = principal;
   const { run } = await engine.acceptance.accept({
     ...{ key, discardSteps, traceparent },
@@ -58,6 +62,17 @@ export async function rerun(engine: Engine, before: LiveRun, order: RerunOrder):
     throw run.refusal;
   }
   return run;
+}
+
+/** It counts as a call of the workflow would. @throws ConnectError RESOURCE_EXHAUSTED */
+function assertWithinLimits(
+  { limits }: Engine,
+  { principal, peer }: Pick<RerunOrder, "principal" | "peer">,
+  workflow: Workflow,
+): void {
+  if (peer?.inProcess === true) return;
+  const refusal = limits.refusalOfStart({ principal, address: peer?.address ?? "", workflow: workflow.name });
+  if (refusal !== undefined) throw refusal;
 }
 
 async function inputAgain(engine: Engine, run: LiveRun, workflow: Workflow): Promise<Message> {

@@ -21,9 +21,9 @@ import {
   type Audit,
   type Authenticator,
   anonymous,
-  isForSources,
+  type CallLimits,
   type Lockout,
-  RateLimits,
+  type RateLimits,
 } from "../security/index.ts";
 import { auditedChanges } from "./audited-changes.ts";
 
@@ -34,6 +34,7 @@ export interface RpcInterceptorOptions {
   readonly lockout?: Lockout | undefined;
   readonly audit: Audit;
   readonly access: AccessControl;
+  readonly limits: CallLimits;
   readonly validator: RequestValidator;
   readonly contracts: Pick<ContractRegistry, "workflows">;
   readonly clock: Clock;
@@ -43,18 +44,19 @@ export interface RpcInterceptorOptions {
 
 /** What every call passes on its way in, the first listed outermost. */
 export function rpcInterceptors(options: RpcInterceptorOptions): readonly Interceptor[] {
-  const { config, authenticators, lockout, audit, access, validator, clock, random, log } = options;
+  const { config, authenticators, lockout, audit, access, limits, validator, clock, random, log } = options;
   const startRun = workflowName(RunService.method.startRun);
   return [
     errors({ clock, random, log, onError: auditDenials(audit) }),
-    ...rateLimits(options, false),
+    // Before it is known who calls: wrong credentials cost time too.
+    ...limitedBy(limits.ofSources, false, options),
     authenticate({
       authenticators,
       anonymous: { ...anonymous, level: config.security.anonymousLevel },
       lockout,
       audit,
     }),
-    ...rateLimits(options, true),
+    ...limitedBy(limits.ofCallers, true, options),
     authorize(access),
     ...(config.security.input.unknownFields === UnknownFields.REFUSE ? [refuseUnknownFields()] : []),
     validateRequests(validator),
@@ -68,13 +70,11 @@ export function rpcInterceptors(options: RpcInterceptorOptions): readonly Interc
   ];
 }
 
-/** Those that can be asked before it is known who calls are asked then: wrong credentials cost time too. */
-function rateLimits(
-  { config, contracts, clock }: RpcInterceptorOptions,
+function limitedBy(
+  limits: RateLimits | undefined,
   authenticated: boolean,
+  { contracts }: Pick<RpcInterceptorOptions, "contracts">,
 ): readonly Interceptor[] {
-  const rules = config.security.rateLimits.filter((rule) => isForSources(rule) !== authenticated);
-  if (rules.length === 0) return [];
-  const limits = new RateLimits(rules, clock);
+  if (limits === undefined) return [];
   return [limitRates({ limits, authenticated, isWorkflow: (name) => contracts.workflows.has(name) })];
 }

@@ -1,7 +1,14 @@
 import { create, type Message } from "@bufbuild/protobuf";
 import { Code, type HandlerContext, type ServiceImpl } from "@connectrpc/connect";
 import { AccessLevel } from "../../gen/retake/v1/options_pb.js";
-import { type Payload, type Run, type RunEvent, RunEventSchema, RunMode } from "../../gen/retake/v1/run_pb.js";
+import {
+  type Accepted,
+  type Payload,
+  type Run,
+  type RunEvent,
+  RunEventSchema,
+  RunMode,
+} from "../../gen/retake/v1/run_pb.js";
 import {
   ListRunsRequestSchema,
   ListWorkflowsRequestSchema,
@@ -24,23 +31,26 @@ import {
   timestampFromMs,
   withValue,
 } from "../runs/index.ts";
-import { principalKey, sees } from "../security/index.ts";
+import { createDenial, principalKey, sees } from "../security/index.ts";
+import { peerKey } from "../transport/index.ts";
 import { isAllowedUrl } from "../webhooks/index.ts";
 import { auditStart } from "./audit-start.ts";
 import { cancelRuns, rerunRuns } from "./bulk-runs.ts";
 import { callKey, forwardedMetadata, traceparentOf } from "./call-metadata.ts";
 import type { Engine } from "./engine.ts";
 import { ifStored } from "./if-stored.ts";
+import { assertForWorkflow } from "./limited-credentials.ts";
 import type { OpenWatch } from "./open-watches.ts";
 import { ownerOf } from "./owner-of.ts";
 import { createPageToken, pageScope, parsePageToken, parsePosition } from "./page-token.ts";
-import { rerun } from "./rerun.ts";
+import { type RerunOrder, rerun } from "./rerun.ts";
 import { inputFromAny, inputFromJson } from "./run-input.ts";
 import { durableView, released } from "./shown-run.ts";
 import {
   accessLost,
   assertOwnName,
   listVisibleRuns,
+  seesRun,
   stillSees,
   visibleRunByKey,
   withVisibleRun,
@@ -88,7 +98,11 @@ export function createRunService(engine: Engine, reading: ResolvedInput): Servic
     },
 
     async getRun({ runId, view }, context) {
-      return withVisibleRun(engine, context, runId, async (run) => ({ run: await durableView(engine, run, view) }));
+      const principal = context.values.get(principalKey);
+      const isSeen = (accepted: Accepted) => seesRun(principal, accepted);
+      return withVisibleRun(engine, context, runId, async (run) => ({
+        run: await durableView(engine, run, view, isSeen),
+      }));
     },
 
     async listRuns(request, context) {
@@ -174,10 +188,9 @@ export function createRunService(engine: Engine, reading: ResolvedInput): Servic
     async rerunRun({ runId, idempotencyKey, discardSteps }, context) {
       return withVisibleRun(engine, context, runId, async (before) => {
         const run = await rerun(engine, before, {
-          principal: context.values.get(principalKey),
+          ...callerOf(context),
           key: idempotencyKey,
           discardSteps,
-          ...traceOf(context),
         });
         return released(engine, run, async () => ({ run: await durableView(engine, run) }));
       });
@@ -185,8 +198,7 @@ export function createRunService(engine: Engine, reading: ResolvedInput): Servic
 
     cancelRuns: (request, context) => cancelRuns(engine, request, context.values.get(principalKey)),
 
-    rerunRuns: (request, context) =>
-      rerunRuns(engine, request, { principal: context.values.get(principalKey), ...traceOf(context) }),
+    rerunRuns: (request, context) => rerunRuns(engine, request, callerOf(context)),
 
     async listWorkflows(request, context) {
       const scope = pageScope(ListWorkflowsRequestSchema, create(ListWorkflowsRequestSchema, {}));
@@ -218,12 +230,14 @@ export function createRunService(engine: Engine, reading: ResolvedInput): Servic
     },
 
     async pauseWorkflow({ workflow, reason }, context) {
+      assertForWorkflow(context, workflow);
       const { name } = workflowNamed(engine, workflow);
       await ifStored(engine.pauses.pause(name, ownerOf(context).subject, reason));
       return pauseOf(name, engine);
     },
 
     async resumeWorkflow({ workflow }, context) {
+      assertForWorkflow(context, workflow);
       if (engine.pauses.of(workflow) === undefined) {
         workflowNamed(engine, workflow);
       }
@@ -232,8 +246,12 @@ export function createRunService(engine: Engine, reading: ResolvedInput): Servic
   };
 }
 
-function traceOf({ requestHeader }: HandlerContext): { traceparent: string } {
-  return { traceparent: traceparentOf(requestHeader) };
+function callerOf({ values, requestHeader }: HandlerContext): Pick<RerunOrder, "principal" | "peer" | "traceparent"> {
+  return {
+    principal: values.get(principalKey),
+    peer: values.get(peerKey),
+    traceparent: traceparentOf(requestHeader),
+  };
 }
 
 function pauseOf(name: string, { pauses }: Engine): { pause?: WorkflowPause } {
@@ -269,7 +287,7 @@ function allowedUrl(url: string, { allowedUrls }: Engine): string {
       `notify_url: ${JSON.stringify(url)} is no URL; one looks like https://hooks.example/retake`,
     );
   }
-  throw createError(
+  throw createDenial(
     Code.PermissionDenied,
     "NOTIFY_URL_NOT_ALLOWED",
     `notify_url: this server does not post to ${origin} for its callers; its operator can allow it in the configuration, webhooks: { allowed_urls: ["${origin}/"] }`,

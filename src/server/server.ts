@@ -483,6 +483,7 @@ class Server implements RetakeServer {
         authenticators: [...this.#authenticators, ...authentication.authenticators, ...authenticators],
         lockout: authentication.lockout,
         access: engine.access,
+        limits: engine.limits,
         validator,
         contracts,
         audit: engine.audit,

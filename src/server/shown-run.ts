@@ -1,4 +1,4 @@
-import type { Run } from "../../gen/retake/v1/run_pb.js";
+import type { Accepted, Run } from "../../gen/retake/v1/run_pb.js";
 import { RunView } from "../../gen/retake/v1/run_service_pb.js";
 import { journalUnavailable, type LiveRun, viewRun, withValue } from "../runs/index.ts";
 import type { Engine } from "./engine.ts";
@@ -6,8 +6,16 @@ import type { Engine } from "./engine.ts";
 /** What run.proto promises. */
 const mostHolders = 10;
 
-/** A run as it stands, told only when the journal says the same for good. */
-export async function durableView(engine: Engine, run: LiveRun, view = RunView.BASIC): Promise<Run> {
+/**
+ * A run as it stands, told only when the journal says the same for good. A full view names the runs that hold what it
+ * waits for, of those that the caller sees: an id is all it takes to use a run of somebody without credentials.
+ */
+export async function durableView(
+  engine: Engine,
+  run: LiveRun,
+  view = RunView.BASIC,
+  isSeen: (accepted: Accepted) => boolean = () => false,
+): Promise<Run> {
   const shown = viewRun(run.record, {
     nowMs: engine.clock.now(),
     gates: engine.gates,
@@ -17,7 +25,11 @@ export async function durableView(engine: Engine, run: LiveRun, view = RunView.B
     latestProgress: latestProgressOf(engine, run),
   });
   if (view === RunView.FULL && shown.wait !== undefined) {
-    shown.wait.holders.push(...engine.gates.holders(run.id, mostHolders));
+    const holders = engine.gates.holders(run.id, mostHolders).filter((id) => {
+      const holder = engine.live.get(id);
+      return holder !== undefined && isSeen(holder.record.accepted);
+    });
+    shown.wait.holders.push(...holders);
   }
   try {
     await run.durable;

@@ -8,7 +8,7 @@ import {
   type RunOwner,
   unknownRun,
 } from "../runs/index.ts";
-import { isAnonymous, type Principal, principalKey, reachOf, sees } from "../security/index.ts";
+import { createDenial, isAnonymous, type Principal, principalKey, reachOf, sees } from "../security/index.ts";
 import type { Engine } from "./engine.ts";
 import { released } from "./shown-run.ts";
 
@@ -43,7 +43,7 @@ export function stillSees(engine: Engine, principal: Principal, accepted: Accept
 }
 
 export function accessLost({ runId }: Accepted): ConnectError {
-  return createError(
+  return createDenial(
     Code.PermissionDenied,
     "ACCESS_LOST",
     `you may not see run ${runId} any more: your credentials have ended, or the access rules have changed`,
@@ -101,7 +101,7 @@ export function withinReach(
 /** @throws ConnectError UNAUTHENTICATED for callers who share what they have with all others without credentials */
 export function assertSomebody(principal: Principal, things: "runs" | "artifacts"): void {
   if (isAnonymous(principal)) {
-    throw createError(
+    throw createDenial(
       Code.Unauthenticated,
       "CREDENTIALS_MISSING",
       `callers without credentials cannot list ${things}, since they are all one owner: keep the ids, or show credentials`,

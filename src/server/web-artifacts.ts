@@ -146,15 +146,15 @@ function idIn(url: string): string | undefined {
   return /^[0-9a-f]{32}$/.test(id) ? id : undefined;
 }
 
-/** Of the connection, or about the answer: none of a call's business. */
-const ownHeaders =
-  /^(host|connection|keep-alive|upgrade|te|trailer|transfer-encoding|content-.*|accept.*|range|if-.*|cache-control|pragma)$/;
+/** What calls go by. Browsers and proxies send much else, which need not even be metadata: cookies in UTF-8. */
+const passedOn = ["authorization", "x-api-key", "traceparent", "tracestate"] as const;
 
-/** The caller's headers, credentials above all, as metadata of the calls that are made for it. */
+/** Of the caller's headers, the metadata of the calls that are made for it. */
 function callHeaders(headers: IncomingHttpHeaders): Headers {
   const call = new Headers();
-  for (const [name, value] of Object.entries(headers)) {
-    if (value !== undefined && !ownHeaders.test(name)) {
+  for (const name of passedOn) {
+    const value = headers[name];
+    if (value !== undefined) {
       call.set(name, Array.isArray(value) ? value.join(", ") : value);
     }
   }

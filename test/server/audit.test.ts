@@ -10,7 +10,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
-import { type Client, Code, createClient } from "@connectrpc/connect";
+import { type Client, Code, ConnectError, createClient } from "@connectrpc/connect";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { AdminService } from "../../gen/retake/v1/admin_service_pb.js";
 import { AuditOutcome, type AuditRecord } from "../../gen/retake/v1/audit_pb.js";
@@ -125,6 +125,17 @@ describe("the audit log of a server", () => {
     ]);
     expect(report?.subjects).toMatchObject([{ subject: "in-process", granted: 3n, denied: 0n, failed: 1n }]);
     await rejection(admin.getSecurityReport({ since: { seconds: 5n }, until: { seconds: 5n } }), Code.InvalidArgument);
+  });
+
+  it("has no denials that are what a handler answered", async () => {
+    const plain = () => {
+      throw new ConnectError("the card is not yours", Code.PermissionDenied);
+    };
+    const test = await startServer({ plain });
+    onTestFinished(() => stopServer(test));
+    await rejection(test.workflows.plain({}), Code.PermissionDenied);
+    const { report } = await createClient(AdminService, test.server.transport).getSecurityReport({});
+    expect(report).toMatchObject({ events: 1n, denied: 0n });
   });
 
   it("is none where that is wanted", async () => {

@@ -165,6 +165,13 @@ describe("GET /artifacts/{id}", () => {
     expect((await get({ range: "bytes=0-1", "if-range": modified })).status).toBe(206);
   });
 
+  it("minds no header that says nothing of who calls, and takes none for what it is to the server", async () => {
+    const { get } = await serving();
+    const cookie = Buffer.from("name=Zoë; path=日本").toString("latin1");
+    const headers = { cookie, "retake-priority": "high", "grpc-timeout": "1n", "x-bin": "\xff", "a-bin": "?" };
+    expect((await get(headers)).status).toBe(200);
+  });
+
   it("says the same to HEAD, without the file", async () => {
     const { get } = await serving();
     for (const headers of [{}, { range: "bytes=10-19" }, { range: "bytes=200000-" }, { "if-none-match": etag }]) {

@@ -153,7 +153,8 @@ export declare const ApiKeySchema: GenMessage<ApiKey>;
  */
 export declare type CreateApiKeyRequest = Message<"retake.v1.CreateApiKeyRequest"> & {
   /**
-   * The subject of those who show it. Required. Limits: 1 to 128 characters, no spaces or control characters.
+   * The subject of those who show it. Only ADMIN makes keys of another one than its own. Required. Limits: 1 to 128
+   * characters, no spaces or control characters.
    *
    * @generated from field: string subject = 1;
    */
@@ -312,7 +313,7 @@ export declare const ListApiKeysResponseSchema: GenMessage<ListApiKeysResponse>;
  */
 export declare type RotateApiKeyRequest = Message<"retake.v1.RotateApiKeyRequest"> & {
   /**
-   * Which key.
+   * Which key. Only ADMIN replaces keys of another subject.
    *
    * @generated from field: string key_id = 1;
    */

@@ -415,7 +415,8 @@ export declare type RunWait = Message<"retake.v1.RunWait"> & {
   since?: Timestamp | undefined;
 
   /**
-   * Runs that hold what it waits for, by id; 10 at most, where the gate knows them. In a full view of GetRun only.
+   * Runs that hold what it waits for, by id: of the first 10, where the gate knows them, those that the caller may see.
+   * In a full view of GetRun only.
    *
    * @generated from field: repeated string holders = 6;
    */

@@ -1,7 +1,7 @@
 import type { DescMethod, Message } from "@bufbuild/protobuf";
 import { Code, ConnectError, type Interceptor, type UnaryRequest } from "@connectrpc/connect";
 import { createError } from "../../runs/index.ts";
-import { type Audit, principalKey } from "../../security/index.ts";
+import { type Audit, isDenial, principalKey } from "../../security/index.ts";
 import { peerKey } from "../../transport/index.ts";
 import { reasonOf } from "./audit-denials.ts";
 
@@ -77,9 +77,7 @@ async function recordChange<Response extends { readonly message: Message | unkno
     return response;
   } catch (error) {
     // Denied ones are on record as calls.
-    if (
-      !(error instanceof ConnectError && (error.code === Code.PermissionDenied || error.code === Code.Unauthenticated))
-    ) {
+    if (!isDenial(error)) {
       const reason = error instanceof ConnectError ? reasonOf(error) : "INTERNAL";
       audit.record({ action, outcome: "failed", ...who, resource, reason });
     }

@@ -1,9 +1,10 @@
 import type { DescMethod, Message } from "@bufbuild/protobuf";
+import { Code, type ConnectError } from "@connectrpc/connect";
 import type { AccessRule } from "../../../gen/retake/v1/access_rule_pb.js";
 import { AccessLevel } from "../../../gen/retake/v1/options_pb.js";
 import type { Clock } from "../../clock.ts";
 import { type ContractRegistry, type Workflow, workflowName } from "../../contract/index.ts";
-import type { Logger } from "../../runs/index.ts";
+import { createError, type Logger } from "../../runs/index.ts";
 import type { Principal } from "../principal.ts";
 import { conditionHolds } from "./condition.ts";
 import { denied, priorityDenied, reservedSubject } from "./denials.ts";
@@ -59,14 +60,26 @@ export class AccessControl {
     return effective;
   }
 
-  /** What it takes to call a method that is served. */
+  /** What it takes to call a method. @throws ConnectError UNAVAILABLE where contracts have changed too much for the call */
   requirement(method: DescMethod): Requirement {
     const { contents } = this.#options.contracts;
     if (contents !== this.#contracts) {
       this.#requirements = readRequirements(contents);
       this.#contracts = contents;
     }
-    return this.#requirements.get(method) ?? unknownMethod(method);
+    return this.#requirements.get(method) ?? this.#requirementOfEarlier(method);
+  }
+
+  /**
+   * A call on its way goes by the contract that it was read by, and by the access of today's. A condition reads messages
+   * of today's contract only.
+   */
+  #requirementOfEarlier(method: DescMethod): Requirement {
+    const service = this.#options.contracts.services.get(method.parent.typeName);
+    const current = service?.methods.find(({ name }) => name === method.name);
+    const requirement = current && this.#requirements.get(current);
+    if (requirement === undefined || requirement.condition !== undefined) throw contractsChanged(method);
+    return requirement;
   }
 
   /** Whether a caller may call a method at all, whatever the condition says of a request. */
@@ -112,16 +125,16 @@ export class AccessControl {
   }
 }
 
-/** A method that no contract has any more while a call of it is on its way. */
-function unknownMethod(method: DescMethod): Requirement {
-  return {
-    method: workflowName(method),
-    workflow: false,
-    declared: false,
-    min: AccessLevel.ADMIN,
-    groups: [],
-    levelOnly: true,
-  };
+/** Long enough for the ports to serve the new contracts. */
+const retryDelayMs = 100;
+
+function contractsChanged(method: DescMethod): ConnectError {
+  return createError(
+    Code.Unavailable,
+    "CONTRACTS_CHANGED",
+    `the contract of ${workflowName(method)} was replaced while this call was on its way: call again`,
+    { retryDelayMs },
+  );
 }
 
 /** The priority of a run that is started again by somebody who may ask for less. */

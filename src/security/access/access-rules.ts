@@ -13,6 +13,7 @@ import {
   type Logger,
 } from "../../runs/index.ts";
 import type { Audit, AuditEvent } from "../audit/audit.ts";
+import { createDenial } from "../denial.ts";
 import { anonymous, type Principal } from "../principal.ts";
 import type { AccessControl } from "./access-control.ts";
 import { whoIs } from "./denials.ts";
@@ -46,7 +47,8 @@ export interface RuleChange {
  * The access rules of the configuration and of operators.
  *
  * 1. A rule is in force once it is durable, for all calls from then on.
- * 2. Nobody gives, or takes back, what they do not have themselves.
+ * 2. Nobody gives, or takes back, what they do not have themselves: rules give the same for all workflows, so that
+ *    credentials which are limited to some change none.
  * 3. Changes come one after the other.
  */
 export class AccessRules {
@@ -141,6 +143,9 @@ export class AccessRules {
 
   /** Rule 2. */
   #assertOwns(principal: Principal, rule: AccessRule | undefined): void {
+    if (rule !== undefined && principal.workflows !== undefined) {
+      throw aboveOwn(principal, "is not for those workflows alone that your credentials are limited to");
+    }
     if (rule === undefined || principal.level >= AccessLevel.ADMIN) return;
     const { control, contracts } = this.#options;
     if ((rule.tenant || anonymous.tenant) !== principal.tenant) {
@@ -196,7 +201,7 @@ function ruleChanged(rule: string, what: string): ConnectError {
 }
 
 function aboveOwn(principal: Principal, what: string): ConnectError {
-  return createError(
+  return createDenial(
     Code.PermissionDenied,
     "GRANT_ABOVE_OWN",
     `the rule ${what}, and nobody gives or takes back what they do not have: you are ${whoIs(principal)}`,

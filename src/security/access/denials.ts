@@ -1,6 +1,6 @@
 import { Code, type ConnectError } from "@connectrpc/connect";
 import type { AccessLevel } from "../../../gen/retake/v1/options_pb.js";
-import { createError } from "../../runs/index.ts";
+import { createDenial } from "../denial.ts";
 import type { Principal } from "../principal.ts";
 import { levelName } from "./level-name.ts";
 import type { Lack, Requirement } from "./requirement.ts";
@@ -10,7 +10,7 @@ export function denied(principal: Principal, requirement: Requirement, lack: Lac
   const { method, min, declared } = requirement;
   const needs = needsOf(principal, requirement, lack);
   if (principal.authentication === "none" && lack !== "condition") {
-    return createError(
+    return createDenial(
       Code.Unauthenticated,
       "CREDENTIALS_MISSING",
       `${method} ${needs}, and this call shows no credentials: send an API key or a token, as "authorization: Bearer ..."`,
@@ -20,7 +20,7 @@ export function denied(principal: Principal, requirement: Requirement, lack: Lac
   const undeclared = declared
     ? ""
     : "; no access is declared for it, so only ADMIN may call it: give its policy one, access: { min: ACCESS_LEVEL_AUTHENTICATED }";
-  return createError(
+  return createDenial(
     Code.PermissionDenied,
     reasons[lack],
     `${method} ${needs}; you are ${whoIs(principal)}${lack === "level" ? undeclared : ""}`,
@@ -55,7 +55,7 @@ export function whoIs({ level, tenant, subject }: Principal): string {
 
 /** The subject of a caller without credentials must be nobody else's: what belongs to one would belong to the other. */
 export function reservedSubject({ subject }: Principal): ConnectError {
-  return createError(
+  return createDenial(
     Code.PermissionDenied,
     "RESERVED_SUBJECT",
     `the subject ${JSON.stringify(subject)} stands for callers without credentials: give these credentials another one`,
@@ -66,6 +66,6 @@ export function reservedSubject({ subject }: Principal): ConnectError {
 export function priorityDenied(principal: Principal, priority: number, min: AccessLevel): ConnectError {
   const needs = `the priority ${priority} needs the level ${levelName(min)}`;
   return principal.authentication === "none"
-    ? createError(Code.Unauthenticated, "CREDENTIALS_MISSING", `${needs}, and this call shows no credentials`)
-    : createError(Code.PermissionDenied, "PRIORITY_TOO_HIGH", `${needs}; you are ${whoIs(principal)}`);
+    ? createDenial(Code.Unauthenticated, "CREDENTIALS_MISSING", `${needs}, and this call shows no credentials`)
+    : createDenial(Code.PermissionDenied, "PRIORITY_TOO_HIGH", `${needs}; you are ${whoIs(principal)}`);
 }

@@ -3,7 +3,7 @@ import { QuotaFailureSchema } from "../../../gen/google/rpc/error_details_pb.js"
 import type { AccessLevel } from "../../../gen/retake/v1/options_pb.js";
 import type { Clock } from "../../clock.ts";
 import type { ResolvedRateLimit } from "../../config/index.ts";
-import { createError } from "../../runs/index.ts";
+import { createDenial } from "../denial.ts";
 import type { Principal } from "../principal.ts";
 import { sourceOf } from "../source.ts";
 import { Counter } from "./counter.ts";
@@ -29,6 +29,7 @@ interface Limit {
 /** The limits that are asked at one stage of a call. */
 export class RateLimits {
   readonly #limits: readonly Limit[];
+  readonly #ofWorkflows: readonly Limit[];
   readonly #clock: Clock;
 
   constructor(rules: readonly ResolvedRateLimit[], clock: Clock) {
@@ -38,16 +39,26 @@ export class RateLimits {
       levels: rule.levels && new Set(rule.levels),
       workflows: rule.workflows && new Set(rule.workflows),
     }));
+    this.#ofWorkflows = this.#limits.filter(({ rule, workflows }) => rule.perWorkflow || workflows !== undefined);
     this.#clock = clock;
   }
 
   /** Counts a call where each limit that is for it allows it. Otherwise it counts nowhere, and this is what to throw. */
   refusal(call: CountedCall): ConnectError | undefined {
+    return this.#refusal(this.#limits, call);
+  }
+
+  /** As `refusal`, by those limits alone that tell workflows apart. */
+  refusalOfStart(start: CountedCall): ConnectError | undefined {
+    return this.#refusal(this.#ofWorkflows, start);
+  }
+
+  #refusal(limits: readonly Limit[], call: CountedCall): ConnectError | undefined {
     const nowMs = this.#clock.monotonic();
     const asked: { readonly counter: Counter; readonly key: string }[] = [];
     let longest: Limit | undefined;
     let longestMs = 0;
-    for (const limit of this.#limits) {
+    for (const limit of limits) {
       if (!isFor(limit, call)) continue;
       const { counter } = limit;
       const key = keyOf(limit.rule, call);
@@ -92,7 +103,7 @@ function tooMany(rule: ResolvedRateLimit, call: CountedCall, waitMs: number): Co
   ].join(" ");
   const description = `${rule.limit} calls in ${rule.windowMs / 1000} s, ${rule.burst} at once (${rule.field})`;
   const retryDelayMs = Math.max(1, Math.ceil(waitMs));
-  const error = createError(
+  const error = createDenial(
     Code.ResourceExhausted,
     "RATE_LIMITED",
     `too many calls of ${subject}: the limit is ${description}; call again in ${retryDelayMs / 1000} s`,

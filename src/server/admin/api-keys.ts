@@ -5,7 +5,14 @@ import type { AdminService } from "../../../gen/retake/v1/admin_service_pb.js";
 import { type ApiKey, ApiKeySchema, ListApiKeysRequestSchema } from "../../../gen/retake/v1/api_key_pb.js";
 import { AccessLevel } from "../../../gen/retake/v1/options_pb.js";
 import { createError, msFromDuration, timestampFromMs } from "../../runs/index.ts";
-import { type ApiKeyRecord, ApiKeyRefused, type ApiKeys, type Principal, principalKey } from "../../security/index.ts";
+import {
+  type ApiKeyRecord,
+  ApiKeyRefused,
+  type ApiKeys,
+  createDenial,
+  type Principal,
+  principalKey,
+} from "../../security/index.ts";
 import { peerKey } from "../../transport/index.ts";
 import type { Authentication } from "../authentication.ts";
 import type { Engine } from "../engine.ts";
@@ -84,6 +91,7 @@ export function apiKeyMethods(
           workflows: request.workflows.length === 0 ? [...(caller.workflows ?? [])] : request.workflows,
         };
         assertWithin(caller, init);
+        assertOwnSubject(caller, init);
         const made = await known().create({
           ...init,
           requestedBy: caller.subject,
@@ -111,7 +119,9 @@ export function apiKeyMethods(
 
     rotateApiKey: ({ keyId, overlap, ttl }, context) =>
       recorded("key.rotate", keyId, context, async (caller) => {
-        assertWithin(caller, grantOf(record(keyId)));
+        const grant = grantOf(record(keyId));
+        assertWithin(caller, grant);
+        assertOwnSubject(caller, grant);
         const made = await known().rotate(keyId, {
           overlapMs: overlap === undefined ? defaultOverlapMs : msFromDuration(overlap),
           requestedBy: caller.subject,
@@ -135,6 +145,7 @@ export function apiKeyMethods(
 /** What a key gives to those who show it. */
 interface Grant {
   readonly tenant: string;
+  readonly subject: string;
   readonly level: AccessLevel;
   readonly groups: readonly string[];
   /** Empty for all. */
@@ -160,7 +171,17 @@ function assertWithin(caller: Principal, { tenant, level, groups, workflows }: G
             ? "workflows that your own key is not for"
             : undefined;
   if (beyond === undefined) return;
-  throw createError(Code.PermissionDenied, "BEYOND_CALLER", `such a key is one of ${beyond}`);
+  throw createDenial(Code.PermissionDenied, "BEYOND_CALLER", `such a key is one of ${beyond}`);
+}
+
+/** Runs and access rules go by the subject: a key of another one would be what they have. @throws ConnectError */
+function assertOwnSubject(caller: Principal, { subject }: Pick<Grant, "subject">): void {
+  if (caller.level >= AccessLevel.ADMIN || subject === caller.subject) return;
+  throw createDenial(
+    Code.PermissionDenied,
+    "BEYOND_CALLER",
+    `such a key is one of the subject ${subject}, and you are ${caller.subject}: only ADMIN makes keys for others`,
+  );
 }
 
 function reasonOf(error: unknown): string {

@@ -17,6 +17,7 @@ import {
   timestampFromMs,
 } from "../../runs/index.ts";
 import type { Engine } from "../engine.ts";
+import { assertForWorkflow } from "../limited-credentials.ts";
 import { ownerOf } from "../owner-of.ts";
 import { createPageToken, pageScope, parsePageToken } from "../page-token.ts";
 import { workflowNamed } from "../workflow-named.ts";
@@ -50,6 +51,7 @@ export function breakerMethods(
     },
 
     async forceBreaker({ workflow: name, mode, ttl, reason }, context) {
+      assertForWorkflow(context, name);
       const workflow = workflowNamed(engine, name);
       assertBreaker(workflow);
       const { status } = engine.journal;

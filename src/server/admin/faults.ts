@@ -13,6 +13,7 @@ import {
 } from "../../runs/index.ts";
 import { principalKey } from "../../security/index.ts";
 import type { Engine } from "../engine.ts";
+import { assertForWorkflow } from "../limited-credentials.ts";
 import { workflowNamed } from "../workflow-named.ts";
 
 /** The drills. */
@@ -27,6 +28,8 @@ export function createFaultAdmin(
 
     async injectFault({ fault: given, duration }, context) {
       const fault = create(FaultSchema, given);
+      // A crash ends the runs of all workflows.
+      assertForWorkflow(context, fault.effect.case === "crash" ? undefined : fault.workflow);
       workflowNamed(engine, fault.workflow);
       const nowMs = clock.now();
       const expireMs =
@@ -60,6 +63,8 @@ export function createFaultAdmin(
     },
 
     async removeFault({ faultId }, context) {
+      const known = faults.list().find((each) => each.faultId === faultId);
+      if (known !== undefined) assertForWorkflow(context, known.fault?.workflow);
       const { subject } = context.values.get(principalKey);
       const fault = await stored(faults.remove(faultId, subject));
       if (fault === undefined) {

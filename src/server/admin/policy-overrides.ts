@@ -11,6 +11,7 @@ import {
 import type { ContractProblem } from "../../contract/index.ts";
 import { createError, type StoredOverride, timestampFromMs } from "../../runs/index.ts";
 import type { Engine } from "../engine.ts";
+import { assertForWorkflow } from "../limited-credentials.ts";
 import { ChangeRefused } from "../overridden-policies.ts";
 import { ownerOf } from "../owner-of.ts";
 import { createPageToken, pageScope, parsePageToken } from "../page-token.ts";
@@ -55,6 +56,7 @@ export function policyOverrides(
     },
 
     async setPolicyOverride({ workflow, policy, expectedRevision, reason }, context) {
+      assertForWorkflow(context, workflow);
       const given = assertPolicy(policy);
       try {
         const stored = await policies.set(
@@ -75,6 +77,7 @@ export function policyOverrides(
     },
 
     async deletePolicyOverride({ workflow, expectedRevision, reason }, context) {
+      assertForWorkflow(context, workflow);
       try {
         const deleted = await policies.delete({
           ...{ workflow, reason, requestedBy: ownerOf(context).subject },

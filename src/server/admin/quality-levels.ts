@@ -10,6 +10,7 @@ import {
 import { createError, msFromDuration, type QualityStatus, timestampFromMs } from "../../runs/index.ts";
 import type { Engine } from "../engine.ts";
 import { ifStored } from "../if-stored.ts";
+import { assertForWorkflow } from "../limited-credentials.ts";
 import { ownerOf } from "../owner-of.ts";
 import { createPageToken, pageScope, parsePageToken } from "../page-token.ts";
 import { workflowNamed } from "../workflow-named.ts";
@@ -38,6 +39,7 @@ export function createQualityAdmin(engine: Engine): QualityAdmin {
     },
 
     async setQualityLevel({ workflow, level, holdFor, reason }, context) {
+      assertForWorkflow(context, workflow);
       const { name, degradable } = workflowNamed(engine, workflow);
       if (!degradable) {
         throw createError(

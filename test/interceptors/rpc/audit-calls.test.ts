@@ -7,6 +7,7 @@ import {
   type Audit,
   type AuditEvent,
   anonymous,
+  createDenial,
   inProcess,
   type Principal,
   principalKey,
@@ -36,10 +37,22 @@ function requestOf(name: "cancelRun" | "getRun" | "startRun", principal?: Princi
 describe("auditDenials", () => {
   const caller = { ...anonymous };
   const cases: [string, ConnectError, Principal | undefined, string | undefined][] = [
-    ["too few rights", createError(Code.PermissionDenied, "LEVEL_TOO_LOW", "no"), caller, "LEVEL_TOO_LOW"],
-    ["too many calls", createError(Code.ResourceExhausted, "RATE_LIMITED", "no"), caller, "RATE_LIMITED"],
-    ["a caller that must show something", createError(Code.Unauthenticated, "NEEDED", "no"), caller, "NEEDED"],
-    ["an error without a reason", new ConnectError("no", Code.PermissionDenied), caller, "PermissionDenied"],
+    ["too few rights", createDenial(Code.PermissionDenied, "LEVEL_TOO_LOW", "no"), caller, "LEVEL_TOO_LOW"],
+    ["too many calls", createDenial(Code.ResourceExhausted, "RATE_LIMITED", "no"), caller, "RATE_LIMITED"],
+    ["a caller that must show something", createDenial(Code.Unauthenticated, "NEEDED", "no"), caller, "NEEDED"],
+    [
+      "an authenticator that lets in nobody",
+      new ConnectError("no", Code.PermissionDenied),
+      undefined,
+      "PermissionDenied",
+    ],
+    [
+      "what a run failed with, whatever it says of itself",
+      createError(Code.PermissionDenied, "LEVEL_TOO_LOW", "no"),
+      caller,
+      undefined,
+    ],
+    ["too many calls of a back-end", createError(Code.ResourceExhausted, "RATE_LIMITED", "no"), caller, undefined],
     [
       "wrong credentials, which are on record as such",
       createError(Code.Unauthenticated, "X", "no"),
@@ -60,7 +73,7 @@ describe("auditDenials", () => {
     expect(events.map((event) => event.reason)).toEqual(reason === undefined ? [] : [reason]);
     if (reason !== undefined) {
       expect(events[0]).toMatchObject({
-        ...{ action: "call", outcome: "denied", principal, source: "192.0.2.1:50" },
+        ...{ action: "call", outcome: "denied", principal: principal ?? anonymous, source: "192.0.2.1:50" },
         resource: "retake.v1.RunService/GetRun",
       });
     }
@@ -85,7 +98,7 @@ describe("auditCalls", () => {
     const failed = createError(Code.NotFound, "UNKNOWN_RUN", "none");
     await expect(call(audit, request, () => Promise.reject(failed))).rejects.toBe(failed);
     await expect(call(audit, request, () => Promise.reject(new Error("x")))).rejects.toThrow("x");
-    const denied = createError(Code.PermissionDenied, "NO", "no");
+    const denied = createDenial(Code.PermissionDenied, "NO", "no");
     await expect(call(audit, request, () => Promise.reject(denied))).rejects.toBe(denied);
     expect(events).toMatchObject([
       { action: "run.cancel", outcome: "granted", resource: "r1", details: { a: "b" }, principal: inProcess },

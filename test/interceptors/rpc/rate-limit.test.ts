@@ -11,7 +11,7 @@ import { resolveConfig } from "../../../src/config/index.ts";
 import { createContractRegistry } from "../../../src/contract/index.ts";
 import { createRequestValidator } from "../../../src/interceptors/rpc/validate.ts";
 import { silentLogger } from "../../../src/runs/index.ts";
-import { AccessControl, noAudit, type Principal } from "../../../src/security/index.ts";
+import { AccessControl, CallLimits, noAudit, type Principal } from "../../../src/security/index.ts";
 import { rpcInterceptors } from "../../../src/server/rpc-interceptors.ts";
 import { createSeededRandom, createVirtualClock } from "../../../src/testing/index.ts";
 import { peerKey } from "../../../src/transport/index.ts";
@@ -71,6 +71,7 @@ function withLimits(...rules: Rule[]) {
     ],
     audit: noAudit,
     access: new AccessControl({ contracts, clock, log: silentLogger }),
+    limits: new CallLimits(config.security.rateLimits, clock),
     validator: createRequestValidator(contracts),
     clock,
     random: createSeededRandom(1),
@@ -212,9 +213,10 @@ describe("rate limits", () => {
   it("are no stage where there are none", () => {
     const config = resolveConfig(create(ServerConfigSchema));
     const contracts = createContractRegistry({ services: [WorkflowsService] });
-    const stages = (security = config.security) =>
+    const stages = (rules = config.security.rateLimits) =>
       rpcInterceptors({
-        config: { ...config, security },
+        config,
+        limits: new CallLimits(rules, createVirtualClock()),
         contracts,
         authenticators: [],
         audit: noAudit,
@@ -233,6 +235,6 @@ describe("rate limits", () => {
       windowMs: 1,
       burst: 1,
     };
-    expect(stages({ ...config.security, rateLimits: [rule] })).toBe(stages() + 1);
+    expect(stages([rule])).toBe(stages() + 1);
   });
 });

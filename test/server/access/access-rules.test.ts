@@ -110,6 +110,16 @@ describe("rules that operators set", () => {
     await rejection(limited.workflows.admin({}), Code.PermissionDenied);
   });
 
+  it("are changed by nobody whose credentials are limited to some workflows, ADMIN or not", async () => {
+    running = await start();
+    const rule = { subjects: ["alice"], level: AccessLevel.ADMIN };
+    await as(admin).admin.setAccessRule({ name: "r", rule });
+    const limited = as({ ...admin, workflows: [workflow("Public")] }).admin;
+    const error = await rejection(limited.setAccessRule({ name: "mine", rule }), Code.PermissionDenied);
+    expect(error.rawMessage).toContain("alone that your credentials are limited to");
+    await rejection(limited.deleteAccessRule({ name: "r" }), Code.PermissionDenied);
+  });
+
   it("are replaced only at the revision that was seen", async () => {
     running = await start();
     const rule = { subjects: ["alice"], level: AccessLevel.PRIVILEGED };

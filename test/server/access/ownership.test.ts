@@ -4,7 +4,7 @@ import { AdminService } from "../../../gen/retake/v1/admin_service_pb.js";
 import { ArtifactService } from "../../../gen/retake/v1/artifact_pb.js";
 import { AccessLevel } from "../../../gen/retake/v1/options_pb.js";
 import { RunState } from "../../../gen/retake/v1/run_pb.js";
-import { RunService } from "../../../gen/retake/v1/run_service_pb.js";
+import { RunService, RunView } from "../../../gen/retake/v1/run_service_pb.js";
 import { call, type WorkflowContext } from "../../../src/index.ts";
 import { AccessService } from "../../gen/retake/test/v1/access_pb.js";
 import { rejection } from "../harness.ts";
@@ -27,7 +27,9 @@ beforeAll(async () => {
     if (fileId !== "") return { text: String((await (await context.artifacts.open(fileId)).bytes()).length) };
     return { text: text.toUpperCase() };
   };
-  running = await startAccessServer({}, { public: work, authenticated: () => ({}) });
+  const conditional = (_: object, context: WorkflowContext) => aborted(context.signal);
+  const one = { [workflow("Conditional")]: { concurrency: { limit: 1 } } };
+  running = await startAccessServer({ workflows: one }, { public: work, authenticated: () => ({}), conditional });
 });
 afterAll(async () => {
   held.resolve();
@@ -137,6 +139,16 @@ describe("a run of somebody else's", () => {
     expect(rerun.sample.map((run) => run.runId)).toContain(mine);
     expect(rerun.sample.every((run) => run.owner?.subject === "bob")).toBe(true);
     await as(callers.alice).runs.cancelRun({ runId: theirs });
+  });
+
+  it("is counted, and not named, among those that another run waits for", async () => {
+    const theirs = await start(as(), "", "Conditional");
+    const mine = await start(as(callers.alice), "", "Conditional");
+    const wait = async (caller: Caller) =>
+      (await as(caller).runs.getRun({ runId: mine, view: RunView.FULL })).run?.wait;
+    expect(await wait(callers.alice)).toMatchObject({ holderCount: 1, holders: [] });
+    expect(await wait(callers.admin)).toMatchObject({ holderCount: 1, holders: [theirs] });
+    for (const runId of [mine, theirs]) await as(callers.admin).runs.cancelRun({ runId });
   });
 
   it("is another one under the same key", async () => {

@@ -109,12 +109,24 @@ describe("AdminService, about API keys", () => {
     ]) {
       expect(await beyond(call)).toBe("BEYOND_CALLER");
     }
-    const own = await admin.createApiKey({ subject: "x", groups: ["artists"], level: AccessLevel.PRIVILEGED });
+    const own = await admin.createApiKey({ subject: "in-process", groups: ["artists"], level: AccessLevel.PRIVILEGED });
     expect(own.apiKey?.level).toBe(AccessLevel.PRIVILEGED);
     as({ level: AccessLevel.ADMIN, workflows: new Set(["a.B/C"]) });
     expect(await beyond(admin.createApiKey({ subject: "x", workflows: ["a.B/D"] }))).toBe("BEYOND_CALLER");
     expect(await beyond(admin.rotateApiKey({ keyId: top.apiKey?.keyId ?? "" }))).toBe("BEYOND_CALLER");
     expect((await admin.createApiKey({ subject: "x" })).apiKey?.workflows).toEqual(["a.B/C"]);
+  });
+
+  it("gives nobody below ADMIN a key of somebody else, who may have more by access rules", async () => {
+    const { admin, as } = await startAdmin();
+    const beyond = (call: Promise<unknown>) => reasonOf(call, Code.PermissionDenied);
+    const boss = await admin.createApiKey({ subject: "boss", level: AccessLevel.PRIVILEGED });
+    const own = await admin.createApiKey({ subject: "lead" });
+    as({ subject: "lead", level: AccessLevel.PRIVILEGED });
+    expect(await beyond(admin.createApiKey({ subject: "boss" }))).toBe("BEYOND_CALLER");
+    expect(await beyond(admin.rotateApiKey({ keyId: boss.apiKey?.keyId ?? "" }))).toBe("BEYOND_CALLER");
+    expect((await admin.createApiKey({ subject: "lead" })).apiKey?.subject).toBe("lead");
+    expect((await admin.rotateApiKey({ keyId: own.apiKey?.keyId ?? "" })).apiKey?.subject).toBe("lead");
   });
 
   it("replaces a key: the old one rotates for a day, or as long as is said", async () => {
