@@ -1,6 +1,5 @@
 export { type Alert, type AlertChange, RuleAlerts, viewAlert } from "./alerts/alert.ts";
 export { AlertEngine, type AlertOutbox, type ListedAlert, type RuleChange } from "./alerts/alert-engine.ts";
-export { causes as alertCauses, states as alertStates } from "./alerts/alert-events.ts";
 export type { PastChange } from "./alerts/alert-history.ts";
 export { alertAnnotations, alertLabels } from "./alerts/alert-labels.ts";
 export { AlertRules, configuredRules, type ListedRule, type RuleOrigin } from "./alerts/alert-rules.ts";
@@ -13,11 +12,9 @@ export { Silences } from "./alerts/silences.ts";
 export { type SloTarget, sloRules } from "./alerts/slo-rules.ts";
 export { createNotifiers } from "./notifiers/create-notifier.ts";
 export { fingerprintOf, type Notice } from "./notifiers/notice.ts";
-export { alertSeverities } from "./notifiers/notice-events.ts";
 export { NoticeOutbox } from "./notifiers/notice-outbox.ts";
 export type { Notifier, SendOutcome } from "./notifiers/notifier.ts";
 export { Routes } from "./notifiers/routes.ts";
-export { testNotifier } from "./notifiers/test-notifier.ts";
 export { acceptsGzip, chooseFormat } from "./prometheus/choose-format.ts";
 export { contentTypes, type ExpositionFormat, exposition } from "./prometheus/exposition.ts";
 export type { LabelMatcher } from "./series/matcher.ts";

@@ -6,7 +6,7 @@ import { drawPlan } from "./plan/draw-plan.ts";
 import { simulate } from "./simulate.ts";
 
 /** As many as the test command has time for; `npm run simulate` takes more. */
-const seeds = 200;
+const seeds = 150;
 const atOnce = 50;
 
 describe("a simulated server", () => {

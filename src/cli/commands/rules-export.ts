@@ -27,7 +27,8 @@ export const rulesExport: Command = {
     const { rules } = await connection.retake.client(MonitoringService).listAlertRules({}, { signal: io.signal });
     const { grafanaDashboard, prometheusRules, resolveRule } = await import("../../monitoring/index.ts");
     const resolved = rules.flatMap(({ rule }) => (rule === undefined || rule.disabled ? [] : [resolveRule(rule)]));
-    const text = format === "grafana" ? JSON.stringify(grafanaDashboard(), undefined, 2) : prometheusRules(resolved);
+    const text =
+      format === "grafana" ? JSON.stringify(grafanaDashboard(), undefined, 2) : await prometheusRules(resolved);
     writeLines(io.stdout, text.trimEnd());
     return ExitCode.ok;
   },

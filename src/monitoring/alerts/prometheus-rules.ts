@@ -1,4 +1,3 @@
-import { stringify } from "yaml";
 import { sampleIntervalMs } from "../series/resolutions.ts";
 import { duration, rulePromql } from "./promql.ts";
 import type { Rule } from "./rule.ts";
@@ -7,7 +6,9 @@ import type { Rule } from "./rule.ts";
  * The rules as a rule file of Prometheus. Those whose expression is more than PromQL can say are left out, with a comment
  * that names them. A warning goes on in Prometheus while the same alert is critical: let Alertmanager inhibit it.
  */
-export function prometheusRules(rules: readonly Rule[]): string {
+export async function prometheusRules(rules: readonly Rule[]): Promise<string> {
+  // Only who exports rules needs it.
+  const { stringify } = await import("yaml");
   const untold: string[] = [];
   const exported = rules.flatMap((rule) => {
     const alerts = rulePromql(rule);

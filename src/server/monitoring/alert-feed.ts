@@ -1,4 +1,4 @@
-import { fingerprintOf } from "../../monitoring/index.ts";
+import { fingerprintOf } from "../../monitoring/alerts/index.ts";
 import type { Alerts } from "../alerts.ts";
 
 /** The ids of alerts that have changed, for one who follows them: put together while that one is busy. */

@@ -8,10 +8,9 @@ import {
   alertSeverities,
   alertStates,
   fingerprintOf,
-  type ListedAlert,
-  type PastChange,
   viewAlert,
-} from "../../monitoring/index.ts";
+} from "../../monitoring/alerts/index.ts";
+import type { ListedAlert, PastChange } from "../../monitoring/index.ts";
 import { timestampFromMs } from "../../runs/index.ts";
 
 /** An alert for those who ask. */

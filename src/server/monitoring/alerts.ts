@@ -8,7 +8,8 @@ import {
   AlertState,
 } from "../../../gen/retake/v1/alert_pb.js";
 import { ListAlertsRequestSchema, type MonitoringService } from "../../../gen/retake/v1/monitoring_service_pb.js";
-import { fingerprintOf, type ListedAlert, testNotifier } from "../../monitoring/index.ts";
+import { fingerprintOf, testNotifier } from "../../monitoring/alerts/index.ts";
+import type { ListedAlert } from "../../monitoring/index.ts";
 import { suggestion } from "../../nearest-name.ts";
 import { createError, msFromDuration, timestampFromMs } from "../../runs/index.ts";
 import type { Alerts } from "../alerts.ts";

@@ -8,8 +8,8 @@ interface RuleFile {
 }
 
 describe("prometheusRules", () => {
-  it("has an alert for each severity, with what people read", () => {
-    const text = prometheusRules([
+  it("has an alert for each severity, with what people read", async () => {
+    const text = await prometheusRules([
       rule({
         queries: {
           depth: {
@@ -49,8 +49,8 @@ describe("prometheusRules", () => {
     ]);
   });
 
-  it("names the rules that PromQL cannot say", () => {
-    const text = prometheusRules([rule({ expression: "string(depth).contains('7') ? depth : 0.0" })]);
+  it("names the rules that PromQL cannot say", async () => {
+    const text = await prometheusRules([rule({ expression: "string(depth).contains('7') ? depth : 0.0" })]);
     expect(text).toContain("# Left out, because PromQL cannot say its expression: Deep\n");
     expect((parse(text) as RuleFile).groups[0]?.rules).toEqual([]);
   });

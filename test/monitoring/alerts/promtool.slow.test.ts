@@ -52,7 +52,7 @@ describeWithTool("promtool", "the rules for Prometheus", () => {
       ...sloRules({ workflow: "a.v1.Video/Paint", availability: 0.999, latency: { seconds: 5, objective: 0.95 } }),
     ];
     directory ??= await mkdtemp(join(tmpdir(), "retake-promtool-"));
-    await writeFile(join(directory, "built-in.yml"), prometheusRules(rules.map(resolveRule)));
+    await writeFile(join(directory, "built-in.yml"), await prometheusRules(rules.map(resolveRule)));
     const { code, output } = await promtool(["check", "rules", "built-in.yml"], directory);
     expect(output).toMatch(/SUCCESS: \d+ rules found/);
     expect(code).toBe(0);
