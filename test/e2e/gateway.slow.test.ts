@@ -103,7 +103,6 @@ async function startGateway(backendPort: number, titlePolicy = "{}") {
   await writeFile(
     config,
     `
-security: { anonymous_level: ACCESS_LEVEL_ADMIN }
 workflows:
   paint.v1.PaintService/Title: ${titlePolicy}
   paint.v1.PaintService/Paint:
@@ -231,7 +230,7 @@ describe("the gateway in front of a Python server", () => {
       `{ progress_timeout: 0.5s, retry: ${retry}, recovery: { rules: ${recovery} } }`,
     );
     const target = await gateway.target();
-    using retake = connectRetake({ target });
+    using retake = connectRetake({ target, apiKey: await adminKey() });
     const run = await retake.runs.startRun({
       workflow: "paint.v1.PaintService/Title",
       input: { case: "json", value: '{"motif":"sea"}' },
