@@ -86,6 +86,7 @@ describe("grpcurl, with nothing but the server's reflection", () => {
       WorkloadService.typeName,
       "retake.v1.AdminService",
       "retake.v1.ArtifactService",
+      "retake.v1.MonitoringService",
       "retake.v1.RunService",
     ]);
     const described = await grpcurl(target, "describe", `${WorkloadService.typeName}.Flaky`);
