@@ -7,7 +7,7 @@ import { connectRetake } from "../../src/client/index.ts";
 import { createServerSite } from "./server-process.ts";
 
 const mebibyte = 1024 * 1024;
-const image = { name: "film.mp4", mediaType: "video/mp4" };
+const image = { name: "film.mp4", mediaType: "application/octet-stream" };
 
 /** The bytes from an offset on, each MiB another, made as they are read. */
 async function* film(size: number, offset: number): AsyncGenerator<Uint8Array> {
