@@ -1,5 +1,5 @@
-import { closeSync, openSync } from "node:fs";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
+import { createPrivateFile } from "../../create-private-file.ts";
 import { Aggregates, aggregateNames } from "./aggregates.ts";
 import { ChunkWriter, readChunk } from "./chunk.ts";
 import { levels, type Resolution } from "./resolutions.ts";
@@ -71,7 +71,8 @@ export class SeriesDatabase {
 
   /** Opens the database, or makes it. @throws Error when it cannot be used */
   constructor(path: string) {
-    createPrivate(path);
+    // What labels say about callers is for this user alone.
+    createPrivateFile(path);
     this.#database = new DatabaseSync(path);
     // A crash of the machine may cost the last samples, never the database.
     this.#database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA trusted_schema = OFF;");
@@ -288,14 +289,5 @@ export class SeriesDatabase {
       this.#statements.set(sql, statement);
     }
     return statement;
-  }
-}
-
-/** What labels say about callers is for this user alone. */
-function createPrivate(path: string): void {
-  try {
-    closeSync(openSync(path, "wx", 0o600));
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
   }
 }

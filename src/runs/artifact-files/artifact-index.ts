@@ -1,6 +1,6 @@
 import { DatabaseSync, type StatementSync } from "node:sqlite";
+import { createPrivateFile } from "../../create-private-file.ts";
 import type { ArtifactFilter, ArtifactKeeper, ArtifactPage, ArtifactRow, StoredArtifact } from "../ports/artifacts.ts";
-import { createPrivateFile } from "../sqlite/private-file.ts";
 
 /** What an upload was begun as. */
 export interface UploadPlan {

@@ -3,8 +3,8 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import type { Clock } from "../../clock.ts";
+import { createPrivateFile } from "../../create-private-file.ts";
 import { JournalOpenError } from "../ports/journal.ts";
-import { createPrivateFile } from "./private-file.ts";
 import { isBusy } from "./sqlite-error.ts";
 
 /** A directory that nobody else uses until it is released. */

@@ -1,6 +1,6 @@
 import { DatabaseSync } from "node:sqlite";
+import { createPrivateFile } from "../../create-private-file.ts";
 import { JournalOpenError } from "../ports/journal.ts";
-import { createPrivateFile } from "./private-file.ts";
 
 /** Problems of SQLite's own check that are told. */
 const toldProblems = 3;
