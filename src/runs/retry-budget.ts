@@ -23,7 +23,8 @@ export interface RetryBudgetPlace {
  * success brings a part of one back, and a retry needs more than half of them.
  *
  * 1. A retry takes its token when it goes, and gets it back when it has not failed: else all that wait would go at once
- *    when the first token comes back.
+ *    when the first token comes back. Where half of them are less than one, it goes into debt for the rest: a retry that
+ *    took a part only would give back more than it has taken, or cost less than others when it fails.
  * 2. Those that wait go in the order in which they came, and newcomers go behind them.
  * 3. Tokens also come back by the clock, so that nobody waits for ever where nothing else runs, or what runs takes hours.
  */
@@ -119,7 +120,18 @@ export class RetryBudget {
 
   /** Adds tokens, those included that time has brought. */
   #add(tokens: number): void {
-    this.#tokens = Math.min(this.#options.maxTokens, Math.max(0, this.#tokensNow + tokens));
+    const now = this.#tokensNow;
+    // Failures take no more than there are, and leave a debt as it is.
+    this.#set(Math.max(Math.min(now, 0), now + tokens));
+  }
+
+  /** A retry takes its token, in full. */
+  #take(): void {
+    this.#set(this.#tokensNow - 1);
+  }
+
+  #set(tokens: number): void {
+    this.#tokens = Math.min(this.#options.maxTokens, tokens);
     this.#countedMs = this.#clock.monotonic();
   }
 
@@ -150,7 +162,7 @@ export class RetryBudget {
       }
       this.#waiting.delete(runId);
       this.#admitted.add(runId);
-      this.#add(-1);
+      this.#take();
       if (runId !== awake) {
         this.#wake(runId);
       }

@@ -91,6 +91,35 @@ describe("a retry budget", () => {
     expect(woken).toEqual(["b"]);
   });
 
+  it("lets retries that fail go no more often than tokens come back, however few it holds", async () => {
+    const { budget, clock, woken } = create({ maxTokens: 1, tokenIntervalMs: 1000 });
+    const waitedMs: number[] = [];
+    expect(budget.admit("run")).toBe(true);
+    for (let retry = 1; retry <= 3; retry++) {
+      budget.settle("run", "failure");
+      const sinceMs = clock.monotonic();
+      expect(budget.admit("run")).toBe(false);
+      expect(budget.place("run")?.notBeforeMs).toBe(clock.now() + (retry === 1 ? 500 : 999));
+      while (woken.length < retry) await clock.advance(1);
+      waitedMs.push(clock.monotonic() - sinceMs);
+    }
+    expect(waitedMs).toEqual([501, 1000, 1000]);
+  });
+
+  it("gets back from a retry what that has taken, and no more", async () => {
+    const { budget, clock, woken, end } = create({ maxTokens: 1, tokenIntervalMs: 1000 });
+    end("failure");
+    budget.admit("a");
+    await clock.advance(501);
+    expect(woken).toEqual(["a"]);
+    // First attempts that fail meanwhile cost nothing where there is nothing left.
+    end("failure", 3);
+    budget.settle("a", undefined);
+    expect(budget.admit("b")).toBe(true);
+    expect(budget.admit("c")).toBe(false);
+    expect(budget.place("c")?.notBeforeMs).toBe(clock.now() + 999);
+  });
+
   it("never has more tokens than it may, nor fewer than none", async () => {
     const { budget, clock, end } = create({ maxTokens: 4 });
     end("success", 100);

@@ -257,7 +257,7 @@ export const mutations: readonly Mutation[] = [
     edits: [
       {
         file: "runs/retry-budget.ts",
-        from: "      this.#add(-1);\n      if (runId !== awake) {",
+        from: "      this.#take();\n      if (runId !== awake) {",
         to: "      if (runId !== awake) {",
       },
     ],

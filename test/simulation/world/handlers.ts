@@ -162,6 +162,7 @@ class Attempt {
         made.push(await this.#step(operation));
         return;
       case "checkpoint":
+        this.#moved();
         await this.#context.checkpoint(operation.handle);
         this.#kept("attemptCheckpoint");
         return;
@@ -209,12 +210,12 @@ class Attempt {
         if (execution <= failures) {
           throw new ConnectError(`${name} fails`, Code.Unavailable);
         }
+        this.#moved();
         return { made: `${name}#${execution}` };
       },
       { retry: { maxAttempts: tries, initialBackoffMs: 100 } },
     );
     this.#sight.stepsDone.push(name);
-    this.#moved();
     return made;
   }
 
@@ -227,16 +228,18 @@ class Attempt {
     this.#sight.isWaiting = true;
     const made = await callChild(this.#context, name, plan.method, work);
     this.#sight.isWaiting = false;
-    this.#sight.waitedMs += this.#world.clock.monotonic() - sinceMs;
-    this.#moved();
+    const waitedMs = this.#world.clock.monotonic() - sinceMs;
+    this.#sight.waitedMs += waitedMs;
+    // Its end is a sign of life only the first time that its parent hears of it; till then time stands still.
+    this.#sight.movedMs += waitedMs;
     return made;
   }
 
   #kept(what: "attemptCheckpoint" | "updateRecorded"): void {
-    this.#moved();
     this.#tell("kept", this.#sight, what);
   }
 
+  /** It says something: that counts at once, and not when it is durable. */
   #moved(): void {
     this.#sight.movedMs = this.#world.clock.monotonic();
   }

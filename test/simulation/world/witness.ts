@@ -68,7 +68,7 @@ export interface AttemptSight {
   readonly startedMs: number;
   /** When its run expires, by the clock that does not jump. */
   readonly deadlineMs: number;
-  /** When something moved it last. */
+  /** When it may have given its last sign of life, as the progress time-out counts: not the time it waited for children. */
   movedMs: number;
   /** It waits for a child, and has given its permit back. */
   isWaiting: boolean;
