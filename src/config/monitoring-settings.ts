@@ -2,11 +2,14 @@ import { isIP } from "node:net";
 import { durationMs } from "@bufbuild/protobuf/wkt";
 import type { AlertRule } from "../../gen/retake/v1/alert_pb.js";
 import type { MonitoringConfig, SloConfig, TelemetryConfig } from "../../gen/retake/v1/monitoring_config_pb.js";
+import { AccessLevel } from "../../gen/retake/v1/options_pb.js";
 import { type ResolvedNotifier, type ResolvedRoute, resolveNotifier, resolveRoute } from "./notifier-settings.ts";
 
 /** A `TelemetryConfig` with every default filled in. */
 export interface ResolvedTelemetry {
   readonly metricsEndpoint: boolean;
+  /** Of those who read there. */
+  readonly metricsLevel: AccessLevel;
   readonly cardinalityLimit: number;
 }
 
@@ -44,7 +47,10 @@ const defaultSeriesLimit = 20_000;
 /** @param webHost where the web port listens, if there is one */
 export function resolveTelemetry(config: TelemetryConfig | undefined, webHost: string | undefined): ResolvedTelemetry {
   return {
-    metricsEndpoint: config?.metricsEndpoint ?? (webHost !== undefined && isLoopback(webHost)),
+    metricsEndpoint: webHost !== undefined && (config?.metricsEndpoint ?? true),
+    metricsLevel:
+      config?.metricsLevel ||
+      (webHost === undefined || isLoopback(webHost) ? AccessLevel.PUBLIC : AccessLevel.PRIVILEGED),
     cardinalityLimit: config?.cardinalityLimit ?? defaultCardinalityLimit,
   };
 }

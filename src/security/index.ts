@@ -32,7 +32,14 @@ export { Lockout } from "./lockout/lockout.ts";
 export { CertificateAuthenticator } from "./mtls/certificate-authenticator.ts";
 export { EncryptedPayloads } from "./payloads/encrypted-payloads.ts";
 export { newKeyLine, readKeyRing } from "./payloads/key-ring.ts";
-export { type Authentication, anonymous, inProcess, type Principal, principalKey } from "./principal.ts";
+export {
+  type Authentication,
+  anonymous,
+  goesOnWhileKey,
+  inProcess,
+  type Principal,
+  principalKey,
+} from "./principal.ts";
 export {
   KeyFileError,
   makePrivateFile,

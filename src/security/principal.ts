@@ -1,4 +1,4 @@
-import { createContextKey } from "@connectrpc/connect";
+import { type ConnectError, createContextKey } from "@connectrpc/connect";
 import { AccessLevel } from "../../gen/retake/v1/options_pb.js";
 
 /** The identity behind a call. */
@@ -42,3 +42,11 @@ export const inProcess: Principal = {
 
 /** Context value with the principal of a call. */
 export const principalKey = createContextKey<Principal>(anonymous, { description: "principal" });
+
+/**
+ * Context value by which an implementation says what has to hold for its stream to go on, besides the credentials of the
+ * call: what it is given tells what to end it with, once it does not.
+ */
+export const goesOnWhileKey = createContextKey<(problem: () => ConnectError | undefined) => void>(() => undefined, {
+  description: "what a stream goes on with",
+});

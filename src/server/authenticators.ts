@@ -30,7 +30,7 @@ export async function createAuthenticators(
   options: { readonly clock: Clock; readonly log: Logger },
 ): Promise<ConfiguredAuthenticators> {
   try {
-    const certificates = mtls.length > 0 ? [new CertificateAuthenticator(mtls, options.log)] : [];
+    const certificates = mtls.length > 0 ? [new CertificateAuthenticator(mtls, options)] : [];
     const tokens = jwt.length > 0 ? [await createJwtAuthenticator(jwt, options)] : [];
     return { authenticators: [...tokens, ...certificates], followed: tokens };
   } catch (error) {

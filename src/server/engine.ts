@@ -81,7 +81,6 @@ import {
 } from "../security/index.ts";
 import { WebhookOutbox, type WebhookSecrets } from "../webhooks/index.ts";
 import { auditBreaker } from "./audit-breaker.ts";
-import { OpenWatches } from "./open-watches.ts";
 import { OverriddenPolicies } from "./overridden-policies.ts";
 import { unsignedEnds } from "./unsigned-ends.ts";
 
@@ -144,7 +143,6 @@ export class Engine {
   readonly turns: Turns;
   readonly acceptance: Acceptance;
   readonly watch: Watch;
-  readonly openWatches: OpenWatches;
   readonly retention: Retention;
   readonly artifactRetention: ArtifactRetention;
   /** Of one message, in bytes. */
@@ -370,7 +368,6 @@ export class Engine {
       clock,
       fallbackUpdate: (...update) => this.#fallbackUpdate(...update),
     });
-    this.openWatches = new OpenWatches(clock);
     this.retention = new Retention({
       journal,
       payloads,

@@ -9,6 +9,7 @@ import {
   auditDenials,
   authenticate,
   authorize,
+  endWithCredentials,
   errors,
   limitRates,
   type RequestValidator,
@@ -42,10 +43,11 @@ export interface RpcInterceptorOptions {
   readonly log: Logger;
 }
 
-/** What every call passes on its way in, the first listed outermost. */
-export function rpcInterceptors(options: RpcInterceptorOptions): readonly Interceptor[] {
-  const { config, authenticators, lockout, audit, access, limits, validator, clock, random, log } = options;
-  const startRun = workflowName(RunService.method.startRun);
+/** Finds out who calls, and whether that is too often: the first of what every call passes, the first listed outermost. */
+export function entryInterceptors(
+  options: Omit<RpcInterceptorOptions, "access" | "validator">,
+): readonly Interceptor[] {
+  const { config, authenticators, lockout, audit, limits, clock, random, log } = options;
   return [
     errors({ clock, random, log, onError: auditDenials(audit) }),
     // Before it is known who calls: wrong credentials cost time too.
@@ -57,7 +59,17 @@ export function rpcInterceptors(options: RpcInterceptorOptions): readonly Interc
       audit,
     }),
     ...limitedBy(limits.ofCallers, true, options),
+  ];
+}
+
+/** What every call passes on its way in, the first listed outermost. */
+export function rpcInterceptors(options: RpcInterceptorOptions): readonly Interceptor[] {
+  const { config, audit, access, validator, clock } = options;
+  const startRun = workflowName(RunService.method.startRun);
+  return [
+    ...entryInterceptors(options),
     authorize(access),
+    endWithCredentials(clock),
     ...(config.security.input.unknownFields === UnknownFields.REFUSE ? [refuseUnknownFields()] : []),
     validateRequests(validator),
     auditCalls({

@@ -31,7 +31,7 @@ import {
   timestampFromMs,
   withValue,
 } from "../runs/index.ts";
-import { createDenial, principalKey, sees } from "../security/index.ts";
+import { createDenial, goesOnWhileKey, principalKey, sees } from "../security/index.ts";
 import { peerKey } from "../transport/index.ts";
 import { isAllowedUrl } from "../webhooks/index.ts";
 import { auditStart } from "./audit-start.ts";
@@ -40,7 +40,6 @@ import { callKey, forwardedMetadata, traceparentOf } from "./call-metadata.ts";
 import type { Engine } from "./engine.ts";
 import { ifStored } from "./if-stored.ts";
 import { assertForWorkflow } from "./limited-credentials.ts";
-import type { OpenWatch } from "./open-watches.ts";
 import { ownerOf } from "./owner-of.ts";
 import { createPageToken, pageScope, parsePageToken, parsePosition } from "./page-token.ts";
 import { type RerunOrder, rerun } from "./rerun.ts";
@@ -149,30 +148,22 @@ export function createRunService(engine: Engine, reading: ResolvedInput): Servic
     async *watchRun({ runId, afterSequence, view }, context) {
       const accepted = await withVisibleRun(engine, context, runId, async ({ record }) => record.accepted);
       const principal = context.values.get(principalKey);
-      const lost = new AbortController();
-      const signal = AbortSignal.any([context.signal, engine.closing.signal, lost.signal]);
-      const isAllowed = (): boolean => stillSees(engine, principal, accepted);
-      const watch: OpenWatch = { isAllowed, end: () => lost.abort(accessLost(accepted)) };
-      if (principal.isCurrent !== undefined) engine.openWatches.add(watch);
-      try {
-        for await (const sight of engine.watch.run({ runId, afterSequence: sequenceOf(afterSequence) }, signal)) {
-          if (!isAllowed()) watch.end();
-          lost.signal.throwIfAborted();
-          switch (sight.kind) {
-            case "event":
-              yield watched(await withPayloads(sight.event, runId, view, engine));
-              break;
-            case "progress":
-              yield create(WatchRunResponseSchema, { update: { case: "progress", value: sight.progress } });
-              break;
-            case "update":
-              break;
-          }
+      context.values.get(goesOnWhileKey)(() =>
+        stillSees(engine, principal, accepted) ? undefined : accessLost(accepted),
+      );
+      const signal = AbortSignal.any([context.signal, engine.closing.signal]);
+      for await (const sight of engine.watch.run({ runId, afterSequence: sequenceOf(afterSequence) }, signal)) {
+        switch (sight.kind) {
+          case "event":
+            yield watched(await withPayloads(sight.event, runId, view, engine));
+            break;
+          case "progress":
+            yield create(WatchRunResponseSchema, { update: { case: "progress", value: sight.progress } });
+            break;
+          case "update":
+            break;
         }
-      } finally {
-        engine.openWatches.delete(watch);
       }
-      lost.signal.throwIfAborted();
       if (engine.closing.signal.aborted && !context.signal.aborted) {
         throw draining();
       }

@@ -8,6 +8,7 @@ import { AdminService } from "../../gen/retake/v1/admin_service_pb.js";
 import { ArtifactService } from "../../gen/retake/v1/artifact_pb.js";
 import { type ServerConfig, ServerConfigSchema } from "../../gen/retake/v1/config_pb.js";
 import { MonitoringService } from "../../gen/retake/v1/monitoring_service_pb.js";
+import { AccessLevel } from "../../gen/retake/v1/options_pb.js";
 import { RunService } from "../../gen/retake/v1/run_service_pb.js";
 import {
   BackendCallMetrics,
@@ -68,7 +69,7 @@ import { createMonitoringService } from "./monitoring-service.ts";
 import { createReflection } from "./reflection.ts";
 import { restartKeys } from "./restart-keys.ts";
 import { type Route, route } from "./routes.ts";
-import { rpcInterceptors } from "./rpc-interceptors.ts";
+import { entryInterceptors, rpcInterceptors } from "./rpc-interceptors.ts";
 import { createRunService } from "./run-service.ts";
 import { keylessRedaction, redactionOf } from "./security-files.ts";
 import { startAudit } from "./start-audit.ts";
@@ -478,7 +479,7 @@ class Server implements RetakeServer {
           route(ServerReflectionV1Alpha, reflection.v1alpha, { grpcOnly: true }),
         );
       }
-      const interceptors = rpcInterceptors({
+      const passed = {
         config,
         authenticators: [...this.#authenticators, ...authentication.authenticators, ...authenticators],
         lockout: authentication.lockout,
@@ -490,7 +491,7 @@ class Server implements RetakeServer {
         clock: this.#clock,
         random: this.#random,
         log: this.#log,
-      });
+      };
       const running = new Running({
         config,
         instruments,
@@ -503,7 +504,8 @@ class Server implements RetakeServer {
         storage,
         health,
         ownRoutes: routes,
-        interceptors,
+        interceptors: rpcInterceptors(passed),
+        entry: entryInterceptors(passed),
         clock: this.#clock,
         log: this.#log,
       });
@@ -679,6 +681,8 @@ interface RunningOptions {
   /** Those that no contract changes. */
   readonly ownRoutes: readonly Route[];
   readonly interceptors: readonly Interceptor[];
+  /** Those of them that find out who calls. */
+  readonly entry: readonly Interceptor[];
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -864,12 +868,16 @@ class Running {
     if (telemetry?.metricsEndpoint !== true) {
       return undefined;
     }
-    const { clock, log } = this.#options;
+    const { engine, entry: interceptors, clock, log } = this.#options;
     const monitoring = (): Promise<Monitoring | undefined> => this.#monitoring;
     // Loaded by whoever asks first.
-    const endpoint = async () => {
+    const endpoint = async (): Promise<RawService> => {
       const { WebMetrics } = await import("./web-metrics.ts");
-      return new WebMetrics({ monitoring, clock, log });
+      const metrics = new WebMetrics({ monitoring, clock, log });
+      const { metricsLevel: min } = telemetry;
+      if (min === AccessLevel.PUBLIC) return metrics;
+      const { guardMetrics } = await import("./metrics-access.ts");
+      return guardMetrics(metrics, { min, interceptors, access: engine.access });
     };
     let made: ReturnType<typeof endpoint> | undefined;
     return {

@@ -39,14 +39,14 @@ export function seesRun(principal: Principal, { owner, workflow }: Pick<Accepted
 
 /** Whether a caller, who saw a run when the call began, does so now. */
 export function stillSees(engine: Engine, principal: Principal, accepted: Accepted): boolean {
-  return principal.isCurrent?.() !== false && seesRun(engine.access.effective(principal), accepted);
+  return seesRun(engine.access.effective(principal), accepted);
 }
 
 export function accessLost({ runId }: Accepted): ConnectError {
   return createDenial(
     Code.PermissionDenied,
     "ACCESS_LOST",
-    `you may not see run ${runId} any more: your credentials have ended, or the access rules have changed`,
+    `you may not see run ${runId} any more: the access rules have changed`,
   );
 }
 

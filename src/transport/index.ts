@@ -1,5 +1,7 @@
 // Serving Connect implementations on a grpc-js server.
 
+export { abandon } from "./abandon.ts";
+
 // What every front sets, for implementations and interceptors.
 export { flushHeadersKey, type Peer, peerKey } from "./context-keys.ts";
 export {

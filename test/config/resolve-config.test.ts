@@ -116,7 +116,7 @@ describe("resolveConfig", () => {
           json: { recursionLimit: 100, ignoreUnknownFields: true },
         },
       },
-      telemetry: { metricsEndpoint: true, cardinalityLimit: 2_000 },
+      telemetry: { metricsEndpoint: true, metricsLevel: AccessLevel.PUBLIC, cardinalityLimit: 2_000 },
       monitoring: {
         series: { limit: 20_000 },
         ...{ rules: [], slos: [], notifiers: [], routes: [], disabledRules: [], externalUrl: "" },
@@ -125,17 +125,18 @@ describe("resolveConfig", () => {
   });
 
   it.each([
-    ["127.0.0.1", true],
-    ["127.8.8.8", true],
-    ["localhost", true],
-    ["::1", true],
-    ["0.0.0.0", false],
-    ["::", false],
-    ["127.example.com", false],
-  ])("shows metrics on the web port at %s by itself: %s", (host, shown) => {
+    ["127.0.0.1", AccessLevel.PUBLIC],
+    ["127.8.8.8", AccessLevel.PUBLIC],
+    ["localhost", AccessLevel.PUBLIC],
+    ["::1", AccessLevel.PUBLIC],
+    ["0.0.0.0", AccessLevel.PRIVILEGED],
+    ["::", AccessLevel.PRIVILEGED],
+    ["127.example.com", AccessLevel.PRIVILEGED],
+  ])("shows metrics on the web port at %s to those of level %s", (host, level) => {
     const web = { web: { host }, security: { allowPlaintext: true } };
-    expect(resolve(web).telemetry?.metricsEndpoint).toBe(shown);
-    expect(resolve({ ...web, telemetry: { metricsEndpoint: !shown } }).telemetry?.metricsEndpoint).toBe(!shown);
+    expect(resolve(web).telemetry).toMatchObject({ metricsEndpoint: true, metricsLevel: level });
+    const other = { metricsEndpoint: false, metricsLevel: AccessLevel.ADMIN };
+    expect(resolve({ ...web, telemetry: other }).telemetry).toMatchObject(other);
   });
 
   it("keeps nothing of metrics where there are none", () => {

@@ -1,9 +1,11 @@
 import { readFileSync } from "node:fs";
 import { createClient } from "@connectrpc/connect";
 import { expect, test } from "vitest";
+import { Health } from "../../gen/grpc/health/v1/health_pb.js";
 import { ServerReflection } from "../../gen/grpc/reflection/v1/reflection_pb.js";
 import { AdminService } from "../../gen/retake/v1/admin_service_pb.js";
 import { ArtifactService } from "../../gen/retake/v1/artifact_pb.js";
+import { MonitoringService } from "../../gen/retake/v1/monitoring_service_pb.js";
 import { RunService } from "../../gen/retake/v1/run_service_pb.js";
 import { createGrpcTransport } from "../../src/transport/index.ts";
 import { fuzz } from "../fuzz/fuzz.ts";
@@ -33,7 +35,7 @@ test("100,000 requests that no client would send do not crash the server, nor ma
   const server = site.launch();
   await server.ready;
   const { grpcPort, webPort } = site;
-  const services = [RunService, ArtifactService, admin, WorkloadService, ServerReflection];
+  const services = [RunService, ArtifactService, admin, MonitoringService, WorkloadService, Health, ServerReflection];
   const memory: number[] = [];
   const all = new Map<string, number>();
   const started = performance.now();

@@ -77,12 +77,16 @@ function problemOf({ status, text }: Answer, excused: boolean): string | undefin
   return undefined;
 }
 
+/** What one connection is told ends what else is under way on it, so that there are several. */
+const connections = 4;
+
 /** Connections, made anew when the server has closed one. */
 class Clients {
   readonly grpcPort: number;
   readonly webPort: number;
   readonly agent = new Agent({ keepAlive: true, maxSockets: 128 });
-  #session: ClientHttp2Session | undefined;
+  readonly #sessions: ClientHttp2Session[] = [];
+  #next = 0;
 
   constructor({ grpcPort, webPort }: { readonly grpcPort: number; readonly webPort: number }) {
     this.grpcPort = grpcPort;
@@ -90,15 +94,18 @@ class Clients {
   }
 
   session(): ClientHttp2Session {
-    if (this.#session === undefined || this.#session.closed || this.#session.destroyed) {
-      this.#session = connect(`http://127.0.0.1:${this.grpcPort}`);
-      this.#session.on("error", () => undefined);
+    this.#next = (this.#next + 1) % connections;
+    let session = this.#sessions[this.#next];
+    if (session === undefined || session.closed || session.destroyed) {
+      session = connect(`http://127.0.0.1:${this.grpcPort}`);
+      session.on("error", () => undefined);
+      this.#sessions[this.#next] = session;
     }
-    return this.#session;
+    return session;
   }
 
   close(): void {
-    this.#session?.destroy();
+    for (const session of this.#sessions) session?.destroy();
     this.agent.destroy();
   }
 }
@@ -167,6 +174,22 @@ const oddValues = [
   "1e9",
 ];
 
+/** All of them wrong: in their form, their checksum, their signature, or because nobody has made them. */
+const oddCredentials = [
+  ...oddValues,
+  "Bearer",
+  "Bearer ",
+  "bearer  x",
+  "Bearer rtk_",
+  `Bearer rtk_${"A".repeat(200)}`,
+  "rtk_0000000000000000_0000000000000000000000000000000000000000000_000000",
+  "Bearer eyJhbGciOiJub25lIn0.e30.",
+  "Bearer eyJhbGciOiJIUzI1NiIsImtpZCI6Ii4uLyJ9.eyJzdWIiOiJhIn0.AAAA",
+  "Bearer a.b.c",
+  "Basic YTpi",
+  "Bearer ../../etc/passwd",
+];
+
 function oddHeaders(random: SeededRandom): Record<string, string> {
   const names = [
     ...[
@@ -199,6 +222,7 @@ function oddHeaders(random: SeededRandom): Record<string, string> {
   ];
   const headers: Record<string, string> = {};
   for (let more = random.below(4); more > 0; more--) headers[random.pick(names)] = random.pick(oddValues);
+  if (random.chance(0.02)) headers[random.pick(["authorization", "x-api-key"])] = random.pick(oddCredentials);
   if (random.chance(0.01)) for (let more = 0; more < 150; more++) headers[`x-${more}`] = "y".repeat(100);
   return headers;
 }

@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { metrics } from "@opentelemetry/api";
 import { describe, expect, it, onTestFinished } from "vitest";
+import { AccessLevel } from "../../gen/retake/v1/options_pb.js";
 import { Instruments } from "../../src/instruments.ts";
 import { type LabelMatcher, querySeries } from "../../src/monitoring/index.ts";
 import { silentLogger } from "../../src/runs/index.ts";
@@ -24,7 +25,7 @@ async function start(options: StartOptions = {}) {
   const monitoring = await startMonitoring({
     config: {
       dataDirectory: directory,
-      telemetry: { metricsEndpoint: false, cardinalityLimit: 100 },
+      telemetry: { metricsEndpoint: false, metricsLevel: AccessLevel.PUBLIC, cardinalityLimit: 100 },
       ...(monitored && { monitoring: { series: { limit: 100 } } }),
     },
     ...{ instruments, ownsData, clock, log: silentLogger },

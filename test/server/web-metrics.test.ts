@@ -1,8 +1,12 @@
 import { gunzipSync } from "node:zlib";
 import { createClient } from "@connectrpc/connect";
 import { metrics } from "@opentelemetry/api";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
+import { AdminService } from "../../gen/retake/v1/admin_service_pb.js";
+import { AccessLevel } from "../../gen/retake/v1/options_pb.js";
 import { WorkflowsService } from "../gen/retake/test/v1/workflows_pb.js";
+import { callers, startAccessServer } from "./access/access-server.ts";
+import { asApiKey } from "./access/callers.ts";
 import { fetchWeb, startListening } from "./listening-server.ts";
 import { metricsOf } from "./metrics.ts";
 
@@ -97,5 +101,42 @@ describe("the metrics of calls", () => {
     expect(count('rpc_method="retake.v1.RunService/GetRun",rpc_status_code="NOT_FOUND",rpc_system_name="grpc"')).toBe(
       1,
     );
+  });
+});
+
+describe("GET /metrics where not everybody may", () => {
+  it("takes credentials of the level that is configured, as calls do, and refuses others by the same words", async () => {
+    const { server } = await startAccessServer({ telemetry: { metricsLevel: AccessLevel.PRIVILEGED } });
+    onTestFinished(() => server.close({ drainTimeoutMs: 0 }));
+    const as = (headers: Record<string, string>) => get(server.web?.port ?? 0, headers);
+    const level = AccessLevel.PRIVILEGED;
+    const scraper = await as(asApiKey({ subject: "prometheus", level }));
+    expect([scraper.status, scraper.body.toString().includes("# TYPE ")]).toEqual([200, true]);
+
+    const nobody = await as({});
+    expect([nobody.status, nobody.json]).toEqual([
+      401,
+      expect.objectContaining({ message: expect.stringContaining("GET /metrics needs the level PRIVILEGED") }),
+    ]);
+    const wrong = await as({ authorization: "Bearer rtk_wrong" });
+    expect([wrong.status, wrong.headers["www-authenticate"]]).toEqual([401, "Bearer"]);
+    const low = await as(asApiKey(callers.alice));
+    expect([low.status, low.json]).toEqual([403, expect.objectContaining({ code: "permission_denied" })]);
+    const limited = await as(asApiKey({ subject: "limited", level, workflows: ["a.B/C"] }));
+    expect([limited.status, limited.json["message"]]).toEqual([
+      403,
+      expect.stringContaining("limited to some workflows"),
+    ]);
+
+    const admin = createClient(AdminService, server.transport);
+    const { records } = await admin.listAuditRecords({
+      filter: { resource: "retake.v1.MonitoringService/GET /metrics" },
+    });
+    expect(records.map(({ reason }) => reason).sort()).toEqual([
+      "API_KEY_MISTYPED",
+      "CREDENTIALS_LIMITED",
+      "CREDENTIALS_MISSING",
+      "LEVEL_TOO_LOW",
+    ]);
   });
 });

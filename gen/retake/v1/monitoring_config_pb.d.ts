@@ -6,6 +6,7 @@
 
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
+import type { AccessLevel } from "./options_pb.js";
 import type { AlertRule } from "./alert_pb.js";
 import type { NotifierConfig, RouteConfig } from "./notifier_config_pb.js";
 import type { Duration } from "@bufbuild/protobuf/wkt";
@@ -30,8 +31,7 @@ export declare type TelemetryConfig = Message<"retake.v1.TelemetryConfig"> & {
   disabled: boolean;
 
   /**
-   * Answer `GET /metrics` on the web port, in the text format of Prometheus and in OpenMetrics. Default: where the web port
-   * listens on a loopback address, since whoever reads them learns the names of workflows and how busy they are.
+   * Answer `GET /metrics` on the web port, in the text format of Prometheus and in OpenMetrics. Default: true.
    *
    * @generated from field: optional bool metrics_endpoint = 2;
    */
@@ -44,6 +44,15 @@ export declare type TelemetryConfig = Message<"retake.v1.TelemetryConfig"> & {
    * @generated from field: optional int32 cardinality_limit = 3;
    */
   cardinalityLimit?: number | undefined;
+
+  /**
+   * The least level of those who read `GET /metrics`, by the credentials that calls show (`authorization: Bearer`), since they
+   * learn the names of workflows and how busy those are. Default: PUBLIC, which is everybody, where the web port listens on a
+   * loopback address, else PRIVILEGED.
+   *
+   * @generated from field: retake.v1.AccessLevel metrics_level = 4;
+   */
+  metricsLevel: AccessLevel;
 };
 
 /**

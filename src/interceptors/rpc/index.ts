@@ -2,6 +2,7 @@ export { type AuditedChange, auditCalls } from "./audit-calls.ts";
 export { auditDenials } from "./audit-denials.ts";
 export { authenticate } from "./authenticate.ts";
 export { authorize } from "./authorize.ts";
+export { endWithCredentials } from "./end-with-credentials.ts";
 export { errors } from "./errors.ts";
 export { limitRates } from "./rate-limit.ts";
 export {

@@ -8,6 +8,7 @@ import {
   BadRequestSchema,
 } from "../../../gen/google/rpc/error_details_pb.js";
 import { type ContractRegistry, hasRules } from "../../contract/index.ts";
+import { illFormedTimes } from "./ill-formed-times.ts";
 import { withMessages } from "./with-messages.ts";
 
 /** Validates messages by the rules of their contracts, always those of the live registry. */
@@ -25,8 +26,8 @@ export function createRequestValidator(contracts: Pick<ContractRegistry, "valida
     validate(schema, message) {
       if (!hasRules(schema)) return;
       const checked = contracts.validator.validate(schema, message as never);
-      if (checked.kind === "invalid") throw invalidArgument(schema, checked.violations);
-      if (checked.kind === "error") throw notApplicable(schema, checked.error);
+      if (checked.kind === "invalid") throw invalidArgument(schema, checked.violations.map(fieldViolation));
+      if (checked.kind === "error") throw notChecked(schema, message, checked.error);
     },
   };
 }
@@ -66,8 +67,7 @@ const longestField = 256;
 /** What people read in a terminal. */
 const violationsInMessage = 5;
 
-function invalidArgument(schema: DescMessage, violations: readonly Violation[]): ConnectError {
-  const all = violations.map(fieldViolation);
+function invalidArgument(schema: DescMessage, all: readonly BadRequest_FieldViolation[]): ConnectError {
   const shown = all
     .slice(0, violationsInMessage)
     .map(({ field, description }) => `${field}${field && ": "}${description}`);
@@ -78,12 +78,15 @@ function invalidArgument(schema: DescMessage, violations: readonly Violation[]):
 }
 
 function fieldViolation({ field, message, ruleId, forKey }: Violation): BadRequest_FieldViolation {
-  const path = pathToString(field);
   return create(BadRequest_FieldViolationSchema, {
-    field: path.length > longestField ? `${path.slice(0, longestField).toWellFormed()}…` : path,
+    field: shortened(pathToString(field)),
     description: forKey ? `the key ${message}` : message,
     reason: ruleId,
   });
+}
+
+function shortened(path: string): string {
+  return path.length > longestField ? `${path.slice(0, longestField).toWellFormed()}…` : path;
 }
 
 function thatFit(violations: readonly BadRequest_FieldViolation[]): BadRequest_FieldViolation[] {
@@ -97,6 +100,17 @@ function thatFit(violations: readonly BadRequest_FieldViolation[]): BadRequest_F
   const left = violations.length - fitting.length;
   if (left === 0) return fitting;
   return [...fitting, create(BadRequest_FieldViolationSchema, { description: `and ${left} more violations` })];
+}
+
+/** Rules cannot be applied to what is no time, and whoever sends that is told so. */
+function notChecked(schema: DescMessage, message: Message, cause: Error): ConnectError {
+  const illFormed = illFormedTimes(schema, message);
+  if (illFormed.length === 0) return notApplicable(schema, cause);
+  const reason = "time.well_formed";
+  return invalidArgument(
+    schema,
+    illFormed.map((each) => create(BadRequest_FieldViolationSchema, { ...each, field: shortened(each.field), reason })),
+  );
 }
 
 function notApplicable(schema: DescMessage, cause: Error): ConnectError {

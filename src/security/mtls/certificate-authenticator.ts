@@ -1,4 +1,5 @@
 import type { PeerCertificate } from "node:tls";
+import type { Clock } from "../../clock.ts";
 import type { ResolvedCertificateRule } from "../../config/index.ts";
 import type { Logger } from "../../runs/index.ts";
 import type { Authenticator, Credentials } from "../authenticator.ts";
@@ -17,11 +18,15 @@ interface Rule {
 export class CertificateAuthenticator implements Authenticator {
   readonly #rules: readonly Rule[];
   readonly #log: Logger;
+  readonly #clock: Clock;
   /** By the connection's certificate: undefined for one that is refused. */
   readonly #known = new WeakMap<PeerCertificate, { readonly principal: Principal | undefined }>();
 
   /** @throws ExpressionError */
-  constructor(rules: readonly ResolvedCertificateRule[], log: Logger) {
+  constructor(
+    rules: readonly ResolvedCertificateRule[],
+    { clock, log }: { readonly clock: Clock; readonly log: Logger },
+  ) {
     this.#rules = rules.map(({ condition, identity, field }) => ({
       condition: compileCondition(condition, { variables: ["certificate"], field: `${field}.condition` }),
       identity: compileIdentity(identity, {
@@ -31,6 +36,7 @@ export class CertificateAuthenticator implements Authenticator {
       }),
     }));
     this.#log = log;
+    this.#clock = clock;
   }
 
   authenticate({ certificate, bearer, apiKey }: Credentials): Principal | undefined {
@@ -41,7 +47,11 @@ export class CertificateAuthenticator implements Authenticator {
       known = { principal: this.#principalOf(certificate) };
       this.#known.set(certificate, known);
     }
-    if (known.principal !== undefined) return known.principal;
+    if (known.principal !== undefined) {
+      // The handshake looked at its dates, and connections live long.
+      if (known.principal.isCurrent?.() === false) throw expired(certificate);
+      return known.principal;
+    }
     throw new CredentialsError(
       "CERTIFICATE_UNKNOWN",
       "the server does not know whom this connection's certificate belongs to: ask its operator for a rule (security.mtls), or send an API key or a token",
@@ -54,7 +64,13 @@ export class CertificateAuthenticator implements Authenticator {
       const certificate = certificateFields(peer);
       const rule = this.#rules.find(({ condition }) => condition.evaluate({ certificate }));
       if (rule !== undefined) {
-        return { ...rule.identity({ certificate }), authentication: "mtls", credential: fingerprint };
+        const validToMs = Date.parse(peer.valid_to);
+        return {
+          ...rule.identity({ certificate }),
+          authentication: "mtls",
+          credential: fingerprint,
+          isCurrent: () => this.#clock.now() < validToMs,
+        };
       }
       this.#log.warn({ fingerprint }, "a client's certificate is refused: no rule of security.mtls is for it");
     } catch (error) {
@@ -62,4 +78,11 @@ export class CertificateAuthenticator implements Authenticator {
     }
     return undefined;
   }
+}
+
+function expired({ valid_to: validTo }: PeerCertificate): CredentialsError {
+  return new CredentialsError(
+    "CERTIFICATE_EXPIRED",
+    `the certificate of this connection was valid until ${validTo}: connect anew, with one that is`,
+  );
 }

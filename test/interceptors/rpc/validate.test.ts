@@ -2,6 +2,7 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { Code, ConnectError, createClient, createRouterTransport, type Interceptor } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
 import { BadRequestSchema } from "../../../gen/google/rpc/error_details_pb.js";
+import { ListAuditRecordsRequestSchema } from "../../../gen/retake/v1/audit_pb.js";
 import { createContractRegistry } from "../../../src/contract/index.ts";
 import { createRequestValidator, validateRequests } from "../../../src/interceptors/rpc/validate.ts";
 import { compileContracts, contractSource } from "../../contract/compile-contracts.ts";
@@ -69,6 +70,24 @@ describe("validate", () => {
     expect(error.rawMessage).toContain("invalid retake.test.v1.RenderRequest: ");
     expect(error.rawMessage).toContain("prompt: must be at least 1 characters; ");
     expect(error.rawMessage).toContain("upscaling takes 20 steps at least");
+  });
+
+  it("takes times that are none for a mistake of who sends them, though no rule can be applied", () => {
+    const bad = { seconds: 2n ** 63n - 1n };
+    const error = refusal(() =>
+      validator.validate(
+        ListAuditRecordsRequestSchema,
+        create(ListAuditRecordsRequestSchema, { filter: { since: bad, until: { seconds: 1n } } }),
+      ),
+    );
+    expect(error.code).toBe(Code.InvalidArgument);
+    expect(violationsOf(error)).toEqual([
+      {
+        field: "filter.since",
+        description: "must be a time from 0001-01-01T00:00:00Z to 9999-12-31T23:59:59.999999999Z",
+        reason: "time.well_formed",
+      },
+    ]);
   });
 
   it("keeps its details small enough for metadata, however much is wrong", () => {

@@ -6,6 +6,7 @@ import type { ResolvedCertificateRule } from "../../../src/config/index.ts";
 import { CredentialsError } from "../../../src/security/credentials-error.ts";
 import { CertificateAuthenticator } from "../../../src/security/index.ts";
 import { certificateFields } from "../../../src/security/mtls/certificate-fields.ts";
+import { createVirtualClock } from "../../../src/testing/index.ts";
 import { recordingLogger } from "../../server/listening-server.ts";
 
 function certificate(fields: object = {}): PeerCertificate {
@@ -14,18 +15,21 @@ function certificate(fields: object = {}): PeerCertificate {
     issuer: { CN: "Test authority" },
     serialNumber: "01AB",
     fingerprint256: "0A:1B:FF",
+    valid_to: "Nov  7 12:00:00 2030 GMT",
     ...fields,
   } as PeerCertificate;
 }
 
 function withRules(...rules: Omit<ResolvedCertificateRule, "field">[]) {
   const log = recordingLogger();
+  const clock = createVirtualClock({ startMs: Date.parse("2030-11-07T11:59:00Z") });
   const authenticator = new CertificateAuthenticator(
     rules.map((rule, index) => ({ ...rule, field: `security.mtls[${index}]` })),
-    log,
+    { clock, log },
   );
   return {
     log,
+    clock,
     authenticate: (shown: PeerCertificate | undefined, others: { bearer?: string; apiKey?: string } = {}) =>
       authenticator.authenticate({ ...(shown && { certificate: shown }), ...others, source: "", lockedOut: false }),
   };
@@ -98,6 +102,7 @@ describe("a caller with a certificate", () => {
       groups: ["gpu"],
       authentication: "mtls",
       credential: "0a1bff",
+      isCurrent: expect.any(Function),
     });
     expect(authenticate(certificate())).toMatchObject({ subject: "ann", tenant: "default" });
   });
@@ -106,6 +111,17 @@ describe("a caller with a certificate", () => {
     const { authenticate } = withRules(anyone);
     const shown = certificate();
     expect(authenticate(shown)).toBe(authenticate(shown));
+  });
+
+  it("is nobody any more once it has expired, also on a connection that was open before", async () => {
+    const { authenticate, clock } = withRules(anyone);
+    const shown = certificate();
+    const principal = authenticate(shown);
+    await clock.advance(59_999);
+    expect([authenticate(shown), principal?.isCurrent?.()]).toEqual([principal, true]);
+    await clock.advance(1);
+    expect(principal?.isCurrent?.()).toBe(false);
+    expect(() => authenticate(shown)).toThrow("was valid until Nov  7 12:00:00 2030 GMT");
   });
 
   it("is judged by the key or token of the call, if there is one", () => {

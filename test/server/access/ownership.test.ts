@@ -367,8 +367,8 @@ describe("a watcher who may see its run no longer", () => {
         }
       }
     })();
-    const error = await rejection(watching, Code.PermissionDenied);
-    expect(error.rawMessage).toContain(`you may not see run ${runId} any more`);
+    const error = await rejection(watching, Code.Unauthenticated);
+    expect(error.rawMessage).toContain("it ends as if you had left");
     expect(events).toEqual(["accepted", "attemptStarted"]);
   });
 
@@ -389,10 +389,27 @@ describe("a watcher who may see its run no longer", () => {
         await (how === "revoked" ? admin.revokeApiKey({ keyId }) : admin.rotateApiKey({ keyId, overlap: {} }));
       }
     })();
-    const error = await rejection(watching, Code.PermissionDenied);
-    expect(error.rawMessage).toContain(`you may not see run ${runId} any more`);
+    const error = await rejection(watching, Code.Unauthenticated);
+    expect(error.rawMessage).toContain("it ends as if you had left");
     expect(events).toEqual(["accepted", "attemptStarted"]);
     await rejection(client.runs.getRun({ runId }), Code.Unauthenticated);
+    held.resolve();
+  });
+
+  it("is told so by another code where it is the rules that have changed", soon, async () => {
+    held = Promise.withResolvers<void>();
+    const admin = createClient(AdminService, running.server.transport);
+    await admin.setAccessRule({ name: "fay", rule: { subjects: ["fay"], level: AccessLevel.PRIVILEGED } });
+    const runId = await start(as(callers.alice), "wait");
+    const watching = (async () => {
+      for await (const { update } of as({ subject: "fay" }).runs.watchRun({ runId })) {
+        if (update.case === "event" && update.value.event.case === "attemptStarted") {
+          await admin.deleteAccessRule({ name: "fay" });
+        }
+      }
+    })();
+    const error = await rejection(watching, Code.PermissionDenied);
+    expect(error.rawMessage).toContain(`you may not see run ${runId} any more`);
     held.resolve();
   });
 });

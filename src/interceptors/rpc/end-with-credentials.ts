@@ -1,0 +1,162 @@
+import {
+  Code,
+  type ConnectError,
+  type Interceptor,
+  type StreamRequest,
+  type StreamResponse,
+  type UnaryResponse,
+} from "@connectrpc/connect";
+import type { Clock } from "../../clock.ts";
+import { createDenial, goesOnWhileKey, principalKey } from "../../security/index.ts";
+import { abandon } from "../../transport/index.ts";
+import { OpenStreams } from "./open-streams.ts";
+import { withMessages } from "./with-messages.ts";
+
+/**
+ * Ends streams, in either direction, whose credentials are revoked or expire meanwhile: UNAUTHENTICATED, and no message
+ * more. To what they are about it is as if their caller had left. Implementations add what else has to hold (`goesOnWhileKey`).
+ */
+export function endWithCredentials(clock: Clock): Interceptor {
+  const open = new OpenStreams(clock);
+  return (next) => (request) => {
+    if (!request.stream) return next(request);
+    const { authentication, isCurrent } = request.contextValues.get(principalKey);
+    // Who has shown nothing has nothing to lose.
+    if (authentication === "none" || authentication === "in_process") return next(request);
+    const stream = new WatchedStream(open, () => (isCurrent?.() === false ? credentialsEnded() : undefined));
+    request.contextValues.set(goesOnWhileKey, (problem) => stream.addCondition(problem));
+    return stream.answer(request, next);
+  };
+}
+
+type Problem = () => ConnectError | undefined;
+
+class WatchedStream {
+  readonly #open: OpenStreams;
+  readonly #conditions: Problem[];
+  /** Whoever waits for this stream to get on. */
+  readonly #waiting = new Set<(lost: ConnectError) => void>();
+  #lost: ConnectError | undefined;
+
+  constructor(open: OpenStreams, condition: Problem) {
+    this.#open = open;
+    this.#conditions = [condition];
+  }
+
+  addCondition(problem: Problem): void {
+    this.#conditions.push(problem);
+  }
+
+  async answer(
+    request: StreamRequest,
+    next: (request: StreamRequest) => Promise<StreamResponse | UnaryResponse>,
+  ): Promise<StreamResponse | UnaryResponse> {
+    this.#open.add(this);
+    try {
+      // One message is read before anybody could lose anything.
+      const isRead = request.method.methodKind === "server_streaming";
+      const watched = isRead ? request : withMessages(request, this.#watched(request.message));
+      const response = await this.#untilLost(next(watched));
+      if (!response.stream) return response;
+      const { service, method, header, trailer, message } = response;
+      return { stream: true, service, method, header, trailer, message: this.#watchedToItsEnd(message) };
+    } finally {
+      // A response that nobody reads ends unheard: it is watched again from its first message on.
+      this.#open.delete(this);
+    }
+  }
+
+  check(): void {
+    for (const problem of this.#conditions) this.#lost ??= problem();
+    if (this.#lost === undefined) return;
+    this.#open.delete(this);
+    for (const tell of this.#waiting) tell(this.#lost);
+    this.#waiting.clear();
+  }
+
+  #watchedToItsEnd<T>(messages: AsyncIterable<T>): AsyncIterable<T> {
+    const over = (): void => this.#open.delete(this);
+    return {
+      [Symbol.asyncIterator]: () => {
+        const iterator = this.#watched(messages)[Symbol.asyncIterator]();
+        let begun = false;
+        return {
+          next: () => {
+            if (!begun) this.#open.add(this);
+            begun = true;
+            return iterator.next().then(
+              (result) => {
+                if (result.done === true) over();
+                return result;
+              },
+              (error: unknown) => {
+                over();
+                throw error;
+              },
+            );
+          },
+          return: async () => {
+            over();
+            await iterator.return?.();
+            return { done: true, value: undefined };
+          },
+        };
+      },
+    };
+  }
+
+  #watched<T>(messages: AsyncIterable<T>): AsyncIterable<T> {
+    return {
+      [Symbol.asyncIterator]: () => {
+        const iterator = messages[Symbol.asyncIterator]();
+        return {
+          next: async () => {
+            try {
+              if (this.#lost !== undefined) throw this.#lost;
+              const result = await this.#untilLost(iterator.next());
+              // What was on its way when the right to it ended does not arrive.
+              if (result.done !== true) this.#assertNotLost();
+              return result;
+            } catch (error) {
+              if (error === this.#lost) abandon(iterator);
+              throw error;
+            }
+          },
+          return: async () => {
+            await iterator.return?.();
+            return { done: true, value: undefined };
+          },
+        };
+      },
+    };
+  }
+
+  #assertNotLost(): void {
+    this.check();
+    if (this.#lost !== undefined) throw this.#lost;
+  }
+
+  #untilLost<T>(promise: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      promise.then(
+        (value) => {
+          this.#waiting.delete(reject);
+          resolve(value);
+        },
+        (error: unknown) => {
+          this.#waiting.delete(reject);
+          reject(error);
+        },
+      );
+      this.#waiting.add(reject);
+    });
+  }
+}
+
+function credentialsEnded(): ConnectError {
+  return createDenial(
+    Code.Unauthenticated,
+    "CREDENTIALS_ENDED",
+    "the credentials of this call have been revoked, replaced, or have expired while it was open, and it ends as if you had left: a detached run goes on, and one with an idempotency key can be joined again for a while; call again with others",
+  );
+}
