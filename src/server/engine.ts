@@ -81,6 +81,7 @@ import {
 } from "../security/index.ts";
 import { WebhookOutbox, type WebhookSecrets } from "../webhooks/index.ts";
 import { auditBreaker } from "./audit-breaker.ts";
+import { OpenCalls } from "./open-calls.ts";
 import { OverriddenPolicies } from "./overridden-policies.ts";
 import { unsignedEnds } from "./unsigned-ends.ts";
 
@@ -166,6 +167,7 @@ export class Engine {
   readonly allowedUrls: readonly string[];
   /** Aborted when open calls are answered for the last time. */
   readonly closing = new AbortController();
+  readonly openCalls = new OpenCalls(this.closing.signal);
   readonly #scheduler: Scheduler;
   readonly #contractCheck: ContractCheck;
   readonly #endpoints: Endpoints;

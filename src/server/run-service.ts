@@ -151,21 +151,26 @@ export function createRunService(engine: Engine, reading: ResolvedInput): Servic
       context.values.get(goesOnWhileKey)(() =>
         stillSees(engine, principal, accepted) ? undefined : accessLost(accepted),
       );
-      const signal = AbortSignal.any([context.signal, engine.closing.signal]);
-      for await (const sight of engine.watch.run({ runId, afterSequence: sequenceOf(afterSequence) }, signal)) {
-        switch (sight.kind) {
-          case "event":
-            yield watched(await withPayloads(sight.event, runId, view, engine));
-            break;
-          case "progress":
-            yield create(WatchRunResponseSchema, { update: { case: "progress", value: sight.progress } });
-            break;
-          case "update":
-            break;
+      const call = engine.openCalls.begin(context);
+      try {
+        const from = { runId, afterSequence: sequenceOf(afterSequence) };
+        for await (const sight of engine.watch.run(from, call.signal)) {
+          switch (sight.kind) {
+            case "event":
+              yield watched(await withPayloads(sight.event, runId, view, engine));
+              break;
+            case "progress":
+              yield create(WatchRunResponseSchema, { update: { case: "progress", value: sight.progress } });
+              break;
+            case "update":
+              break;
+          }
         }
-      }
-      if (engine.closing.signal.aborted && !context.signal.aborted) {
-        throw draining();
+        if (call.signal.aborted && call.signal.reason === engine.closing.signal.reason) {
+          throw draining();
+        }
+      } finally {
+        engine.openCalls.end(call);
       }
     },
 

@@ -255,8 +255,7 @@ async function serveStream(
   const call = new GrpcServerCall(surface, serving.metadataMaxBytes, true);
   const writer = new MessageWriter(surface);
   let iterator: AsyncIterator<Message> | undefined;
-  call.watch();
-  surface.once("cancelled", () => {
+  call.watch(() => {
     writer.close();
     abandon(iterator);
   });
@@ -327,11 +326,24 @@ function fail(call: GrpcServerCall, callback: sendUnaryData<Buffer>, thrown: unk
   }
 }
 
-async function* readOne(
+/** No generator: one lasts as long as its call, with all that it has held. */
+function readOne(
   surface: ServerWritableStream<Buffer, Buffer>,
   serving: MethodServing,
-): AsyncGenerator<Message, void, undefined> {
-  yield serving.decode(surface.request);
+): AsyncIterableIterator<Message, undefined> {
+  let read = false;
+  return {
+    async next() {
+      if (read) {
+        return { done: true, value: undefined };
+      }
+      read = true;
+      return { done: false, value: serving.decode(surface.request) };
+    },
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+  };
 }
 
 async function* readAll(

@@ -98,26 +98,31 @@ export class GrpcServerCall extends ServerCall {
 
   initialValue(id: symbol): unknown {
     if (id === peerKey.id) {
-      this.#peer ??= readPeer(this.#surface);
+      this.#peer ??= new SurfacePeer(this.#surface);
       return this.#peer;
     }
     return id === flushHeadersKey.id && this.#flushable ? () => this.sendHeaders(this.responseHeader) : undefined;
   }
 
-  /** grpc-js calls it cancelled whenever the call is over, also when it has completed: by then end() has been called. */
-  watch(): void {
+  /**
+   * grpc-js calls it cancelled whenever the call is over, also when it has completed: by then end() has been called.
+   * `over` is called in either case, if this is the first time that the call is watched.
+   */
+  watch(over?: () => void): void {
     if (this.#watching) {
       return;
     }
     this.#watching = true;
     if (this.#surface.cancelled) {
       this.end(whyCancelled(this.timeoutMs()));
+      over?.();
     } else {
       this.#surface.once("cancelled", () => {
         // An error that nobody sees is not made: its stack costs as much as a tenth of the call.
         if (!this.ended) {
           this.end(whyCancelled(this.timeoutMs()));
         }
+        over?.();
       });
     }
   }
@@ -130,17 +135,23 @@ export function whyCancelled(timeoutMs: number | undefined): ConnectError {
     : new ConnectError("the caller has cancelled the call or is gone", Code.Canceled);
 }
 
-function readPeer(surface: GrpcSurface): Peer {
-  let certificate: Peer["certificate"];
-  let known = false;
-  return {
-    address: surface.getPeer(),
-    get certificate() {
-      if (!known) {
-        known = true;
-        certificate = surface.getAuthContext().sslPeerCertificate;
-      }
-      return certificate;
-    },
-  };
+/** Of a class: an object with a getter of its own is several times as large. */
+class SurfacePeer implements Peer {
+  readonly address: string;
+  readonly #surface: GrpcSurface;
+  #certificate: Peer["certificate"];
+  #known = false;
+
+  constructor(surface: GrpcSurface) {
+    this.address = surface.getPeer();
+    this.#surface = surface;
+  }
+
+  get certificate(): Peer["certificate"] {
+    if (!this.#known) {
+      this.#known = true;
+      this.#certificate = this.#surface.getAuthContext().sslPeerCertificate;
+    }
+    return this.#certificate;
+  }
 }

@@ -15,6 +15,7 @@ export { type AbuseLimits, type GrpcListener, type GrpcListenOptions, listenGrpc
 export { createGrpcTransport, type GrpcTransport, type GrpcTransportOptions } from "./grpc-transport.ts";
 export { createInProcessTransport, type InProcessTransportOptions } from "./in-process-transport.ts";
 export { listenOn } from "./listen-on.ts";
+export { passMessages, same } from "./pass-messages.ts";
 export { whenAborted } from "./server-call.ts";
 export { admitSecured, type ServerTls, secureContextOptions, tlsOptions } from "./server-tls.ts";
 export { type SourceLimits, Sources } from "./sources.ts";

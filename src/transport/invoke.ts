@@ -3,6 +3,7 @@ import { Code, ConnectError, type Interceptor, type StreamResponse, type UnaryRe
 import { interceptStream, interceptUnary } from "./interceptors.ts";
 import { completeMessage } from "./message-codec.ts";
 import { methodName, onlyMessage } from "./method.ts";
+import { passMessages } from "./pass-messages.ts";
 import {
   createContext,
   createStreamRequest,
@@ -65,7 +66,7 @@ function completeOutput(method: DescMethod, output: unknown): Message {
   return completeMessage(method, "response", output, Code.Internal);
 }
 
-/** Completes each message, and forwards return() so that an abandoned implementation can clean up. */
+/** Completes each message; an abandoned implementation can clean up. */
 function completeOutputs(method: DescMethod, outputs: AsyncIterable<unknown>): AsyncIterable<Message> {
   if (typeof outputs?.[Symbol.asyncIterator] !== "function") {
     throw new ConnectError(
@@ -73,23 +74,7 @@ function completeOutputs(method: DescMethod, outputs: AsyncIterable<unknown>): A
       Code.Internal,
     );
   }
-  return {
-    [Symbol.asyncIterator]() {
-      const iterator = outputs[Symbol.asyncIterator]();
-      return {
-        async next() {
-          const result = await iterator.next();
-          return result.done === true
-            ? { done: true, value: undefined }
-            : { done: false, value: completeOutput(method, result.value) };
-        },
-        async return() {
-          await iterator.return?.();
-          return { done: true, value: undefined };
-        },
-      };
-    },
-  };
+  return passMessages(outputs, { map: (output) => completeOutput(method, output) });
 }
 
 async function* single(message: Message): AsyncGenerator<Message> {

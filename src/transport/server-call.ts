@@ -92,6 +92,10 @@ const requestKey = Symbol("request");
 /** A request itself: one that an interceptor has made of it has its own signal, and the original's other fields. */
 const selfKey = Symbol("self");
 
+interface WithSignal {
+  readonly signal: AbortSignal;
+}
+
 interface BehindRequest {
   readonly [callKey]: ServerCall;
   readonly [selfKey]: unknown;
@@ -120,7 +124,7 @@ const signalProperty: PropertyDescriptor & ThisType<BehindRequest> = {
   },
 };
 
-const contextSignalProperty: PropertyDescriptor & ThisType<{ readonly [requestKey]: UnaryRequest | StreamRequest }> = {
+const contextSignalProperty: PropertyDescriptor & ThisType<{ readonly [requestKey]: WithSignal }> = {
   enumerable: true,
   configurable: true,
   get() {
@@ -182,9 +186,16 @@ export function createContext(call: ServerCall, request: UnaryRequest | StreamRe
     responseHeader: call.responseHeader,
     responseTrailer: call.responseTrailer,
     values: request.contextValues,
-    [requestKey]: request,
+    [requestKey]: request.stream ? signalled(request) : request,
   };
   return Object.defineProperty(context, "signal", contextSignalProperty) as typeof context & HandlerContext;
+}
+
+/** What has a streaming request's signal: the call, unless an interceptor has set another. Requests hold their messages. */
+function signalled(request: StreamRequest): WithSignal {
+  const { [callKey]: call } = request as Partial<BehindRequest>;
+  const own = Object.getOwnPropertyDescriptor(request, "signal");
+  return call !== undefined && own?.get === signalProperty.get ? call : request;
 }
 
 /**
@@ -193,6 +204,10 @@ export function createContext(call: ServerCall, request: UnaryRequest | StreamRe
  */
 export function whenAborted(context: HandlerContext, callback: (reason: unknown) => void): void {
   const request = (context as Partial<Record<typeof requestKey, Partial<BehindRequest>>>)[requestKey];
+  if (request instanceof ServerCall) {
+    request.whenAborted(callback);
+    return;
+  }
   if (request?.[callKey] !== undefined && request[selfKey] === request) {
     request[callKey].whenAborted(callback);
     return;

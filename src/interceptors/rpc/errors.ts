@@ -16,6 +16,7 @@ import {
   type Logger,
 } from "../../runs/index.ts";
 import { traceFields } from "../../trace-fields.ts";
+import { passMessages, same } from "../../transport/index.ts";
 
 /**
  * Makes every error one that callers can use: a ConnectError goes through, trouble with the journal is UNAVAILABLE, and
@@ -52,9 +53,12 @@ export function errors(options: {
     );
     return errorFromFailure(failure);
   };
+  // Made here, since what is made inside of a call holds all the call's interceptors for as long as the stream is open.
+  const translatedStream = (response: StreamResponse, request: AnyRequest): StreamResponse =>
+    translated(response, (error) => translate(error, request));
   return (next) => (request) => {
     return next(request).then(
-      (response) => (response.stream ? translated(response, (error) => translate(error, request)) : response),
+      (response) => (response.stream ? translatedStream(response, request) : response),
       (error: unknown) => {
         throw translate(error, request);
       },
@@ -72,12 +76,6 @@ function translated(response: StreamResponse, translate: (error: unknown) => Con
     method: response.method,
     header: response.header,
     trailer: response.trailer,
-    message: (async function* () {
-      try {
-        yield* response.message;
-      } catch (error) {
-        throw translate(error);
-      }
-    })(),
+    message: passMessages(response.message, { map: same, failed: translate }),
   };
 }

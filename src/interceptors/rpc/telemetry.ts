@@ -1,4 +1,4 @@
-import type { DescMethod } from "@bufbuild/protobuf";
+import type { DescMethod, Message } from "@bufbuild/protobuf";
 import {
   Code,
   ConnectError,
@@ -12,6 +12,7 @@ import { FailureSchema } from "../../../gen/retake/v1/run_pb.js";
 import type { Clock } from "../../clock.ts";
 import type { HistogramCell, HistogramFamily, Instruments, NumberFamily } from "../../instruments.ts";
 import { codeName } from "../../runs/index.ts";
+import { passMessages, same } from "../../transport/index.ts";
 
 /** As the semantic conventions (v1.44) advise for calls. */
 const callDurationBounds: readonly number[] = [
@@ -170,7 +171,7 @@ export function telemetry(options: {
       runId: answer.get("retake-run-id") ?? "",
     });
   };
-  const failed = ({ method, header }: Call, error: unknown, startMs: number, span: CallSpan | undefined): never => {
+  const failed = ({ method, header }: Call, error: unknown, startMs: number, span: CallSpan | undefined): unknown => {
     const seconds = (clock.monotonic() - startMs) / 1000;
     const system = options.system(header);
     const answer = error instanceof ConnectError ? error.metadata : undefined;
@@ -183,19 +184,30 @@ export function telemetry(options: {
       message: error instanceof ConnectError ? error.rawMessage : "",
       runId: answer?.get("retake-run-id") ?? "",
     });
-    throw error;
+    return error;
   };
+  // Made here, since what is made inside of a call holds all the call's interceptors for as long as the stream is open.
+  const streamed = (call: Call, answer: Headers, startMs: number, span: CallSpan | undefined) => ({
+    map: same<Message>,
+    // A stream's end, and its errors, come while it is read; whoever stops reading it has cancelled the call.
+    ended: () => succeeded(call, answer, startMs, span),
+    failed: (error: unknown) => failed(call, error, startMs, span),
+    left: () => failed(call, new ConnectError("the caller has cancelled the call", Code.Canceled), startMs, span),
+  });
   return (next) => (request) => {
     const startMs = clock.monotonic();
     const span = spans?.begin(request.header);
-    const fail = (error: unknown): never => failed(request, error, startMs, span);
+    const fail = (error: unknown): never => {
+      failed(request, error, startMs, span);
+      throw error;
+    };
     return next(request).then((response) => {
       if (!response.stream) {
         succeeded(request, response.header, startMs, span);
         return response;
       }
-      const end = (): void => succeeded(request, response.header, startMs, span);
-      return { ...streamParts(response), message: measured(response.message, end, fail) };
+      const message = passMessages(response.message, streamed(request, response.header, startMs, span));
+      return { ...streamParts(response), message };
     }, fail);
   };
 }
@@ -204,31 +216,6 @@ type Call = Pick<UnaryRequest | StreamRequest, "method" | "header">;
 
 function streamParts({ service, method, header, trailer }: StreamResponse): Omit<StreamResponse, "message"> {
   return { stream: true, service, method, header, trailer };
-}
-
-/** A stream's end, and its errors, come while it is read; whoever stops reading it has cancelled the call. */
-async function* measured<T>(
-  messages: AsyncIterable<T>,
-  ended: () => void,
-  failed: (error: unknown) => never,
-): AsyncGenerator<T> {
-  let open = true;
-  try {
-    for await (const message of messages) yield message;
-    open = false;
-    ended();
-  } catch (error) {
-    open = false;
-    failed(error);
-  } finally {
-    if (open) {
-      try {
-        failed(new ConnectError("the caller has cancelled the call", Code.Canceled));
-      } catch {
-        // It is told to nobody: who has stopped reading wants to hear no more.
-      }
-    }
-  }
 }
 
 function methodName({ parent, name }: DescMethod): string {
