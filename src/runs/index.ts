@@ -113,6 +113,7 @@ export {
 } from "./run-record.ts";
 export { viewRun, withValue } from "./run-view.ts";
 export { sleep } from "./sleep.ts";
+export { StoredSettings, type StoredSettingsOptions } from "./stored-settings.ts";
 export { durationFromMs, eventTimeMs, msFromDuration, msFromTimestamp, timestampFromMs } from "./time.ts";
 export { Turns, workflowLimitKey } from "./turns.ts";
 export { untilAborted } from "./until-aborted.ts";

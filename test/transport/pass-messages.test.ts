@@ -28,7 +28,9 @@ describe("messages that are passed on", () => {
   test("are those of the stream, and its end is told once", async () => {
     const { told, messages, passage } = source([1, 2]);
     const passed = passMessages(messages, { ...passage, map: (number: number) => number * 10 });
-    expect(await Array.fromAsync(passed)).toEqual([10, 20]);
+    const numbers: number[] = [];
+    for await (const number of passed) numbers.push(number);
+    expect(numbers).toEqual([10, 20]);
     expect(await passed.next()).toEqual({ done: true, value: undefined });
     await passed.return?.();
     expect(told).toEqual(["closed", "ended"]);

@@ -2,8 +2,8 @@
 // @generated from file retake/v1/alert_event.proto (package retake.v1, syntax proto3)
 /* eslint-disable */
 
-// What has happened to alerts: the entries of the journal streams `alerts/<rule>`, `alert-rules`, `silences` and
-// `notices/<notifier>`.
+// What has happened to alerts: the entries of the journal streams `alerts/<rule>`, `alert-rules/<rule>`, `silences/<id>`
+// and `notices/<notifier>`.
 
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
@@ -185,7 +185,7 @@ export declare type AlertAcknowledged = Message<"retake.v1.AlertAcknowledged"> &
 export declare const AlertAcknowledgedSchema: GenMessage<AlertAcknowledged>;
 
 /**
- * One entry of the stream `alert-rules`: a rule that was set, or one that was deleted.
+ * One entry of a stream `alert-rules/<rule>`: a rule that was set, or one that was deleted.
  *
  * @generated from message retake.v1.AlertRuleEvent
  */
@@ -226,7 +226,7 @@ export declare type AlertRuleEvent = Message<"retake.v1.AlertRuleEvent"> & {
 export declare const AlertRuleEventSchema: GenMessage<AlertRuleEvent>;
 
 /**
- * One entry of the stream `silences`: one that was set, or changed.
+ * One entry of a stream `silences/<id>`: one that was set, or changed.
  *
  * @generated from message retake.v1.SilenceEvent
  */

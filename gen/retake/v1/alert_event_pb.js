@@ -2,8 +2,8 @@
 // @generated from file retake/v1/alert_event.proto (package retake.v1, syntax proto3)
 /* eslint-disable */
 
-// What has happened to alerts: the entries of the journal streams `alerts/<rule>`, `alert-rules`, `silences` and
-// `notices/<notifier>`.
+// What has happened to alerts: the entries of the journal streams `alerts/<rule>`, `alert-rules/<rule>`, `silences/<id>`
+// and `notices/<notifier>`.
 
 import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";

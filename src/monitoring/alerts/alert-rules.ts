@@ -1,10 +1,10 @@
-import { create, equals, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { equals } from "@bufbuild/protobuf";
 import { AlertRuleEventSchema } from "../../../gen/retake/v1/alert_event_pb.js";
 import { type AlertRule, AlertRuleSchema } from "../../../gen/retake/v1/alert_pb.js";
 import type { Clock } from "../../clock.ts";
 import type { ConfigProblem, ResolvedAlerting } from "../../config/index.ts";
 import { suggestion } from "../../nearest-name.ts";
-import { type Journal, type Logger, recordsOf, timestampFromMs } from "../../runs/index.ts";
+import { type Journal, type Logger, StoredSettings } from "../../runs/index.ts";
 import { builtInRules } from "./built-in-rules.ts";
 import { resolveRule } from "./resolve-rule.ts";
 import type { Rule } from "./rule.ts";
@@ -24,46 +24,34 @@ export interface ListedRule {
 /** What a configuration says of rules. */
 export type ConfiguredRules = Pick<ResolvedAlerting, "rules" | "slos" | "disabledRules">;
 
-const stream = "alert-rules";
-
 /** Each costs its part of every evaluation. */
 export const mostSetRules = 1_000;
 
-/** All rules by name, built in, configured and set; the latter in the journal. */
+/** All rules by name, built in, configured and set; the latter as `StoredSettings`. */
 export class AlertRules {
-  readonly #journal: Journal;
-  readonly #clock: Clock;
-  readonly #log: Logger;
   #configured: ReadonlyMap<string, ListedRule> = new Map();
-  readonly #set = new Map<string, ListedRule>();
-  #sequence = 0;
+  readonly #set: StoredSettings<typeof AlertRuleEventSchema, ListedRule>;
   /** Changes come one after the other. */
   #changing: Promise<unknown> = Promise.resolve();
 
   constructor({ journal, clock, log }: { readonly journal: Journal; readonly clock: Clock; readonly log: Logger }) {
-    this.#journal = journal;
-    this.#clock = clock;
-    this.#log = log;
+    this.#set = new StoredSettings({
+      ...{ journal, clock, prefix: "alert-rules/", schema: AlertRuleEventSchema },
+      settingOf: (name, { rule }) => {
+        try {
+          return rule && listed(rule, "set");
+        } catch (error) {
+          const message = "a rule that was set makes no sense to this version: it is left out";
+          log.error({ err: error, rule: name }, message);
+          return undefined;
+        }
+      },
+    });
   }
 
   /** Reads what earlier processes have left. */
-  async open(): Promise<void> {
-    for await (const { sequence, data } of recordsOf(this.#journal, stream)) {
-      this.#sequence = sequence;
-      const { name, rule } = fromBinary(AlertRuleEventSchema, data);
-      if (rule === undefined) {
-        this.#set.delete(name);
-        continue;
-      }
-      try {
-        this.#set.set(name, listed(rule, "set"));
-      } catch (error) {
-        this.#log.error(
-          { err: error, rule: name },
-          "a rule that was set makes no sense to this version: it is left out",
-        );
-      }
-    }
+  open(): Promise<void> {
+    return this.#set.open();
   }
 
   /** Goes by this configuration from now on, which has no problems. */
@@ -73,7 +61,7 @@ export class AlertRules {
 
   /** By name. */
   list(): readonly ListedRule[] {
-    const all = new Map([...this.#configured, ...this.#set]);
+    const all = new Map([...this.#configured, ...this.#set.entries()]);
     return [...all.values()].sort((a, b) => (a.message.name < b.message.name ? -1 : 1));
   }
 
@@ -88,7 +76,7 @@ export class AlertRules {
 
   /** Whether there is room for one more of that name. */
   hasRoomFor(name: string): boolean {
-    return this.#set.has(name) || this.#set.size < mostSetRules;
+    return this.#set.get(name) !== undefined || this.#set.size < mostSetRules;
   }
 
   /**
@@ -102,18 +90,16 @@ export class AlertRules {
     return this.#change(async () => {
       const known = this.#set.get(message.name);
       if (known !== undefined && equals(AlertRuleSchema, known.message, message)) return known;
-      await this.#append(message.name, message, requestedBy);
-      this.#set.set(message.name, next);
-      return next;
+      return (await this.#set.append(message.name, { name: message.name, rule: message, requestedBy })) ?? next;
     });
   }
 
   /** Takes a rule back that was set; whether there was one. @throws JournalUnavailableError */
   delete(name: string, requestedBy: string): Promise<boolean> {
     return this.#change(async () => {
-      if (!this.#set.has(name)) return false;
-      await this.#append(name, undefined, requestedBy);
-      return this.#set.delete(name);
+      if (this.#set.get(name) === undefined) return false;
+      await this.#set.append(name, { name, requestedBy });
+      return true;
     });
   }
 
@@ -121,14 +107,6 @@ export class AlertRules {
     const changed = this.#changing.then(work);
     this.#changing = changed.catch(() => undefined);
     return changed;
-  }
-
-  async #append(name: string, rule: AlertRule | undefined, requestedBy: string): Promise<void> {
-    const time = timestampFromMs(this.#clock.now());
-    const record = create(AlertRuleEventSchema, { time, name, requestedBy, ...(rule && { rule }) });
-    const append = { stream, expectedSequence: this.#sequence, records: [toBinary(AlertRuleEventSchema, record)] };
-    await this.#journal.append([append], { impatient: true });
-    this.#sequence++;
   }
 }
 

@@ -1,8 +1,8 @@
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
 import { SilenceEventSchema } from "../../../gen/retake/v1/alert_event_pb.js";
 import { type Silence, SilenceSchema } from "../../../gen/retake/v1/alert_pb.js";
 import type { Clock } from "../../clock.ts";
-import { type Journal, msFromTimestamp, recordsOf, streamsNamed, timestampFromMs } from "../../runs/index.ts";
+import { type Journal, msFromTimestamp, StoredSettings, timestampFromMs } from "../../runs/index.ts";
 import { type LabelTest, labelTest } from "../series/matcher.ts";
 import type { Labels } from "../series/series.ts";
 import { resolveMatchers } from "./resolve-rule.ts";
@@ -12,45 +12,40 @@ interface Known {
   readonly test: LabelTest;
   readonly startMs: number;
   readonly endMs: number;
-  readonly sequence: number;
 }
-
-const prefix = "silences/";
 
 /** How long a silence that is over is listed. */
 const listedMs = 24 * 3_600_000;
 
-/** What is not told for a time, each silence with a stream of its own in the journal. */
+/** What is not told for a time, by the silences' ids, as `StoredSettings`. */
 export class Silences {
-  readonly #journal: Journal;
   readonly #clock: Clock;
-  readonly #all = new Map<string, Known>();
+  readonly #all: StoredSettings<typeof SilenceEventSchema, Known>;
 
   constructor({ journal, clock }: { readonly journal: Journal; readonly clock: Clock }) {
-    this.#journal = journal;
     this.#clock = clock;
+    this.#all = new StoredSettings({
+      ...{ journal, clock, prefix: "silences/", schema: SilenceEventSchema },
+      settingOf: (_, { silence }) => silence && known(silence),
+    });
   }
 
   /** Reads what earlier processes have left. */
-  async open(): Promise<void> {
-    for await (const stream of streamsNamed(this.#journal, prefix)) {
-      for await (const { sequence, data } of recordsOf(this.#journal, stream)) {
-        const { silence } = fromBinary(SilenceEventSchema, data);
-        if (silence !== undefined) this.#all.set(silence.silenceId, known(silence, sequence));
-      }
-    }
+  open(): Promise<void> {
+    return this.#all.open();
   }
 
   /** Those that hold, will, or did until lately, by their beginning. */
   list(): readonly Silence[] {
-    return [...this.#all.values()].sort((a, b) => a.startMs - b.startMs).map(({ silence }) => silence);
+    return [...this.#all.list()].sort((a, b) => a.startMs - b.startMs).map(({ silence }) => silence);
   }
 
   /** The silences that hold for these labels now. */
   of(labels: Labels): readonly string[] {
     if (this.#all.size === 0) return [];
     const nowMs = this.#clock.now();
-    return [...this.#all.values()]
+    return this.#all
+      .list()
       .filter(({ startMs, endMs, test }) => startMs <= nowMs && nowMs < endMs && test(labels))
       .map(({ silence }) => silence.silenceId);
   }
@@ -66,12 +61,10 @@ export class Silences {
    * @throws JournalUnavailableError
    */
   async set(silence: Silence): Promise<void> {
-    const nowMs = this.#clock.now();
-    const expectedSequence = this.#all.get(silence.silenceId)?.sequence ?? 0;
-    const next = known(silence, expectedSequence + 1);
-    await this.#append(silence, expectedSequence, nowMs);
-    this.#all.set(silence.silenceId, next);
-    await this.#forget(nowMs);
+    // Also told of a matcher that makes no sense before anything is stored.
+    known(silence);
+    await this.#all.append(silence.silenceId, { silence });
+    await this.#forget(this.#clock.now());
   }
 
   /**
@@ -90,23 +83,15 @@ export class Silences {
     return true;
   }
 
-  async #append(silence: Silence, expectedSequence: number, nowMs: number): Promise<void> {
-    const record = toBinary(SilenceEventSchema, create(SilenceEventSchema, { time: timestampFromMs(nowMs), silence }));
-    const stream = `${prefix}${silence.silenceId}`;
-    await this.#journal.append([{ stream, expectedSequence, records: [record] }], { impatient: true });
-  }
-
   async #forget(nowMs: number): Promise<void> {
-    const old = [...this.#all].filter(([, { endMs }]) => endMs + listedMs < nowMs).map(([id]) => id);
-    for (const id of old) this.#all.delete(id);
-    if (old.length > 0) await this.#journal.deleteStreams(old.map((id) => `${prefix}${id}`));
+    const old = this.#all.entries().filter(([, { endMs }]) => endMs + listedMs < nowMs);
+    await this.#all.remove(old.map(([id]) => id));
   }
 }
 
-function known(silence: Silence, sequence: number): Known {
+function known(silence: Silence): Known {
   return {
     silence,
-    sequence,
     test: labelTest(resolveMatchers(silence.matchers)),
     startMs: msFromTimestamp(silence.startTime),
     endMs: msFromTimestamp(silence.endTime),

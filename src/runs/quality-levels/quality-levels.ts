@@ -55,6 +55,8 @@ const prefix = "quality/";
 /** How many troubles are journaled in the time that a level takes to rise: at a restart it rises that little too soon. */
 const troublesKept = 10;
 const shortestTroubleMs = 1000;
+/** More records than these are deleted at a start, once they matter no more. */
+const longHistory = 100;
 /** Of a failure, which its back-end chooses. */
 const longestReason = 100;
 /** While the journal fails, a rise is tried again after this. */
@@ -111,6 +113,7 @@ export class QualityLevels {
     for await (const stream of streamsNamed(this.#options.journal, prefix)) {
       await this.#read(stream);
     }
+    await this.#forgetOld();
     this.rearm();
   }
 
@@ -356,6 +359,18 @@ export class QualityLevels {
       log[fell ? "warn" : "info"](change, fell ? "the quality of a workflow falls" : "the quality of a workflow rises");
       this.#options.onChange?.(this.status(workflow), before);
     }
+  }
+
+  /** A workflow that is well for long needs no history, which grows with each trouble. */
+  async #forgetOld(): Promise<void> {
+    const { journal, clock } = this.#options;
+    const old = [...this.#levels].filter(([workflow, { state, sequence }]) => {
+      if (sequence < longHistory || state.level !== Quality.FULL || state.ceiling !== Quality.FULL) return false;
+      return relapsesAt(state, clock.now(), this.#policy(workflow).restoreAfterMs) === 0;
+    });
+    if (old.length === 0) return;
+    await journal.deleteStreams(old.map(([workflow]) => `${prefix}${workflow}`));
+    for (const [, level] of old) level.sequence = 0;
   }
 
   #lost(workflow: string, error: unknown): void {

@@ -334,6 +334,40 @@ describe("a restart", () => {
   });
 });
 
+describe("a long history", () => {
+  it("is forgotten at a restart, once the workflow is well for so long that it does not matter", async () => {
+    const first = await open();
+    for (let round = 0; round < 60; round++) {
+      await first.fail(3);
+      await first.clock.advance(40 * minute);
+    }
+    await first.fail(3);
+    await first.clock.advance(6 * minute);
+    expect(first.level()).toBe(FULL);
+    first.levels.stop();
+    const soon = await open(first);
+    soon.levels.stop();
+    expect(await soon.records()).toHaveLength(122);
+    await soon.clock.advance(60 * minute);
+    const later = await open(soon);
+    expect(await later.records()).toEqual([]);
+    expect(later.level()).toBe(FULL);
+    await later.fail(3);
+    later.levels.stop();
+    expect((await open(later)).level()).toBe(HIGH);
+  });
+
+  it("is kept where the level is low", async () => {
+    const first = await open();
+    await first.set(LOW);
+    for (let round = 0; round < 110; round++) await first.set(LOW);
+    first.levels.stop();
+    const restarted = await open(first);
+    expect(await restarted.records()).toHaveLength(111);
+    expect(restarted.level()).toBe(LOW);
+  });
+});
+
 describe("time", () => {
   it("goes by the monotonic clock: a jump of the wall clock neither raises nor holds a level", async () => {
     for (const jumpMs of [24 * 60 * minute, -24 * 60 * minute]) {

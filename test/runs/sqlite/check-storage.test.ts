@@ -4,6 +4,12 @@ import { DatabaseSync } from "node:sqlite";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
 import { AccessRuleEventSchema } from "../../../gen/retake/v1/access_rule_pb.js";
+import {
+  AlertEventSchema,
+  AlertRuleEventSchema,
+  NoticeEventSchema,
+  SilenceEventSchema,
+} from "../../../gen/retake/v1/alert_event_pb.js";
 import { ApiKeyEventSchema } from "../../../gen/retake/v1/api_key_pb.js";
 import { BreakerEventSchema } from "../../../gen/retake/v1/breaker_pb.js";
 import { FaultEventSchema } from "../../../gen/retake/v1/fault_pb.js";
@@ -30,6 +36,11 @@ const breakerEvent = create(BreakerEventSchema, { event: { case: "closed", value
 const keyEvent = create(ApiKeyEventSchema, { event: { case: "revoked", value: { requestedBy: "ada" } } });
 const policyEvent = create(PolicyOverrideEventSchema, { event: { case: "set", value: { requestedBy: "ada" } } });
 const pauseEvent = create(WorkflowEventSchema, { event: { case: "paused", value: { requestedBy: "ada" } } });
+const time = { seconds: 1n, nanos: 0 };
+const alertEvent = create(AlertEventSchema, { time, event: { case: "acknowledged", value: {} } });
+const alertRuleEvent = create(AlertRuleEventSchema, { time, name: "Hot" });
+const silenceEvent = create(SilenceEventSchema, { time, silence: { silenceId: "s" } });
+const noticeEvent = create(NoticeEventSchema, { time });
 const accessEvent = create(AccessRuleEventSchema, { event: { case: "deleted", value: { requestedBy: "ada" } } });
 const faultEvent = create(FaultEventSchema, { event: { case: "removed", value: { faultId: "f" } } });
 const qualityEvent = create(QualityEventSchema, { event: { case: "raised", value: { level: 5 } } });
@@ -52,6 +63,10 @@ async function filled(): Promise<string> {
     { stream: "api-key/k", expectedSequence: 0, records: [toBinary(ApiKeyEventSchema, keyEvent)] },
     { stream: "policy/x.Y/Z", expectedSequence: 0, records: [toBinary(PolicyOverrideEventSchema, policyEvent)] },
     { stream: "access/r", expectedSequence: 0, records: [toBinary(AccessRuleEventSchema, accessEvent)] },
+    { stream: "alerts/Hot", expectedSequence: 0, records: [toBinary(AlertEventSchema, alertEvent)] },
+    { stream: "alert-rules/Hot", expectedSequence: 0, records: [toBinary(AlertRuleEventSchema, alertRuleEvent)] },
+    { stream: "silences/s", expectedSequence: 0, records: [toBinary(SilenceEventSchema, silenceEvent)] },
+    { stream: "notices/page/a", expectedSequence: 0, records: [toBinary(NoticeEventSchema, noticeEvent)] },
   ]);
   await storage.close();
   return directory;
@@ -219,6 +234,15 @@ const damage: readonly (readonly [what: string, sql: string, message: RegExp, ru
     /api-key\/k: record 1 is no event/,
     "",
   ],
+  ...["alerts/Hot", "alert-rules/Hot", "silences/s", "notices/page/a"].map(
+    (stream) =>
+      [
+        `an entry of ${stream} without what it is about`,
+        `UPDATE events SET data = x'' WHERE stream = (SELECT id FROM streams WHERE name = '${stream}')`,
+        new RegExp(`${stream}: record 1 is no event`),
+        "",
+      ] as const,
+  ),
   [
     "events of no stream",
     "INSERT INTO events VALUES (77, 1, 1, x'00')",
