@@ -16,7 +16,7 @@ export function overridePolicies(
   contracts: ReadContracts,
   overrides: ReadonlyMap<string, WorkflowPolicy>,
 ): ReadContracts {
-  const { source, workflows, types, validator } = contracts;
+  const { source, workflows } = contracts;
   const own = source.overrides ?? {};
   const merged: Record<string, WorkflowPolicy> = { ...own };
   for (const [name, override] of overrides) {
@@ -27,10 +27,8 @@ export function overridePolicies(
   }
   const problems: ContractProblem[] = [];
   const mappings = new FallbackMappings(source.converters);
-  const changed = readWorkflows(
-    { services: source.services, overrides: merged, types, validator, mappings, rulesAreSound: true },
-    problems,
-  );
+  const { services } = source;
+  const changed = readWorkflows({ ...contracts, services, overrides: merged, mappings }, problems);
   if (problems.length > 0) throw new ContractError(problems);
   return { ...contracts, workflows: changed, mappings };
 }

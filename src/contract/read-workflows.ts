@@ -45,8 +45,8 @@ export interface WorkflowSources {
   readonly validator: Validator;
   /** Default: without converters. */
   readonly mappings?: FallbackMappings;
-  /** Whether the rules of requests have been looked at before, and only the policies are other ones. */
-  readonly rulesAreSound?: boolean;
+  /** Requests whose rules have been looked at before; those are added that are looked at now. Default: none. */
+  readonly soundRequests?: WeakSet<DescMessage>;
 }
 
 /**
@@ -74,10 +74,20 @@ export function readWorkflows(sources: WorkflowSources, problems: ContractProble
     if (workflow !== undefined) workflows.set(name, workflow);
   }
   problems.push(...fallbackProblems(fallbacks, new Set(methods.keys())), ...mappingProblems(workflows, mappings));
-  if (sources.rulesAreSound !== true) {
-    problems.push(...ruleProblems(new Set(declarations.map(({ method }) => method.input)), sources));
-  }
+  problems.push(...newRuleProblems(new Set(declarations.map(({ method }) => method.input)), sources));
   return workflows;
+}
+
+function newRuleProblems(inputs: ReadonlySet<DescMessage>, sources: WorkflowSources): readonly ContractProblem[] {
+  const { soundRequests = new WeakSet() } = sources;
+  if (inputs.size > 0 && [...inputs].every((input) => soundRequests.has(input))) {
+    return [];
+  }
+  const problems = ruleProblems(inputs, sources);
+  if (problems.length === 0) {
+    for (const input of inputs) soundRequests.add(input);
+  }
+  return problems;
 }
 
 function methodsByName(services: readonly DescService[]): ReadonlyMap<string, DescMethod> {

@@ -1,7 +1,8 @@
-import { createRegistry, type DescFile, type DescMessage, type DescService, type Registry } from "@bufbuild/protobuf";
-import { createValidator, type Validator } from "@bufbuild/protovalidate";
+import type { DescFile, DescMessage, DescService, Registry } from "@bufbuild/protobuf";
+import type { Validator } from "@bufbuild/protovalidate";
 import type { WorkflowPolicy } from "../../gen/retake/v1/options_pb.js";
 import { collectFiles } from "./collect-files.ts";
+import { type CompiledRules, compiledRules } from "./compiled-rules.ts";
 import { ContractError, type ContractProblem } from "./contract-error.ts";
 import type { Converters } from "./mapping/converter.ts";
 import { FallbackMappings } from "./mapping/fallback-mappings.ts";
@@ -50,15 +51,13 @@ export interface ContractRegistry {
 }
 
 /** Contracts that can be served. */
-export interface ReadContracts {
+export interface ReadContracts extends CompiledRules {
   /** By name, in alphabetical order. */
   readonly workflows: ReadonlyMap<string, Workflow>;
   /** The contracts and the server's own services, by full name, in alphabetical order. */
   readonly services: ReadonlyMap<string, DescService>;
   /** All files by their import path, each after its imports. */
   readonly files: ReadonlyMap<string, DescFile>;
-  readonly types: Registry;
-  readonly validator: Validator;
   readonly mappings: FallbackMappings;
   /** Out of what they were read. */
   readonly source: Contracts;
@@ -103,12 +102,11 @@ function read(source: Contracts): ReadContracts {
   const problems: ContractProblem[] = [];
   const services = byName([...ownServices, ...contracts], problems);
   const files = collectFiles([...ownServices, ...contracts], problems);
-  const types = createRegistry(...files.values());
-  const validator = createValidator({ registry: types });
+  const rules = compiledRules([...files.values()]);
   const mappings = new FallbackMappings(converters);
-  const workflows = readWorkflows({ services: contracts, overrides, types, validator, mappings }, problems);
+  const workflows = readWorkflows({ ...rules, services: contracts, overrides, mappings }, problems);
   if (problems.length > 0) throw new ContractError(problems);
-  return { workflows, services, files, types, validator, mappings, source };
+  return { ...rules, workflows, services, files, mappings, source };
 }
 
 function byName(services: readonly DescService[], problems: ContractProblem[]): ReadonlyMap<string, DescService> {

@@ -263,6 +263,16 @@ export const mutations: readonly Mutation[] = [
     ],
   },
   {
+    name: "a retry takes what there is where that is less than a token",
+    edits: [
+      {
+        file: "runs/retry-budget.ts",
+        from: "    this.#set(this.#tokensNow - 1);",
+        to: "    this.#add(-1);",
+      },
+    ],
+  },
+  {
     name: "what a fallback has answered is dropped",
     edits: [
       {
@@ -329,6 +339,16 @@ export const mutations: readonly Mutation[] = [
         file: "interceptors/run/recovery.ts",
         from: " || failed.recoveries.includes(rule.action)) {",
         to: ") {",
+      },
+    ],
+  },
+  {
+    name: "the cool-down of a recovery action is ignored",
+    edits: [
+      {
+        file: "backends/recoveries.ts",
+        from: "failedMs < known.endedMs + cooldownMs) {",
+        to: "failedMs < known.endedMs) {",
       },
     ],
   },

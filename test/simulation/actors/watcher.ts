@@ -32,6 +32,8 @@ export async function watch({ name, of, eventsAtOnce, readMs }: WatcherPlan, wor
             if (++seen >= eventsAtOnce) {
               return false;
             }
+          } else if (update.case === "progress" && update.value.fallbackRunId === "") {
+            world.tell("progressed", runId, update.value);
           }
         }
         // The server ends a stream with the end of the run only.

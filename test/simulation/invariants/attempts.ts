@@ -156,8 +156,10 @@ function assertInterruption({ run, policy, interruptedInRow, next }: Interruptio
       ? "CRASH_LOOP"
       : undefined;
   const ended = next?.event.case === "failed" ? next.event.value.failure?.reason : undefined;
+  // What is interrupted takes its turn like everybody else, and the policy may say what comes of that while nobody goes.
+  const isRefused = ended === "BREAKER_OPEN" && policy.breaker?.onOpen === "fail";
   assert(
-    ended === reason || (ended === "CRASH_LOOP" && interruptedInRow >= policy.maxInterruptions),
+    ended === reason || isRefused || (ended === "CRASH_LOOP" && interruptedInRow >= policy.maxInterruptions),
     `run ${run.runId}, interrupted ${interruptedInRow} times in a row, ${ended === undefined ? "goes on" : `failed ${ended}`}`,
   );
 }

@@ -25,6 +25,7 @@ import { returned } from "./returned.ts";
 import { room } from "./room.ts";
 import { state } from "./state.ts";
 import { steps } from "./steps.ts";
+import { stopped } from "./stopped.ts";
 import { waits } from "./waits.ts";
 import { watching } from "./watching.ts";
 
@@ -44,6 +45,7 @@ export const invariants: readonly Invariant[] = [
   keys,
   callerGrace,
   cancellation,
+  stopped,
   deadlines,
   breakerTransitions,
   breakerWaves,

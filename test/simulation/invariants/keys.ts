@@ -5,34 +5,44 @@ import { roundingMs } from "./times.ts";
 
 export const keys: Invariant = {
   name: "a key stands for one run at a time",
-  witness: ({ chronicle }) => ({
-    concluded(history) {
-      const byKey = new Map<string, RunHistory[]>();
-      for (const run of history.values()) {
-        const { idempotencyKey, workflow } = run.accepted;
-        if (idempotencyKey !== "") {
-          const key = `${workflow} ${idempotencyKey}`;
-          byKey.set(key, [...(byKey.get(key) ?? []), run]);
+  witness: ({ chronicle }) => {
+    /** In the order in which they were accepted: several may be at the same moment. */
+    const accepted = new Set<string>();
+    return {
+      appended(runId, [first]) {
+        if (first?.event.case === "accepted") {
+          accepted.delete(runId);
+          accepted.add(runId);
         }
-      }
-      const acceptedMs = ({ runId }: RunHistory): number => chronicle.timeOf(runId, 1n);
-      for (const runs of byKey.values()) {
-        runs.sort((a, b) => acceptedMs(a) - acceptedMs(b));
-        for (const [index, later] of runs.slice(1).entries()) {
-          const earlier = runs[index];
-          if (earlier !== undefined) {
-            assertTakesOver(earlier, later);
-            const end = earlier.events.at(-1);
-            const endedMs = chronicle.timeOf(earlier.runId, end?.sequence ?? 0n);
-            assert(
-              endedMs <= acceptedMs(later),
-              `run ${later.runId} has the key of run ${earlier.runId}, which is open`,
-            );
+      },
+      concluded(history) {
+        const byKey = new Map<string, RunHistory[]>();
+        for (const runId of accepted) {
+          const run = history.get(runId);
+          const { idempotencyKey = "", workflow } = run?.accepted ?? {};
+          if (run !== undefined && idempotencyKey !== "") {
+            const key = `${workflow} ${idempotencyKey}`;
+            byKey.set(key, [...(byKey.get(key) ?? []), run]);
           }
         }
-      }
-    },
-  }),
+        const acceptedMs = ({ runId }: RunHistory): number => chronicle.timeOf(runId, 1n);
+        for (const runs of byKey.values()) {
+          for (const [index, later] of runs.slice(1).entries()) {
+            const earlier = runs[index];
+            if (earlier !== undefined) {
+              assertTakesOver(earlier, later);
+              const end = earlier.events.at(-1);
+              const endedMs = chronicle.timeOf(earlier.runId, end?.sequence ?? 0n);
+              assert(
+                endedMs <= acceptedMs(later),
+                `run ${later.runId} has the key of run ${earlier.runId}, which is open`,
+              );
+            }
+          }
+        }
+      },
+    };
+  },
 };
 
 /** The later run may have taken the key over from the earlier one. */

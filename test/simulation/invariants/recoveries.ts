@@ -1,25 +1,53 @@
 import { FailureCategory, RecoveryAction } from "../../../gen/retake/v1/options_pb.js";
 import type { Failure } from "../../../gen/retake/v1/run_pb.js";
+import type { MethodName } from "../plan/plan.ts";
 import type { PolicyPlan, RecoveryRulePlan } from "../plan/policy-plan.ts";
-import type { RunHistory } from "../world/history.ts";
+import { methodOf, type RunHistory } from "../world/history.ts";
 import { assert, type Invariant, type RecoverySight } from "../world/witness.ts";
 import type { World } from "../world/world.ts";
+import { roundingMs } from "./times.ts";
 
 export const recoveries: Invariant = {
   name: "a back-end recovers before the retry, as the policy says, and each thing once",
   witness: (world) => {
+    const { plan, chronicle, clock } = world;
     const seen: RecoverySight[] = [];
+    const methods = new Map<string, MethodName>();
+    /** When attempts failed, by run and attempt. */
+    const failuresMs = new Map<string, number>();
     return {
+      appended(runId, events) {
+        for (const { event } of events) {
+          if (event.case === "accepted") {
+            methods.set(runId, methodOf(event.value.workflow));
+          } else if (event.case === "attemptFailed") {
+            failuresMs.set(`${runId} ${event.value.attempt}`, clock.monotonic());
+          }
+        }
+      },
       recovering(recovery) {
-        const { action, runId, attempt, server } = recovery;
+        const { action, runId, attempt, server, startedMs } = recovery;
         const same = seen.filter((other) => other.action === action && other.server === server);
         assert(
           same.every((other) => other.runId !== runId || other.attempt !== attempt),
           `${action} is done twice for attempt ${attempt} of run ${runId}`,
         );
         // To interrupt is about one job.
-        const other = action === "INTERRUPT" ? undefined : same.find(({ endedMs }) => endedMs > recovery.startedMs);
+        const other = action === "INTERRUPT" ? undefined : same.find(({ endedMs }) => endedMs > startedMs);
         assert(other === undefined, `${action} is done for run ${runId}, while it is under way for ${other?.runId}`);
+        const failedMs = failuresMs.get(`${runId} ${attempt}`) ?? Number.POSITIVE_INFINITY;
+        // How long ago it failed is told by the wall clock.
+        if (action !== "INTERRUPT" && !chronicle.hasJumped(failedMs, startedMs)) {
+          const method = methods.get(runId);
+          assert(method !== undefined, `${action} is done for run ${runId}, which nobody has accepted`);
+          const rules = plan.policies[method].recovery ?? [];
+          const { cooldownMs = 0 } = rules.find((rule) => rule.action === action) ?? {};
+          const warm = same.find(({ endedMs }) => failedMs < endedMs + cooldownMs - roundingMs);
+          assert(
+            warm === undefined,
+            `${action} is done for run ${runId}, and was done for ${warm?.runId} less than ${cooldownMs} ms before that failed`,
+          );
+        }
         seen.push(recovery);
       },
       concluded(history) {

@@ -4,10 +4,14 @@ import type { RunEvent } from "../../../gen/retake/v1/run_pb.js";
 import type { Clock } from "../../../src/clock.ts";
 import { decodeEvent } from "../../../src/runs/events.ts";
 import { createMemoryStorage, type MemoryStorage, type MemoryStorageOptions } from "../../../src/runs/memory/index.ts";
+import { JournalUnavailableError } from "../../../src/runs/ports/journal.ts";
 import type { MethodName } from "../plan/plan.ts";
 import { methodOf } from "./history.ts";
 
 export const breakerPrefix = "breaker/";
+
+/** As many as there are. */
+const all = Number.MAX_SAFE_INTEGER;
 
 /** The workflow that a stream of a breaker is about. */
 export function workflowOfStream(stream: string): string {
@@ -51,7 +55,7 @@ export class Disk {
     const stream = `run/${runId}`;
     const decoded = this.#decoded.get(runId) ?? [];
     this.#decoded.set(runId, decoded);
-    const fresh = await this.#storage.journal.read(stream, decoded.length, Number.MAX_SAFE_INTEGER);
+    const fresh = await this.#read(({ journal }) => journal.read(stream, decoded.length, all));
     const known = decoded.length;
     for (const record of fresh) {
       // Others may have read on meanwhile.
@@ -65,9 +69,9 @@ export class Disk {
   /** The newest durable transition of each breaker. */
   async breakers(): Promise<ReadonlyMap<MethodName, BreakerEvent>> {
     const newest = new Map<MethodName, BreakerEvent>();
-    for (const stream of await this.#storage.journal.listStreams(breakerPrefix, "", Number.MAX_SAFE_INTEGER)) {
+    for (const stream of await this.#names(breakerPrefix)) {
       const method = methodOf(workflowOfStream(stream));
-      for (const { data } of await this.#storage.journal.read(stream, 0, Number.MAX_SAFE_INTEGER)) {
+      for (const data of await this.records(stream)) {
         const event = fromBinary(BreakerEventSchema, data);
         if (event.generation >= (newest.get(method)?.generation ?? 0n)) {
           newest.set(method, event);
@@ -79,32 +83,43 @@ export class Disk {
 
   /** The durable records of a stream, at the moment of the call. */
   async records(stream: string): Promise<readonly Uint8Array[]> {
-    const records = await this.#storage.journal.read(stream, 0, Number.MAX_SAFE_INTEGER);
+    const records = await this.#read(({ journal }) => journal.read(stream, 0, all));
     return records.map(({ data }) => data);
   }
 
   /** All streams with their records, by name. */
   async streams(): Promise<ReadonlyMap<string, readonly Uint8Array[]>> {
-    const { journal } = this.#storage;
     const streams = new Map<string, readonly Uint8Array[]>();
-    for (const name of await journal.listStreams("", "", Number.MAX_SAFE_INTEGER)) {
-      const records = await journal.read(name, 0, Number.MAX_SAFE_INTEGER);
-      streams.set(
-        name,
-        records.map(({ data }) => data),
-      );
+    for (const name of await this.#names("")) {
+      streams.set(name, await this.records(name));
     }
     return streams;
   }
 
   /** The ids of all runs, in the order of their names. */
   async runIds(): Promise<readonly string[]> {
-    const names = await this.#storage.journal.listStreams("run/", "", Number.MAX_SAFE_INTEGER);
+    const names = await this.#names("run/");
     return names.map((name) => name.slice("run/".length));
   }
 
   payload(runId: string, sha256: Uint8Array): Promise<Uint8Array | undefined> {
-    return this.#storage.payloads.get(runId, sha256);
+    return this.#read(({ payloads }) => payloads.get(runId, sha256));
+  }
+
+  #names(prefix: string): Promise<readonly string[]> {
+    return this.#read(({ journal }) => journal.listStreams(prefix, "", all));
+  }
+
+  /** What is durable can be read all the time: a server that stops closes its journal, and the next one opens it later. */
+  async #read<Value>(query: (storage: MemoryStorage) => Promise<Value>): Promise<Value> {
+    try {
+      return await query(this.#storage);
+    } catch (error) {
+      if (!(error instanceof JournalUnavailableError)) {
+        throw error;
+      }
+      return query(this.mount(this.#options.clock, false));
+    }
   }
 
   #storageOptions(clock: Clock): MemoryStorageOptions {

@@ -1,5 +1,6 @@
 import type { BreakerEvent } from "../../../gen/retake/v1/breaker_pb.js";
 import type { Run, RunEvent } from "../../../gen/retake/v1/run_pb.js";
+import type { RunProgress } from "../../../gen/retake/v1/run_service_pb.js";
 import type { WorkflowContext } from "../../../src/runs/index.ts";
 import type { MethodName } from "../plan/plan.ts";
 import type { ActionName } from "../plan/policy-plan.ts";
@@ -27,6 +28,8 @@ export interface Witness {
   shown?(run: Run): void | Promise<void>;
   /** A watcher has seen an event. */
   watched?(watcher: string, runId: string, event: RunEvent): void | Promise<void>;
+  /** A watcher is shown how far a run itself has come. */
+  progressed?(runId: string, progress: RunProgress): void;
   /** The server has ordered events of a run, to be appended at once. */
   appended?(runId: string, events: readonly RunEvent[]): void;
   /** A back-end has been called. */
@@ -36,7 +39,7 @@ export interface Witness {
   /** The server has taken something from an attempt that it promises to keep. */
   kept?(attempt: AttemptSight, what: "attemptCheckpoint" | "updateRecorded"): void | Promise<void>;
   /** A server starts on what the one before has left, the newest transition of each breaker among it. */
-  starting?(breakers: ReadonlyMap<MethodName, BreakerEvent>): void;
+  starting?(breakers: ReadonlyMap<MethodName, BreakerEvent>): void | Promise<void>;
   /** A breaker has made a transition, by which everybody goes from now on. */
   transitioned?(method: MethodName, event: BreakerEvent): void;
   /** A back-end has been told to recover. */
