@@ -2,7 +2,7 @@ export { AccessControl, priorityWithin } from "./access/access-control.ts";
 export { accessProblems } from "./access/access-problems.ts";
 export { AccessRules, type RuleInForce, unknownMethods } from "./access/access-rules.ts";
 export { levelName } from "./access/level-name.ts";
-export { isAnonymous, type Reach, reachOf, sees } from "./access/ownership.ts";
+export { artifactReader, isAnonymous, type Reach, type Reader, reachOf, sees } from "./access/ownership.ts";
 export { type Audit, type AuditEvent, type AuditSink, noAudit } from "./audit/audit.ts";
 export { AuditLog, ownPrincipal } from "./audit/audit-log.ts";
 export type { AuditQuery } from "./audit/audit-query.ts";
