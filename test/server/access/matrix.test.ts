@@ -282,7 +282,11 @@ describe("ADMIN whose credentials are limited to some workflows", () => {
     for (const each of [own, other]) {
       await admin.setPolicyOverride({ workflow: each, policy });
       await admin.injectFault({
-        fault: { workflow: each, percentage: 0.001, effect: { case: "outOfMemory", value: create(FaultOutOfMemorySchema) } },
+        fault: {
+          workflow: each,
+          percentage: 0.001,
+          effect: { case: "outOfMemory", value: create(FaultOutOfMemorySchema) },
+        },
         duration: { seconds: 60n },
       });
     }
