@@ -8,7 +8,7 @@ import { Server } from "@grpc/grpc-js";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { createVirtualClock, type VirtualClock } from "../../src/testing/virtual-clock.ts";
 import { type AbuseLimits, addConnectService, createGrpcTransport, listenGrpc } from "../../src/transport/index.ts";
-import { sourceOf } from "../../src/transport/sources.ts";
+import { Sources, sourceOf } from "../../src/transport/sources.ts";
 import { TransportService } from "../gen/retake/test/v1/transport_pb.js";
 import { serverCertificate, serverKey } from "./certificates.ts";
 import { framesIn, RawHttp2Connection } from "./raw-http2.ts";
@@ -429,6 +429,45 @@ describe("answers that are left unread", () => {
       read += text.length;
     expect(read).toBe(20 * large.length);
   });
+});
+
+test("a source that leaves much unread gets no more streams until it has read half of it", async () => {
+  let begun = 0;
+  const { port } = await listen(
+    {
+      async *serverStream() {
+        begun++;
+        yield { text: "x".repeat(40_000) };
+        await never;
+      },
+    },
+    { maxUnsentBytes: 100_000 },
+  );
+  const reader = await open(port, 0);
+  for (let call = 0; call < 3; call++) reader.connection.call(serverStream);
+  await vi.waitUntil(() => reader.resets().length === 1);
+  for (let call = 0; call < 20; call++) reader.connection.call(serverStream);
+  await vi.waitUntil(() => reader.resets().length === 21);
+  expect(begun).toBe(3);
+  reader.connection.socket.destroy();
+  const transport = createGrpcTransport({ target: `localhost:${port}` });
+  onTestFinished(() => transport.close());
+  await vi.waitFor(async () => {
+    for await (const { text } of createClient(TransportService, transport).serverStream({})) {
+      expect(text).toHaveLength(40_000);
+      break;
+    }
+  });
+});
+
+test("all sources together hold no more than they may", () => {
+  const limits = { maxConnections: 1, maxUnsentBytes: 100, maxUnsentBytesInAll: 150 };
+  const sources = new Sources(limits, createVirtualClock());
+  const admit = (remoteAddress: string) => sources.admit({ remoteAddress, once: () => undefined } as unknown as Socket);
+  const [first, second] = [admit("10.0.0.1"), admit("10.0.0.2")];
+  expect([first?.hold(90), second?.hold(70), second?.hold(60)]).toEqual([true, false, true]);
+  first?.release(90);
+  expect(second?.hold(40)).toBe(true);
 });
 
 test("clients that behave notice nothing", async () => {
