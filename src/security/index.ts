@@ -29,6 +29,7 @@ export { ApiKeyAuthenticator } from "./keys/api-key-authenticator.ts";
 export { type ApiKeyInit, ApiKeyRefused, ApiKeys, type MadeKey } from "./keys/api-keys.ts";
 export { createKey, keyPrefix, parseKey } from "./keys/key-format.ts";
 export { Lockout } from "./lockout/lockout.ts";
+export { StoredLockouts } from "./lockout/stored-lockouts.ts";
 export { CertificateAuthenticator } from "./mtls/certificate-authenticator.ts";
 export { EncryptedPayloads } from "./payloads/encrypted-payloads.ts";
 export { newKeyLine, readKeyRing } from "./payloads/key-ring.ts";
