@@ -95,6 +95,8 @@ export interface ResolvedGrpcLimits {
   readonly maxResetsPerSecond: number;
   readonly maxControlFramesPerSecond: number;
   readonly maxUnsentMegabytesPerSource: number;
+  /** Of all sources. */
+  readonly maxUnsentMegabytes: number;
   readonly abusePenaltyMs: number;
   readonly stallTimeoutMs: number;
 }
@@ -312,8 +314,10 @@ const defaults = {
     maxResetsPerSecond: 100,
     /** More than clients send that measure their line by PING, and a hundredth of what floods it. */
     maxControlFramesPerSecond: 1_000,
-    /** Thirty of the largest messages; all clients behind one address together hardly have more on their way. */
-    maxUnsentMegabytesPerSource: 128,
+    /** Sixteen of the largest messages; all clients behind one address together hardly have more on their way. */
+    maxUnsentMegabytesPerSource: 64,
+    /** Eight sources that do their worst. */
+    maxUnsentMegabytes: 512,
     /** Resets at once and a pause of this length come to one percent of a core. */
     abusePenaltyMs: 10 * second,
     /** As long as a whole request may take on the web port. */
@@ -406,11 +410,16 @@ function resolveGrpc(grpc: GrpcConfig | undefined): ResolvedGrpc {
 
 function resolveGrpcLimits(limits: GrpcLimits | undefined): ResolvedGrpcLimits {
   const own = defaults.grpc;
+  const maxMessageBytes = limits?.maxMessageBytes ?? own.maxMessageBytes;
+  // The largest messages must be able to be sent.
+  const maxUnsentMegabytesPerSource =
+    limits?.maxUnsentMegabytesPerSource ??
+    Math.max(own.maxUnsentMegabytesPerSource, Math.ceil((4 * maxMessageBytes) / mebibyte));
   return {
     maxStreamsPerConnection: limits?.maxStreamsPerConnection ?? own.maxStreamsPerConnection,
     maxConnections: limits?.maxConnections ?? own.maxConnections,
     maxMetadataBytes: limits?.maxMetadataBytes ?? own.maxMetadataBytes,
-    maxMessageBytes: limits?.maxMessageBytes ?? own.maxMessageBytes,
+    maxMessageBytes,
     maxSessionMemoryMegabytes: limits?.maxSessionMemoryMegabytes ?? own.maxSessionMemoryMegabytes,
     maxConnectionAgeMs: msOr(limits?.maxConnectionAge, own.maxConnectionAgeMs),
     maxConnectionIdleMs: msOr(limits?.maxConnectionIdle, own.maxConnectionIdleMs),
@@ -419,7 +428,8 @@ function resolveGrpcLimits(limits: GrpcLimits | undefined): ResolvedGrpcLimits {
     maxConnectionsPerSource: limits?.maxConnectionsPerSource ?? own.maxConnectionsPerSource,
     maxResetsPerSecond: limits?.maxResetsPerSecond ?? own.maxResetsPerSecond,
     maxControlFramesPerSecond: limits?.maxControlFramesPerSecond ?? own.maxControlFramesPerSecond,
-    maxUnsentMegabytesPerSource: limits?.maxUnsentMegabytesPerSource ?? own.maxUnsentMegabytesPerSource,
+    maxUnsentMegabytesPerSource,
+    maxUnsentMegabytes: limits?.maxUnsentMegabytes ?? Math.max(own.maxUnsentMegabytes, 8 * maxUnsentMegabytesPerSource),
     abusePenaltyMs: msOr(limits?.abusePenalty, own.abusePenaltyMs),
     stallTimeoutMs: msOr(limits?.stallTimeout, own.stallTimeoutMs),
   };

@@ -17,7 +17,7 @@ import {
   type StoredArtifact,
   unknownArtifact,
 } from "../runs/index.ts";
-import { principalKey, sees } from "../security/index.ts";
+import { artifactReader, principalKey, sees } from "../security/index.ts";
 import type { Engine } from "./engine.ts";
 import { ownerOf } from "./owner-of.ts";
 import { createPageToken, pageScope, parsePosition } from "./page-token.ts";
@@ -113,7 +113,10 @@ export function createArtifactService(engine: Engine): ServiceImpl<typeof Artifa
         ListArtifactsRequestSchema,
         create(ListArtifactsRequestSchema, { ...request, pageSize: 0, pageToken: "" }),
       );
-      const reach = withinReach(principal, owner && { tenant: owner.tenant || "default", subject: owner.subject });
+      const reach = withinReach(
+        artifactReader(principal),
+        owner && { tenant: owner.tenant || "default", subject: owner.subject },
+      );
       if (reach === undefined) {
         return { artifacts: [], nextPageToken: "" };
       }
@@ -138,7 +141,7 @@ export function createArtifactService(engine: Engine): ServiceImpl<typeof Artifa
 /** @throws ConnectError NOT_FOUND for those of others, as for those that do not exist */
 async function found(engine: Engine, { values }: HandlerContext, id: string): Promise<StoredArtifact> {
   const artifact = await translated(() => engine.artifacts.get(id));
-  if (artifact === undefined || !sees(values.get(principalKey), artifact.owner)) {
+  if (artifact === undefined || !sees(artifactReader(values.get(principalKey)), artifact.owner)) {
     throw unknownArtifact(id);
   }
   return artifact;

@@ -10,6 +10,7 @@ import {
   type Authenticator,
   createKey,
   Lockout,
+  StoredLockouts,
 } from "../security/index.ts";
 
 /** An admin key that the server has made by itself. */
@@ -44,6 +45,7 @@ export class Authentication {
   readonly authenticators: readonly Authenticator[];
   readonly audit: Audit;
   readonly #options: AuthenticationOptions;
+  readonly #lockouts: StoredLockouts | undefined;
 
   constructor(options: AuthenticationOptions) {
     const { config, clock, audit } = options;
@@ -52,6 +54,7 @@ export class Authentication {
     this.audit = audit;
     this.apiKeys = apiKeys && new ApiKeys(options);
     this.lockout = lockout && new Lockout({ settings: lockout, clock });
+    this.#lockouts = this.lockout && new StoredLockouts({ ...options, lockout: this.lockout });
     this.adminKeyFile = apiKeys && options.embedded ? new AdminKeyFile(config.dataDirectory) : undefined;
     this.authenticators = this.apiKeys === undefined ? [] : [new ApiKeyAuthenticator({ keys: this.apiKeys, clock })];
   }
@@ -59,6 +62,7 @@ export class Authentication {
   /** Reads what earlier processes have left. */
   async open(): Promise<void> {
     await this.apiKeys?.open();
+    await this.#lockouts?.open();
   }
 
   /** Makes a key for the operator of a first start, once that is known to be one. */
@@ -74,6 +78,7 @@ export class Authentication {
   /** Stores what is not stored yet. */
   async close(): Promise<void> {
     this.release();
+    await this.#lockouts?.close();
     await this.apiKeys?.close();
   }
 

@@ -73,6 +73,7 @@ export async function listenGrpcFront(options: GrpcFrontOptions): Promise<GrpcFr
       resetsPerSecond: limits.maxResetsPerSecond,
       controlFramesPerSecond: limits.maxControlFramesPerSecond,
       maxUnsentBytes: limits.maxUnsentMegabytesPerSource * 1024 * 1024,
+      maxUnsentBytesInAll: limits.maxUnsentMegabytes * 1024 * 1024,
       penaltyMs: limits.abusePenaltyMs,
       stallTimeoutMs: limits.stallTimeoutMs,
       clock,

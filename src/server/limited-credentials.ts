@@ -1,6 +1,11 @@
 import { Code, type HandlerContext } from "@connectrpc/connect";
 import { createDenial, principalKey } from "../security/index.ts";
 
+/** Whether a caller's credentials are for a workflow: lists show nothing of others. */
+export function isForWorkflow({ values }: Pick<HandlerContext, "values">, workflow: string): boolean {
+  return values.get(principalKey).workflows?.has(workflow) !== false;
+}
+
 /**
  * Credentials that are limited to some workflows change nothing of others, whatever their level, and nothing that is the
  * whole server's, for which no workflow is given.

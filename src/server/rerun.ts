@@ -3,7 +3,7 @@ import { Code } from "@connectrpc/connect";
 import { RunMode, RunState } from "../../gen/retake/v1/run_pb.js";
 import type { Workflow } from "../contract/index.ts";
 import { createError, isTerminal, type LiveRun } from "../runs/index.ts";
-import { type Principal, priorityWithin, sees } from "../security/index.ts";
+import { artifactReader, type Principal, priorityWithin, sees } from "../security/index.ts";
 import type { Peer } from "../transport/index.ts";
 import type { Engine } from "./engine.ts";
 import { assertOwnName } from "./visible-runs.ts";
@@ -46,7 +46,7 @@ export async function rerun(engine: Engine, before: LiveRun, order: RerunOrder):
   const { run } = await engine.acceptance.accept({
     ...{ key, discardSteps, traceparent },
     owner: { tenant, subject },
-    mayUse: (owner) => sees(principal, owner),
+    mayUse: (owner) => sees(artifactReader(principal), owner),
     workflow,
     message,
     mode: RunMode.DETACHED,

@@ -31,7 +31,7 @@ import {
   timestampFromMs,
   withValue,
 } from "../runs/index.ts";
-import { createDenial, goesOnWhileKey, principalKey, sees } from "../security/index.ts";
+import { artifactReader, createDenial, goesOnWhileKey, principalKey, sees } from "../security/index.ts";
 import { peerKey } from "../transport/index.ts";
 import { isAllowedUrl } from "../webhooks/index.ts";
 import { auditStart } from "./audit-start.ts";
@@ -76,7 +76,7 @@ export function createRunService(engine: Engine, reading: ResolvedInput): Servic
         message,
         owner: ownerOf(context),
         key,
-        mayUse: (owner) => sees(principal, owner),
+        mayUse: (owner) => sees(artifactReader(principal), owner),
         mode: RunMode.DETACHED,
         priority: request.priority,
         minQuality: request.minQuality,

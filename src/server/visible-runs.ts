@@ -8,7 +8,15 @@ import {
   type RunOwner,
   unknownRun,
 } from "../runs/index.ts";
-import { createDenial, isAnonymous, type Principal, principalKey, reachOf, sees } from "../security/index.ts";
+import {
+  createDenial,
+  isAnonymous,
+  type Principal,
+  principalKey,
+  type Reader,
+  reachOf,
+  sees,
+} from "../security/index.ts";
 import type { Engine } from "./engine.ts";
 import { released } from "./shown-run.ts";
 
@@ -91,7 +99,7 @@ export async function visibleRunByKey(
 
 /** The owners that a caller asks for and sees; undefined when it sees none of them. */
 export function withinReach(
-  principal: Principal,
+  principal: Reader,
   owner: RunOwner | undefined,
 ): { readonly owner?: RunOwner; readonly tenant?: string } | undefined {
   if (owner === undefined) return reachOf(principal);

@@ -6,7 +6,7 @@ import { parse as parseRange } from "range-parser";
 import type { Artifact, ArtifactService } from "../../gen/retake/v1/artifact_pb.js";
 import type { Logger } from "../runs/index.ts";
 import { internalError, methodNotAllowed, type WebError, webErrorFrom, writeError } from "./web-errors.ts";
-import { peerValues } from "./web-peer.ts";
+import { countedPeerValues, peerValues } from "./web-peer.ts";
 
 export interface WebArtifactsOptions {
   /** Calls the service by way of its interceptors: who may download by a call may do so here, and nobody else. */
@@ -105,7 +105,7 @@ export class WebArtifacts {
     }
     const parts = this.#options.client.downloadArtifact(
       { artifactId: id, offset: BigInt(part.offset), length: BigInt(part.length) },
-      call,
+      { ...call, contextValues: countedPeerValues(request) },
     );
     for await (const { part: piece } of parts) {
       // Only now: this call may be refused where the one before was not, by a limit that is reached.

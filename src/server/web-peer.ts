@@ -11,3 +11,10 @@ export function peerValues({ socket }: IncomingMessage): ContextValues {
   };
   return createContextValues().set(peerKey, peer);
 }
+
+/** The same for a further call that comes of the same request: it has counted by rate limits. */
+export function countedPeerValues(request: IncomingMessage): ContextValues {
+  const values = peerValues(request);
+  const peer = values.get(peerKey);
+  return peer === undefined ? values : values.set(peerKey, { ...peer, counted: true });
+}

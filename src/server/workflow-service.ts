@@ -12,7 +12,7 @@ import {
   type LiveRun,
   untilAborted,
 } from "../runs/index.ts";
-import { principalKey, sees } from "../security/index.ts";
+import { artifactReader, principalKey, sees } from "../security/index.ts";
 import { flushHeadersKey, whenAborted } from "../transport/index.ts";
 import { auditStart } from "./audit-start.ts";
 import { callKey, forwardedMetadata, metadataKey, minQualityOf, priorityOf, traceparentOf } from "./call-metadata.ts";
@@ -191,7 +191,7 @@ function accept(
     minQuality: takesMinQuality ? minQualityOf(requestHeader) : Quality.UNSPECIFIED,
     traceparent: traceparentOf(requestHeader),
     metadata: forwardedMetadata(workflow, requestHeader),
-    mayUse: workflow.inputArtifacts ? (owner) => sees(principal, owner) : undefined,
+    mayUse: workflow.inputArtifacts ? (owner) => sees(artifactReader(principal), owner) : undefined,
   });
 }
 

@@ -9,6 +9,8 @@ export interface Peer {
   readonly certificate: PeerCertificate | undefined;
   /** The caller is code of this process. */
   readonly inProcess?: true;
+  /** The call is a part of something that has counted by rate limits. */
+  readonly counted?: true;
 }
 
 /** Context value with the call's peer. Every front sets it; it is undefined where none has. */

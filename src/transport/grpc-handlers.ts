@@ -28,7 +28,7 @@ import { readMessages } from "./message-reader.ts";
 import { MessageWriter } from "./message-writer.ts";
 import { methodName, onlyMessage } from "./method.ts";
 import { isWorthSending, type StreamMethodSpec, type UnaryMethodSpec } from "./server-call.ts";
-import { holdUnsent, leftUnread, noteMessageRead, resetCall, smallBytes } from "./session-guard.ts";
+import { holdUnsent, leavesMuchUnread, leftUnread, noteMessageRead, resetCall, smallBytes } from "./session-guard.ts";
 import type { UnaryStreamCall } from "./unary-stream-call.ts";
 import { serveUnaryStreams, type UnaryMethod } from "./unary-streams.ts";
 
@@ -260,6 +260,10 @@ async function serveStream(
     abandon(iterator);
   });
   try {
+    if (leavesMuchUnread(surface)) {
+      resetCall(surface);
+      return;
+    }
     call.checkRequestMetadata();
     const response = await invokeStream(call, spec, read(call), serving.interceptors);
     iterator = response.message[Symbol.asyncIterator]();
@@ -268,7 +272,7 @@ async function serveStream(
       if (call.ended) {
         break;
       }
-      const bytes = result.done === true ? undefined : asBuffer(serving.encode(result.value));
+      let bytes = result.done === true ? undefined : asBuffer(serving.encode(result.value));
       if (!call.headersSent) {
         call.sendHeaders(response.header);
       }
@@ -276,16 +280,19 @@ async function serveStream(
         surface.end(call.trailerMetadata(response.trailer));
         return;
       }
-      const room = writer.write(bytes);
-      if (room !== undefined) {
-        const held = holdUnsent(surface, bytes.length);
-        if (held === undefined) {
-          resetCall(surface);
-          break;
-        }
-        await room;
-        held.release();
+      const { length } = bytes;
+      // A large one counts before it is written: what is refused must not cost more than that.
+      let held = length > smallBytes ? holdUnsent(surface, length) : undefined;
+      const room = held === undefined && length > smallBytes ? undefined : writer.write(bytes);
+      // What waits is a copy.
+      bytes = undefined;
+      if (room !== undefined) held ??= holdUnsent(surface, length);
+      if (held === undefined && (room !== undefined || length > smallBytes)) {
+        resetCall(surface);
+        break;
       }
+      if (room !== undefined) await room;
+      held?.release();
     }
     abandon(iterator);
   } catch (thrown) {

@@ -69,6 +69,12 @@ export function holdOn(stream: ServerHttp2Stream, bytes: number): Held | undefin
   return { release };
 }
 
+/** Whether a call's source makes the server hold about as much as it may, so that nothing more is begun for it. The call is grpc-js's. */
+export function leavesMuchUnread(surface: object): boolean {
+  const session = streamOf(surface)?.session;
+  return session != null && sources.get(session)?.isFull === true;
+}
+
 /** Why an answer is not even tried to be sent. */
 export function leftUnread(): ConnectError {
   return new ConnectError(

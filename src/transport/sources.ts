@@ -11,6 +11,8 @@ export interface SourceLimits {
   readonly controlFramesPerSecond?: number;
   /** Bytes of answers that it may leave unread, and of requests that it is sending, over all its connections. */
   readonly maxUnsentBytes?: number;
+  /** The same of all sources together. */
+  readonly maxUnsentBytesInAll?: number;
   /** How long a source that went too far gets no new connections. */
   readonly penaltyMs?: number;
 }
@@ -31,11 +33,14 @@ export class Source {
   readonly #clock: Clock;
   readonly #penaltyMs: number;
   readonly #maxHeldBytes: number;
+  readonly #all: HeldBytes;
   #heldBytes = 0;
+  #isFull = false;
   #refusedUntilMs = Number.NEGATIVE_INFINITY;
 
-  constructor(limits: SourceLimits, clock: Clock) {
+  constructor(limits: SourceLimits, all: HeldBytes, clock: Clock) {
     this.#clock = clock;
+    this.#all = all;
     this.#penaltyMs = limits.penaltyMs ?? 0;
     this.#maxHeldBytes = limits.maxUnsentBytes ?? Number.POSITIVE_INFINITY;
     this.resets = new Allowance(limits.resetsPerSecond ?? plenty, clock);
@@ -45,14 +50,26 @@ export class Source {
   /** Counts bytes that it has to read, or to send the rest of; false when it has too many already. */
   hold(bytes: number): boolean {
     if (this.#heldBytes + bytes > this.#maxHeldBytes) {
+      this.#isFull = this.#heldBytes > this.#maxHeldBytes / 2;
       return false;
     }
+    if (this.#all.bytes + bytes > this.#all.maxBytes) {
+      return false;
+    }
+    this.#all.bytes += bytes;
     this.#heldBytes += bytes;
     return true;
   }
 
   release(bytes: number): void {
+    this.#all.bytes -= bytes;
     this.#heldBytes -= bytes;
+    this.#isFull &&= this.#heldBytes > this.#maxHeldBytes / 2;
+  }
+
+  /** Whether it has had more than it may, and has not yet got rid of half of that. */
+  get isFull(): boolean {
+    return this.#isFull;
   }
 
   /** It went too far: it gets no new connections for a while. */
@@ -68,6 +85,12 @@ export class Source {
   get forgettable(): boolean {
     return this.connections === 0 && !this.refused && this.resets.full && this.controlFrames.full;
   }
+}
+
+/** What all sources together make the server hold. */
+interface HeldBytes {
+  bytes: number;
+  readonly maxBytes: number;
 }
 
 /** So many a second, and no more than a burst of them at once. */
@@ -111,6 +134,7 @@ class Allowance {
 /** Knows where the connections of a port come from. */
 export class Sources {
   readonly #limits: SourceLimits;
+  readonly #held: HeldBytes;
   readonly #clock: Clock;
   readonly #sources = new Map<string, Source>();
   /** Connections, since the last tidying. */
@@ -118,6 +142,7 @@ export class Sources {
 
   constructor(limits: SourceLimits, clock: Clock) {
     this.#limits = limits;
+    this.#held = { bytes: 0, maxBytes: limits.maxUnsentBytesInAll ?? Number.POSITIVE_INFINITY };
     this.#clock = clock;
   }
 
@@ -126,7 +151,7 @@ export class Sources {
     const name = sourceOf(socket.remoteAddress);
     let source = this.#sources.get(name);
     if (source === undefined) {
-      source = new Source(this.#limits, this.#clock);
+      source = new Source(this.#limits, this.#held, this.#clock);
       this.#sources.set(name, source);
     }
     if (source.refused || source.connections >= this.#limits.maxConnections) {

@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import type { Server } from "@grpc/grpc-js";
+import { countMessages } from "./incoming-messages.ts";
 import { longTimeoutHeader, parseGrpcTimeout } from "./long-timeouts.ts";
 import { UnaryStreamCall, type UnaryStreamOpening, type UnaryStreamServing } from "./unary-stream-call.ts";
 
@@ -25,8 +26,7 @@ export function serveUnaryStreams(server: Server, methods: readonly UnaryMethod[
       divert(server, served);
     }
   }
-  const maxBytes = Number(server["options"]["grpc.max_receive_message_length"] ?? defaultReceiveMaxBytes);
-  const receiveMaxBytes = maxBytes === -1 ? Number.POSITIVE_INFINITY : maxBytes;
+  const receiveMaxBytes = receiveMaxBytesOf(server);
   for (const method of methods) {
     served.set(method.path, { ...method, receiveMaxBytes });
   }
@@ -35,6 +35,11 @@ export function serveUnaryStreams(server: Server, methods: readonly UnaryMethod[
       served.delete(path);
     }
   };
+}
+
+function receiveMaxBytesOf(server: Server): number {
+  const maxBytes = Number(server["options"]["grpc.max_receive_message_length"] ?? defaultReceiveMaxBytes);
+  return maxBytes === -1 ? Number.POSITIVE_INFINITY : maxBytes;
 }
 
 /** Whether the server does nothing to calls that would be missed. */
@@ -60,10 +65,12 @@ type StreamHandler = (
 /** Takes the streams of the methods before grpc-js does, which looks for its handler when it begins to listen. */
 function divert(server: Server, served: ReadonlyMap<string, UnaryStreamServing>): void {
   const others: StreamHandler = server["_streamHandler"];
+  const receiveMaxBytes = receiveMaxBytesOf(server);
   const handler: StreamHandler = (interceptors, stream, headers, flags, rawHeaders) => {
     const serving = interceptors.length === 0 ? served.get(headers[":path"] ?? "") : undefined;
     const opening = serving === undefined ? undefined : plainOpening(headers, rawHeaders);
     if (serving === undefined || opening === undefined) {
+      countMessages(stream, receiveMaxBytes);
       others.call(server, interceptors, stream, headers, flags, rawHeaders);
       return;
     }

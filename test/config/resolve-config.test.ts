@@ -42,7 +42,8 @@ describe("resolveConfig", () => {
           maxConnectionsPerSource: 256,
           maxResetsPerSecond: 100,
           maxControlFramesPerSecond: 1_000,
-          maxUnsentMegabytesPerSource: 128,
+          maxUnsentMegabytesPerSource: 64,
+          maxUnsentMegabytes: 512,
           abusePenaltyMs: 10_000,
           stallTimeoutMs: 60_000,
         },
@@ -137,6 +138,12 @@ describe("resolveConfig", () => {
     expect(resolve(web).telemetry).toMatchObject({ metricsEndpoint: true, metricsLevel: level });
     const other = { metricsEndpoint: false, metricsLevel: AccessLevel.ADMIN };
     expect(resolve({ ...web, telemetry: other }).telemetry).toMatchObject(other);
+  });
+
+  it("lets the largest messages wait to be read, however large they may be", () => {
+    const limits = resolve({ grpc: { limits: { maxMessageBytes: 256 * 1024 * 1024, maxSessionMemoryMegabytes: 512 } } })
+      .grpc?.limits;
+    expect([limits?.maxUnsentMegabytesPerSource, limits?.maxUnsentMegabytes]).toEqual([1024, 8192]);
   });
 
   it("keeps nothing of metrics where there are none", () => {

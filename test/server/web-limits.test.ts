@@ -3,8 +3,10 @@ import { request } from "node:http";
 import type { Socket } from "node:net";
 import { setImmediate } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
+import { create, toBinary } from "@bufbuild/protobuf";
 import { Code, createClient } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
+import { ArtifactService, UploadArtifactRequestSchema } from "../../gen/retake/v1/artifact_pb.js";
 import { RunService } from "../../gen/retake/v1/run_service_pb.js";
 import { WorkflowsService } from "../gen/retake/test/v1/workflows_pb.js";
 import { deferred, rejection } from "./harness.ts";
@@ -12,6 +14,7 @@ import { fetchWeb, jsonCall, openSocket, readToEnd, startListening } from "./lis
 
 const plain = `/${WorkflowsService.typeName}/Plain`;
 const streaming = `/${WorkflowsService.typeName}/Streaming`;
+const upload = `/${ArtifactService.typeName}/UploadArtifact`;
 const watchRun = `/${RunService.typeName}/WatchRun`;
 const second = { seconds: 1n };
 
@@ -108,6 +111,38 @@ describe("the web port limits", () => {
         const answer = await readToEnd(socket);
         expect(answer).toMatch(/^HTTP\/1\.1 408 Request Timeout\r\n/);
         expect(answer).toContain("the request has not arrived within 1 s (request_timeout)");
+      }),
+    );
+  });
+
+  it("the time in which a request arrives, though a little of it comes all the time: a call, an upload, a refused one", async () => {
+    const { webPort } = await startListening({}, { config: { web: { limits: { requestTimeout: second } } } });
+    const start = toBinary(
+      UploadArtifactRequestSchema,
+      create(UploadArtifactRequestSchema, { part: { case: "start", value: { name: "a.txt" } } }),
+    );
+    const requests = [
+      { path: plain, type: "application/json", body: Buffer.from('{"text":"') },
+      { path: upload, type: "application/connect+proto", body: Buffer.from([0, 0, 0, 0, start.length, ...start]) },
+      { path: `${upload}s`, type: "application/json", body: Buffer.from("{") },
+    ];
+    await Promise.all(
+      requests.map(async ({ path, type, body }) => {
+        const socket = await openSocket(webPort);
+        socket.on("error", () => undefined);
+        socket.write(`POST ${path} HTTP/1.1\r\nhost: x\r\ncontent-type: ${type}\r\ntransfer-encoding: chunked\r\n\r\n`);
+        const chunk = (bytes: Buffer) => {
+          socket.write(`${bytes.length.toString(16)}\r\n`);
+          socket.write(bytes);
+          socket.write("\r\n");
+        };
+        chunk(body);
+        const begun = performance.now();
+        const trickle = setInterval(() => chunk(Buffer.from("x")), 50);
+        socket.resume();
+        await once(socket, "close");
+        clearInterval(trickle);
+        expect(performance.now() - begun).toBeLessThan(4000);
       }),
     );
   });

@@ -1,12 +1,14 @@
+import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { setImmediate } from "node:timers/promises";
+import { gzipSync } from "node:zlib";
 import { Code, type ConnectError, createClient } from "@connectrpc/connect";
 import { Server } from "@grpc/grpc-js";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { createVirtualClock, type VirtualClock } from "../../src/testing/virtual-clock.ts";
 import { type AbuseLimits, addConnectService, createGrpcTransport, listenGrpc } from "../../src/transport/index.ts";
-import { sourceOf } from "../../src/transport/sources.ts";
+import { Sources, sourceOf } from "../../src/transport/sources.ts";
 import { TransportService } from "../gen/retake/test/v1/transport_pb.js";
 import { serverCertificate, serverKey } from "./certificates.ts";
 import { framesIn, RawHttp2Connection } from "./raw-http2.ts";
@@ -294,6 +296,74 @@ describe("requests that are on their way", () => {
   });
 });
 
+describe("messages that grpc-js puts together", () => {
+  const large = Buffer.alloc(60_000, 1);
+  const framed = (message: Buffer, flag = 0): Buffer => {
+    const head = Buffer.alloc(5);
+    head.writeUInt8(flag);
+    head.writeUInt32BE(message.length, 1);
+    return Buffer.concat([head, message]);
+  };
+  const gzipped = gzipSync(randomBytes(60_000));
+
+  /** Sends a message but for its last byte. */
+  async function sending(port: number, path: string, parts: readonly Buffer[]) {
+    const sender = await open(port);
+    const headers = path === unary ? { "grpc-encoding": "gzip" } : {};
+    const { stream, bytes } = sender.connection.callFrames(path, headers, { body: undefined, ends: false });
+    sender.connection.socket.write(bytes);
+    for (const part of parts) sender.connection.data(stream, part);
+    await setImmediate();
+    return sender;
+  }
+  const inParts = (bytes: Buffer, size: number) =>
+    Array.from({ length: Math.ceil(bytes.length / size) }, (_, index) =>
+      bytes.subarray(index * size, (index + 1) * size),
+    );
+
+  test.each([
+    ["of streamed requests", clientStream, inParts(framed(large).subarray(0, -1), 16_384)],
+    ["of streamed requests, in the smallest parts", clientStream, inParts(framed(large).subarray(0, 100), 1)],
+    [
+      "behind a small one",
+      clientStream,
+      inParts(Buffer.concat([framed(Buffer.from([0x0a, 0])), framed(large)]).subarray(0, -1), 16_384),
+    ],
+    ["of compressed requests", unary, inParts(framed(gzipped, 1).subarray(0, -1), 16_384)],
+  ])("count %s with their whole size, until they are there or given up", async (_, path, parts) => {
+    const { port } = await listen(
+      {
+        unary: () => never,
+        clientStream: async (messages) => {
+          let text = "";
+          for await (const message of messages) text += message.text.length;
+          return { text };
+        },
+      },
+      { maxUnsentBytes: 100_000 },
+    );
+    const first = await sending(port, path, parts);
+    await vi.waitFor(async () => {
+      const second = await sending(port, path, parts);
+      await vi.waitUntil(() => second.resets().length > 0, { timeout: 300 });
+      expect(second.resets()).toEqual([enhanceYourCalm]);
+      second.connection.socket.destroy();
+    });
+    expect(first.resets()).toEqual([]);
+    first.connection.socket.destroy();
+    const transport = createGrpcTransport({ target: `localhost:${port}` });
+    onTestFinished(() => transport.close());
+    const client = createClient(TransportService, transport);
+    const uploaded = async () => {
+      const messages = (async function* () {
+        for (let message = 0; message < 10; message++) yield { text: "x".repeat(60_000) };
+      })();
+      return (await client.clientStream(messages)).text;
+    };
+    await vi.waitFor(async () => expect(await uploaded()).toBe("60000".repeat(10)));
+  });
+});
+
 test("a request that is served past its deadline is counted off once", async () => {
   const { port } = await listen({ unary: () => never }, { maxUnsentBytes: 100_000 });
   const transport = createGrpcTransport({ target: `localhost:${port}` });
@@ -359,6 +429,45 @@ describe("answers that are left unread", () => {
       read += text.length;
     expect(read).toBe(20 * large.length);
   });
+});
+
+test("a source that leaves much unread gets no more streams until it has read half of it", async () => {
+  let begun = 0;
+  const { port } = await listen(
+    {
+      async *serverStream() {
+        begun++;
+        yield { text: "x".repeat(40_000) };
+        await never;
+      },
+    },
+    { maxUnsentBytes: 100_000 },
+  );
+  const reader = await open(port, 0);
+  for (let call = 0; call < 3; call++) reader.connection.call(serverStream);
+  await vi.waitUntil(() => reader.resets().length === 1);
+  for (let call = 0; call < 20; call++) reader.connection.call(serverStream);
+  await vi.waitUntil(() => reader.resets().length === 21);
+  expect(begun).toBe(3);
+  reader.connection.socket.destroy();
+  const transport = createGrpcTransport({ target: `localhost:${port}` });
+  onTestFinished(() => transport.close());
+  await vi.waitFor(async () => {
+    for await (const { text } of createClient(TransportService, transport).serverStream({})) {
+      expect(text).toHaveLength(40_000);
+      break;
+    }
+  });
+});
+
+test("all sources together hold no more than they may", () => {
+  const limits = { maxConnections: 1, maxUnsentBytes: 100, maxUnsentBytesInAll: 150 };
+  const sources = new Sources(limits, createVirtualClock());
+  const admit = (remoteAddress: string) => sources.admit({ remoteAddress, once: () => undefined } as unknown as Socket);
+  const [first, second] = [admit("10.0.0.1"), admit("10.0.0.2")];
+  expect([first?.hold(90), second?.hold(70), second?.hold(60)]).toEqual([true, false, true]);
+  first?.release(90);
+  expect(second?.hold(40)).toBe(true);
 });
 
 test("clients that behave notice nothing", async () => {

@@ -64,6 +64,9 @@ export declare type ApiKey = Message<"retake.v1.ApiKey"> & {
 
   /**
    * The workflows that it is limited to, by their names. Empty: all that its level and groups let it call.
+   * Limited, it starts, shows and changes nothing of other workflows, and reaches no artifacts but those of its own subject.
+   * Whatever its level, it cannot call AdminService and MonitoringService (PERMISSION_DENIED, CREDENTIALS_LIMITED), but for
+   * breakers, quality, drills and policies of those workflows, and for keys that can do no more than itself.
    *
    * @generated from field: repeated string workflows = 7;
    */
@@ -183,8 +186,8 @@ export declare type CreateApiKeyRequest = Message<"retake.v1.CreateApiKeyRequest
   groups: string[];
 
   /**
-   * The workflows that it is limited to, as `package.Service/Method`; they need not exist yet. Default: all; those of the
-   * caller's own key where that is limited. Limit: 100.
+   * The workflows that it is limited to, as `package.Service/Method`; they need not exist yet. `ApiKey.workflows` says what that
+   * means. Default: all; those of the caller's own key where that is limited. Limit: 100.
    *
    * @generated from field: repeated string workflows = 5;
    */

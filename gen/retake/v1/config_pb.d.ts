@@ -351,13 +351,22 @@ export declare type GrpcLimits = Message<"retake.v1.GrpcLimits"> & {
   maxControlFramesPerSecond?: number | undefined;
 
   /**
-   * Megabytes of answers that one source may leave unread, and of unary requests that it is in the middle of sending, over
-   * all its connections. Beyond that a unary call is answered RESOURCE_EXHAUSTED, and a streaming one reset
-   * (ENHANCE_YOUR_CALM). Messages of up to 16 KB do not count. Default: 128. Limits: 1 to 1,000,000.
+   * Megabytes of answers that one source may leave unread, and of request messages that it is in the middle of sending, over
+   * all its connections. Beyond that a unary call is answered RESOURCE_EXHAUSTED, and a streaming or compressed one reset
+   * (ENHANCE_YOUR_CALM): new streaming ones too, until half of it is read. Messages of up to 16 KB do not count. The memory that
+   * it takes is up to twice as much. Default: 64, or four times `max_message_bytes` where that is more. Limits: 1 to 1,000,000.
    *
    * @generated from field: optional int32 max_unsent_megabytes_per_source = 15;
    */
   maxUnsentMegabytesPerSource?: number | undefined;
+
+  /**
+   * The same for all sources together. Default: 512, or eight times `max_unsent_megabytes_per_source` where that is more.
+   * Limits: 1 to 1,000,000.
+   *
+   * @generated from field: optional int32 max_unsent_megabytes = 16;
+   */
+  maxUnsentMegabytes?: number | undefined;
 
   /**
    * How long a source that went too far gets no new connections. Default: 10 s. Limits: 0 to 1 day.

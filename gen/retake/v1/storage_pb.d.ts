@@ -307,3 +307,72 @@ export declare type PayloadKeyUsed = Message<"retake.v1.PayloadKeyUsed"> & {
  */
 export declare const PayloadKeyUsedSchema: GenMessage<PayloadKeyUsed>;
 
+/**
+ * The one entry of a journal stream `lockouts/NUMBER`: who is locked out for showing wrong credentials, so that a restart
+ * lets nobody go. The newest stream holds; it is deleted when the last lock-out in it is over.
+ *
+ * @generated from message retake.v1.LockoutsEvent
+ */
+export declare type LockoutsEvent = Message<"retake.v1.LockoutsEvent"> & {
+  /**
+   * When, by the server's wall clock.
+   *
+   * @generated from field: google.protobuf.Timestamp time = 1;
+   */
+  time?: Timestamp | undefined;
+
+  /**
+   * Addresses, IPv6 ones by their network. Limit: the 1,000 that are locked out the longest.
+   *
+   * @generated from field: repeated retake.v1.StoredLockout sources = 2;
+   */
+  sources: StoredLockout[];
+
+  /**
+   * Ids of keys, whether there are such keys or not. Limit: likewise.
+   *
+   * @generated from field: repeated retake.v1.StoredLockout keys = 3;
+   */
+  keys: StoredLockout[];
+};
+
+/**
+ * Describes the message retake.v1.LockoutsEvent.
+ * Use `create(LockoutsEventSchema)` to create a new message.
+ */
+export declare const LockoutsEventSchema: GenMessage<LockoutsEvent>;
+
+/**
+ * One that is locked out.
+ *
+ * @generated from message retake.v1.StoredLockout
+ */
+export declare type StoredLockout = Message<"retake.v1.StoredLockout"> & {
+  /**
+   * The address, or the id of the key.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * Until then, by the server's wall clock.
+   *
+   * @generated from field: google.protobuf.Timestamp end_time = 2;
+   */
+  endTime?: Timestamp | undefined;
+
+  /**
+   * Failures so far: the next lock-out is the longer, the more there are.
+   *
+   * @generated from field: int32 failures = 3;
+   */
+  failures: number;
+};
+
+/**
+ * Describes the message retake.v1.StoredLockout.
+ * Use `create(StoredLockoutSchema)` to create a new message.
+ */
+export declare const StoredLockoutSchema: GenMessage<StoredLockout>;
+

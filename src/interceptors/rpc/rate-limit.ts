@@ -17,7 +17,8 @@ export interface RateLimitOptions {
 export function limitRates({ limits, authenticated, isWorkflow }: RateLimitOptions): Interceptor {
   return (next) => (request) => {
     const peer = request.contextValues.get(peerKey);
-    if (peer?.inProcess === true || request.service.typeName === Health.typeName) return next(request);
+    if (peer?.inProcess === true || peer?.counted === true || request.service.typeName === Health.typeName)
+      return next(request);
     const refusal = limits.refusal({
       address: peer?.address ?? "",
       workflow: calledWorkflow(request, isWorkflow),

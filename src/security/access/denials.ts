@@ -32,6 +32,7 @@ const reasons: Readonly<Record<Lack | "condition", string>> = {
   level: "LEVEL_TOO_LOW",
   group: "GROUP_MISSING",
   credential: "CREDENTIALS_LIMITED",
+  unlimited: "CREDENTIALS_LIMITED",
   condition: "CONDITION_FALSE",
 };
 
@@ -42,10 +43,16 @@ function needsOf(principal: Principal, { min, groups }: Requirement, lack: Lack 
     case "group":
       return groups.length === 1 ? `needs the group ${groups[0]}` : `needs one of the groups ${groups.join(", ")}`;
     case "credential":
-      return `is none of the workflows that your ${principal.authentication === "jwt" ? "token" : "key"} is limited to`;
+      return `is none of the workflows that your ${kindOf(principal)} is limited to`;
+    case "unlimited":
+      return `is about more than the workflows that your ${kindOf(principal)} is limited to, and takes credentials without such a limit`;
     case "condition":
       return "is called under a condition of its contract, which this call does not meet";
   }
+}
+
+function kindOf({ authentication }: Principal): string {
+  return authentication === "jwt" ? "token" : "key";
 }
 
 /** "AUTHENTICATED as studio/alice". */

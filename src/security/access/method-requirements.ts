@@ -2,6 +2,8 @@ import { type DescMethod, type DescService, getOption, hasOption } from "@bufbui
 import { Health } from "../../../gen/grpc/health/v1/health_pb.js";
 import { ServerReflection } from "../../../gen/grpc/reflection/v1/reflection_pb.js";
 import { ServerReflection as ServerReflectionV1Alpha } from "../../../gen/grpc/reflection/v1alpha/reflection_pb.js";
+import { AdminService } from "../../../gen/retake/v1/admin_service_pb.js";
+import { MonitoringService } from "../../../gen/retake/v1/monitoring_service_pb.js";
 import { AccessLevel, access as accessOption } from "../../../gen/retake/v1/options_pb.js";
 import { type ReadContracts, resolveAccess, type Workflow, workflowName } from "../../contract/index.ts";
 import { compileAccessCondition } from "./condition.ts";
@@ -14,6 +16,27 @@ const foreignServices: ReadonlyMap<string, AccessLevel> = new Map([
   [Health.typeName, AccessLevel.PUBLIC],
   [ServerReflection.typeName, AccessLevel.AUTHENTICATED],
   [ServerReflectionV1Alpha.typeName, AccessLevel.AUTHENTICATED],
+]);
+
+/** Services that are about the whole server. */
+const wholeServer: ReadonlySet<string> = new Set([AdminService.typeName, MonitoringService.typeName]);
+
+/** Methods of them that keep to the workflows that their caller's credentials are limited to. A new one is none of these. */
+const keepToWorkflows: ReadonlySet<DescMethod> = new Set([
+  AdminService.method.listBreakers,
+  AdminService.method.forceBreaker,
+  AdminService.method.listQualityLevels,
+  AdminService.method.setQualityLevel,
+  AdminService.method.listFaults,
+  AdminService.method.injectFault,
+  AdminService.method.removeFault,
+  AdminService.method.listPolicyOverrides,
+  AdminService.method.setPolicyOverride,
+  AdminService.method.deletePolicyOverride,
+  // Of keys that can do no more than the caller's.
+  AdminService.method.createApiKey,
+  AdminService.method.rotateApiKey,
+  AdminService.method.revokeApiKey,
 ]);
 
 /**
@@ -63,6 +86,7 @@ function ownRequirement(service: DescService, method: DescMethod): Requirement {
     declared: true,
     min: hasOption(method, accessOption) ? min : (foreignServices.get(service.typeName) ?? AccessLevel.ADMIN),
     groups,
+    wholeServer: wholeServer.has(service.typeName) && !keepToWorkflows.has(method),
     levelOnly: groups.length === 0,
   };
 }

@@ -12,6 +12,12 @@ export interface CountedEvent {
 /** Kinds that are told apart at once: whoever comes from more places is told as one. */
 const mostKinds = 500;
 
+/** Actions and reasons that are told apart of all others: those of what they were denied are fewer, unless a program makes them up. */
+const mostRests = 100;
+
+/** What stands for every action beyond those. */
+const anyAction = "audit.others";
+
 /** Denials that are alike become one record that counts them: who is refused a thousand times a second fills no disk. */
 export class Denials {
   readonly #kinds = new Map<string, CountedEvent>();
@@ -40,8 +46,10 @@ export class Denials {
     return taken;
   }
 
-  #addToRest({ action, reason = "" }: AuditEvent, timeMs: number): void {
-    const key = `${action}\n${reason}`;
+  #addToRest(denied: AuditEvent, timeMs: number): void {
+    const isApart = this.#kinds.size < mostKinds + mostRests || this.#kinds.has(restKey(denied));
+    const { action, reason = "" } = isApart ? denied : { action: anyAction };
+    const key = restKey({ action, reason });
     const known = this.#kinds.get(key);
     if (known !== undefined) {
       known.count++;
@@ -53,4 +61,8 @@ export class Denials {
     };
     this.#kinds.set(key, { event, timeMs, count: 1 });
   }
+}
+
+function restKey({ action, reason = "" }: Pick<AuditEvent, "action" | "reason">): string {
+  return `${action}\n${reason}`;
 }

@@ -15,6 +15,12 @@ export type Consequence =
   /** `began` tells that it was this failure that brought it on; `refused`, what had been refused unseen until then. */
   | { readonly kind: "locked"; readonly forMs: number; readonly began: boolean; readonly refused: number };
 
+export interface LockedName {
+  readonly name: string;
+  readonly failures: number;
+  readonly forMs: number;
+}
+
 interface Count {
   failures: number;
   lastMs: number;
@@ -39,6 +45,20 @@ export class FailureCounts {
 
   get size(): number {
     return this.#counts.size;
+  }
+
+  /** Those that are locked out, each for how long yet, those for the longest first. */
+  locked(nowMs: number): LockedName[] {
+    return Array.from(this.#counts)
+      .filter(([, { lockedUntilMs }]) => lockedUntilMs > nowMs)
+      .map(([name, { failures, lockedUntilMs }]) => ({ name, failures, forMs: lockedUntilMs - nowMs }))
+      .sort((a, b) => b.forMs - a.forMs);
+  }
+
+  /** Locks one out again that an earlier process had locked out. */
+  restore({ name, failures, forMs }: LockedName, nowMs: number): void {
+    const lockedUntilMs = nowMs + Math.min(forMs, this.#settings.maxLockoutMs);
+    this.#counts.set(name, { failures, lastMs: nowMs, lockedUntilMs, refused: 0 });
   }
 
   /** How long it is locked out yet; 0 where it is not. */

@@ -1,6 +1,6 @@
 import type { Clock } from "../../clock.ts";
 import { sourceOf } from "../source.ts";
-import { type Consequence, FailureCounts, type LockoutSettings } from "./failure-counts.ts";
+import { type Consequence, FailureCounts, type LockedName, type LockoutSettings } from "./failure-counts.ts";
 
 /** Longer, callers give up and ask again, which holds two calls in place of one. */
 const longestHoldMs = 5_000;
@@ -15,6 +15,11 @@ export type Judgement = Consequence & {
   readonly name: string;
 };
 
+export interface LockedNames {
+  readonly sources: readonly LockedName[];
+  readonly keys: readonly LockedName[];
+}
+
 /**
  * Slows down, then locks out, those who show wrong credentials, by their address and by the key that they claim to have.
  *
@@ -22,6 +27,8 @@ export type Judgement = Consequence & {
  * log, and whoever shares an address or a key's id with an attacker must not pay for it.
  */
 export class Lockout {
+  /** Told when somebody is locked out anew. */
+  onLocked: (() => void) | undefined;
   readonly #clock: Clock;
   readonly #sources: FailureCounts;
   readonly #keys: FailureCounts;
@@ -54,9 +61,29 @@ export class Lockout {
     const source = sourceOf(peer);
     const bySource: Judgement = { ...this.#sources.fail(source, nowMs), by: "source", name: source };
     // An address that is locked out is not looked at, so it must not lock keys either.
-    if (claimed === undefined || (bySource.kind === "locked" && !bySource.began)) return bySource;
+    if (claimed === undefined || (bySource.kind === "locked" && !bySource.began)) return this.#told(bySource);
     const byKey: Judgement = { ...this.#keys.fail(claimed, nowMs), by: "key", name: claimed };
+    this.#told(bySource);
+    this.#told(byKey);
     return hardness(byKey) > hardness(bySource) ? byKey : bySource;
+  }
+
+  /** Who is locked out now, for another process to go on with. */
+  locked(): LockedNames {
+    const nowMs = this.#clock.monotonic();
+    return { sources: this.#sources.locked(nowMs), keys: this.#keys.locked(nowMs) };
+  }
+
+  /** Goes on with what another process has left. */
+  restore({ sources, keys }: LockedNames): void {
+    const nowMs = this.#clock.monotonic();
+    for (const each of sources) this.#sources.restore(each, nowMs);
+    for (const each of keys) this.#keys.restore(each, nowMs);
+  }
+
+  #told(judgement: Judgement): Judgement {
+    if (judgement.kind === "locked" && judgement.began) this.onLocked?.();
+    return judgement;
   }
 
   /** Resolves when the answer may go, which is at once for those who leave, and when too many are held. */

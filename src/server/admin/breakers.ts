@@ -17,7 +17,7 @@ import {
   timestampFromMs,
 } from "../../runs/index.ts";
 import type { Engine } from "../engine.ts";
-import { assertForWorkflow } from "../limited-credentials.ts";
+import { assertForWorkflow, isForWorkflow } from "../limited-credentials.ts";
 import { ownerOf } from "../owner-of.ts";
 import { createPageToken, pageScope, parsePageToken } from "../page-token.ts";
 import { workflowNamed } from "../workflow-named.ts";
@@ -29,14 +29,14 @@ export function breakerMethods(
   engine: Engine,
 ): Pick<ServiceImpl<typeof AdminService>, "listBreakers" | "forceBreaker"> {
   return {
-    listBreakers(request) {
+    listBreakers(request, context) {
       const { workflow, states } = request;
       const scope = pageScope(ListBreakersRequestSchema, create(ListBreakersRequestSchema, { workflow, states }));
       const after = request.pageToken === "" ? "" : String(parsePageToken(request.pageToken, scope));
       const limit = request.pageSize || defaultPage;
       const found: Breaker[] = [];
       for (const each of engine.contracts.workflows.values()) {
-        if (each.name <= after || (workflow !== "" && each.name !== workflow)) {
+        if (each.name <= after || (workflow !== "" && each.name !== workflow) || !isForWorkflow(context, each.name)) {
           continue;
         }
         const listed = engine.breakers.look(each);

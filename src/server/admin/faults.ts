@@ -13,7 +13,7 @@ import {
 } from "../../runs/index.ts";
 import { principalKey } from "../../security/index.ts";
 import type { Engine } from "../engine.ts";
-import { assertForWorkflow } from "../limited-credentials.ts";
+import { assertForWorkflow, isForWorkflow } from "../limited-credentials.ts";
 import { workflowNamed } from "../workflow-named.ts";
 
 /** The drills. */
@@ -22,8 +22,8 @@ export function createFaultAdmin(
 ): Pick<ServiceImpl<typeof AdminService>, "injectFault" | "listFaults" | "removeFault"> {
   const { faults, clock, log } = engine;
   return {
-    listFaults() {
-      return { faults: [...faults.list()] };
+    listFaults(_, context) {
+      return { faults: faults.list().filter(({ fault }) => isForWorkflow(context, fault?.workflow ?? "")) };
     },
 
     async injectFault({ fault: given, duration }, context) {

@@ -11,7 +11,7 @@ import {
 import type { ContractProblem } from "../../contract/index.ts";
 import { createError, type StoredOverride, timestampFromMs } from "../../runs/index.ts";
 import type { Engine } from "../engine.ts";
-import { assertForWorkflow } from "../limited-credentials.ts";
+import { assertForWorkflow, isForWorkflow } from "../limited-credentials.ts";
 import { ChangeRefused } from "../overridden-policies.ts";
 import { ownerOf } from "../owner-of.ts";
 import { createPageToken, pageScope, parsePageToken } from "../page-token.ts";
@@ -40,13 +40,14 @@ export function policyOverrides(
   };
 
   return {
-    listPolicyOverrides({ workflow, pageSize, pageToken }) {
+    listPolicyOverrides({ workflow, pageSize, pageToken }, context) {
       const scope = pageScope(ListPolicyOverridesRequestSchema, create(ListPolicyOverridesRequestSchema, { workflow }));
       const limit = pageSize || defaultPageSize;
       const after = pageToken === "" ? "" : String(parsePageToken(pageToken, scope));
       const rest = policies
         .list()
-        .filter((each) => each.workflow > after && (workflow === "" || each.workflow === workflow));
+        .filter((each) => each.workflow > after && (workflow === "" || each.workflow === workflow))
+        .filter((each) => isForWorkflow(context, each.workflow));
       const page = rest.slice(0, limit);
       const last = page.at(-1);
       return {

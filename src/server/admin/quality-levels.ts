@@ -10,7 +10,7 @@ import {
 import { createError, msFromDuration, type QualityStatus, timestampFromMs } from "../../runs/index.ts";
 import type { Engine } from "../engine.ts";
 import { ifStored } from "../if-stored.ts";
-import { assertForWorkflow } from "../limited-credentials.ts";
+import { assertForWorkflow, isForWorkflow } from "../limited-credentials.ts";
 import { ownerOf } from "../owner-of.ts";
 import { createPageToken, pageScope, parsePageToken } from "../page-token.ts";
 import { workflowNamed } from "../workflow-named.ts";
@@ -23,12 +23,12 @@ type QualityAdmin = Pick<ServiceImpl<typeof AdminService>, "listQualityLevels" |
 export function createQualityAdmin(engine: Engine): QualityAdmin {
   const { qualityLevels } = engine;
   return {
-    async listQualityLevels({ pageSize, pageToken }) {
+    async listQualityLevels({ pageSize, pageToken }, context) {
       const scope = pageScope(ListQualityLevelsRequestSchema, create(ListQualityLevelsRequestSchema));
       const limit = pageSize || defaultPage;
       const after = pageToken === "" ? "" : String(parsePageToken(pageToken, scope));
       const rest = [...engine.contracts.workflows.values()].filter(
-        ({ name, degradable }) => degradable && name > after,
+        ({ name, degradable }) => degradable && name > after && isForWorkflow(context, name),
       );
       const page = rest.slice(0, limit);
       const last = page.at(-1);

@@ -65,6 +65,18 @@ describe("AuditLog", () => {
     expect(deniedAccess.size).toBe(503);
   });
 
+  it("bounds how many it tells apart however many actions and reasons there are", async () => {
+    const { log, all } = open();
+    for (let at = 0; at < 5000; at++) {
+      log.record(event({ action: "call", outcome: "denied", reason: `R${at}`, resource: `${at}` }));
+    }
+    log.record(event({ action: "call", outcome: "denied", reason: "R501", resource: "again" }));
+    const records = await all();
+    expect(records).toHaveLength(601);
+    expect(records.reduce((sum, { count }) => sum + Number(count || 1n), 0)).toBe(5001);
+    expect(records.at(-1)).toMatchObject({ action: "audit.others", reason: "", count: 4400n });
+  });
+
   it("keeps records while they cannot be written, counts those that are too many, and puts that on record", async () => {
     const { clock, store, log, told, all } = open();
     store.fails = true;

@@ -116,7 +116,7 @@ describe("rules that operators set", () => {
     await as(admin).admin.setAccessRule({ name: "r", rule });
     const limited = as({ ...admin, workflows: [workflow("Public")] }).admin;
     const error = await rejection(limited.setAccessRule({ name: "mine", rule }), Code.PermissionDenied);
-    expect(error.rawMessage).toContain("alone that your credentials are limited to");
+    expect(error.rawMessage).toContain("is about more than the workflows that your key is limited to");
     await rejection(limited.deleteAccessRule({ name: "r" }), Code.PermissionDenied);
   });
 

@@ -10,6 +10,8 @@ import { ServerReflection } from "../../../gen/grpc/reflection/v1/reflection_pb.
 import { ServerReflection as ServerReflectionV1Alpha } from "../../../gen/grpc/reflection/v1alpha/reflection_pb.js";
 import { AdminService } from "../../../gen/retake/v1/admin_service_pb.js";
 import { ArtifactService } from "../../../gen/retake/v1/artifact_pb.js";
+import { FaultOutOfMemorySchema } from "../../../gen/retake/v1/fault_pb.js";
+import { MonitoringService } from "../../../gen/retake/v1/monitoring_service_pb.js";
 import { AccessLevel, access } from "../../../gen/retake/v1/options_pb.js";
 import { RunService } from "../../../gen/retake/v1/run_service_pb.js";
 import { AccessService } from "../../gen/retake/test/v1/access_pb.js";
@@ -18,6 +20,9 @@ import { type AccessServer, startAccessServer, workflow } from "./access-server.
 import { type Caller, type Front, fronts, type ShowCredentials, transportTo } from "./callers.ts";
 
 const { PUBLIC, AUTHENTICATED, PRIVILEGED, ADMIN } = AccessLevel;
+
+/** Whoever is trusted with a tenant's runs sees how the server does; to change what it does about that takes more. */
+const monitoringLevel = (method: string) => (/^(?:List|Watch|Get)/.test(method) ? PRIVILEGED : ADMIN);
 
 /** The level that each RPC takes, said here once more: a new one, or another level, has to be thought of twice. */
 const expectations: ReadonlyMap<DescService, Readonly<Record<string, AccessLevel>>> = new Map<
@@ -50,8 +55,9 @@ const expectations: ReadonlyMap<DescService, Readonly<Record<string, AccessLevel
       ListArtifacts: AUTHENTICATED,
     },
   ],
-  // Whatever is added to it: other levels are given by rules.
+  // Whatever is added to them: other levels are given by rules.
   [AdminService, Object.fromEntries(AdminService.methods.map(({ name }) => [name, ADMIN]))],
+  [MonitoringService, Object.fromEntries(MonitoringService.methods.map(({ name }) => [name, monitoringLevel(name)]))],
   [Health, { Check: PUBLIC, Watch: PUBLIC, List: PUBLIC }],
   [ServerReflection, { ServerReflectionInfo: AUTHENTICATED }],
   [ServerReflectionV1Alpha, { ServerReflectionInfo: AUTHENTICATED }],
@@ -231,6 +237,67 @@ describe("the levels of RPCs", () => {
         ]);
       });
     });
+  });
+});
+
+describe("ADMIN whose credentials are limited to some workflows", () => {
+  const own = workflow("Public");
+  /** What keeps to those workflows, and what it takes then. Everything else of these services is the whole server's. */
+  const allowed: ReadonlyMap<DescMethod, Record<string, unknown>> = new Map<DescMethod, Record<string, unknown>>([
+    [AdminService.method.listBreakers, {}],
+    [AdminService.method.forceBreaker, { workflow: own, mode: 1 }],
+    [AdminService.method.listQualityLevels, {}],
+    [AdminService.method.setQualityLevel, { workflow: own, level: 1 }],
+    [AdminService.method.listFaults, {}],
+    [AdminService.method.injectFault, { fault: { workflow: own } }],
+    [AdminService.method.removeFault, { faultId: "none" }],
+    [AdminService.method.listPolicyOverrides, {}],
+    [AdminService.method.setPolicyOverride, { workflow: own }],
+    [AdminService.method.deletePolicyOverride, { workflow: own }],
+    [AdminService.method.createApiKey, { subject: "limited" }],
+    [AdminService.method.rotateApiKey, { keyId: "none" }],
+    [AdminService.method.revokeApiKey, { keyId: "none" }],
+  ]);
+  const methods = [...AdminService.methods, ...MonitoringService.methods].map((method) => ({ method, min: ADMIN }));
+
+  it.each(fronts)("call nothing that is about the whole server, over %s", async (front) => {
+    const admin = createClient(AdminService, running.server.transport);
+    const { key } = await admin.createApiKey({ subject: "limited", level: ADMIN, workflows: [own] });
+    await eachMethod(methods, front, { "x-api-key": key }, async (transport, { method }) => {
+      const init = allowed.get(method);
+      const error = await outcome(transport, method, init);
+      if (init !== undefined) return expectLetIn(method, error);
+      expect([nameOf(method), error?.code, reasonOf(error)]).toEqual([
+        nameOf(method),
+        Code.PermissionDenied,
+        "CREDENTIALS_LIMITED",
+      ]);
+    });
+  });
+
+  it("are shown nothing of other workflows in lists", async () => {
+    const other = workflow("Authenticated");
+    const admin = createClient(AdminService, running.server.transport);
+    const policy = { retry: { maxAttempts: 2 } };
+    for (const each of [own, other]) {
+      await admin.setPolicyOverride({ workflow: each, policy });
+      await admin.injectFault({
+        fault: {
+          workflow: each,
+          percentage: 0.001,
+          effect: { case: "outOfMemory", value: create(FaultOutOfMemorySchema) },
+        },
+        duration: { seconds: 60n },
+      });
+    }
+    const { key } = await admin.createApiKey({ subject: "limited", level: ADMIN, workflows: [own] });
+    const transport = transportTo(running.server, "gRPC", { "x-api-key": key });
+    const limited = createClient(AdminService, transport);
+    expect((await limited.listPolicyOverrides({})).overrides.map((each) => each.workflow)).toEqual([own]);
+    expect((await limited.listFaults({})).faults.map(({ fault }) => fault?.workflow)).toEqual([own]);
+    transport.close();
+    for (const { faultId } of (await admin.listFaults({})).faults) await admin.removeFault({ faultId });
+    for (const each of [own, other]) await admin.deletePolicyOverride({ workflow: each });
   });
 });
 

@@ -1,0 +1,136 @@
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { LockoutsEventSchema, type StoredLockout, StoredLockoutSchema } from "../../../gen/retake/v1/storage_pb.js";
+import type { Clock, Timer } from "../../clock.ts";
+import {
+  type Journal,
+  type Logger,
+  msFromTimestamp,
+  recordsOf,
+  streamsNamed,
+  timestampFromMs,
+} from "../../runs/index.ts";
+import type { LockedName } from "./failure-counts.ts";
+import type { Lockout } from "./lockout.ts";
+
+const prefix = "lockouts/";
+
+/** One append tells all that were locked out meanwhile: who attacks from many addresses must not write with each of them. */
+const storeAfterMs = 1_000;
+
+const mostStored = 1_000;
+
+export interface StoredLockoutsOptions {
+  readonly lockout: Lockout;
+  readonly journal: Pick<Journal, "append" | "listStreams" | "read" | "deleteStreams">;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** Keeps lock-outs in the journal as long as they last, so that a restart frees nobody. */
+export class StoredLockouts {
+  readonly #options: StoredLockoutsOptions;
+  /** The number of the newest stream. */
+  #stream = 0;
+  #isThere = false;
+  #changed = false;
+  #timer: Timer | undefined;
+  #storing: Promise<void> = Promise.resolve();
+
+  constructor(options: StoredLockoutsOptions) {
+    this.#options = options;
+  }
+
+  /** Locks those out again that an earlier process had, for what was left of their time. */
+  async open(): Promise<void> {
+    const { lockout, journal, clock } = this.#options;
+    const streams: string[] = [];
+    for await (const stream of streamsNamed(journal, prefix)) streams.push(stream);
+    streams.sort((a, b) => numberOf(a) - numberOf(b));
+    const newest = streams.at(-1);
+    if (newest !== undefined) {
+      this.#stream = numberOf(newest);
+      this.#isThere = true;
+      const nowMs = clock.now();
+      for await (const { data } of recordsOf(journal, newest)) {
+        const { sources, keys } = fromBinary(LockoutsEventSchema, data);
+        lockout.restore({ sources: left(sources, nowMs), keys: left(keys, nowMs) });
+      }
+      // A crash may have left the ones before.
+      if (streams.length > 1) await journal.deleteStreams(streams.slice(0, -1));
+      this.#storeAtEnd();
+    }
+    lockout.onLocked = () => {
+      if (this.#changed) return;
+      this.#changed = true;
+      this.#storeIn(storeAfterMs);
+    };
+  }
+
+  /** Stores what is not stored yet. */
+  async close(): Promise<void> {
+    this.#options.lockout.onLocked = undefined;
+    this.#timer?.cancel();
+    await this.#storing;
+    if (this.#changed) await this.#store();
+    this.#timer?.cancel();
+  }
+
+  #storeIn(ms: number): void {
+    this.#timer?.cancel();
+    this.#timer = this.#options.clock.setTimeout(() => {
+      this.#storing = this.#storing.then(() => this.#store());
+    }, ms);
+  }
+
+  /** Nobody's address stays when there is no more need of it. */
+  #storeAtEnd(): void {
+    const { sources, keys } = this.#options.lockout.locked();
+    this.#storeIn(Math.max(sources[0]?.forMs ?? 0, keys[0]?.forMs ?? 0) + storeAfterMs);
+  }
+
+  async #store(): Promise<void> {
+    this.#changed = false;
+    const { lockout, journal, clock, log } = this.#options;
+    const { sources, keys } = lockout.locked();
+    const before = this.#isThere ? [`${prefix}${this.#stream}`] : [];
+    try {
+      if (sources.length + keys.length > 0) {
+        const nowMs = clock.now();
+        const event = create(LockoutsEventSchema, {
+          time: timestampFromMs(nowMs),
+          sources: sources.slice(0, mostStored).map((each) => stored(each, nowMs)),
+          keys: keys.slice(0, mostStored).map((each) => stored(each, nowMs)),
+        });
+        const append = {
+          stream: `${prefix}${this.#stream + 1}`,
+          expectedSequence: 0,
+          records: [toBinary(LockoutsEventSchema, event)],
+        };
+        await journal.append([append], { impatient: true });
+        this.#stream++;
+        this.#isThere = true;
+        if (!this.#changed) this.#storeAtEnd();
+      } else {
+        this.#isThere = false;
+      }
+      if (before.length > 0) await journal.deleteStreams(before);
+    } catch (error) {
+      // It is no reason to refuse calls, and the next one to be locked out brings these with it.
+      log.warn({ err: error }, "lock-outs could not be stored: a restart would forget them");
+    }
+  }
+}
+
+function left(locked: readonly StoredLockout[], nowMs: number): LockedName[] {
+  return locked
+    .map(({ name, endTime, failures }) => ({ name, failures, forMs: msFromTimestamp(endTime) - nowMs }))
+    .filter(({ forMs }) => forMs > 0);
+}
+
+function stored({ name, failures, forMs }: LockedName, nowMs: number): StoredLockout {
+  return create(StoredLockoutSchema, { name, failures, endTime: timestampFromMs(nowMs + forMs) });
+}
+
+function numberOf(stream: string): number {
+  return Number(stream.slice(prefix.length));
+}
