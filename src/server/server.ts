@@ -34,7 +34,13 @@ import type { FileChanges } from "../file-changes.ts";
 import { Instruments } from "../instruments.ts";
 import { CallMetrics, createRequestValidator, type RpcSystem, telemetry } from "../interceptors/rpc/index.ts";
 import type { Exporting, SeriesStore } from "../monitoring/index.ts";
-import { ForwardedLog, type OtelEnvironment, RunMetrics, readOtelEnvironment } from "../monitoring/telemetry/index.ts";
+import {
+  ForwardedAudit,
+  ForwardedLog,
+  type OtelEnvironment,
+  RunMetrics,
+  readOtelEnvironment,
+} from "../monitoring/telemetry/index.ts";
 import { createSystemLoad, noLoad, type ProcessLoad } from "../process-load.ts";
 import { createEmbeddedFeed, createEmbeddedGates, createEmbeddedScheduler } from "../runs/embedded/index.ts";
 import type { Artifacts, Journal, Logger, Payloads, RunObserver, WorkflowContext } from "../runs/index.ts";
@@ -227,6 +233,7 @@ class Server implements RetakeServer {
   readonly #openStorage: ServerOptions["openStorage"];
   readonly #env: Environment;
   readonly #auditSinks: readonly AuditSink[];
+  readonly #forwardedAudit = new ForwardedAudit();
   /** Without pseudonyms until the data directory is open: their key is in it. */
   #redactor: TextRedactor;
   readonly #services = new Map<string, DescService>();
@@ -406,7 +413,7 @@ class Server implements RetakeServer {
         config,
         redaction,
         inMemory: this.#openStorage !== undefined,
-        sinks: this.#auditSinks,
+        sinks: this.#otel.logs === undefined ? this.#auditSinks : [...this.#auditSinks, this.#forwardedAudit],
         clock: this.#clock,
         random: this.#random,
         log: this.#log,
@@ -535,6 +542,7 @@ class Server implements RetakeServer {
     const { own: log, forwarded } = this.#logging;
     return startExporting({
       ...{ environment, instruments, clock: this.#clock, random: this.#random, log, forwarded },
+      audit: this.#forwardedAudit,
       // Another one is made each time that the server starts to listen.
       redactor: () => this.#redactor,
     });
@@ -937,6 +945,8 @@ class Running {
       await this.#options.engine.drain(drainTimeoutMs);
     } finally {
       await this.closePorts();
+      // What is on record by now is exported before exporting ends.
+      await this.#options.engine.auditLog?.flush();
       await this.#closeMonitoring();
       await this.#options.authentication.close();
       await this.#options.engine.auditLog?.close();

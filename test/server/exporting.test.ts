@@ -1,7 +1,11 @@
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
+import { AdminService } from "../../gen/retake/v1/admin_service_pb.js";
+import { AccessLevel } from "../../gen/retake/v1/options_pb.js";
+import { systemRandom } from "../../src/clock.ts";
 import { step } from "../../src/index.ts";
 import { createMemoryStorage } from "../../src/runs/memory/index.ts";
+import { createKey } from "../../src/security/keys/key-format.ts";
 import { createVirtualClock } from "../../src/testing/virtual-clock.ts";
 import { KeyedResponseSchema, PlainResponseSchema, WorkflowsService } from "../gen/retake/test/v1/workflows_pb.js";
 import { type Harness, startServer, stopServer } from "./harness.ts";
@@ -81,6 +85,39 @@ describe.each(["grpc", "http/protobuf"] as const)("what is exported by OTLP over
         "retake.run.id": wrong[0]?.attributes["retake.run.id"],
       },
     });
+  });
+});
+
+describe("the audit log", () => {
+  it("is exported with the log, each record as what it came to, and without personal data", async () => {
+    const receiver = await exportTo("http/protobuf", { OTEL_TRACES_EXPORTER: "none", OTEL_METRICS_EXPORTER: "none" });
+    const { workflows, server } = await startListening();
+    const admin = createClient(AdminService, server.transport);
+    const { key } = await admin.createApiKey({ subject: "anna@films.example", level: AccessLevel.ADMIN });
+    await workflows.plain({ text: "a" }, { headers: { "x-api-key": key } });
+    const wrong = createKey(systemRandom);
+    await workflows.plain({}, { headers: { "x-api-key": wrong.text } }).catch(() => undefined);
+    const { records } = await admin.listAuditRecords({ oldestFirst: true });
+    await server.close({ drainTimeoutMs: 0 });
+
+    const audit = receiver.logs.filter(({ attributes }) => attributes["retake.audit.action"] !== undefined);
+    expect(audit.slice(0, records.length).map(({ attributes }) => attributes["retake.audit.sequence"])).toEqual(
+      records.map(({ sequence }) => Number(sequence)),
+    );
+    const of = (action: string) => audit.find(({ attributes }) => attributes["retake.audit.action"] === action);
+    const plain = `${WorkflowsService.typeName}/Plain`;
+    expect(of("run.start")).toMatchObject({
+      severity: "INFO",
+      body: expect.stringMatching(/^run\.start granted /),
+      attributes: { "retake.audit.outcome": "granted", "retake.audit.authentication": "api_key" },
+    });
+    expect(of("auth.failed")).toMatchObject({
+      severity: "WARN",
+      body: `auth.failed denied ${plain}`,
+      attributes: { "retake.audit.reason": "CREDENTIALS_REFUSED", "retake.audit.details.key_id": wrong.id },
+    });
+    const all = JSON.stringify(audit);
+    for (const secret of ["anna@films.example", key, wrong.text]) expect(all).not.toContain(secret);
   });
 });
 

@@ -3,7 +3,9 @@ import type { ReadableSpan } from "@opentelemetry/sdk-trace";
 import type { Clock, RandomSource } from "../../clock.ts";
 import type { Instruments } from "../../instruments.ts";
 import type { Logger } from "../../runs/index.ts";
+import { auditLogRecord } from "./audit-records.ts";
 import { BatchSender } from "./batch-sender.ts";
+import type { ForwardedAudit } from "./forwarded-audit.ts";
 import type { ForwardedLog } from "./forwarded-log.ts";
 import { logRecord } from "./log-records.ts";
 import type { OtelEnvironment } from "./otel-environment.ts";
@@ -24,6 +26,8 @@ export interface ExportingOptions {
   readonly log: Logger;
   /** What is exported of the log. */
   readonly forwarded: ForwardedLog;
+  /** The audit log, all of it. */
+  readonly audit: ForwardedAudit;
   /** Takes out of texts, and of lines of JSON, what must not be in them. */
   readonly redactor: () => { text(text: string): string; jsonLine(line: string): string };
 }
@@ -46,7 +50,7 @@ export class Exporting {
   }
 
   static async start(options: ExportingOptions): Promise<Exporting> {
-    const { environment, version, instruments, clock, random, log, forwarded, redactor } = options;
+    const { environment, version, instruments, clock, random, log, forwarded, audit, redactor } = options;
     const resource = ownResource(version);
     const senders: Pick<BatchSender<unknown>, "close">[] = [];
     let tracing: Exporting["tracing"];
@@ -71,6 +75,7 @@ export class Exporting {
       senders.push(sender);
       const redact = (line: string): string => redactor().jsonLine(line);
       forwarded.forward((line) => sender.add(logRecord(line, { resource, version, redact })));
+      audit.forward((record) => sender.add(auditLogRecord(record, { resource, version })));
     }
     const { metrics: protocol, metricIntervalMs } = environment;
     const readers =

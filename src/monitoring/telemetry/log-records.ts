@@ -4,7 +4,7 @@ import type { Resource } from "@opentelemetry/resources";
 import type { ReadableLogRecord } from "@opentelemetry/sdk-logs";
 import type { LogLine } from "./forwarded-log.ts";
 
-const severities = {
+export const severities = {
   debug: { severityNumber: SeverityNumber.DEBUG, severityText: "DEBUG" },
   info: { severityNumber: SeverityNumber.INFO, severityText: "INFO" },
   warn: { severityNumber: SeverityNumber.WARN, severityText: "WARN" },
@@ -37,7 +37,7 @@ export function logRecord(
 /** Records of one scope are sent together if it is the same object. */
 const scopes = new Map<string, { readonly name: string; readonly version: string }>();
 
-function scopeOf(version: string) {
+export function scopeOf(version: string) {
   let scope = scopes.get(version);
   if (scope === undefined) {
     scope = { name: "retake", version };
