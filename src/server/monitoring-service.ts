@@ -13,7 +13,9 @@ export interface MonitoringServiceOptions {
 }
 
 /** `retake.v1.MonitoringService`: one file of `monitoring/` a topic. Requests have passed their rules. */
-export function createMonitoringService(options: MonitoringServiceOptions): ServiceImpl<typeof MonitoringService> {
+export function createMonitoringService(
+  options: MonitoringServiceOptions,
+): Partial<ServiceImpl<typeof MonitoringService>> {
   return {
     ...alertMethods(options),
     ...silenceMethods(options),
