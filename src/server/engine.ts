@@ -168,6 +168,8 @@ export class Engine {
   /** Aborted when open calls are answered for the last time. */
   readonly closing = new AbortController();
   readonly openCalls = new OpenCalls(this.closing.signal);
+  /** Told when a breaker, or the quality of a workflow, is in another state. */
+  onTurnedOver: (() => void) | undefined;
   readonly #scheduler: Scheduler;
   readonly #contractCheck: ContractCheck;
   readonly #endpoints: Endpoints;
@@ -210,6 +212,7 @@ export class Engine {
       clock,
       log,
       policy: (workflow) => contracts.workflows.get(workflow)?.policy,
+      onChange: () => this.onTurnedOver?.(),
     });
     this.breakers = new Breakers({
       journal,
@@ -223,7 +226,10 @@ export class Engine {
         const options = { endpoints: this.#endpoints, clock, signal: this.closing.signal };
         return workflow && probeWorkflow(options, workflow);
       },
-      onTransition: (transition) => auditBreaker(this.audit, transition),
+      onTransition: (transition) => {
+        auditBreaker(this.audit, transition);
+        this.onTurnedOver?.();
+      },
     });
     this.retryBudgets = new RetryBudgets({ scheduler, clock });
     this.retryBudgets.configure(options.retryBudgets);

@@ -5,9 +5,12 @@ import type { Engine } from "./engine.ts";
 import { alertRuleMethods } from "./monitoring/alert-rules.ts";
 import { alertMethods } from "./monitoring/alerts.ts";
 import { silenceMethods } from "./monitoring/silences.ts";
+import { statusMethods } from "./monitoring/status.ts";
+import type { StatusBoard } from "./status-board.ts";
 
 export interface MonitoringServiceOptions {
   readonly engine: Pick<Engine, "clock" | "random" | "journal" | "closing">;
+  readonly board: StatusBoard;
   /** Resolves with nothing where nobody watches over anything. */
   readonly alerts: Promise<Alerts | undefined>;
 }
@@ -17,6 +20,7 @@ export function createMonitoringService(
   options: MonitoringServiceOptions,
 ): Partial<ServiceImpl<typeof MonitoringService>> {
   return {
+    ...statusMethods(options),
     ...alertMethods(options),
     ...silenceMethods(options),
     ...alertRuleMethods(options),

@@ -35,6 +35,7 @@ import { Instruments } from "../instruments.ts";
 import { CallMetrics, createRequestValidator, type RpcSystem, telemetry } from "../interceptors/rpc/index.ts";
 import type { Exporting, SeriesStore } from "../monitoring/index.ts";
 import { ForwardedLog, type OtelEnvironment, RunMetrics, readOtelEnvironment } from "../monitoring/telemetry/index.ts";
+import { ownVersion } from "../own-version.ts";
 import { createSystemLoad, noLoad, type ProcessLoad } from "../process-load.ts";
 import { createEmbeddedFeed, createEmbeddedGates, createEmbeddedScheduler } from "../runs/embedded/index.ts";
 import type { Artifacts, Journal, Logger, Payloads, RunObserver, WorkflowContext } from "../runs/index.ts";
@@ -74,6 +75,7 @@ import { createRunService } from "./run-service.ts";
 import { keylessRedaction, redactionOf } from "./security-files.ts";
 import { startAudit } from "./start-audit.ts";
 import type { Monitoring } from "./start-monitoring.ts";
+import { StatusBoard } from "./status-board.ts";
 import { type FrontsTls, readTls } from "./tls.ts";
 import { followTlsFiles } from "./tls-renewal.ts";
 import { unsignedEnds } from "./unsigned-ends.ts";
@@ -465,11 +467,12 @@ class Server implements RetakeServer {
       await authentication.open();
       const health = createHealth();
       const alerts = Promise.withResolvers<Alerts | undefined>();
+      const board = new StatusBoard({ engine, version: ownVersion });
       const routes: Route[] = [
         route(RunService, createRunService(engine, config.security.input)),
         route(ArtifactService, createArtifactService(engine)),
         route(AdminService, createAdminService(engine, authentication)),
-        route(MonitoringService, createMonitoringService({ engine, alerts: alerts.promise })),
+        route(MonitoringService, createMonitoringService({ engine, board, alerts: alerts.promise })),
         route(Health, health.service),
       ];
       if (reflectionOn) {
@@ -498,6 +501,7 @@ class Server implements RetakeServer {
         exporting,
         ownsData: this.#openStorage === undefined,
         alerts,
+        board,
         env: this.#env,
         engine,
         authentication,
@@ -673,6 +677,7 @@ interface RunningOptions {
   readonly ownsData: boolean;
   /** Told once they are watched over, or that they are not. */
   readonly alerts: PromiseWithResolvers<Alerts | undefined>;
+  readonly board: StatusBoard;
   readonly env: Environment;
   readonly engine: Engine;
   readonly authentication: Pick<Authentication, "release" | "close">;
@@ -716,8 +721,12 @@ class Running {
         log.info({}, "the journal can be written again");
       }
       this.serve();
+      options.board.changed();
     });
     options.engine.policies.onChanged = () => this.#followPolicies();
+    options.board.startMs = options.clock.now();
+    options.board.notServingReason = () => this.unready();
+    options.board.onReadiness = () => this.#followReadiness();
   }
 
   get grpc(): ServerAddress | undefined {
@@ -851,7 +860,12 @@ class Running {
       .then(({ startMonitoring }) =>
         startMonitoring({
           ...{ config, instruments, exporting, ownsData, clock, log },
-          watch: (store) => this.#watch(store, instruments),
+          watch: async (store) => {
+            const alerts = await this.#watch(store, instruments);
+            this.#options.board.follow(store, alerts);
+            return alerts;
+          },
+          onSampled: (timeMs) => this.#options.board.sampled(timeMs),
         }),
       )
       .finally(() => this.#options.alerts.resolve(undefined))
@@ -926,12 +940,22 @@ class Running {
       return "the server is about to stop";
     }
     const { status } = this.#options.storage.journal;
-    return status.kind === "failing" ? `the journal cannot be written: ${status.cause.message}` : "";
+    if (status.kind === "failing") return `the journal cannot be written: ${status.cause.message}`;
+    return this.#options.board.readiness.reason;
+  }
+
+  #followReadiness(): void {
+    const { board, log } = this.#options;
+    const { reason } = board.readiness;
+    if (reason === "") log.info({}, "the server can take work again");
+    else log.error({ reason }, "the server cannot do its work: it tells whoever asks that it is not ready");
+    this.serve();
   }
 
   async stop(drainTimeoutMs: number): Promise<void> {
     this.#stopping = true;
     this.#options.health.shutdown();
+    this.#options.board.changed();
     this.#options.authentication.release();
     try {
       await this.#options.engine.drain(drainTimeoutMs);

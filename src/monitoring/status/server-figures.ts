@@ -53,7 +53,7 @@ export interface FiguresSource extends SeriesSource {
   select(
     name: string | undefined,
     test: (labels: Readonly<Record<string, string>>) => boolean,
-  ): Pick<Series, "labels" | "read" | "lastMs" | "lastValue">[];
+  ): Pick<Series, "labels" | "read" | "firstMs" | "lastMs" | "lastValue">[];
 }
 
 /** What the series say of a server at the time of a sample. What costs more is read when it is first asked for. */
@@ -132,12 +132,13 @@ export class ServerFigures {
   }
 
   #readRuns(): ReadonlyMap<string, RunFigures> {
-    const increase = (metric: string, matchers: readonly LabelMatcher[] = []): ReadonlyMap<string, number> =>
-      new Map(
-        this.#query(metric, "increase", windowMs, byWorkflow, { matchers })
-          .values()
-          .map(({ labels, value }) => [labels[workflowLabel] ?? "", value]),
-      );
+    const increase = (metric: string, matchers: readonly LabelMatcher[] = []): ReadonlyMap<string, number> => {
+      const sums = new Map<string, number>();
+      for (const [{ [workflowLabel]: workflow = "" }, value] of this.#increases(metric, matchers)) {
+        sums.set(workflow, (sums.get(workflow) ?? 0) + value);
+      }
+      return sums;
+    };
     const open = new Map<string, Map<string, number>>();
     for (const [{ [workflowLabel]: workflow = "", [stateLabel]: state = "" }, count] of this.#fresh(
       "retake_runs_open",
@@ -180,11 +181,10 @@ export class ServerFigures {
     const byName = new Map<string, Map<string, number>>();
     const all = new Map<string, number>();
     const metric = "retake_run_duration_seconds_bucket";
-    for (const { labels, value } of this.#query(metric, "increase", windowMs, [workflowLabel, "le"]).values()) {
-      const { [workflowLabel]: workflow = "", le = "" } = labels;
+    for (const [{ [workflowLabel]: workflow = "", le = "" }, value] of this.#increases(metric)) {
       const own = byName.get(workflow) ?? new Map<string, number>();
       byName.set(workflow, own);
-      own.set(le, value);
+      own.set(le, (own.get(le) ?? 0) + value);
       all.set(le, (all.get(le) ?? 0) + value);
     }
     const byWorkflowName = new Map<string, RunTimes>();
@@ -205,6 +205,16 @@ export class ServerFigures {
     });
   }
 
+  /** By how much each series of a counter rose in the last ten minutes. */
+  #increases(
+    metric: string,
+    matchers: readonly LabelMatcher[] = [],
+  ): (readonly [labels: Readonly<Record<string, string>>, value: number])[] {
+    return this.#source
+      .select(metric, labelTest(matchers))
+      .map((series) => [series.labels, increaseOf(series, this.timeMs - windowMs, this.timeMs)]);
+  }
+
   #query(
     metric: string,
     statistic: Statistic,
@@ -219,6 +229,35 @@ export class ServerFigures {
     };
     return evaluateQuery(query, this.#source, this.timeMs);
   }
+}
+
+/**
+ * By how much a counter rose, to the number: what PromQL's `increase` stretches, and begins only with the second sample. What
+ * a series has with its first sample has happened since the one before, in which it was not.
+ */
+function increaseOf(
+  series: Pick<Series, "read" | "firstMs" | "lastMs" | "lastValue">,
+  afterMs: number,
+  untilMs: number,
+): number {
+  const { firstMs, lastMs, lastValue = 0 } = series;
+  if (firstMs === undefined || lastMs === undefined || lastMs <= afterMs) return 0;
+  let last = lastValue;
+  if (lastMs > untilMs) {
+    series.read(afterMs, untilMs, (_, value) => {
+      last = value;
+    });
+  }
+  if (firstMs > afterMs) return last;
+  const valueAfter = (fromMs: number): number | undefined => {
+    let found: number | undefined;
+    series.read(fromMs, afterMs, (_, value) => {
+      found = value;
+    });
+    return found;
+  };
+  // It may have been away: then it goes on from where it was.
+  return last - (valueAfter(afterMs - minute) ?? valueAfter(Number.NEGATIVE_INFINITY) ?? last);
 }
 
 /** Per second, of what is counted in the last ten minutes. */
