@@ -4,13 +4,17 @@ import type { Alerts } from "./alerts.ts";
 import type { Engine } from "./engine.ts";
 import { alertRuleMethods } from "./monitoring/alert-rules.ts";
 import { alertMethods } from "./monitoring/alerts.ts";
+import { seriesMethods } from "./monitoring/series.ts";
 import { silenceMethods } from "./monitoring/silences.ts";
 import { statusMethods } from "./monitoring/status.ts";
+import type { Monitoring } from "./start-monitoring.ts";
 import type { StatusBoard } from "./status-board.ts";
 
 export interface MonitoringServiceOptions {
   readonly engine: Pick<Engine, "clock" | "random" | "journal" | "closing">;
   readonly board: StatusBoard;
+  /** Resolves with nothing where nothing is measured. */
+  readonly monitoring: Promise<Monitoring | undefined>;
   /** Resolves with nothing where nobody watches over anything. */
   readonly alerts: Promise<Alerts | undefined>;
 }
@@ -21,6 +25,7 @@ export function createMonitoringService(
 ): Partial<ServiceImpl<typeof MonitoringService>> {
   return {
     ...statusMethods(options),
+    ...seriesMethods(options),
     ...alertMethods(options),
     ...silenceMethods(options),
     ...alertRuleMethods(options),

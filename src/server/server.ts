@@ -467,12 +467,16 @@ class Server implements RetakeServer {
       await authentication.open();
       const health = createHealth();
       const alerts = Promise.withResolvers<Alerts | undefined>();
+      const monitoring = Promise.withResolvers<Monitoring | undefined>();
       const board = new StatusBoard({ engine, version: ownVersion });
       const routes: Route[] = [
         route(RunService, createRunService(engine, config.security.input)),
         route(ArtifactService, createArtifactService(engine)),
         route(AdminService, createAdminService(engine, authentication)),
-        route(MonitoringService, createMonitoringService({ engine, board, alerts: alerts.promise })),
+        route(
+          MonitoringService,
+          createMonitoringService({ engine, board, monitoring: monitoring.promise, alerts: alerts.promise }),
+        ),
         route(Health, health.service),
       ];
       if (reflectionOn) {
@@ -502,6 +506,7 @@ class Server implements RetakeServer {
         ownsData: this.#openStorage === undefined,
         alerts,
         board,
+        onMonitoring: monitoring.resolve,
         env: this.#env,
         engine,
         authentication,
@@ -678,6 +683,8 @@ interface RunningOptions {
   /** Told once they are watched over, or that they are not. */
   readonly alerts: PromiseWithResolvers<Alerts | undefined>;
   readonly board: StatusBoard;
+  /** Called once things are measured, or that they are not. */
+  readonly onMonitoring: (monitoring: Monitoring | undefined) => void;
   readonly env: Environment;
   readonly engine: Engine;
   readonly authentication: Pick<Authentication, "release" | "close">;
@@ -853,6 +860,7 @@ class Running {
     const { config, instruments, exporting, ownsData, clock, log } = this.#options;
     if (instruments === undefined) {
       this.#options.alerts.resolve(undefined);
+      this.#options.onMonitoring(undefined);
       return;
     }
     this.#monitoring = new Promise<void>((resolve) => clock.setImmediate(resolve))
@@ -876,6 +884,7 @@ class Running {
         );
         return undefined;
       });
+    void this.#monitoring.then(this.#options.onMonitoring);
   }
 
   #metricsEndpoint({ telemetry }: ResolvedConfig): RawService | undefined {

@@ -8,34 +8,21 @@ import { Quality } from "../../gen/retake/v1/options_pb.js";
 import { RunState } from "../../gen/retake/v1/run_pb.js";
 import { HealthComponent, HealthLevel, type Status } from "../../gen/retake/v1/status_pb.js";
 import { ServingStatus } from "../../src/server/health.ts";
-import { name, type Options, plain, start as startStudio } from "./breaker-studio.ts";
+import { name, plain, start as startStudio } from "./breaker-studio.ts";
 import { stopServer } from "./harness.ts";
+import { startWatched } from "./watched-server.ts";
 
-const config = { monitoring: {}, workflows: { [plain]: { circuitBreaker: { volumeThreshold: 3 } } } };
 const mib = 2 ** 20;
 
-async function start({ config: own, ...options }: Omit<Options, "config"> & { config?: object } = {}) {
-  const studio = await startStudio({ ...options, config: { ...config, ...own } });
-  const client = createClient(MonitoringService, studio.server.transport);
-  const { clock } = studio;
-  // Monitoring begins once the server listens.
-  for (const begun = client.listAlertRules({}); ; ) {
-    if (await Promise.race([begun.then(() => true), clock.advance(1).then(() => false)])) break;
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-  const sample = async (times = 1): Promise<void> => {
-    for (let i = 0; i < times; i++) {
-      await clock.advance(10_000 - (clock.now() % 10_000));
-      // What is stored, and the messages of streams, take turns of the event loop.
-      for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
-    }
-  };
+async function start(options: Parameters<typeof startWatched>[0] = {}) {
+  const watched = await startWatched(options);
+  const { client } = watched;
   const status = async (request: object = {}): Promise<Status> => {
     const { status: found } = await client.getStatus(request);
     if (found === undefined) throw new Error("there is no status");
     return found;
   };
-  return { ...studio, client, sample, status };
+  return { ...watched, status };
 }
 
 function component({ health }: Status, wanted: HealthComponent) {

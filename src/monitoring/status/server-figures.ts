@@ -1,7 +1,7 @@
 import { evaluateQuery, type GroupValue, type SeriesSource } from "../alerts/evaluate.ts";
 import type { RuleQuery, Statistic } from "../alerts/rule.ts";
 import { type Bucket, histogramQuantile } from "../series/histogram-quantile.ts";
-import { type LabelMatcher, labelTest } from "../series/matcher.ts";
+import type { LabelTest } from "../series/matcher.ts";
 import { sampleIntervalMs } from "../series/resolutions.ts";
 import type { Series } from "../series/series.ts";
 
@@ -15,6 +15,7 @@ const freshMs = 1.5 * sampleIntervalMs;
 const workflowLabel = "retake_workflow";
 const stateLabel = "retake_run_state";
 const byWorkflow = [workflowLabel];
+const everything: LabelTest = () => true;
 
 /** What is read of runs: of all of them, or those of a workflow. */
 export interface RunFigures {
@@ -111,7 +112,7 @@ export class ServerFigures {
   /** Within how long 99 % of what happened to runs in the last five minutes was durable. */
   p99CommitSeconds(): number | undefined {
     const metric = "retake_journal_commit_duration_seconds";
-    const found = this.#query(metric, { quantile: 0.99 }, 5 * minute, [], { minCount: 1 });
+    const found = this.#query(metric, { quantile: 0.99 }, 5 * minute, [], 1);
     const value = found.values().next().value?.value;
     return value === undefined || Number.isNaN(value) ? undefined : value;
   }
@@ -119,7 +120,7 @@ export class ServerFigures {
   /** The workflow that takes the most times as long as it usually does; undefined where too few runs have ended. */
   slowest(): SlowestWorkflow | undefined {
     const p95 = (ofMs: number, minCount: number) =>
-      this.#query("retake_run_duration_seconds", { quantile: 0.95 }, ofMs, byWorkflow, { minCount });
+      this.#query("retake_run_duration_seconds", { quantile: 0.95 }, ofMs, byWorkflow, minCount);
     const usual = p95(6 * 60 * minute, enoughForUsual);
     let slowest: SlowestWorkflow | undefined;
     for (const [key, { labels, value: p95Seconds }] of p95(30 * minute, enoughRuns)) {
@@ -132,9 +133,9 @@ export class ServerFigures {
   }
 
   #readRuns(): ReadonlyMap<string, RunFigures> {
-    const increase = (metric: string, matchers: readonly LabelMatcher[] = []): ReadonlyMap<string, number> => {
+    const increase = (metric: string, test: LabelTest = everything): ReadonlyMap<string, number> => {
       const sums = new Map<string, number>();
-      for (const [{ [workflowLabel]: workflow = "" }, value] of this.#increases(metric, matchers)) {
+      for (const [{ [workflowLabel]: workflow = "" }, value] of this.#increases(metric, test)) {
         sums.set(workflow, (sums.get(workflow) ?? 0) + value);
       }
       return sums;
@@ -148,15 +149,16 @@ export class ServerFigures {
       if (count > 0) states.set(state, count);
     }
     const oldest = new Map(
-      this.#fresh("retake_run_oldest_age_seconds", [{ label: stateLabel, operator: "=", value: "QUEUED" }]).map(
+      this.#fresh("retake_run_oldest_age_seconds", ({ [stateLabel]: state }) => state === "QUEUED").map(
         ([labels, seconds]) => [labels[workflowLabel] ?? "", seconds],
       ),
     );
     const started = increase("retake_runs_started_total");
     const ended = increase("retake_runs_ended_total");
-    const failed = increase("retake_runs_ended_total", [
-      { label: stateLabel, operator: "=~", value: "FAILED|EXPIRED" },
-    ]);
+    const failed = increase(
+      "retake_runs_ended_total",
+      ({ [stateLabel]: state }) => state === "FAILED" || state === "EXPIRED",
+    );
     const retries = increase("retake_retries_total");
     const names = new Set([...open.keys(), ...started.keys(), ...ended.keys()]);
     return new Map(
@@ -197,9 +199,9 @@ export class ServerFigures {
 
   #fresh(
     metric: string,
-    matchers: readonly LabelMatcher[] = [],
+    test: LabelTest = everything,
   ): (readonly [labels: Readonly<Record<string, string>>, value: number])[] {
-    return this.#source.select(metric, labelTest(matchers)).flatMap(({ labels, lastMs, lastValue }) => {
+    return this.#source.select(metric, test).flatMap(({ labels, lastMs, lastValue }) => {
       const isFresh = lastMs !== undefined && lastMs > this.timeMs - freshMs;
       return isFresh && lastValue !== undefined ? [[labels, lastValue] as const] : [];
     });
@@ -208,10 +210,10 @@ export class ServerFigures {
   /** By how much each series of a counter rose in the last ten minutes. */
   #increases(
     metric: string,
-    matchers: readonly LabelMatcher[] = [],
+    test: LabelTest = everything,
   ): (readonly [labels: Readonly<Record<string, string>>, value: number])[] {
     return this.#source
-      .select(metric, labelTest(matchers))
+      .select(metric, test)
       .map((series) => [series.labels, increaseOf(series, this.timeMs - windowMs, this.timeMs)]);
   }
 
@@ -220,12 +222,11 @@ export class ServerFigures {
     statistic: Statistic,
     ofMs: number,
     groupBy: readonly string[],
-    { matchers = [], minCount = 0 }: { matchers?: readonly LabelMatcher[]; minCount?: number } = {},
+    minCount = 0,
   ): Map<string, GroupValue> {
     const query: RuleQuery = {
-      ...{ metric, matchers, statistic, groupBy, minCount },
-      test: labelTest(matchers),
-      windowMs: ofMs,
+      ...{ metric, statistic, groupBy, minCount },
+      ...{ matchers: [], test: everything, windowMs: ofMs },
     };
     return evaluateQuery(query, this.#source, this.timeMs);
   }
