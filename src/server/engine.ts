@@ -79,6 +79,7 @@ import {
   noAudit,
   type TextRedactor,
 } from "../security/index.ts";
+import type { HandlerMetrics } from "../user-metrics.ts";
 import { WebhookOutbox, type WebhookSecrets } from "../webhooks/index.ts";
 import { auditBreaker } from "./audit-breaker.ts";
 import { OpenCalls } from "./open-calls.ts";
@@ -124,6 +125,8 @@ export interface EngineOptions {
   readonly auditLog?: AuditLog | undefined;
   readonly redactor: TextRedactor;
   readonly maxMessageBytes: number;
+  /** What handlers add to. */
+  readonly userMetrics: HandlerMetrics;
 }
 
 /** Everything that executes runs, wired up: the stages of the policy are composed here, and nowhere else. */
@@ -290,6 +293,7 @@ export class Engine {
       clock,
       random,
       maxMessageBytes: options.maxMessageBytes,
+      metrics: options.userMetrics,
       validate: (schema, message) => this.validator.validate(schema, message),
       cancelChild: (...child) => this.turns.cancelChild(...child),
     };

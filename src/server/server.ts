@@ -48,6 +48,7 @@ import {
   unknownMethods,
 } from "../security/index.ts";
 import { createInProcessTransport, type ServerTls } from "../transport/index.ts";
+import { UserMetrics } from "../user-metrics.ts";
 import { type Environment, WebhookSecrets } from "../webhooks/index.ts";
 import { createAdminService } from "./admin-service.ts";
 import type { Alerts } from "./alerts.ts";
@@ -418,6 +419,9 @@ class Server implements RetakeServer {
       const instruments = config.telemetry && new Instruments(config.telemetry.cardinalityLimit);
       const exporting = await this.#startExporting(instruments);
       if (exporting !== undefined) closers.unshift(() => exporting.close());
+      const userMetrics = new UserMetrics(instruments, (err, metric) =>
+        this.#log.warn({ err, metric }, "what a handler measures cannot be taken, and is left out"),
+      );
       const engine = new Engine({
         config,
         contracts,
@@ -445,6 +449,7 @@ class Server implements RetakeServer {
         auditLog,
         redactor: this.#redactor,
         maxMessageBytes: maxMessageBytes(config),
+        userMetrics,
       });
       if (instruments !== undefined) {
         observeEngine(instruments, engine);
@@ -475,7 +480,13 @@ class Server implements RetakeServer {
         route(AdminService, createAdminService(engine, authentication)),
         route(
           MonitoringService,
-          createMonitoringService({ engine, board, monitoring: monitoring.promise, alerts: alerts.promise }),
+          createMonitoringService({
+            engine,
+            board,
+            userMetrics,
+            monitoring: monitoring.promise,
+            alerts: alerts.promise,
+          }),
         ),
         route(Health, health.service),
       ];
