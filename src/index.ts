@@ -33,3 +33,4 @@ export {
   type ServerOptions,
   type WorkflowImpl,
 } from "./server/index.ts";
+export type { HandlerMetrics, UserAttributes, UserHistogramOptions, UserMetricOptions } from "./user-metrics.ts";

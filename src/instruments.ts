@@ -83,16 +83,14 @@ abstract class Family<Cell> {
   /** The series with these values of the attributes; an empty one leaves its attribute out. */
   of(...values: readonly string[]): Cell {
     const key = values.length === 1 ? (values[0] as string) : values.join("\u0000");
-    let cell = this.#cells.get(key);
-    if (cell === undefined) {
-      if (this.#cells.size >= this.#limit) {
-        this.#overflow ??= this.make(overflowAttributes);
-        return this.#overflow;
-      }
-      cell = this.make(this.#attributesOf(values));
-      this.#cells.set(key, cell);
-    }
-    return cell;
+    return this.#cells.get(key) ?? this.#cell(key, () => this.#attributesOf(values));
+  }
+
+  /** The series with these attributes, whichever they are: for a metric that does not say which it has. */
+  with(attributes: MetricAttributes): Cell {
+    const names = Object.keys(attributes).sort();
+    const key = names.map((name) => `${name}\u0000${String(attributes[name])}`).join("\u0001");
+    return this.#cell(key, () => Object.fromEntries(names.map((name) => [name, attributes[name] ?? ""])));
   }
 
   *cells(): Iterable<Cell> {
@@ -107,6 +105,19 @@ abstract class Family<Cell> {
   }
 
   protected abstract make(attributes: MetricAttributes): Cell;
+
+  #cell(key: string, attributes: () => MetricAttributes): Cell {
+    let cell = this.#cells.get(key);
+    if (cell === undefined) {
+      if (this.#cells.size >= this.#limit) {
+        this.#overflow ??= this.make(overflowAttributes);
+        return this.#overflow;
+      }
+      cell = this.make(attributes());
+      this.#cells.set(key, cell);
+    }
+    return cell;
+  }
 
   #attributesOf(values: readonly string[]): MetricAttributes {
     const attributes: Record<string, string> = {};
@@ -183,6 +194,11 @@ export class Instruments {
   /** A number that only grows. */
   counter(description: MetricDescription): NumberFamily {
     return this.#add(new NumberFamily(description, this.#limit, "counter"));
+  }
+
+  /** A number that is set. */
+  gauge(description: MetricDescription): NumberFamily {
+    return this.#add(new NumberFamily(description, this.#limit, "gauge"));
   }
 
   /** What is asked for when somebody collects. */

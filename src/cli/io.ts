@@ -16,6 +16,8 @@ export interface CliIo {
   readonly isTTY: boolean;
   /** How wide the terminal is right now. */
   readonly columns: number;
+  /** And how tall. */
+  readonly rows: number;
   /** Calls back whenever the terminal's size changes, until the returned function is called. */
   onResize(listener: () => void): () => void;
   /** Calls back on each SIGHUP, which then interrupts nothing, until the returned function is called. */

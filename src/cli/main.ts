@@ -53,6 +53,9 @@ const io: CliIo = {
   get columns() {
     return stdout.columns ?? 80;
   },
+  get rows() {
+    return stdout.rows ?? 24;
+  },
   onResize(listener) {
     stdout.on("resize", listener);
     return () => stdout.off("resize", listener);

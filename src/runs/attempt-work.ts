@@ -33,6 +33,7 @@ import {
   withoutTexts,
   workflowName,
 } from "../contract/index.ts";
+import type { HandlerMetrics } from "../user-metrics.ts";
 import type { Acceptance } from "./acceptance.ts";
 import type { ActiveTurn } from "./active-turn.ts";
 import { artifactConnectError } from "./artifacts/connect-error.ts";
@@ -66,6 +67,7 @@ export interface AttemptWorkServices {
   readonly clock: Clock;
   readonly random: RandomSource;
   readonly maxMessageBytes: number;
+  readonly metrics: HandlerMetrics;
   /** @throws ConnectError INVALID_ARGUMENT */
   validate(schema: DescMessage, message: Message): void;
   /** Cancels the child of a run that has ended, or is about to. Never rejects. */
@@ -136,6 +138,10 @@ export class AttemptWork {
 
   get clock(): Clock {
     return this.#services.clock;
+  }
+
+  get metrics(): HandlerMetrics {
+    return this.#services.metrics;
   }
 
   /** Tells how far the attempt is. Never throws for an attempt that is over, or must stop: its words are dropped. */

@@ -9,6 +9,7 @@ import type {
 import { type ContextValues, createContextValues, type HandlerContext } from "@connectrpc/connect";
 import type { Quality } from "../../gen/retake/v1/options_pb.js";
 import type { ProgressSchema } from "../../gen/retake/v1/run_pb.js";
+import type { HandlerMetrics } from "../user-metrics.ts";
 import type { RunArtifacts } from "./artifacts/run-artifacts.ts";
 import type { AttemptWork, StepOptions, StepTry } from "./attempt-work.ts";
 import type { RunOwner } from "./ports/journal.ts";
@@ -27,6 +28,8 @@ export interface WorkflowContext extends HandlerContext {
   checkpoint(handle: Uint8Array | string): Promise<void>;
   /** Films, images and other files that are too large for messages. */
   readonly artifacts: RunArtifacts;
+  /** Counters, gauges and histograms of the handler's own. */
+  readonly metrics: HandlerMetrics;
 }
 
 export interface RunContext {
@@ -169,6 +172,10 @@ class AttemptContext implements WorkflowContext {
   get artifacts(): RunArtifacts {
     this.#artifacts ??= this.#work.artifacts();
     return this.#artifacts;
+  }
+
+  get metrics(): HandlerMetrics {
+    return this.#work.metrics;
   }
 
   get requestHeader(): Headers {

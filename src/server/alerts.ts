@@ -13,6 +13,7 @@ import {
   type Notifier,
   Routes,
   type SeriesStore,
+  type Severity,
   Silences,
   viewAlert,
 } from "../monitoring/index.ts";
@@ -30,6 +31,13 @@ export interface AlertsOptions {
   readonly clock: Clock;
   readonly random: RandomSource;
   readonly log: Logger;
+}
+
+export interface FiringAlert {
+  readonly listed: ListedAlert;
+  readonly severity: Severity;
+  /** It always fires, so that one who hears nothing of it knows that nothing is told. */
+  readonly deadMan: boolean;
 }
 
 type CheckOptions = Pick<AlertsOptions, "env" | "clock" | "log">;
@@ -108,13 +116,26 @@ export class Alerts implements Watching {
     return this.silences.of(alertLabels(alert, rule));
   }
 
+  /** Those that fire, the worst first, of those what fires longest. */
+  firing(): readonly FiringAlert[] {
+    return this.engine.list().flatMap((listed) => {
+      if (!isFiring(listed)) return [];
+      const deadMan = listed.rule.labels["deadman"] === "true";
+      return [{ listed, severity: viewAlert(listed.alert).severity, deadMan }];
+    });
+  }
+
+  /** How many are on their way. */
+  get pending(): number {
+    return this.engine.list().filter(({ alert }) => viewAlert(alert).state === "pending").length;
+  }
+
   async close(): Promise<void> {
     await this.outbox.stop();
   }
 
   #firing(severity: string): number {
-    return this.engine.list().filter((listed) => isFiring(listed) && viewAlert(listed.alert).severity === severity)
-      .length;
+    return this.firing().filter((one) => one.severity === severity).length;
   }
 
   /** What fires lowers the quality of its workflow, and keeps it from rising. */

@@ -79,6 +79,7 @@ import {
   noAudit,
   type TextRedactor,
 } from "../security/index.ts";
+import type { HandlerMetrics } from "../user-metrics.ts";
 import { WebhookOutbox, type WebhookSecrets } from "../webhooks/index.ts";
 import { auditBreaker } from "./audit-breaker.ts";
 import { OpenCalls } from "./open-calls.ts";
@@ -124,6 +125,8 @@ export interface EngineOptions {
   readonly auditLog?: AuditLog | undefined;
   readonly redactor: TextRedactor;
   readonly maxMessageBytes: number;
+  /** What handlers add to. */
+  readonly userMetrics: HandlerMetrics;
 }
 
 /** Everything that executes runs, wired up: the stages of the policy are composed here, and nowhere else. */
@@ -168,6 +171,8 @@ export class Engine {
   /** Aborted when open calls are answered for the last time. */
   readonly closing = new AbortController();
   readonly openCalls = new OpenCalls(this.closing.signal);
+  /** Told when a breaker, or the quality of a workflow, is in another state. */
+  onTurnedOver: (() => void) | undefined;
   readonly #scheduler: Scheduler;
   readonly #contractCheck: ContractCheck;
   readonly #endpoints: Endpoints;
@@ -210,6 +215,7 @@ export class Engine {
       clock,
       log,
       policy: (workflow) => contracts.workflows.get(workflow)?.policy,
+      onChange: () => this.onTurnedOver?.(),
     });
     this.breakers = new Breakers({
       journal,
@@ -223,7 +229,10 @@ export class Engine {
         const options = { endpoints: this.#endpoints, clock, signal: this.closing.signal };
         return workflow && probeWorkflow(options, workflow);
       },
-      onTransition: (transition) => auditBreaker(this.audit, transition),
+      onTransition: (transition) => {
+        auditBreaker(this.audit, transition);
+        this.onTurnedOver?.();
+      },
     });
     this.retryBudgets = new RetryBudgets({ scheduler, clock });
     this.retryBudgets.configure(options.retryBudgets);
@@ -284,6 +293,7 @@ export class Engine {
       clock,
       random,
       maxMessageBytes: options.maxMessageBytes,
+      metrics: options.userMetrics,
       validate: (schema, message) => this.validator.validate(schema, message),
       cancelChild: (...child) => this.turns.cancelChild(...child),
     };

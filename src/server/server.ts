@@ -41,6 +41,7 @@ import {
   RunMetrics,
   readOtelEnvironment,
 } from "../monitoring/telemetry/index.ts";
+import { ownVersion } from "../own-version.ts";
 import { createSystemLoad, noLoad, type ProcessLoad } from "../process-load.ts";
 import { createEmbeddedFeed, createEmbeddedGates, createEmbeddedScheduler } from "../runs/embedded/index.ts";
 import type { Artifacts, Journal, Logger, Payloads, RunObserver, WorkflowContext } from "../runs/index.ts";
@@ -53,6 +54,7 @@ import {
   unknownMethods,
 } from "../security/index.ts";
 import { createInProcessTransport, type ServerTls } from "../transport/index.ts";
+import { UserMetrics } from "../user-metrics.ts";
 import { type Environment, WebhookSecrets } from "../webhooks/index.ts";
 import { createAdminService } from "./admin-service.ts";
 import type { Alerts } from "./alerts.ts";
@@ -80,6 +82,7 @@ import { createRunService } from "./run-service.ts";
 import { keylessRedaction, redactionOf } from "./security-files.ts";
 import { startAudit } from "./start-audit.ts";
 import type { Monitoring } from "./start-monitoring.ts";
+import { StatusBoard } from "./status-board.ts";
 import { type FrontsTls, readTls } from "./tls.ts";
 import { followTlsFiles } from "./tls-renewal.ts";
 import { unsignedEnds } from "./unsigned-ends.ts";
@@ -423,6 +426,9 @@ class Server implements RetakeServer {
       const instruments = config.telemetry && new Instruments(config.telemetry.cardinalityLimit);
       const exporting = await this.#startExporting(instruments);
       if (exporting !== undefined) closers.unshift(() => exporting.close());
+      const userMetrics = new UserMetrics(instruments, (err, metric) =>
+        this.#log.warn({ err, metric }, "what a handler measures cannot be taken, and is left out"),
+      );
       const engine = new Engine({
         config,
         contracts,
@@ -450,6 +456,7 @@ class Server implements RetakeServer {
         auditLog,
         redactor: this.#redactor,
         maxMessageBytes: maxMessageBytes(config),
+        userMetrics,
       });
       if (instruments !== undefined) {
         observeEngine(instruments, engine);
@@ -472,11 +479,22 @@ class Server implements RetakeServer {
       await authentication.open();
       const health = createHealth();
       const alerts = Promise.withResolvers<Alerts | undefined>();
+      const monitoring = Promise.withResolvers<Monitoring | undefined>();
+      const board = new StatusBoard({ engine, version: ownVersion });
       const routes: Route[] = [
         route(RunService, createRunService(engine, config.security.input)),
         route(ArtifactService, createArtifactService(engine)),
         route(AdminService, createAdminService(engine, authentication)),
-        route(MonitoringService, createMonitoringService({ engine, alerts: alerts.promise })),
+        route(
+          MonitoringService,
+          createMonitoringService({
+            engine,
+            board,
+            userMetrics,
+            monitoring: monitoring.promise,
+            alerts: alerts.promise,
+          }),
+        ),
         route(Health, health.service),
       ];
       if (reflectionOn) {
@@ -505,6 +523,8 @@ class Server implements RetakeServer {
         exporting,
         ownsData: this.#openStorage === undefined,
         alerts,
+        board,
+        onMonitoring: monitoring.resolve,
         env: this.#env,
         engine,
         authentication,
@@ -681,6 +701,9 @@ interface RunningOptions {
   readonly ownsData: boolean;
   /** Told once they are watched over, or that they are not. */
   readonly alerts: PromiseWithResolvers<Alerts | undefined>;
+  readonly board: StatusBoard;
+  /** Called once things are measured, or that they are not. */
+  readonly onMonitoring: (monitoring: Monitoring | undefined) => void;
   readonly env: Environment;
   readonly engine: Engine;
   readonly authentication: Pick<Authentication, "release" | "close">;
@@ -724,8 +747,12 @@ class Running {
         log.info({}, "the journal can be written again");
       }
       this.serve();
+      options.board.changed();
     });
     options.engine.policies.onChanged = () => this.#followPolicies();
+    options.board.startMs = options.clock.now();
+    options.board.notServingReason = () => this.unready();
+    options.board.onReadiness = () => this.#followReadiness();
   }
 
   get grpc(): ServerAddress | undefined {
@@ -852,6 +879,7 @@ class Running {
     const { config, instruments, exporting, ownsData, clock, log } = this.#options;
     if (instruments === undefined) {
       this.#options.alerts.resolve(undefined);
+      this.#options.onMonitoring(undefined);
       return;
     }
     this.#monitoring = new Promise<void>((resolve) => clock.setImmediate(resolve))
@@ -859,7 +887,12 @@ class Running {
       .then(({ startMonitoring }) =>
         startMonitoring({
           ...{ config, instruments, exporting, ownsData, clock, log },
-          watch: (store) => this.#watch(store, instruments),
+          watch: async (store) => {
+            const alerts = await this.#watch(store, instruments);
+            this.#options.board.follow(store, alerts);
+            return alerts;
+          },
+          onSampled: (timeMs) => this.#options.board.sampled(timeMs),
         }),
       )
       .finally(() => this.#options.alerts.resolve(undefined))
@@ -870,6 +903,7 @@ class Running {
         );
         return undefined;
       });
+    void this.#monitoring.then(this.#options.onMonitoring);
   }
 
   #metricsEndpoint({ telemetry }: ResolvedConfig): RawService | undefined {
@@ -934,12 +968,22 @@ class Running {
       return "the server is about to stop";
     }
     const { status } = this.#options.storage.journal;
-    return status.kind === "failing" ? `the journal cannot be written: ${status.cause.message}` : "";
+    if (status.kind === "failing") return `the journal cannot be written: ${status.cause.message}`;
+    return this.#options.board.readiness.reason;
+  }
+
+  #followReadiness(): void {
+    const { board, log } = this.#options;
+    const { reason } = board.readiness;
+    if (reason === "") log.info({}, "the server can take work again");
+    else log.error({ reason }, "the server cannot do its work: it tells whoever asks that it is not ready");
+    this.serve();
   }
 
   async stop(drainTimeoutMs: number): Promise<void> {
     this.#stopping = true;
     this.#options.health.shutdown();
+    this.#options.board.changed();
     this.#options.authentication.release();
     try {
       await this.#options.engine.drain(drainTimeoutMs);

@@ -25,6 +25,7 @@ export interface TestIo {
 export interface TestIoOptions {
   readonly isTTY?: boolean;
   readonly columns?: number;
+  readonly rows?: number;
   readonly stdin?: AsyncIterable<Uint8Array>;
   readonly env?: Readonly<Record<string, string>>;
   readonly clock?: Clock;
@@ -33,6 +34,7 @@ export interface TestIoOptions {
 /** A terminal or a pair of pipes that remembers what was written. */
 export function createIo(options: TestIoOptions = {}): TestIo {
   let columns = options.columns ?? 80;
+  const rows = options.rows ?? 24;
   const written = { stdout: "", stderr: "" };
   const waiting = new Set<() => void>();
   const resized = new Set<() => void>();
@@ -53,6 +55,7 @@ export function createIo(options: TestIoOptions = {}): TestIo {
       get columns() {
         return columns;
       },
+      rows,
       onResize(listener) {
         resized.add(listener);
         return () => resized.delete(listener);

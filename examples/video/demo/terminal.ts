@@ -41,6 +41,9 @@ export function openTerminal(): CliIo {
     get columns() {
       return stdout.columns ?? 80;
     },
+    get rows() {
+      return stdout.rows ?? 24;
+    },
     onResize(listener) {
       stdout.on("resize", listener);
       return () => stdout.off("resize", listener);

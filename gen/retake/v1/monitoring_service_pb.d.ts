@@ -6,13 +6,601 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
-import type { Alert, AlertCause, AlertRule, AlertSeverity, AlertState, Silence } from "./alert_pb.js";
+import type { Status } from "./status_pb.js";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
+import type { Alert, AlertCause, AlertRule, AlertSeverity, AlertState, LabelMatcher, Silence } from "./alert_pb.js";
 
 /**
  * Describes the file retake/v1/monitoring_service.proto.
  */
 export declare const file_retake_v1_monitoring_service: GenFile;
+
+/**
+ * How much of it.
+ *
+ * @generated from message retake.v1.GetStatusRequest
+ */
+export declare type GetStatusRequest = Message<"retake.v1.GetStatusRequest"> & {
+  /**
+   * At most that many workflows. Default: 100. Limits: 0 to 1,000.
+   *
+   * @generated from field: int32 max_workflows = 1;
+   */
+  maxWorkflows: number;
+
+  /**
+   * At most that many alerts. Default: 20. Limits: 0 to 1,000.
+   *
+   * @generated from field: int32 max_alerts = 2;
+   */
+  maxAlerts: number;
+};
+
+/**
+ * Describes the message retake.v1.GetStatusRequest.
+ * Use `create(GetStatusRequestSchema)` to create a new message.
+ */
+export declare const GetStatusRequestSchema: GenMessage<GetStatusRequest>;
+
+/**
+ * As it is now.
+ *
+ * @generated from message retake.v1.GetStatusResponse
+ */
+export declare type GetStatusResponse = Message<"retake.v1.GetStatusResponse"> & {
+  /**
+   * The server.
+   *
+   * @generated from field: retake.v1.Status status = 1;
+   */
+  status?: Status | undefined;
+};
+
+/**
+ * Describes the message retake.v1.GetStatusResponse.
+ * Use `create(GetStatusResponseSchema)` to create a new message.
+ */
+export declare const GetStatusResponseSchema: GenMessage<GetStatusResponse>;
+
+/**
+ * How much of it.
+ *
+ * @generated from message retake.v1.WatchStatusRequest
+ */
+export declare type WatchStatusRequest = Message<"retake.v1.WatchStatusRequest"> & {
+  /**
+   * At most that many workflows. Default: 100. Limits: 0 to 1,000.
+   *
+   * @generated from field: int32 max_workflows = 1;
+   */
+  maxWorkflows: number;
+
+  /**
+   * At most that many alerts. Default: 20. Limits: 0 to 1,000.
+   *
+   * @generated from field: int32 max_alerts = 2;
+   */
+  maxAlerts: number;
+};
+
+/**
+ * Describes the message retake.v1.WatchStatusRequest.
+ * Use `create(WatchStatusRequestSchema)` to create a new message.
+ */
+export declare const WatchStatusRequestSchema: GenMessage<WatchStatusRequest>;
+
+/**
+ * As it is now.
+ *
+ * @generated from message retake.v1.WatchStatusResponse
+ */
+export declare type WatchStatusResponse = Message<"retake.v1.WatchStatusResponse"> & {
+  /**
+   * The server.
+   *
+   * @generated from field: retake.v1.Status status = 1;
+   */
+  status?: Status | undefined;
+};
+
+/**
+ * Describes the message retake.v1.WatchStatusResponse.
+ * Use `create(WatchStatusResponseSchema)` to create a new message.
+ */
+export declare const WatchStatusResponseSchema: GenMessage<WatchStatusResponse>;
+
+/**
+ * Which ones.
+ *
+ * @generated from message retake.v1.ListMetricsRequest
+ */
+export declare type ListMetricsRequest = Message<"retake.v1.ListMetricsRequest"> & {
+  /**
+   * Only those whose name has this in it. Default: all.
+   *
+   * @generated from field: string name_contains = 1;
+   */
+  nameContains: string;
+
+  /**
+   * At most that many. Default: 100. Limits: 0 to 1,000.
+   *
+   * @generated from field: int32 page_size = 2;
+   */
+  pageSize: number;
+
+  /**
+   * `next_page_token` of the page before.
+   *
+   * @generated from field: string page_token = 3;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message retake.v1.ListMetricsRequest.
+ * Use `create(ListMetricsRequestSchema)` to create a new message.
+ */
+export declare const ListMetricsRequestSchema: GenMessage<ListMetricsRequest>;
+
+/**
+ * One page.
+ *
+ * @generated from message retake.v1.ListMetricsResponse
+ */
+export declare type ListMetricsResponse = Message<"retake.v1.ListMetricsResponse"> & {
+  /**
+   * By name.
+   *
+   * @generated from field: repeated retake.v1.Metric metrics = 1;
+   */
+  metrics: Metric[];
+
+  /**
+   * For the next page; empty on the last one.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message retake.v1.ListMetricsResponse.
+ * Use `create(ListMetricsResponseSchema)` to create a new message.
+ */
+export declare const ListMetricsResponseSchema: GenMessage<ListMetricsResponse>;
+
+/**
+ * A metric that there are samples of.
+ *
+ * @generated from message retake.v1.Metric
+ */
+export declare type Metric = Message<"retake.v1.Metric"> & {
+  /**
+   * As in Prometheus: `retake_runs_started_total`; that of a histogram without `_bucket`, `_sum` and `_count`.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * What can be asked of it.
+   *
+   * @generated from field: retake.v1.MetricKind kind = 2;
+   */
+  kind: MetricKind;
+
+  /**
+   * As in OpenTelemetry (UCUM): "s", "By", "{run}". Empty for none, and for one that only an earlier process had.
+   *
+   * @generated from field: string unit = 3;
+   */
+  unit: string;
+
+  /**
+   * What it says. Empty for one that only an earlier process had.
+   *
+   * @generated from field: string description = 4;
+   */
+  description: string;
+
+  /**
+   * The names of the labels of its series, in order; `le` of a histogram's buckets is not among them.
+   *
+   * @generated from field: repeated string labels = 5;
+   */
+  labels: string[];
+
+  /**
+   * How many series it has; that of a histogram has one for all of its buckets.
+   *
+   * @generated from field: int32 series_count = 6;
+   */
+  seriesCount: number;
+
+  /**
+   * Of its newest sample.
+   *
+   * @generated from field: google.protobuf.Timestamp last_sample_time = 7;
+   */
+  lastSampleTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message retake.v1.Metric.
+ * Use `create(MetricSchema)` to create a new message.
+ */
+export declare const MetricSchema: GenMessage<Metric>;
+
+/**
+ * Which series, when, and what of them.
+ *
+ * @generated from message retake.v1.QuerySeriesRequest
+ */
+export declare type QuerySeriesRequest = Message<"retake.v1.QuerySeriesRequest"> & {
+  /**
+   * The metric's name, as ListMetrics tells it. Required.
+   *
+   * @generated from field: string metric = 1;
+   */
+  metric: string;
+
+  /**
+   * Only series whose labels are like that. Default: all. Limit: 16.
+   *
+   * @generated from field: repeated retake.v1.LabelMatcher matchers = 2;
+   */
+  matchers: LabelMatcher[];
+
+  /**
+   * From then on, that moment left out. Default: an hour before `end_time`.
+   *
+   * @generated from field: google.protobuf.Timestamp start_time = 3;
+   */
+  startTime?: Timestamp | undefined;
+
+  /**
+   * Until then. Default: now.
+   *
+   * @generated from field: google.protobuf.Timestamp end_time = 4;
+   */
+  endTime?: Timestamp | undefined;
+
+  /**
+   * What is made of the samples of a step. Default: they are told as they are kept, and `step` says nothing. Those of a
+   * histogram are the number of observations until then.
+   *
+   * @generated from field: retake.v1.SeriesStatistic statistic = 5;
+   */
+  statistic: SeriesStatistic;
+
+  /**
+   * There is a point `step` after `start_time`, and so on up to `end_time`, of the samples since the one before. RATE,
+   * INCREASE and what is made of them need two samples. Default: one point, of the whole time. Limits: 10 s to 90 days.
+   *
+   * @generated from field: google.protobuf.Duration step = 6;
+   */
+  step?: Duration | undefined;
+
+  /**
+   * At most that many series; fewer where they have more than 100,000 points. Default: 100. Limits: 0 to 1,000.
+   *
+   * @generated from field: int32 page_size = 7;
+   */
+  pageSize: number;
+
+  /**
+   * `next_page_token` of the page before. The time is that of the first page.
+   *
+   * @generated from field: string page_token = 8;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message retake.v1.QuerySeriesRequest.
+ * Use `create(QuerySeriesRequestSchema)` to create a new message.
+ */
+export declare const QuerySeriesRequestSchema: GenMessage<QuerySeriesRequest>;
+
+/**
+ * One page.
+ *
+ * @generated from message retake.v1.QuerySeriesResponse
+ */
+export declare type QuerySeriesResponse = Message<"retake.v1.QuerySeriesResponse"> & {
+  /**
+   * By their labels.
+   *
+   * @generated from field: repeated retake.v1.TimeSeries series = 1;
+   */
+  series: TimeSeries[];
+
+  /**
+   * For the next page; empty on the last one.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+
+  /**
+   * What the metric is.
+   *
+   * @generated from field: retake.v1.MetricKind kind = 3;
+   */
+  kind: MetricKind;
+
+  /**
+   * How far apart samples are that are kept of a time so long ago as `start_time`: 10 s, 1 minute or 10 minutes.
+   *
+   * @generated from field: google.protobuf.Duration resolution = 4;
+   */
+  resolution?: Duration | undefined;
+
+  /**
+   * How many series there are, on all pages.
+   *
+   * @generated from field: int32 total_series = 5;
+   */
+  totalSeries: number;
+};
+
+/**
+ * Describes the message retake.v1.QuerySeriesResponse.
+ * Use `create(QuerySeriesResponseSchema)` to create a new message.
+ */
+export declare const QuerySeriesResponseSchema: GenMessage<QuerySeriesResponse>;
+
+/**
+ * One series, in the time that was asked for.
+ *
+ * @generated from message retake.v1.TimeSeries
+ */
+export declare type TimeSeries = Message<"retake.v1.TimeSeries"> & {
+  /**
+   * What tells it from others of its metric.
+   *
+   * @generated from field: map<string, string> labels = 1;
+   */
+  labels: { [key: string]: string };
+
+  /**
+   * By time. Steps that nothing can be said of are left out.
+   *
+   * @generated from field: repeated retake.v1.SeriesPoint points = 2;
+   */
+  points: SeriesPoint[];
+
+  /**
+   * All of it in one.
+   *
+   * @generated from field: retake.v1.SeriesSummary summary = 3;
+   */
+  summary?: SeriesSummary | undefined;
+};
+
+/**
+ * Describes the message retake.v1.TimeSeries.
+ * Use `create(TimeSeriesSchema)` to create a new message.
+ */
+export declare const TimeSeriesSchema: GenMessage<TimeSeries>;
+
+/**
+ * A value at a time.
+ *
+ * @generated from message retake.v1.SeriesPoint
+ */
+export declare type SeriesPoint = Message<"retake.v1.SeriesPoint"> & {
+  /**
+   * When; of a step, its end.
+   *
+   * @generated from field: google.protobuf.Timestamp time = 1;
+   */
+  time?: Timestamp | undefined;
+
+  /**
+   * What it was.
+   *
+   * @generated from field: double value = 2;
+   */
+  value: number;
+};
+
+/**
+ * Describes the message retake.v1.SeriesPoint.
+ * Use `create(SeriesPointSchema)` to create a new message.
+ */
+export declare const SeriesPointSchema: GenMessage<SeriesPoint>;
+
+/**
+ * All statistics of the whole time that was asked for, as SeriesStatistic tells them. What does not make sense for the kind of
+ * the metric, or needs more samples than there are, is unset.
+ *
+ * @generated from message retake.v1.SeriesSummary
+ */
+export declare type SeriesSummary = Message<"retake.v1.SeriesSummary"> & {
+  /**
+   * COUNT
+   *
+   * @generated from field: double count = 1;
+   */
+  count: number;
+
+  /**
+   * SUM
+   *
+   * @generated from field: optional double sum = 2;
+   */
+  sum?: number | undefined;
+
+  /**
+   * MIN
+   *
+   * @generated from field: optional double min = 3;
+   */
+  min?: number | undefined;
+
+  /**
+   * MAX
+   *
+   * @generated from field: optional double max = 4;
+   */
+  max?: number | undefined;
+
+  /**
+   * AVG
+   *
+   * @generated from field: optional double avg = 5;
+   */
+  avg?: number | undefined;
+
+  /**
+   * LATEST
+   *
+   * @generated from field: optional double latest = 6;
+   */
+  latest?: number | undefined;
+
+  /**
+   * RATE
+   *
+   * @generated from field: optional double rate = 7;
+   */
+  rate?: number | undefined;
+
+  /**
+   * INCREASE
+   *
+   * @generated from field: optional double increase = 8;
+   */
+  increase?: number | undefined;
+
+  /**
+   * P50
+   *
+   * @generated from field: optional double p50 = 9;
+   */
+  p50?: number | undefined;
+
+  /**
+   * P95
+   *
+   * @generated from field: optional double p95 = 10;
+   */
+  p95?: number | undefined;
+
+  /**
+   * P99
+   *
+   * @generated from field: optional double p99 = 11;
+   */
+  p99?: number | undefined;
+};
+
+/**
+ * Describes the message retake.v1.SeriesSummary.
+ * Use `create(SeriesSummarySchema)` to create a new message.
+ */
+export declare const SeriesSummarySchema: GenMessage<SeriesSummary>;
+
+/**
+ * What has happened.
+ *
+ * @generated from message retake.v1.RecordMetricRequest
+ */
+export declare type RecordMetricRequest = Message<"retake.v1.RecordMetricRequest"> & {
+  /**
+   * Limits: 1 to 1,000.
+   *
+   * @generated from field: repeated retake.v1.MetricRecord records = 1;
+   */
+  records: MetricRecord[];
+};
+
+/**
+ * Describes the message retake.v1.RecordMetricRequest.
+ * Use `create(RecordMetricRequestSchema)` to create a new message.
+ */
+export declare const RecordMetricRequestSchema: GenMessage<RecordMetricRequest>;
+
+/**
+ * One value for a metric, which it makes when there is none by that name.
+ *
+ * @generated from message retake.v1.MetricRecord
+ */
+export declare type MetricRecord = Message<"retake.v1.MetricRecord"> & {
+  /**
+   * Its name, as in OpenTelemetry: `studio.frames.rendered`. Those that begin with `retake.`, `rpc.`, `nodejs.`, `v8js.`,
+   * `process.`, `otel.` and `target.` are the server's. Required.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * Whether `value` is added (COUNTER), set (GAUGE) or observed (HISTOGRAM). Required.
+   *
+   * @generated from field: retake.v1.MetricKind kind = 2;
+   */
+  kind: MetricKind;
+
+  /**
+   * Finite.
+   *
+   * @generated from field: double value = 3;
+   */
+  value: number;
+
+  /**
+   * What tells its series from others of the metric. Limit: 16.
+   *
+   * @generated from field: map<string, string> attributes = 4;
+   */
+  attributes: { [key: string]: string };
+
+  /**
+   * Of `value`, as in UCUM: "s", "By", "{frame}". It becomes a part of the name in Prometheus. Default: that of the metric,
+   * and none for a new one.
+   *
+   * @generated from field: string unit = 5;
+   */
+  unit: string;
+
+  /**
+   * What the metric says; that of the record that makes it counts.
+   *
+   * @generated from field: string description = 6;
+   */
+  description: string;
+
+  /**
+   * The upper bounds of a histogram's buckets, ascending. Default: those of the metric, and for a new one 5 ms to 10 s as
+   * seconds. Limit: 50.
+   *
+   * @generated from field: repeated double bounds = 7;
+   */
+  bounds: number[];
+};
+
+/**
+ * Describes the message retake.v1.MetricRecord.
+ * Use `create(MetricRecordSchema)` to create a new message.
+ */
+export declare const MetricRecordSchema: GenMessage<MetricRecord>;
+
+/**
+ * All of them are taken.
+ *
+ * @generated from message retake.v1.RecordMetricResponse
+ */
+export declare type RecordMetricResponse = Message<"retake.v1.RecordMetricResponse"> & {
+};
+
+/**
+ * Describes the message retake.v1.RecordMetricResponse.
+ * Use `create(RecordMetricResponseSchema)` to create a new message.
+ */
+export declare const RecordMetricResponseSchema: GenMessage<RecordMetricResponse>;
 
 /**
  * Filters are joined by "and"; an empty one matches everything.
@@ -740,6 +1328,142 @@ export declare type TestNotifierResponse = Message<"retake.v1.TestNotifierRespon
 export declare const TestNotifierResponseSchema: GenMessage<TestNotifierResponse>;
 
 /**
+ * What a metric is.
+ *
+ * @generated from enum retake.v1.MetricKind
+ */
+export enum MetricKind {
+  /**
+   * Not set.
+   *
+   * @generated from enum value: METRIC_KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * A number that only grows.
+   *
+   * @generated from enum value: METRIC_KIND_COUNTER = 1;
+   */
+  COUNTER = 1,
+
+  /**
+   * A number that goes up and down.
+   *
+   * @generated from enum value: METRIC_KIND_GAUGE = 2;
+   */
+  GAUGE = 2,
+
+  /**
+   * How often values were between bounds.
+   *
+   * @generated from enum value: METRIC_KIND_HISTOGRAM = 3;
+   */
+  HISTOGRAM = 3,
+}
+
+/**
+ * Describes the enum retake.v1.MetricKind.
+ */
+export declare const MetricKindSchema: GenEnum<MetricKind>;
+
+/**
+ * What is made of the samples of some time, in the sense of PromQL.
+ *
+ * @generated from enum retake.v1.SeriesStatistic
+ */
+export enum SeriesStatistic {
+  /**
+   * The samples themselves.
+   *
+   * @generated from enum value: SERIES_STATISTIC_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * How many samples there are; of a histogram, how many observations were added.
+   *
+   * @generated from enum value: SERIES_STATISTIC_COUNT = 1;
+   */
+  COUNT = 1,
+
+  /**
+   * Of a gauge's samples; of a histogram, of the observations that were added.
+   *
+   * @generated from enum value: SERIES_STATISTIC_SUM = 2;
+   */
+  SUM = 2,
+
+  /**
+   * The lowest sample. Not of histograms.
+   *
+   * @generated from enum value: SERIES_STATISTIC_MIN = 3;
+   */
+  MIN = 3,
+
+  /**
+   * The highest sample. Not of histograms.
+   *
+   * @generated from enum value: SERIES_STATISTIC_MAX = 4;
+   */
+  MAX = 4,
+
+  /**
+   * Of a gauge's samples; of a histogram, of the observations that were added.
+   *
+   * @generated from enum value: SERIES_STATISTIC_AVG = 5;
+   */
+  AVG = 5,
+
+  /**
+   * The newest sample.
+   *
+   * @generated from enum value: SERIES_STATISTIC_LATEST = 6;
+   */
+  LATEST = 6,
+
+  /**
+   * By how much a counter, or the number of observations of a histogram, rose per second.
+   *
+   * @generated from enum value: SERIES_STATISTIC_RATE = 7;
+   */
+  RATE = 7,
+
+  /**
+   * By how much it rose.
+   *
+   * @generated from enum value: SERIES_STATISTIC_INCREASE = 8;
+   */
+  INCREASE = 8,
+
+  /**
+   * Of a histogram: half of the observations that were added are no larger.
+   *
+   * @generated from enum value: SERIES_STATISTIC_P50 = 9;
+   */
+  P50 = 9,
+
+  /**
+   * 95 % of them.
+   *
+   * @generated from enum value: SERIES_STATISTIC_P95 = 10;
+   */
+  P95 = 10,
+
+  /**
+   * 99 % of them.
+   *
+   * @generated from enum value: SERIES_STATISTIC_P99 = 11;
+   */
+  P99 = 11,
+}
+
+/**
+ * Describes the enum retake.v1.SeriesStatistic.
+ */
+export declare const SeriesStatisticSchema: GenEnum<SeriesStatistic>;
+
+/**
  * Where a rule comes from. Later ones take the place of earlier ones of the same name.
  *
  * @generated from enum retake.v1.AlertRuleOrigin
@@ -780,12 +1504,68 @@ export enum AlertRuleOrigin {
 export declare const AlertRuleOriginSchema: GenEnum<AlertRuleOrigin>;
 
 /**
- * Alerts of a server, their rules and silences. FAILED_PRECONDITION (MONITORING_DISABLED) where the server watches over
- * nothing.
+ * What a server measures, how it is, and its alerts with their rules and silences. FAILED_PRECONDITION (MONITORING_DISABLED)
+ * where the server keeps nothing of what it measures, and watches over nothing; GetStatus and WatchStatus tell what there is.
  *
  * @generated from service retake.v1.MonitoringService
  */
 export declare const MonitoringService: GenService<{
+  /**
+   * Tells how the server is.
+   *
+   * @generated from rpc retake.v1.MonitoringService.GetStatus
+   */
+  getStatus: {
+    methodKind: "unary";
+    input: typeof GetStatusRequestSchema;
+    output: typeof GetStatusResponseSchema;
+  },
+  /**
+   * Tells how the server is, again with each sample (10 s), and at once when a component gets better or worse: when the
+   * journal fails, a breaker opens, an alert fires. A caller that is slow gets the newest.
+   *
+   * @generated from rpc retake.v1.MonitoringService.WatchStatus
+   */
+  watchStatus: {
+    methodKind: "server_streaming";
+    input: typeof WatchStatusRequestSchema;
+    output: typeof WatchStatusResponseSchema;
+  },
+  /**
+   * Lists the metrics that there are samples of, by name.
+   *
+   * @generated from rpc retake.v1.MonitoringService.ListMetrics
+   */
+  listMetrics: {
+    methodKind: "unary";
+    input: typeof ListMetricsRequestSchema;
+    output: typeof ListMetricsResponseSchema;
+  },
+  /**
+   * Reads the series of a metric: their samples, or a statistic of each step, and all statistics of the whole time. NOT_FOUND
+   * (METRIC_NOT_FOUND) where there are no samples by that name. INVALID_ARGUMENT (INVALID_QUERY) for a time that ends before
+   * it begins, more than 11,000 steps, a statistic that its kind has not, or a matcher that is no regular expression.
+   *
+   * @generated from rpc retake.v1.MonitoringService.QuerySeries
+   */
+  querySeries: {
+    methodKind: "unary";
+    input: typeof QuerySeriesRequestSchema;
+    output: typeof QuerySeriesResponseSchema;
+  },
+  /**
+   * Adds to metrics of the caller's own. They are in the series, on `/metrics` and with those who export, beside the
+   * server's; alert rules may use them. All records are taken, or none. INVALID_ARGUMENT (METRIC_MISMATCH) for a metric that
+   * exists with another kind, unit or bounds; RESOURCE_EXHAUSTED (TOO_MANY_METRICS) beyond 200 names. What comes beyond
+   * `telemetry.cardinality_limit` series of a metric is counted in the one that has the label `otel_metric_overflow`.
+   *
+   * @generated from rpc retake.v1.MonitoringService.RecordMetric
+   */
+  recordMetric: {
+    methodKind: "unary";
+    input: typeof RecordMetricRequestSchema;
+    output: typeof RecordMetricResponseSchema;
+  },
   /**
    * Lists alerts that are not inactive, the worst first, of those what fires longest.
    *

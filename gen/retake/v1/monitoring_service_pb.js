@@ -9,214 +9,348 @@ import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/vali
 import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import { file_retake_v1_alert } from "./alert_pb.js";
 import { file_retake_v1_options } from "./options_pb.js";
+import { file_retake_v1_status } from "./status_pb.js";
 
 /**
  * Describes the file retake/v1/monitoring_service.proto.
  */
 export const file_retake_v1_monitoring_service = /*@__PURE__*/
-  fileDesc("CiJyZXRha2UvdjEvbW9uaXRvcmluZ19zZXJ2aWNlLnByb3RvEglyZXRha2UudjEi3wEKEUxpc3RBbGVydHNSZXF1ZXN0Ej0KCnNldmVyaXRpZXMYASADKA4yGC5yZXRha2UudjEuQWxlcnRTZXZlcml0eUIPukgMkgEJEAoiBYIBAhABEjYKBnN0YXRlcxgCIAMoDjIVLnJldGFrZS52MS5BbGVydFN0YXRlQg+6SAySAQkQCiIFggECEAESFgoEcnVsZRgDIAEoCUIIukgFcgMYgAESHQoJcGFnZV9zaXplGAQgASgFQgq6SAcaBRjoBygAEhwKCnBhZ2VfdG9rZW4YBSABKAlCCLpIBXIDGIAgIk8KEkxpc3RBbGVydHNSZXNwb25zZRIgCgZhbGVydHMYASADKAsyEC5yZXRha2UudjEuQWxlcnQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIhQKEldhdGNoQWxlcnRzUmVxdWVzdCJhChNXYXRjaEFsZXJ0c1Jlc3BvbnNlEhAKCGNvbXBsZXRlGAEgASgIEiAKBmFsZXJ0cxgCIAMoCzIQLnJldGFrZS52MS5BbGVydBIWCg5nb25lX2FsZXJ0X2lkcxgDIAMoCSIYChZHZXRBbGVydFN1bW1hcnlSZXF1ZXN0IocBChdHZXRBbGVydFN1bW1hcnlSZXNwb25zZRIQCghjcml0aWNhbBgBIAEoBRIPCgd3YXJuaW5nGAIgASgFEg8KB3BlbmRpbmcYAyABKAUSEAoIcmVzb2x2ZWQYBCABKAUSFAoMYWNrbm93bGVkZ2VkGAUgASgFEhAKCHNpbGVuY2VkGAYgASgFImcKF0xpc3RBbGVydEhpc3RvcnlSZXF1ZXN0EhYKBHJ1bGUYASABKAlCCLpIBXIDGIABEhkKCGFsZXJ0X2lkGAIgASgJQge6SARyAhhAEhkKBWxpbWl0GAMgASgFQgq6SAcaBRjoBygAIkMKGExpc3RBbGVydEhpc3RvcnlSZXNwb25zZRInCgdjaGFuZ2VzGAEgAygLMhYucmV0YWtlLnYxLkFsZXJ0Q2hhbmdlIv8CCgtBbGVydENoYW5nZRIoCgR0aW1lGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIQCghhbGVydF9pZBgCIAEoCRIMCgRydWxlGAMgASgJEjIKBmxhYmVscxgEIAMoCzIiLnJldGFrZS52MS5BbGVydENoYW5nZS5MYWJlbHNFbnRyeRISCgV2YWx1ZRgFIAEoAUgAiAEBEi0KDnByZXZpb3VzX3N0YXRlGAYgASgOMhUucmV0YWtlLnYxLkFsZXJ0U3RhdGUSJAoFc3RhdGUYByABKA4yFS5yZXRha2UudjEuQWxlcnRTdGF0ZRIqCghzZXZlcml0eRgIIAEoDjIYLnJldGFrZS52MS5BbGVydFNldmVyaXR5EiQKBWNhdXNlGAkgASgOMhUucmV0YWtlLnYxLkFsZXJ0Q2F1c2UaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AUIICgZfdmFsdWUijgEKF0Fja25vd2xlZGdlQWxlcnRSZXF1ZXN0EhsKCGFsZXJ0X2lkGAEgASgJQgm6SAZyBBABGEASFgoEbm90ZRgCIAEoCUIIukgFcgMYgAgSPgoIZHVyYXRpb24YAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CEbpIDqoBCyIFCICangEyAgg8IjsKGEFja25vd2xlZGdlQWxlcnRSZXNwb25zZRIfCgVhbGVydBgBIAEoCzIQLnJldGFrZS52MS5BbGVydCI4ChlVbmFja25vd2xlZGdlQWxlcnRSZXF1ZXN0EhsKCGFsZXJ0X2lkGAEgASgJQgm6SAZyBBABGEAiPQoaVW5hY2tub3dsZWRnZUFsZXJ0UmVzcG9uc2USHwoFYWxlcnQYASABKAsyEC5yZXRha2UudjEuQWxlcnQikQIKEVNldFNpbGVuY2VSZXF1ZXN0EisKB3NpbGVuY2UYASABKAsyEi5yZXRha2UudjEuU2lsZW5jZUIGukgDyAEBEj4KCGR1cmF0aW9uGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQhG6SA6qAQsiBQiA54QPMgIIPDqOAbpIigEahwEKD3NldF9zaWxlbmNlLmVuZBJCc2F5cyBob3cgbG9uZyBpdCBsYXN0cyBpbiBvbmUgcGxhY2U6IGR1cmF0aW9uLCBvciBzaWxlbmNlLmVuZF90aW1lGjBoYXModGhpcy5kdXJhdGlvbikgIT0gaGFzKHRoaXMuc2lsZW5jZS5lbmRfdGltZSkiOQoSU2V0U2lsZW5jZVJlc3BvbnNlEiMKB3NpbGVuY2UYASABKAsyEi5yZXRha2UudjEuU2lsZW5jZSI1ChRFeHBpcmVTaWxlbmNlUmVxdWVzdBIdCgpzaWxlbmNlX2lkGAEgASgJQgm6SAZyBBABGEAiPAoVRXhwaXJlU2lsZW5jZVJlc3BvbnNlEiMKB3NpbGVuY2UYASABKAsyEi5yZXRha2UudjEuU2lsZW5jZSIVChNMaXN0U2lsZW5jZXNSZXF1ZXN0IjwKFExpc3RTaWxlbmNlc1Jlc3BvbnNlEiQKCHNpbGVuY2VzGAEgAygLMhIucmV0YWtlLnYxLlNpbGVuY2UiFwoVTGlzdEFsZXJ0UnVsZXNSZXF1ZXN0IkMKFkxpc3RBbGVydFJ1bGVzUmVzcG9uc2USKQoFcnVsZXMYASADKAsyGi5yZXRha2UudjEuTGlzdGVkQWxlcnRSdWxlImEKD0xpc3RlZEFsZXJ0UnVsZRIiCgRydWxlGAEgASgLMhQucmV0YWtlLnYxLkFsZXJ0UnVsZRIqCgZvcmlnaW4YAiABKA4yGi5yZXRha2UudjEuQWxlcnRSdWxlT3JpZ2luIkEKE1NldEFsZXJ0UnVsZVJlcXVlc3QSKgoEcnVsZRgBIAEoCzIULnJldGFrZS52MS5BbGVydFJ1bGVCBrpIA8gBASJAChRTZXRBbGVydFJ1bGVSZXNwb25zZRIoCgRydWxlGAEgASgLMhoucmV0YWtlLnYxLkxpc3RlZEFsZXJ0UnVsZSIyChZEZWxldGVBbGVydFJ1bGVSZXF1ZXN0EhgKBG5hbWUYASABKAlCCrpIB3IFEAEYgAEiQwoXRGVsZXRlQWxlcnRSdWxlUmVzcG9uc2USKAoEcnVsZRgBIAEoCzIaLnJldGFrZS52MS5MaXN0ZWRBbGVydFJ1bGUiLgoTVGVzdE5vdGlmaWVyUmVxdWVzdBIXCgRuYW1lGAEgASgJQgm6SAZyBBABGEAiOAoUVGVzdE5vdGlmaWVyUmVzcG9uc2USEQoJZGVsaXZlcmVkGAEgASgIEg0KBWVycm9yGAIgASgJKpQBCg9BbGVydFJ1bGVPcmlnaW4SIQodQUxFUlRfUlVMRV9PUklHSU5fVU5TUEVDSUZJRUQQABIeChpBTEVSVF9SVUxFX09SSUdJTl9CVUlMVF9JThABEiMKH0FMRVJUX1JVTEVfT1JJR0lOX0NPTkZJR1VSQVRJT04QAhIZChVBTEVSVF9SVUxFX09SSUdJTl9TRVQQAzLuCQoRTW9uaXRvcmluZ1NlcnZpY2USVAoKTGlzdEFsZXJ0cxIcLnJldGFrZS52MS5MaXN0QWxlcnRzUmVxdWVzdBodLnJldGFrZS52MS5MaXN0QWxlcnRzUmVzcG9uc2UiCZACAbL+GAIIAxJWCgtXYXRjaEFsZXJ0cxIdLnJldGFrZS52MS5XYXRjaEFsZXJ0c1JlcXVlc3QaHi5yZXRha2UudjEuV2F0Y2hBbGVydHNSZXNwb25zZSIGsv4YAggDMAESYwoPR2V0QWxlcnRTdW1tYXJ5EiEucmV0YWtlLnYxLkdldEFsZXJ0U3VtbWFyeVJlcXVlc3QaIi5yZXRha2UudjEuR2V0QWxlcnRTdW1tYXJ5UmVzcG9uc2UiCZACAbL+GAIIAxJmChBMaXN0QWxlcnRIaXN0b3J5EiIucmV0YWtlLnYxLkxpc3RBbGVydEhpc3RvcnlSZXF1ZXN0GiMucmV0YWtlLnYxLkxpc3RBbGVydEhpc3RvcnlSZXNwb25zZSIJkAIBsv4YAggDEmYKEEFja25vd2xlZGdlQWxlcnQSIi5yZXRha2UudjEuQWNrbm93bGVkZ2VBbGVydFJlcXVlc3QaIy5yZXRha2UudjEuQWNrbm93bGVkZ2VBbGVydFJlc3BvbnNlIgmQAgKy/hgCCAQSbAoSVW5hY2tub3dsZWRnZUFsZXJ0EiQucmV0YWtlLnYxLlVuYWNrbm93bGVkZ2VBbGVydFJlcXVlc3QaJS5yZXRha2UudjEuVW5hY2tub3dsZWRnZUFsZXJ0UmVzcG9uc2UiCZACArL+GAIIBBJRCgpTZXRTaWxlbmNlEhwucmV0YWtlLnYxLlNldFNpbGVuY2VSZXF1ZXN0Gh0ucmV0YWtlLnYxLlNldFNpbGVuY2VSZXNwb25zZSIGsv4YAggEEl0KDUV4cGlyZVNpbGVuY2USHy5yZXRha2UudjEuRXhwaXJlU2lsZW5jZVJlcXVlc3QaIC5yZXRha2UudjEuRXhwaXJlU2lsZW5jZVJlc3BvbnNlIgmQAgKy/hgCCAQSWgoMTGlzdFNpbGVuY2VzEh4ucmV0YWtlLnYxLkxpc3RTaWxlbmNlc1JlcXVlc3QaHy5yZXRha2UudjEuTGlzdFNpbGVuY2VzUmVzcG9uc2UiCZACAbL+GAIIAxJgCg5MaXN0QWxlcnRSdWxlcxIgLnJldGFrZS52MS5MaXN0QWxlcnRSdWxlc1JlcXVlc3QaIS5yZXRha2UudjEuTGlzdEFsZXJ0UnVsZXNSZXNwb25zZSIJkAIBsv4YAggDEloKDFNldEFsZXJ0UnVsZRIeLnJldGFrZS52MS5TZXRBbGVydFJ1bGVSZXF1ZXN0Gh8ucmV0YWtlLnYxLlNldEFsZXJ0UnVsZVJlc3BvbnNlIgmQAgKy/hgCCAQSYwoPRGVsZXRlQWxlcnRSdWxlEiEucmV0YWtlLnYxLkRlbGV0ZUFsZXJ0UnVsZVJlcXVlc3QaIi5yZXRha2UudjEuRGVsZXRlQWxlcnRSdWxlUmVzcG9uc2UiCZACArL+GAIIBBJXCgxUZXN0Tm90aWZpZXISHi5yZXRha2UudjEuVGVzdE5vdGlmaWVyUmVxdWVzdBofLnJldGFrZS52MS5UZXN0Tm90aWZpZXJSZXNwb25zZSIGsv4YAggEYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_timestamp, file_retake_v1_alert, file_retake_v1_options]);
+  fileDesc("CiJyZXRha2UvdjEvbW9uaXRvcmluZ19zZXJ2aWNlLnByb3RvEglyZXRha2UudjEiVQoQR2V0U3RhdHVzUmVxdWVzdBIhCg1tYXhfd29ya2Zsb3dzGAEgASgFQgq6SAcaBRjoBygAEh4KCm1heF9hbGVydHMYAiABKAVCCrpIBxoFGOgHKAAiNgoRR2V0U3RhdHVzUmVzcG9uc2USIQoGc3RhdHVzGAEgASgLMhEucmV0YWtlLnYxLlN0YXR1cyJXChJXYXRjaFN0YXR1c1JlcXVlc3QSIQoNbWF4X3dvcmtmbG93cxgBIAEoBUIKukgHGgUY6AcoABIeCgptYXhfYWxlcnRzGAIgASgFQgq6SAcaBRjoBygAIjgKE1dhdGNoU3RhdHVzUmVzcG9uc2USIQoGc3RhdHVzGAEgASgLMhEucmV0YWtlLnYxLlN0YXR1cyJyChJMaXN0TWV0cmljc1JlcXVlc3QSHwoNbmFtZV9jb250YWlucxgBIAEoCUIIukgFcgMY/wESHQoJcGFnZV9zaXplGAIgASgFQgq6SAcaBRjoBygAEhwKCnBhZ2VfdG9rZW4YAyABKAlCCLpIBXIDGIAgIlIKE0xpc3RNZXRyaWNzUmVzcG9uc2USIgoHbWV0cmljcxgBIAMoCzIRLnJldGFrZS52MS5NZXRyaWMSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIroBCgZNZXRyaWMSDAoEbmFtZRgBIAEoCRIjCgRraW5kGAIgASgOMhUucmV0YWtlLnYxLk1ldHJpY0tpbmQSDAoEdW5pdBgDIAEoCRITCgtkZXNjcmlwdGlvbhgEIAEoCRIOCgZsYWJlbHMYBSADKAkSFAoMc2VyaWVzX2NvdW50GAYgASgFEjQKEGxhc3Rfc2FtcGxlX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIpMDChJRdWVyeVNlcmllc1JlcXVlc3QSNwoGbWV0cmljGAEgASgJQie6SCRyIjIgXlthLXpBLVpfOl1bYS16QS1aMC05XzpdezAsMjU0fSQSMwoIbWF0Y2hlcnMYAiADKAsyFy5yZXRha2UudjEuTGFiZWxNYXRjaGVyQgi6SAWSAQIQEBIuCgpzdGFydF90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghlbmRfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASNwoJc3RhdGlzdGljGAUgASgOMhoucmV0YWtlLnYxLlNlcmllc1N0YXRpc3RpY0IIukgFggECEAESOgoEc3RlcBgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIRukgOqgELIgUIgM7aAzICCAoSHQoJcGFnZV9zaXplGAcgASgFQgq6SAcaBRjoBygAEh0KCnBhZ2VfdG9rZW4YCCABKAlCCbpIBnIEGICABCK/AQoTUXVlcnlTZXJpZXNSZXNwb25zZRIlCgZzZXJpZXMYASADKAsyFS5yZXRha2UudjEuVGltZVNlcmllcxIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkSIwoEa2luZBgDIAEoDjIVLnJldGFrZS52MS5NZXRyaWNLaW5kEi0KCnJlc29sdXRpb24YBCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SFAoMdG90YWxfc2VyaWVzGAUgASgFIsEBCgpUaW1lU2VyaWVzEjEKBmxhYmVscxgBIAMoCzIhLnJldGFrZS52MS5UaW1lU2VyaWVzLkxhYmVsc0VudHJ5EiYKBnBvaW50cxgCIAMoCzIWLnJldGFrZS52MS5TZXJpZXNQb2ludBIpCgdzdW1tYXJ5GAMgASgLMhgucmV0YWtlLnYxLlNlcmllc1N1bW1hcnkaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJGCgtTZXJpZXNQb2ludBIoCgR0aW1lGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgV2YWx1ZRgCIAEoASK0AgoNU2VyaWVzU3VtbWFyeRINCgVjb3VudBgBIAEoARIQCgNzdW0YAiABKAFIAIgBARIQCgNtaW4YAyABKAFIAYgBARIQCgNtYXgYBCABKAFIAogBARIQCgNhdmcYBSABKAFIA4gBARITCgZsYXRlc3QYBiABKAFIBIgBARIRCgRyYXRlGAcgASgBSAWIAQESFQoIaW5jcmVhc2UYCCABKAFIBogBARIQCgNwNTAYCSABKAFIB4gBARIQCgNwOTUYCiABKAFICIgBARIQCgNwOTkYCyABKAFICYgBAUIGCgRfc3VtQgYKBF9taW5CBgoEX21heEIGCgRfYXZnQgkKB19sYXRlc3RCBwoFX3JhdGVCCwoJX2luY3JlYXNlQgYKBF9wNTBCBgoEX3A5NUIGCgRfcDk5IkwKE1JlY29yZE1ldHJpY1JlcXVlc3QSNQoHcmVjb3JkcxgBIAMoCzIXLnJldGFrZS52MS5NZXRyaWNSZWNvcmRCC7pICJIBBQgBEOgHIoMFCgxNZXRyaWNSZWNvcmQSNgoEbmFtZRgBIAEoCUIoukglciMyIV5bQS1aYS16XVtBLVphLXowLTlfLlwtL117MCwxOTl9JBIvCgRraW5kGAIgASgOMhUucmV0YWtlLnYxLk1ldHJpY0tpbmRCCrpIB4IBBBABIAASFgoFdmFsdWUYAyABKAFCB7pIBBICQAEScQoKYXR0cmlidXRlcxgEIAMoCzInLnJldGFrZS52MS5NZXRyaWNSZWNvcmQuQXR0cmlidXRlc0VudHJ5QjS6SDGaAS4QECIjciEyH15bQS1aYS16X11bQS1aYS16MC05Xy5dezAsMTI3fSQqBXIDGIACEiIKBHVuaXQYBSABKAlCFLpIEXIPMg1eWyEtfl17MCw2M30kEh0KC2Rlc2NyaXB0aW9uGAYgASgJQgi6SAVyAxiACBIeCgZib3VuZHMYByADKAFCDrpIC5IBCBAyIgQSAkABGjEKD0F0dHJpYnV0ZXNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBOugBukjkARp/ChVtZXRyaWNfcmVjb3JkLmNvdW50ZXISQXRha2VzIG5vdGhpbmcgYXdheSBmcm9tIGEgY291bnRlcjogaXRzIHZhbHVlIG11c3Qgbm90IGJlIG5lZ2F0aXZlGiN0aGlzLmtpbmQgIT0gMSB8fCB0aGlzLnZhbHVlID49IDAuMBphChRtZXRyaWNfcmVjb3JkLmJvdW5kcxIfaGFzIGJvdW5kcyBvbmx5IGZvciBhIGhpc3RvZ3JhbRoodGhpcy5raW5kID09IDMgfHwgc2l6ZSh0aGlzLmJvdW5kcykgPT0gMCIWChRSZWNvcmRNZXRyaWNSZXNwb25zZSLfAQoRTGlzdEFsZXJ0c1JlcXVlc3QSPQoKc2V2ZXJpdGllcxgBIAMoDjIYLnJldGFrZS52MS5BbGVydFNldmVyaXR5Qg+6SAySAQkQCiIFggECEAESNgoGc3RhdGVzGAIgAygOMhUucmV0YWtlLnYxLkFsZXJ0U3RhdGVCD7pIDJIBCRAKIgWCAQIQARIWCgRydWxlGAMgASgJQgi6SAVyAxiAARIdCglwYWdlX3NpemUYBCABKAVCCrpIBxoFGOgHKAASHAoKcGFnZV90b2tlbhgFIAEoCUIIukgFcgMYgCAiTwoSTGlzdEFsZXJ0c1Jlc3BvbnNlEiAKBmFsZXJ0cxgBIAMoCzIQLnJldGFrZS52MS5BbGVydBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiFAoSV2F0Y2hBbGVydHNSZXF1ZXN0ImEKE1dhdGNoQWxlcnRzUmVzcG9uc2USEAoIY29tcGxldGUYASABKAgSIAoGYWxlcnRzGAIgAygLMhAucmV0YWtlLnYxLkFsZXJ0EhYKDmdvbmVfYWxlcnRfaWRzGAMgAygJIhgKFkdldEFsZXJ0U3VtbWFyeVJlcXVlc3QihwEKF0dldEFsZXJ0U3VtbWFyeVJlc3BvbnNlEhAKCGNyaXRpY2FsGAEgASgFEg8KB3dhcm5pbmcYAiABKAUSDwoHcGVuZGluZxgDIAEoBRIQCghyZXNvbHZlZBgEIAEoBRIUCgxhY2tub3dsZWRnZWQYBSABKAUSEAoIc2lsZW5jZWQYBiABKAUiZwoXTGlzdEFsZXJ0SGlzdG9yeVJlcXVlc3QSFgoEcnVsZRgBIAEoCUIIukgFcgMYgAESGQoIYWxlcnRfaWQYAiABKAlCB7pIBHICGEASGQoFbGltaXQYAyABKAVCCrpIBxoFGOgHKAAiQwoYTGlzdEFsZXJ0SGlzdG9yeVJlc3BvbnNlEicKB2NoYW5nZXMYASADKAsyFi5yZXRha2UudjEuQWxlcnRDaGFuZ2Ui/wIKC0FsZXJ0Q2hhbmdlEigKBHRpbWUYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCGFsZXJ0X2lkGAIgASgJEgwKBHJ1bGUYAyABKAkSMgoGbGFiZWxzGAQgAygLMiIucmV0YWtlLnYxLkFsZXJ0Q2hhbmdlLkxhYmVsc0VudHJ5EhIKBXZhbHVlGAUgASgBSACIAQESLQoOcHJldmlvdXNfc3RhdGUYBiABKA4yFS5yZXRha2UudjEuQWxlcnRTdGF0ZRIkCgVzdGF0ZRgHIAEoDjIVLnJldGFrZS52MS5BbGVydFN0YXRlEioKCHNldmVyaXR5GAggASgOMhgucmV0YWtlLnYxLkFsZXJ0U2V2ZXJpdHkSJAoFY2F1c2UYCSABKA4yFS5yZXRha2UudjEuQWxlcnRDYXVzZRotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBQggKBl92YWx1ZSKOAQoXQWNrbm93bGVkZ2VBbGVydFJlcXVlc3QSGwoIYWxlcnRfaWQYASABKAlCCbpIBnIEEAEYQBIWCgRub3RlGAIgASgJQgi6SAVyAxiACBI+CghkdXJhdGlvbhgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIRukgOqgELIgUIgJqeATICCDwiOwoYQWNrbm93bGVkZ2VBbGVydFJlc3BvbnNlEh8KBWFsZXJ0GAEgASgLMhAucmV0YWtlLnYxLkFsZXJ0IjgKGVVuYWNrbm93bGVkZ2VBbGVydFJlcXVlc3QSGwoIYWxlcnRfaWQYASABKAlCCbpIBnIEEAEYQCI9ChpVbmFja25vd2xlZGdlQWxlcnRSZXNwb25zZRIfCgVhbGVydBgBIAEoCzIQLnJldGFrZS52MS5BbGVydCKRAgoRU2V0U2lsZW5jZVJlcXVlc3QSKwoHc2lsZW5jZRgBIAEoCzISLnJldGFrZS52MS5TaWxlbmNlQga6SAPIAQESPgoIZHVyYXRpb24YAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CEbpIDqoBCyIFCIDnhA8yAgg8Oo4BukiKARqHAQoPc2V0X3NpbGVuY2UuZW5kEkJzYXlzIGhvdyBsb25nIGl0IGxhc3RzIGluIG9uZSBwbGFjZTogZHVyYXRpb24sIG9yIHNpbGVuY2UuZW5kX3RpbWUaMGhhcyh0aGlzLmR1cmF0aW9uKSAhPSBoYXModGhpcy5zaWxlbmNlLmVuZF90aW1lKSI5ChJTZXRTaWxlbmNlUmVzcG9uc2USIwoHc2lsZW5jZRgBIAEoCzISLnJldGFrZS52MS5TaWxlbmNlIjUKFEV4cGlyZVNpbGVuY2VSZXF1ZXN0Eh0KCnNpbGVuY2VfaWQYASABKAlCCbpIBnIEEAEYQCI8ChVFeHBpcmVTaWxlbmNlUmVzcG9uc2USIwoHc2lsZW5jZRgBIAEoCzISLnJldGFrZS52MS5TaWxlbmNlIhUKE0xpc3RTaWxlbmNlc1JlcXVlc3QiPAoUTGlzdFNpbGVuY2VzUmVzcG9uc2USJAoIc2lsZW5jZXMYASADKAsyEi5yZXRha2UudjEuU2lsZW5jZSIXChVMaXN0QWxlcnRSdWxlc1JlcXVlc3QiQwoWTGlzdEFsZXJ0UnVsZXNSZXNwb25zZRIpCgVydWxlcxgBIAMoCzIaLnJldGFrZS52MS5MaXN0ZWRBbGVydFJ1bGUiYQoPTGlzdGVkQWxlcnRSdWxlEiIKBHJ1bGUYASABKAsyFC5yZXRha2UudjEuQWxlcnRSdWxlEioKBm9yaWdpbhgCIAEoDjIaLnJldGFrZS52MS5BbGVydFJ1bGVPcmlnaW4iQQoTU2V0QWxlcnRSdWxlUmVxdWVzdBIqCgRydWxlGAEgASgLMhQucmV0YWtlLnYxLkFsZXJ0UnVsZUIGukgDyAEBIkAKFFNldEFsZXJ0UnVsZVJlc3BvbnNlEigKBHJ1bGUYASABKAsyGi5yZXRha2UudjEuTGlzdGVkQWxlcnRSdWxlIjIKFkRlbGV0ZUFsZXJ0UnVsZVJlcXVlc3QSGAoEbmFtZRgBIAEoCUIKukgHcgUQARiAASJDChdEZWxldGVBbGVydFJ1bGVSZXNwb25zZRIoCgRydWxlGAEgASgLMhoucmV0YWtlLnYxLkxpc3RlZEFsZXJ0UnVsZSIuChNUZXN0Tm90aWZpZXJSZXF1ZXN0EhcKBG5hbWUYASABKAlCCbpIBnIEEAEYQCI4ChRUZXN0Tm90aWZpZXJSZXNwb25zZRIRCglkZWxpdmVyZWQYASABKAgSDQoFZXJyb3IYAiABKAkqdAoKTWV0cmljS2luZBIbChdNRVRSSUNfS0lORF9VTlNQRUNJRklFRBAAEhcKE01FVFJJQ19LSU5EX0NPVU5URVIQARIVChFNRVRSSUNfS0lORF9HQVVHRRACEhkKFU1FVFJJQ19LSU5EX0hJU1RPR1JBTRADKtwCCg9TZXJpZXNTdGF0aXN0aWMSIAocU0VSSUVTX1NUQVRJU1RJQ19VTlNQRUNJRklFRBAAEhoKFlNFUklFU19TVEFUSVNUSUNfQ09VTlQQARIYChRTRVJJRVNfU1RBVElTVElDX1NVTRACEhgKFFNFUklFU19TVEFUSVNUSUNfTUlOEAMSGAoUU0VSSUVTX1NUQVRJU1RJQ19NQVgQBBIYChRTRVJJRVNfU1RBVElTVElDX0FWRxAFEhsKF1NFUklFU19TVEFUSVNUSUNfTEFURVNUEAYSGQoVU0VSSUVTX1NUQVRJU1RJQ19SQVRFEAcSHQoZU0VSSUVTX1NUQVRJU1RJQ19JTkNSRUFTRRAIEhgKFFNFUklFU19TVEFUSVNUSUNfUDUwEAkSGAoUU0VSSUVTX1NUQVRJU1RJQ19QOTUQChIYChRTRVJJRVNfU1RBVElTVElDX1A5ORALKpQBCg9BbGVydFJ1bGVPcmlnaW4SIQodQUxFUlRfUlVMRV9PUklHSU5fVU5TUEVDSUZJRUQQABIeChpBTEVSVF9SVUxFX09SSUdJTl9CVUlMVF9JThABEiMKH0FMRVJUX1JVTEVfT1JJR0lOX0NPTkZJR1VSQVRJT04QAhIZChVBTEVSVF9SVUxFX09SSUdJTl9TRVQQAzKkDQoRTW9uaXRvcmluZ1NlcnZpY2USUQoJR2V0U3RhdHVzEhsucmV0YWtlLnYxLkdldFN0YXR1c1JlcXVlc3QaHC5yZXRha2UudjEuR2V0U3RhdHVzUmVzcG9uc2UiCZACAbL+GAIIAxJWCgtXYXRjaFN0YXR1cxIdLnJldGFrZS52MS5XYXRjaFN0YXR1c1JlcXVlc3QaHi5yZXRha2UudjEuV2F0Y2hTdGF0dXNSZXNwb25zZSIGsv4YAggDMAESVwoLTGlzdE1ldHJpY3MSHS5yZXRha2UudjEuTGlzdE1ldHJpY3NSZXF1ZXN0Gh4ucmV0YWtlLnYxLkxpc3RNZXRyaWNzUmVzcG9uc2UiCZACAbL+GAIIAxJXCgtRdWVyeVNlcmllcxIdLnJldGFrZS52MS5RdWVyeVNlcmllc1JlcXVlc3QaHi5yZXRha2UudjEuUXVlcnlTZXJpZXNSZXNwb25zZSIJkAIBsv4YAggDElcKDFJlY29yZE1ldHJpYxIeLnJldGFrZS52MS5SZWNvcmRNZXRyaWNSZXF1ZXN0Gh8ucmV0YWtlLnYxLlJlY29yZE1ldHJpY1Jlc3BvbnNlIgay/hgCCAMSVAoKTGlzdEFsZXJ0cxIcLnJldGFrZS52MS5MaXN0QWxlcnRzUmVxdWVzdBodLnJldGFrZS52MS5MaXN0QWxlcnRzUmVzcG9uc2UiCZACAbL+GAIIAxJWCgtXYXRjaEFsZXJ0cxIdLnJldGFrZS52MS5XYXRjaEFsZXJ0c1JlcXVlc3QaHi5yZXRha2UudjEuV2F0Y2hBbGVydHNSZXNwb25zZSIGsv4YAggDMAESYwoPR2V0QWxlcnRTdW1tYXJ5EiEucmV0YWtlLnYxLkdldEFsZXJ0U3VtbWFyeVJlcXVlc3QaIi5yZXRha2UudjEuR2V0QWxlcnRTdW1tYXJ5UmVzcG9uc2UiCZACAbL+GAIIAxJmChBMaXN0QWxlcnRIaXN0b3J5EiIucmV0YWtlLnYxLkxpc3RBbGVydEhpc3RvcnlSZXF1ZXN0GiMucmV0YWtlLnYxLkxpc3RBbGVydEhpc3RvcnlSZXNwb25zZSIJkAIBsv4YAggDEmYKEEFja25vd2xlZGdlQWxlcnQSIi5yZXRha2UudjEuQWNrbm93bGVkZ2VBbGVydFJlcXVlc3QaIy5yZXRha2UudjEuQWNrbm93bGVkZ2VBbGVydFJlc3BvbnNlIgmQAgKy/hgCCAQSbAoSVW5hY2tub3dsZWRnZUFsZXJ0EiQucmV0YWtlLnYxLlVuYWNrbm93bGVkZ2VBbGVydFJlcXVlc3QaJS5yZXRha2UudjEuVW5hY2tub3dsZWRnZUFsZXJ0UmVzcG9uc2UiCZACArL+GAIIBBJRCgpTZXRTaWxlbmNlEhwucmV0YWtlLnYxLlNldFNpbGVuY2VSZXF1ZXN0Gh0ucmV0YWtlLnYxLlNldFNpbGVuY2VSZXNwb25zZSIGsv4YAggEEl0KDUV4cGlyZVNpbGVuY2USHy5yZXRha2UudjEuRXhwaXJlU2lsZW5jZVJlcXVlc3QaIC5yZXRha2UudjEuRXhwaXJlU2lsZW5jZVJlc3BvbnNlIgmQAgKy/hgCCAQSWgoMTGlzdFNpbGVuY2VzEh4ucmV0YWtlLnYxLkxpc3RTaWxlbmNlc1JlcXVlc3QaHy5yZXRha2UudjEuTGlzdFNpbGVuY2VzUmVzcG9uc2UiCZACAbL+GAIIAxJgCg5MaXN0QWxlcnRSdWxlcxIgLnJldGFrZS52MS5MaXN0QWxlcnRSdWxlc1JlcXVlc3QaIS5yZXRha2UudjEuTGlzdEFsZXJ0UnVsZXNSZXNwb25zZSIJkAIBsv4YAggDEloKDFNldEFsZXJ0UnVsZRIeLnJldGFrZS52MS5TZXRBbGVydFJ1bGVSZXF1ZXN0Gh8ucmV0YWtlLnYxLlNldEFsZXJ0UnVsZVJlc3BvbnNlIgmQAgKy/hgCCAQSYwoPRGVsZXRlQWxlcnRSdWxlEiEucmV0YWtlLnYxLkRlbGV0ZUFsZXJ0UnVsZVJlcXVlc3QaIi5yZXRha2UudjEuRGVsZXRlQWxlcnRSdWxlUmVzcG9uc2UiCZACArL+GAIIBBJXCgxUZXN0Tm90aWZpZXISHi5yZXRha2UudjEuVGVzdE5vdGlmaWVyUmVxdWVzdBofLnJldGFrZS52MS5UZXN0Tm90aWZpZXJSZXNwb25zZSIGsv4YAggEYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_timestamp, file_retake_v1_alert, file_retake_v1_options, file_retake_v1_status]);
+
+/**
+ * Describes the message retake.v1.GetStatusRequest.
+ * Use `create(GetStatusRequestSchema)` to create a new message.
+ */
+export const GetStatusRequestSchema = /*@__PURE__*/
+  messageDesc(file_retake_v1_monitoring_service, 0);
+
+/**
+ * Describes the message retake.v1.GetStatusResponse.
+ * Use `create(GetStatusResponseSchema)` to create a new message.
+ */
+export const GetStatusResponseSchema = /*@__PURE__*/
+  messageDesc(file_retake_v1_monitoring_service, 1);
+
+/**
+ * Describes the message retake.v1.WatchStatusRequest.
+ * Use `create(WatchStatusRequestSchema)` to create a new message.
+ */
+export const WatchStatusRequestSchema = /*@__PURE__*/
+  messageDesc(file_retake_v1_monitoring_service, 2);
+
+/**
+ * Describes the message retake.v1.WatchStatusResponse.
+ * Use `create(WatchStatusResponseSchema)` to create a new message.
+ */
+export const WatchStatusResponseSchema = /*@__PURE__*/
+  messageDesc(file_retake_v1_monitoring_service, 3);
+
+/**
+ * Describes the message retake.v1.ListMetricsRequest.
+ * Use `create(ListMetricsRequestSchema)` to create a new message.
+ */
+export const ListMetricsRequestSchema = /*@__PURE__*/
+  messageDesc(file_retake_v1_monitoring_service, 4);
+
+/**
+ * Describes the message retake.v1.ListMetricsResponse.
+ * Use `create(ListMetricsResponseSchema)` to create a new message.
+ */
+export const ListMetricsResponseSchema = /*@__PURE__*/
+  messageDesc(file_retake_v1_monitoring_service, 5);
+
+/**
+ * Describes the message retake.v1.Metric.
+ * Use `create(MetricSchema)` to create a new message.
+ */
+export const MetricSchema = /*@__PURE__*/
+  messageDesc(file_retake_v1_monitoring_service, 6);
+
+/**
+ * Describes the message retake.v1.QuerySeriesRequest.
+ * Use `create(QuerySeriesRequestSchema)` to create a new message.
+ */
+export const QuerySeriesRequestSchema = /*@__PURE__*/
+  messageDesc(file_retake_v1_monitoring_service, 7);
+
+/**
+ * Describes the message retake.v1.QuerySeriesResponse.
+ * Use `create(QuerySeriesResponseSchema)` to create a new message.
+ */
+export const QuerySeriesResponseSchema = /*@__PURE__*/
+  messageDesc(file_retake_v1_monitoring_service, 8);
+
+/**
+ * Describes the message retake.v1.TimeSeries.
+ * Use `create(TimeSeriesSchema)` to create a new message.
+ */
+export const TimeSeriesSchema = /*@__PURE__*/
+  messageDesc(file_retake_v1_monitoring_service, 9);
+
+/**
+ * Describes the message retake.v1.SeriesPoint.
+ * Use `create(SeriesPointSchema)` to create a new message.
+ */
+export const SeriesPointSchema = /*@__PURE__*/
+  messageDesc(file_retake_v1_monitoring_service, 10);
+
+/**
+ * Describes the message retake.v1.SeriesSummary.
+ * Use `create(SeriesSummarySchema)` to create a new message.
+ */
+export const SeriesSummarySchema = /*@__PURE__*/
+  messageDesc(file_retake_v1_monitoring_service, 11);
+
+/**
+ * Describes the message retake.v1.RecordMetricRequest.
+ * Use `create(RecordMetricRequestSchema)` to create a new message.
+ */
+export const RecordMetricRequestSchema = /*@__PURE__*/
+  messageDesc(file_retake_v1_monitoring_service, 12);
+
+/**
+ * Describes the message retake.v1.MetricRecord.
+ * Use `create(MetricRecordSchema)` to create a new message.
+ */
+export const MetricRecordSchema = /*@__PURE__*/
+  messageDesc(file_retake_v1_monitoring_service, 13);
+
+/**
+ * Describes the message retake.v1.RecordMetricResponse.
+ * Use `create(RecordMetricResponseSchema)` to create a new message.
+ */
+export const RecordMetricResponseSchema = /*@__PURE__*/
+  messageDesc(file_retake_v1_monitoring_service, 14);
 
 /**
  * Describes the message retake.v1.ListAlertsRequest.
  * Use `create(ListAlertsRequestSchema)` to create a new message.
  */
 export const ListAlertsRequestSchema = /*@__PURE__*/
-  messageDesc(file_retake_v1_monitoring_service, 0);
+  messageDesc(file_retake_v1_monitoring_service, 15);
 
 /**
  * Describes the message retake.v1.ListAlertsResponse.
  * Use `create(ListAlertsResponseSchema)` to create a new message.
  */
 export const ListAlertsResponseSchema = /*@__PURE__*/
-  messageDesc(file_retake_v1_monitoring_service, 1);
+  messageDesc(file_retake_v1_monitoring_service, 16);
 
 /**
  * Describes the message retake.v1.WatchAlertsRequest.
  * Use `create(WatchAlertsRequestSchema)` to create a new message.
  */
 export const WatchAlertsRequestSchema = /*@__PURE__*/
-  messageDesc(file_retake_v1_monitoring_service, 2);
+  messageDesc(file_retake_v1_monitoring_service, 17);
 
 /**
  * Describes the message retake.v1.WatchAlertsResponse.
  * Use `create(WatchAlertsResponseSchema)` to create a new message.
  */
 export const WatchAlertsResponseSchema = /*@__PURE__*/
-  messageDesc(file_retake_v1_monitoring_service, 3);
+  messageDesc(file_retake_v1_monitoring_service, 18);
 
 /**
  * Describes the message retake.v1.GetAlertSummaryRequest.
  * Use `create(GetAlertSummaryRequestSchema)` to create a new message.
  */
 export const GetAlertSummaryRequestSchema = /*@__PURE__*/
-  messageDesc(file_retake_v1_monitoring_service, 4);
+  messageDesc(file_retake_v1_monitoring_service, 19);
 
 /**
  * Describes the message retake.v1.GetAlertSummaryResponse.
  * Use `create(GetAlertSummaryResponseSchema)` to create a new message.
  */
 export const GetAlertSummaryResponseSchema = /*@__PURE__*/
-  messageDesc(file_retake_v1_monitoring_service, 5);
+  messageDesc(file_retake_v1_monitoring_service, 20);
 
 /**
  * Describes the message retake.v1.ListAlertHistoryRequest.
  * Use `create(ListAlertHistoryRequestSchema)` to create a new message.
  */
 export const ListAlertHistoryRequestSchema = /*@__PURE__*/
-  messageDesc(file_retake_v1_monitoring_service, 6);
+  messageDesc(file_retake_v1_monitoring_service, 21);
 
 /**
  * Describes the message retake.v1.ListAlertHistoryResponse.
  * Use `create(ListAlertHistoryResponseSchema)` to create a new message.
  */
 export const ListAlertHistoryResponseSchema = /*@__PURE__*/
-  messageDesc(file_retake_v1_monitoring_service, 7);
+  messageDesc(file_retake_v1_monitoring_service, 22);
 
 /**
  * Describes the message retake.v1.AlertChange.
  * Use `create(AlertChangeSchema)` to create a new message.
  */
 export const AlertChangeSchema = /*@__PURE__*/
-  messageDesc(file_retake_v1_monitoring_service, 8);
+  messageDesc(file_retake_v1_monitoring_service, 23);
 
 /**
  * Describes the message retake.v1.AcknowledgeAlertRequest.
  * Use `create(AcknowledgeAlertRequestSchema)` to create a new message.
  */
 export const AcknowledgeAlertRequestSchema = /*@__PURE__*/
-  messageDesc(file_retake_v1_monitoring_service, 9);
+  messageDesc(file_retake_v1_monitoring_service, 24);
 
 /**
  * Describes the message retake.v1.AcknowledgeAlertResponse.
  * Use `create(AcknowledgeAlertResponseSchema)` to create a new message.
  */
 export const AcknowledgeAlertResponseSchema = /*@__PURE__*/
-  messageDesc(file_retake_v1_monitoring_service, 10);
+  messageDesc(file_retake_v1_monitoring_service, 25);
 
 /**
  * Describes the message retake.v1.UnacknowledgeAlertRequest.
  * Use `create(UnacknowledgeAlertRequestSchema)` to create a new message.
  */
 export const UnacknowledgeAlertRequestSchema = /*@__PURE__*/
-  messageDesc(file_retake_v1_monitoring_service, 11);
+  messageDesc(file_retake_v1_monitoring_service, 26);
 
 /**
  * Describes the message retake.v1.UnacknowledgeAlertResponse.
  * Use `create(UnacknowledgeAlertResponseSchema)` to create a new message.
  */
 export const UnacknowledgeAlertResponseSchema = /*@__PURE__*/
-  messageDesc(file_retake_v1_monitoring_service, 12);
+  messageDesc(file_retake_v1_monitoring_service, 27);
 
 /**
  * Describes the message retake.v1.SetSilenceRequest.
  * Use `create(SetSilenceRequestSchema)` to create a new message.
  */
 export const SetSilenceRequestSchema = /*@__PURE__*/
-  messageDesc(file_retake_v1_monitoring_service, 13);
+  messageDesc(file_retake_v1_monitoring_service, 28);
 
 /**
  * Describes the message retake.v1.SetSilenceResponse.
  * Use `create(SetSilenceResponseSchema)` to create a new message.
  */
 export const SetSilenceResponseSchema = /*@__PURE__*/
-  messageDesc(file_retake_v1_monitoring_service, 14);
+  messageDesc(file_retake_v1_monitoring_service, 29);
 
 /**
  * Describes the message retake.v1.ExpireSilenceRequest.
  * Use `create(ExpireSilenceRequestSchema)` to create a new message.
  */
 export const ExpireSilenceRequestSchema = /*@__PURE__*/
-  messageDesc(file_retake_v1_monitoring_service, 15);
+  messageDesc(file_retake_v1_monitoring_service, 30);
 
 /**
  * Describes the message retake.v1.ExpireSilenceResponse.
  * Use `create(ExpireSilenceResponseSchema)` to create a new message.
  */
 export const ExpireSilenceResponseSchema = /*@__PURE__*/
-  messageDesc(file_retake_v1_monitoring_service, 16);
+  messageDesc(file_retake_v1_monitoring_service, 31);
 
 /**
  * Describes the message retake.v1.ListSilencesRequest.
  * Use `create(ListSilencesRequestSchema)` to create a new message.
  */
 export const ListSilencesRequestSchema = /*@__PURE__*/
-  messageDesc(file_retake_v1_monitoring_service, 17);
+  messageDesc(file_retake_v1_monitoring_service, 32);
 
 /**
  * Describes the message retake.v1.ListSilencesResponse.
  * Use `create(ListSilencesResponseSchema)` to create a new message.
  */
 export const ListSilencesResponseSchema = /*@__PURE__*/
-  messageDesc(file_retake_v1_monitoring_service, 18);
+  messageDesc(file_retake_v1_monitoring_service, 33);
 
 /**
  * Describes the message retake.v1.ListAlertRulesRequest.
  * Use `create(ListAlertRulesRequestSchema)` to create a new message.
  */
 export const ListAlertRulesRequestSchema = /*@__PURE__*/
-  messageDesc(file_retake_v1_monitoring_service, 19);
+  messageDesc(file_retake_v1_monitoring_service, 34);
 
 /**
  * Describes the message retake.v1.ListAlertRulesResponse.
  * Use `create(ListAlertRulesResponseSchema)` to create a new message.
  */
 export const ListAlertRulesResponseSchema = /*@__PURE__*/
-  messageDesc(file_retake_v1_monitoring_service, 20);
+  messageDesc(file_retake_v1_monitoring_service, 35);
 
 /**
  * Describes the message retake.v1.ListedAlertRule.
  * Use `create(ListedAlertRuleSchema)` to create a new message.
  */
 export const ListedAlertRuleSchema = /*@__PURE__*/
-  messageDesc(file_retake_v1_monitoring_service, 21);
+  messageDesc(file_retake_v1_monitoring_service, 36);
 
 /**
  * Describes the message retake.v1.SetAlertRuleRequest.
  * Use `create(SetAlertRuleRequestSchema)` to create a new message.
  */
 export const SetAlertRuleRequestSchema = /*@__PURE__*/
-  messageDesc(file_retake_v1_monitoring_service, 22);
+  messageDesc(file_retake_v1_monitoring_service, 37);
 
 /**
  * Describes the message retake.v1.SetAlertRuleResponse.
  * Use `create(SetAlertRuleResponseSchema)` to create a new message.
  */
 export const SetAlertRuleResponseSchema = /*@__PURE__*/
-  messageDesc(file_retake_v1_monitoring_service, 23);
+  messageDesc(file_retake_v1_monitoring_service, 38);
 
 /**
  * Describes the message retake.v1.DeleteAlertRuleRequest.
  * Use `create(DeleteAlertRuleRequestSchema)` to create a new message.
  */
 export const DeleteAlertRuleRequestSchema = /*@__PURE__*/
-  messageDesc(file_retake_v1_monitoring_service, 24);
+  messageDesc(file_retake_v1_monitoring_service, 39);
 
 /**
  * Describes the message retake.v1.DeleteAlertRuleResponse.
  * Use `create(DeleteAlertRuleResponseSchema)` to create a new message.
  */
 export const DeleteAlertRuleResponseSchema = /*@__PURE__*/
-  messageDesc(file_retake_v1_monitoring_service, 25);
+  messageDesc(file_retake_v1_monitoring_service, 40);
 
 /**
  * Describes the message retake.v1.TestNotifierRequest.
  * Use `create(TestNotifierRequestSchema)` to create a new message.
  */
 export const TestNotifierRequestSchema = /*@__PURE__*/
-  messageDesc(file_retake_v1_monitoring_service, 26);
+  messageDesc(file_retake_v1_monitoring_service, 41);
 
 /**
  * Describes the message retake.v1.TestNotifierResponse.
  * Use `create(TestNotifierResponseSchema)` to create a new message.
  */
 export const TestNotifierResponseSchema = /*@__PURE__*/
-  messageDesc(file_retake_v1_monitoring_service, 27);
+  messageDesc(file_retake_v1_monitoring_service, 42);
+
+/**
+ * Describes the enum retake.v1.MetricKind.
+ */
+export const MetricKindSchema = /*@__PURE__*/
+  enumDesc(file_retake_v1_monitoring_service, 0);
+
+/**
+ * What a metric is.
+ *
+ * @generated from enum retake.v1.MetricKind
+ */
+export const MetricKind = /*@__PURE__*/
+  tsEnum(MetricKindSchema);
+
+/**
+ * Describes the enum retake.v1.SeriesStatistic.
+ */
+export const SeriesStatisticSchema = /*@__PURE__*/
+  enumDesc(file_retake_v1_monitoring_service, 1);
+
+/**
+ * What is made of the samples of some time, in the sense of PromQL.
+ *
+ * @generated from enum retake.v1.SeriesStatistic
+ */
+export const SeriesStatistic = /*@__PURE__*/
+  tsEnum(SeriesStatisticSchema);
 
 /**
  * Describes the enum retake.v1.AlertRuleOrigin.
  */
 export const AlertRuleOriginSchema = /*@__PURE__*/
-  enumDesc(file_retake_v1_monitoring_service, 0);
+  enumDesc(file_retake_v1_monitoring_service, 2);
 
 /**
  * Where a rule comes from. Later ones take the place of earlier ones of the same name.
@@ -227,8 +361,8 @@ export const AlertRuleOrigin = /*@__PURE__*/
   tsEnum(AlertRuleOriginSchema);
 
 /**
- * Alerts of a server, their rules and silences. FAILED_PRECONDITION (MONITORING_DISABLED) where the server watches over
- * nothing.
+ * What a server measures, how it is, and its alerts with their rules and silences. FAILED_PRECONDITION (MONITORING_DISABLED)
+ * where the server keeps nothing of what it measures, and watches over nothing; GetStatus and WatchStatus tell what there is.
  *
  * @generated from service retake.v1.MonitoringService
  */

@@ -9,6 +9,7 @@ export const commands: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
   ["serve", { summary: "Serve workflows", load: async () => (await import("./serve.ts")).serve }],
   ["run", { summary: "Start a run of a workflow", load: async () => (await import("./run.ts")).run }],
   ["watch", { summary: "Follow a run to its end", load: async () => (await import("./watch.ts")).watch }],
+  ["top", { summary: "See how the server is doing", load: async () => (await import("./top.ts")).top }],
   ["runs list", { summary: "List runs, newest first", load: async () => (await import("./runs-list.ts")).runsList }],
   ["runs get", { summary: "Show a run and its history", load: async () => (await import("./runs-get.ts")).runsGet }],
   ["runs cancel", { summary: "Ask a run to stop", load: async () => (await import("./runs-cancel.ts")).runsCancel }],

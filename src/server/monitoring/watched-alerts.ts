@@ -5,8 +5,12 @@ import type { Alerts } from "../alerts.ts";
 /** The alerts of a server. @throws ConnectError where it has none */
 export async function watchedAlerts(alerts: Promise<Alerts | undefined>): Promise<Alerts> {
   const found = await alerts;
-  if (found !== undefined) return found;
-  throw createError(
+  if (found === undefined) throw monitoringDisabled();
+  return found;
+}
+
+export function monitoringDisabled() {
+  return createError(
     Code.FailedPrecondition,
     "MONITORING_DISABLED",
     "this server watches over nothing: telemetry or monitoring is disabled in its configuration, or could not be started, as its log says",

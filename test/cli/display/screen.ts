@@ -4,6 +4,8 @@ export class Screen {
   #row = 0;
   #column = 0;
   #columns: number;
+  /** What was there before another screen was entered. */
+  #before: { rows: { text: string; wraps: boolean }[]; row: number; column: number } | undefined;
   cursorVisible = true;
 
   private constructor(columns: number) {
@@ -26,6 +28,23 @@ export class Screen {
         case "\n":
           this.#nextRow(false);
           this.#column = 0;
+          break;
+        case "\u001b[?1049h":
+          this.#before = { rows: this.#rows, row: this.#row, column: this.#column };
+          this.#rows = [{ text: "", wraps: false }];
+          this.#row = this.#column = 0;
+          break;
+        case "\u001b[?1049l":
+          if (this.#before === undefined) throw new Error("there is no screen to go back to");
+          this.#rows = this.#before.rows;
+          this.#row = this.#before.row;
+          this.#column = this.#before.column;
+          break;
+        case "\u001b[H":
+          this.#row = this.#column = 0;
+          break;
+        case "\u001b[K":
+          this.#rows[this.#row] = { text: this.#current.slice(0, this.#column), wraps: false };
           break;
         case "\u001b[J":
           this.#rows.length = this.#row + 1;

@@ -34,6 +34,7 @@ async function written(isTTY: boolean, updates: readonly RunUpdate[]): Promise<s
     stdin: (async function* () {})(),
     isTTY,
     columns: 60,
+    rows: 24,
     onResize: () => () => {},
     env: { LANG: "en_US.UTF-8" },
     clock,

@@ -1,0 +1,72 @@
+import { Code, createClient } from "@connectrpc/connect";
+import { expect, it, onTestFinished } from "vitest";
+import { MetricKind, MonitoringService } from "../../gen/retake/v1/monitoring_service_pb.js";
+import { createTestServer } from "../../src/testing/index.ts";
+import { startServer, stopServer } from "./harness.ts";
+import { metricsOf } from "./metrics.ts";
+
+it("metrics of callers and handlers are on /metrics and in the series, beside the server's", async () => {
+  const test = await startServer(
+    {
+      plain: ({ text }, { metrics }) => {
+        metrics.counter("studio.frames", { unit: "{frame}" }).add(24, { style: text });
+        metrics.histogram("studio.took", { unit: "s", bounds: [1, 10] }).record(3);
+        // A mistake of the handler's, which must not be one of the run's.
+        metrics.gauge("studio.frames").record(Number.NaN);
+        return { text };
+      },
+    },
+    { config: { web: { port: 0 }, monitoring: {} } },
+  );
+  onTestFinished(() => stopServer(test));
+  const client = createClient(MonitoringService, test.server.transport);
+  expect(await test.workflows.plain({ text: "noir" })).toMatchObject({ text: "noir" });
+  await client.recordMetric({
+    records: [
+      { name: "studio.frames", kind: MetricKind.COUNTER, value: 1, attributes: { style: "noir" } },
+      { name: "studio.depth", kind: MetricKind.GAUGE, value: 7, unit: "{job}", description: "What waits." },
+    ],
+  });
+  const shown = await metricsOf(test.server);
+  expect(shown.get('studio_frames_total{style="noir"}')).toBe(25);
+  expect(shown.get("studio_depth")).toBe(7);
+  expect(shown.get('studio_took_seconds_bucket{le="10"}')).toBe(1);
+  for (const begun = client.listAlertRules({}); ; ) {
+    if (await Promise.race([begun.then(() => true), test.clock.advance(1).then(() => false)])) break;
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  await test.clock.advance(10_000);
+  const { metrics } = await client.listMetrics({ nameContains: "studio" });
+  expect(metrics).toMatchObject([
+    { name: "studio_depth", unit: "{job}", description: "What waits." },
+    { name: "studio_frames_total", labels: ["style"] },
+    { name: "studio_took_seconds", kind: MetricKind.HISTOGRAM },
+  ]);
+});
+
+it("RecordMetric refuses what cannot be taken, by its rules and by what is there", async () => {
+  const { server } = createTestServer();
+  await server.listen();
+  onTestFinished(() => server.close());
+  const client = createClient(MonitoringService, server.transport);
+  const base = { name: "studio.depth", kind: MetricKind.GAUGE, value: 1 };
+  const refused = async (record: object) => {
+    const error = await client.recordMetric({ records: [{ ...base, ...record }] }).catch((reason: unknown) => reason);
+    return (error as { code?: Code }).code;
+  };
+  expect(await refused({})).toBeUndefined();
+  expect(await refused({ kind: MetricKind.COUNTER })).toBe(Code.InvalidArgument);
+  expect(await refused({ kind: MetricKind.UNSPECIFIED })).toBe(Code.InvalidArgument);
+  expect(await refused({ name: "" })).toBe(Code.InvalidArgument);
+  expect(await refused({ value: Number.POSITIVE_INFINITY })).toBe(Code.InvalidArgument);
+  expect(await refused({ name: "studio.frames", kind: MetricKind.COUNTER, value: -1 })).toBe(Code.InvalidArgument);
+  expect(await refused({ bounds: [1] })).toBe(Code.InvalidArgument);
+  for (let i = 0; i < 199; i++) await client.recordMetric({ records: [{ ...base, name: `studio.m${i}` }] });
+  expect(await refused({ name: "studio.more" })).toBe(Code.ResourceExhausted);
+  const off = createTestServer({ config: { telemetry: { disabled: true } } }).server;
+  await off.listen();
+  onTestFinished(() => off.close());
+  await expect(createClient(MonitoringService, off.transport).recordMetric({ records: [base] })).rejects.toMatchObject({
+    code: Code.FailedPrecondition,
+  });
+});
