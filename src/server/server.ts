@@ -31,7 +31,13 @@ import {
 } from "../contract/index.ts";
 import type { FileChanges } from "../file-changes.ts";
 import { Instruments } from "../instruments.ts";
-import { CallMetrics, createRequestValidator, type RpcSystem, telemetry } from "../interceptors/rpc/index.ts";
+import {
+  CallMetrics,
+  createRequestValidator,
+  type RpcSystem,
+  telemetry,
+  webSystem,
+} from "../interceptors/rpc/index.ts";
 import type { Exporting, SeriesStore } from "../monitoring/index.ts";
 import { ForwardedLog, type OtelEnvironment, RunMetrics, readOtelEnvironment } from "../monitoring/telemetry/index.ts";
 import { createSystemLoad, noLoad, type ProcessLoad } from "../process-load.ts";
@@ -805,9 +811,7 @@ class Running {
         reading: config.security.input,
         tls: tls.web,
         routes,
-        interceptors: measured((header) =>
-          header.get("content-type")?.startsWith("application/grpc-web") === true ? "grpc" : "connectrpc",
-        ),
+        interceptors: measured(webSystem),
         contracts,
         probes: this,
         metrics: this.#metricsEndpoint(config),
