@@ -8,6 +8,7 @@ import { createFailure } from "./failure.ts";
 import type { LiveRun } from "./live-run.ts";
 import type { LiveRuns } from "./live-runs.ts";
 import type { Logger } from "./logger.ts";
+import { pastChanges } from "./past-changes.ts";
 import type { Journal } from "./ports/journal.ts";
 import type { RunObserver } from "./ports/run-observer.ts";
 import type { Scheduler } from "./ports/scheduler.ts";
@@ -60,6 +61,7 @@ export async function recover(options: RecoveryOptions): Promise<Recovered> {
             return;
           }
           runs += 1;
+          await retell(run, options);
           options.observer?.found(run.record);
           interrupted += run.record.attempt === undefined ? 0 : 1;
           const { parentRunId } = run.record.accepted;
@@ -109,6 +111,18 @@ async function cancelOrphans(
     if (ended.get(parentRunId) === true) {
       await turns.cancelChild(runId, parentRunId);
     }
+  }
+}
+
+/** Whatever becomes of that, the run goes on. */
+async function retell({ id, record }: LiveRun, { journal, observer, log }: RecoveryOptions): Promise<void> {
+  if (observer?.retold === undefined) {
+    return;
+  }
+  try {
+    observer.retold(record, await pastChanges(journal, id));
+  } catch (error) {
+    log.warn({ err: error, runId: id }, "what has happened to a run could not be read again for its trace");
   }
 }
 

@@ -639,12 +639,19 @@ class Server implements RetakeServer {
 function observers(given: readonly (RunObserver | undefined)[]): RunObserver | undefined {
   const [first, ...others] = given.filter((observer) => observer !== undefined);
   if (first === undefined || others.length === 0) return first;
+  const all = [first, ...others];
   return {
+    // Absent where nobody asks for it: it takes reading.
+    ...(all.some(({ retold }) => retold !== undefined) && {
+      retold: (...told: Parameters<NonNullable<RunObserver["retold"]>>) => {
+        for (const one of all) one.retold?.(...told);
+      },
+    }),
     found: (run) => {
-      for (const one of [first, ...others]) one.found(run);
+      for (const one of all) one.found(run);
     },
     committed: (...told) => {
-      for (const one of [first, ...others]) one.committed(...told);
+      for (const one of all) one.committed(...told);
     },
   };
 }
