@@ -1,6 +1,7 @@
 import { Code } from "@connectrpc/connect";
 import { RunMode, RunState } from "../../gen/retake/v1/run_pb.js";
 import type { Clock } from "../clock.ts";
+import { runFields } from "../trace-fields.ts";
 import { attemptFailed, cancelled, cancelRequested, expired, orphaned } from "./bodies.ts";
 import type { ContractCheck } from "./contract-check.ts";
 import { runStatistics } from "./events.ts";
@@ -74,7 +75,7 @@ export async function recover(options: RecoveryOptions): Promise<Recovered> {
             live.release(run);
           }
         } catch (error) {
-          log.error({ err: error, runId: row.runId }, "a run could not be recovered; its journal is left as it is");
+          log.error({ err: error, run_id: row.runId }, "a run could not be recovered; its journal is left as it is");
         }
       }),
     );
@@ -106,7 +107,7 @@ async function cancelOrphans(
         }
       }
     } catch (error) {
-      log.error({ err: error, runId: parentRunId }, "a parent could not be read; its children go on");
+      log.error({ err: error, run_id: parentRunId }, "a parent could not be read; its children go on");
     }
     if (ended.get(parentRunId) === true) {
       await turns.cancelChild(runId, parentRunId);
@@ -122,7 +123,10 @@ async function retell({ id, record }: LiveRun, { journal, observer, log }: Recov
   try {
     observer.retold(record, await pastChanges(journal, id));
   } catch (error) {
-    log.warn({ err: error, runId: id }, "what has happened to a run could not be read again for its trace");
+    log.warn(
+      { err: error, ...runFields(record.accepted) },
+      "what has happened to a run could not be read again for its trace",
+    );
   }
 }
 
@@ -133,7 +137,7 @@ async function recoverRun(run: LiveRun, options: RecoveryOptions): Promise<void>
   const workflow = contracts.workflow(record.accepted.workflow);
   if (workflow === undefined) {
     log.warn(
-      { runId: run.id, workflow: record.accepted.workflow },
+      { ...runFields(record.accepted), workflow: record.accepted.workflow },
       "an open run belongs to a workflow that this server does not have; it is parked",
     );
   }

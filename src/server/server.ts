@@ -51,6 +51,7 @@ import {
   type TextRedactor,
   unknownMethods,
 } from "../security/index.ts";
+import { runFields } from "../trace-fields.ts";
 import { createInProcessTransport, type ServerTls } from "../transport/index.ts";
 import { type Environment, WebhookSecrets } from "../webhooks/index.ts";
 import { createAdminService } from "./admin-service.ts";
@@ -110,7 +111,7 @@ export interface ServerOptions {
   readonly random?: RandomSource;
   /** What tells when it has too much to do. Default: this process; none of it on another clock than the machine's. */
   readonly load?: ProcessLoad;
-  /** Default: JSON lines on standard output, by pino, at the configured level. */
+  /** Default: lines on standard output, by pino, as the configuration says. */
   readonly log?: Logger;
   /** Default: SQLite in the data directory. */
   readonly openStorage?: (config: ResolvedConfig, clock: Clock, log: Logger) => Storage | Promise<Storage>;
@@ -264,7 +265,7 @@ class Server implements RetakeServer {
     this.#auditSinks = options.auditSinks ?? [];
     this.#redactor = createTextRedactor(keylessRedaction(this.#config));
     this.#otel = readOtelEnvironment(process.env);
-    const own = options.log ?? createLog(this.#config.log.level, (line) => this.#redactor.jsonLine(line));
+    const own = options.log ?? createLog({ ...this.#config.log, redact: (line) => this.#redactor.jsonLine(line) });
     this.#logging = { own, forwarded: new ForwardedLog(own, () => this.#clock.now()) };
     this.#log = this.#otel.logs === undefined ? own : this.#logging.forwarded;
     this.#losses = new FallbackLosses(this.#log);
@@ -437,7 +438,11 @@ class Server implements RetakeServer {
         scheduler,
         gates: createEmbeddedGates({ scheduler }),
         feed: createEmbeddedFeed({
-          onError: (error, runId) => this.#log.error({ err: error, runId }, "a watcher could not be told"),
+          onError: (error, runId) => {
+            const run = engine.live.get(runId)?.record;
+            const fields = run === undefined ? { run_id: runId } : runFields(run.accepted);
+            this.#log.error({ err: error, ...fields }, "a watcher could not be told");
+          },
         }),
         load: this.#processLoad,
         observer: observers([instruments && new RunMetrics(instruments, this.#clock), exporting?.tracing?.runs]),

@@ -4,8 +4,8 @@ import { createConnectTransport, createGrpcWebTransport } from "@connectrpc/conn
 import { describe, expect, it } from "vitest";
 import { RunState } from "../../gen/retake/v1/run_pb.js";
 import { metricName } from "../../src/monitoring/prometheus/metric-name.ts";
-import { attemptSpanId, runSpanId, stepSpanId } from "../../src/monitoring/telemetry/span-ids.ts";
-import { spanIdOf, traceIdOf } from "../../src/monitoring/telemetry/traceparent.ts";
+import { attemptSpanId, runSpanId, stepSpanId } from "../../src/span-ids.ts";
+import { spanIdOf, traceIdOf } from "../../src/traceparent.ts";
 import { WorkloadService } from "../gen/retake/test/e2e/v1/workload_pb.js";
 import { fetchWeb } from "../server/listening-server.ts";
 import { type Collected, type CollectedSpan, Collector } from "./collector/collector.ts";
@@ -107,9 +107,9 @@ function expectLinks({ spans }: Collected, journals: readonly Journal[]): void {
 function printed({ lines }: ServerProcess): string[] {
   return lines
     .filter((line) => line.startsWith('{"level":'))
-    .map((line) => JSON.parse(line) as { level: number; msg: string; runId?: string })
+    .map((line) => JSON.parse(line) as { level: number; msg: string; run_id?: string })
     .filter(({ level, msg }) => level >= 30 && !/can(?:not)? be exported/.test(msg))
-    .map(({ msg, runId = "" }) => `${msg} ${runId}`);
+    .map(({ msg, run_id: runId = "" }) => `${msg} ${runId}`);
 }
 
 /** The lines of the log of a server that was killed, without the last one, and of one that was not. */
@@ -117,6 +117,10 @@ function expectLogs({ logs }: Collected, killed: ServerProcess, stopped: ServerP
   const lost = printed(killed).at(-1);
   // Logged less than the moment before the kill for which lines wait to be sent.
   expect(lost).toMatch(/^a drill is over/);
+  // What is about a run leads to its trace.
+  expect(logs.filter((log) => "retake.run.id" in log.attributes && (log.traceId === "" || log.spanId === ""))).toEqual(
+    [],
+  );
   expect(logs.map(({ body, attributes }) => `${String(body)} ${String(attributes["retake.run.id"] ?? "")}`)).toEqual([
     ...printed(killed).slice(0, -1),
     ...printed(stopped),

@@ -76,6 +76,7 @@ describe.each(["grpc", "http/protobuf"] as const)("what is exported by OTLP over
     expect(line).toMatchObject({
       severity: "ERROR",
       traceId,
+      spanId: spans.find(({ name }) => name === "attempt retake.test.v1.WorkflowsService/Plain")?.spanId,
       attributes: {
         "exception.message": expect.stringMatching(/^a bug of (?!anna@films)/),
         "retake.run.id": wrong[0]?.attributes["retake.run.id"],

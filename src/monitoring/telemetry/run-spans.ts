@@ -9,9 +9,9 @@ import {
   type RunObserver,
   type RunRecord,
 } from "../../runs/index.ts";
+import { attemptSpanId, callSpanId, runSpanId, stepSpanId } from "../../span-ids.ts";
+import { spanIdOf } from "../../traceparent.ts";
 import { outcomeOf } from "./run-metrics.ts";
-import { attemptSpanId, callSpanId, runSpanId, stepSpanId } from "./span-ids.ts";
-import { spanIdOf } from "./traceparent.ts";
 import type { EndedSpan, Tracing } from "./tracing.ts";
 
 const inProcess = "in-process";

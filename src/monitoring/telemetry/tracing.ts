@@ -11,9 +11,9 @@ import type { Resource } from "@opentelemetry/resources";
 import type { ReadableSpan } from "@opentelemetry/sdk-trace";
 import type { Clock, RandomSource } from "../../clock.ts";
 import type { CallSpan, CallSpans, EndedCall } from "../../interceptors/rpc/index.ts";
+import { callSpanId, ownTraceId } from "../../span-ids.ts";
+import { isSampled, spanIdOf, traceIdOf } from "../../traceparent.ts";
 import type { Sampling } from "./otel-environment.ts";
-import { callSpanId, ownTraceId } from "./span-ids.ts";
-import { isSampled, spanIdOf, traceIdOf } from "./traceparent.ts";
 
 export interface TracingOptions {
   readonly resource: Resource;
