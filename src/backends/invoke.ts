@@ -13,7 +13,7 @@ import {
   type Logger,
   type RunHandler,
 } from "../runs/index.ts";
-import { traceFields } from "../trace-fields.ts";
+import { runFields } from "../trace-fields.ts";
 import type { Backend } from "./backend.ts";
 import { withheldError, withholdFrom } from "./withheld.ts";
 
@@ -60,11 +60,10 @@ export function invoke(options: InvokeOptions): RunHandler {
         log[level](
           {
             err: withheldError(error, work.withheld),
-            runId,
+            ...runFields(run.accepted, attempt.number),
             workflow: workflow.name,
             attempt: attempt.number,
             referenceId: failure.referenceId,
-            ...traceFields(request.run.accepted.traceparent),
           },
           "an attempt failed, and its callers are told less than this",
         );

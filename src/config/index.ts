@@ -17,6 +17,7 @@ export { resolveConfig } from "./resolve-config.ts";
 export type { ResolvedSecurity } from "./security-settings.ts";
 export {
   inProcessTarget,
+  type LogFormat,
   type LogLevel,
   type ResolvedBackend,
   type ResolvedBackendTls,

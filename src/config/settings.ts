@@ -49,7 +49,7 @@ export interface ResolvedConfig {
   readonly concurrencyLimit: number;
   readonly retention: ResolvedRetention;
   readonly drainTimeoutMs: number;
-  readonly log: { readonly level: LogLevel };
+  readonly log: { readonly level: LogLevel; readonly format: LogFormat | undefined };
   readonly artifacts: ResolvedArtifacts;
   readonly webhooks: ResolvedWebhooks;
   /** Absent where nothing counts as trouble. */
@@ -216,6 +216,8 @@ export type ResolvedSecretSource =
   | { readonly kind: "file"; readonly path: string }
   | { readonly kind: "environment"; readonly name: string };
 
+export type LogFormat = "json" | "pretty";
+
 export type LogLevel = "trace" | "debug" | "info" | "warn" | "error" | "fatal" | "silent";
 
 /** The target of an endpoint that is a handler in this process. */
@@ -364,7 +366,10 @@ export function withDefaults(config: ServerConfig): ResolvedConfig {
     concurrencyLimit: config.concurrencyLimit ?? defaults.concurrencyLimit,
     retention: resolveRetention(config.retention),
     drainTimeoutMs: msOr(config.drainTimeout, defaults.drainTimeoutMs),
-    log: { level: (config.log?.level || defaults.logLevel) as LogLevel },
+    log: {
+      level: (config.log?.level || defaults.logLevel) as LogLevel,
+      format: (config.log?.format || undefined) as LogFormat | undefined,
+    },
     artifacts: resolveArtifacts(config.artifacts),
     webhooks: resolveWebhooks(config.webhooks),
     faults: [...config.faults],

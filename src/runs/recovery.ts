@@ -1,6 +1,7 @@
 import { Code } from "@connectrpc/connect";
 import { RunMode, RunState } from "../../gen/retake/v1/run_pb.js";
 import type { Clock } from "../clock.ts";
+import { runFields } from "../trace-fields.ts";
 import { attemptFailed, cancelled, cancelRequested, expired, orphaned } from "./bodies.ts";
 import type { ContractCheck } from "./contract-check.ts";
 import { runStatistics } from "./events.ts";
@@ -8,6 +9,7 @@ import { createFailure } from "./failure.ts";
 import type { LiveRun } from "./live-run.ts";
 import type { LiveRuns } from "./live-runs.ts";
 import type { Logger } from "./logger.ts";
+import { pastChanges } from "./past-changes.ts";
 import type { Journal } from "./ports/journal.ts";
 import type { RunObserver } from "./ports/run-observer.ts";
 import type { Scheduler } from "./ports/scheduler.ts";
@@ -60,6 +62,7 @@ export async function recover(options: RecoveryOptions): Promise<Recovered> {
             return;
           }
           runs += 1;
+          await retell(run, options);
           options.observer?.found(run.record);
           interrupted += run.record.attempt === undefined ? 0 : 1;
           const { parentRunId } = run.record.accepted;
@@ -72,7 +75,7 @@ export async function recover(options: RecoveryOptions): Promise<Recovered> {
             live.release(run);
           }
         } catch (error) {
-          log.error({ err: error, runId: row.runId }, "a run could not be recovered; its journal is left as it is");
+          log.error({ err: error, run_id: row.runId }, "a run could not be recovered; its journal is left as it is");
         }
       }),
     );
@@ -104,11 +107,26 @@ async function cancelOrphans(
         }
       }
     } catch (error) {
-      log.error({ err: error, runId: parentRunId }, "a parent could not be read; its children go on");
+      log.error({ err: error, run_id: parentRunId }, "a parent could not be read; its children go on");
     }
     if (ended.get(parentRunId) === true) {
       await turns.cancelChild(runId, parentRunId);
     }
+  }
+}
+
+/** Whatever becomes of that, the run goes on. */
+async function retell({ id, record }: LiveRun, { journal, observer, log }: RecoveryOptions): Promise<void> {
+  if (observer?.retold === undefined) {
+    return;
+  }
+  try {
+    observer.retold(record, await pastChanges(journal, id));
+  } catch (error) {
+    log.warn(
+      { err: error, ...runFields(record.accepted) },
+      "what has happened to a run could not be read again for its trace",
+    );
   }
 }
 
@@ -119,7 +137,7 @@ async function recoverRun(run: LiveRun, options: RecoveryOptions): Promise<void>
   const workflow = contracts.workflow(record.accepted.workflow);
   if (workflow === undefined) {
     log.warn(
-      { runId: run.id, workflow: record.accepted.workflow },
+      { ...runFields(record.accepted), workflow: record.accepted.workflow },
       "an open run belongs to a workflow that this server does not have; it is parked",
     );
   }

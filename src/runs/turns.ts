@@ -2,7 +2,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { type Failure, type FallbackStarted, RunMode, RunState, WakeCause } from "../../gen/retake/v1/run_pb.js";
 import type { Clock, RandomSource } from "../clock.ts";
 import type { Policy, Workflow } from "../contract/index.ts";
-import { traceFields } from "../trace-fields.ts";
+import { runFields } from "../trace-fields.ts";
 import { ActiveTurn, type LoadInput } from "./active-turn.ts";
 import {
   attemptFailed,
@@ -90,7 +90,7 @@ export class Turns {
     try {
       run = await live.hold(runId);
     } catch (error) {
-      log.error({ err: error, runId }, "a run could not be read; it stays as it is until the next start");
+      log.error({ err: error, run_id: runId }, "a run could not be read; it stays as it is until the next start");
       withdraw(runId);
       return;
     }
@@ -134,8 +134,9 @@ export class Turns {
         const { failure } = classifyError(error, random, clock.now());
         log.error(
           {
-            ...{ err: error, runId: run.id, referenceId: failure.referenceId },
-            ...traceFields(run.record.accepted.traceparent),
+            err: error,
+            ...runFields(run.record.accepted),
+            referenceId: failure.referenceId,
           },
           "a turn failed; the run resumes at the next start",
         );
@@ -260,7 +261,7 @@ export class Turns {
         if (run.record.state === RunState.QUEUED) {
           const { workflow } = run.record.accepted;
           this.#options.log.warn(
-            { runId: run.id, workflow, problem: contract.problem },
+            { ...runFields(run.record.accepted), workflow, problem: contract.problem },
             "a run is parked: its contract has changed",
           );
           run.commit([parked("contract", `CONTRACT_CHANGED: ${contract.problem}`)]);
@@ -474,7 +475,10 @@ export class Turns {
       ]);
       scheduler.forget(run.id);
     } catch (error) {
-      log.error({ err: error, runId: run.id }, "a fallback could not be read; its run ends at the next start");
+      log.error(
+        { err: error, ...runFields(record.accepted) },
+        "a fallback could not be read; its run ends at the next start",
+      );
     } finally {
       live.release(run);
     }
@@ -580,7 +584,7 @@ export class Turns {
         }
       }
     } catch (error) {
-      log.error({ err: error, runId }, "a run could not be cancelled");
+      log.error({ err: error, run_id: runId }, "a run could not be cancelled");
     }
   }
 

@@ -13,6 +13,8 @@ export interface Credentials {
   readonly source: string;
   /** Too much that was wrong has come from there: most of what costs more than a hash to check must be refused unseen. */
   readonly lockedOut: boolean;
+  /** The trace of the call, for the log: a W3C `traceparent`. */
+  readonly traceparent?: string | null;
 }
 
 /** Judges one kind of credentials. */

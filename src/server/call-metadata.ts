@@ -1,13 +1,19 @@
-import { Code } from "@connectrpc/connect";
+import { Code, type HandlerContext } from "@connectrpc/connect";
 import { Quality } from "../../gen/retake/v1/options_pb.js";
 import type { Workflow } from "../contract/index.ts";
 import { qualityLevels, qualityNamed } from "../quality-names.ts";
 import { createError } from "../runs/index.ts";
+import { type TraceFields, traceFields } from "../trace-fields.ts";
 
 const maxKeyLength = 256;
 /** As in StartRunRequest. */
 const highestPriority = 100;
 const traceparentShape = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
+
+/** What lines of the log about a call say of its trace. */
+export function callFields({ requestHeader }: Pick<HandlerContext, "requestHeader">): TraceFields {
+  return traceFields(requestHeader.get("traceparent"));
+}
 
 /** The one key that a call carries, in either of two places. @throws ConnectError INVALID_ARGUMENT */
 export function callKey(outer: string, inField: string, outerName: string): string {

@@ -79,6 +79,7 @@ import {
   noAudit,
   type TextRedactor,
 } from "../security/index.ts";
+import { runFields } from "../trace-fields.ts";
 import type { HandlerMetrics } from "../user-metrics.ts";
 import { WebhookOutbox, type WebhookSecrets } from "../webhooks/index.ts";
 import { auditBreaker } from "./audit-breaker.ts";
@@ -279,7 +280,10 @@ export class Engine {
         this.live.drop(run);
         // A place that is kept for it would be nobody's: read anew, it asks again.
         this.#withdraw(run.id);
-        log.error({ err: error, runId: run.id }, "an event could not be appended; the run is read anew");
+        log.error(
+          { err: error, ...runFields(run.record.accepted) },
+          "an event could not be appended; the run is read anew",
+        );
       },
     });
     const work: AttemptWorkServices = {
@@ -578,7 +582,10 @@ export class Engine {
       const mapped = mapping.update(fromBinary(fallback.output, message));
       return mapped && toBinary(workflow.output, mapped);
     } catch (error) {
-      this.log.warn({ err: error, workflow: name, fallback: started.workflow }, "an update of a fallback is left out");
+      this.log.warn(
+        { err: error, run_id: started.childRunId, workflow: name, fallback: started.workflow },
+        "an update of a fallback is left out",
+      );
       return undefined;
     }
   }
@@ -636,7 +643,10 @@ export class Engine {
     try {
       await within(this.clock, cancelJobTimeoutMs, async (signal) => backend.cancel?.(job, signal));
     } catch (error) {
-      this.log.warn({ err: error, runId }, "a job that was left behind could not be cancelled");
+      this.log.warn(
+        { err: error, ...runFields(accepted, attempt.number) },
+        "a job that was left behind could not be cancelled",
+      );
     }
   }
 }

@@ -16,6 +16,7 @@ import {
   type PolicyOverrides,
   type StoredOverride,
 } from "../runs/index.ts";
+import type { TraceFields } from "../trace-fields.ts";
 
 export interface OverriddenPoliciesOptions {
   readonly contracts: ContractRegistry;
@@ -49,6 +50,8 @@ export interface Change {
   readonly requestedBy: string;
   readonly reason: string;
   readonly expectedRevision: number | undefined;
+  /** Whose call it is, for the log. */
+  readonly call: TraceFields;
 }
 
 /**
@@ -110,7 +113,7 @@ export class OverriddenPolicies {
   set(change: Change, policy: WorkflowPolicy): Promise<StoredOverride> {
     const { overrides, log } = this.#options;
     return this.#change(async () => {
-      const { workflow, requestedBy, reason } = change;
+      const { workflow, requestedBy, reason, call } = change;
       if (!this.#base.workflows.has(workflow)) {
         throw new ChangeRefused({ kind: "unknown", workflow });
       }
@@ -125,7 +128,14 @@ export class OverriddenPolicies {
       this.#serve(this.#base, [...inForce, stored]);
       this.#options.onServed();
       log.info(
-        { workflow, requestedBy, reason, revision: stored.revision, policyRevision: this.#revisionOf(workflow) },
+        {
+          workflow,
+          requestedBy,
+          reason,
+          revision: stored.revision,
+          policyRevision: this.#revisionOf(workflow),
+          ...call,
+        },
         "an operator overrides a policy",
       );
       await this.onChanged?.();
@@ -141,7 +151,7 @@ export class OverriddenPolicies {
   delete(change: Change): Promise<StoredOverride> {
     const { overrides, log } = this.#options;
     return this.#change(async () => {
-      const { workflow, requestedBy, reason } = change;
+      const { workflow, requestedBy, reason, call } = change;
       const known = overrides.get(workflow);
       if (known === undefined) {
         throw new ChangeRefused({ kind: "unknown", workflow });
@@ -154,7 +164,7 @@ export class OverriddenPolicies {
       );
       this.#options.onServed();
       log.info(
-        { workflow, requestedBy, reason, policyRevision: this.#revisionOf(workflow) },
+        { workflow, requestedBy, reason, policyRevision: this.#revisionOf(workflow), ...call },
         "an operator takes the override of a policy back",
       );
       await this.onChanged?.();

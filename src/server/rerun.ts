@@ -39,7 +39,7 @@ export async function rerun(engine: Engine, before: LiveRun, order: RerunOrder):
   await engine.assertReadable(record);
   const message = await inputAgain(engine, before, workflow);
   const { principal, peer, key, discardSteps, traceparent } = order;
-  engine.access.assertMayRun(principal, workflow, message);
+  engine.access.assertMayRun(principal, workflow, message, traceparent);
   assertOwnName(principal, key, "idempotency key");
   assertWithinLimits(engine, { principal, peer }, workflow);
   const { tenant, subject } = principal;

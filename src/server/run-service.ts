@@ -66,7 +66,8 @@ export function createRunService(engine: Engine, reading: ResolvedInput): Servic
       const workflow = workflowNamed(engine, request.workflow);
       const principal = context.values.get(principalKey);
       const message = inputOf(workflow, request.input, engine, reading);
-      engine.access.assertMayRun(principal, workflow, message);
+      const traceparent = traceparentOf(context.requestHeader);
+      engine.access.assertMayRun(principal, workflow, message, traceparent);
       engine.access.assertPriority(principal, request.priority);
       engine.validator.validate(workflow.input, message);
       const key = callKey(request.idempotencyKey, inputKey(workflow, message), "idempotency_key of the request");
@@ -80,7 +81,7 @@ export function createRunService(engine: Engine, reading: ResolvedInput): Servic
         mode: RunMode.DETACHED,
         priority: request.priority,
         minQuality: request.minQuality,
-        traceparent: traceparentOf(context.requestHeader),
+        traceparent,
         metadata: forwardedMetadata(workflow, context.requestHeader),
         ...(request.timeout === undefined ? {} : { timeoutMs: msFromDuration(request.timeout) }),
         ...(request.notifyUrl === "" ? {} : { notifyUrl: allowedUrl(request.notifyUrl, engine) }),

@@ -32,7 +32,13 @@ import {
 } from "../contract/index.ts";
 import type { FileChanges } from "../file-changes.ts";
 import { Instruments } from "../instruments.ts";
-import { CallMetrics, createRequestValidator, type RpcSystem, telemetry } from "../interceptors/rpc/index.ts";
+import {
+  CallMetrics,
+  createRequestValidator,
+  type RpcSystem,
+  telemetry,
+  webSystem,
+} from "../interceptors/rpc/index.ts";
 import type { Exporting, SeriesStore } from "../monitoring/index.ts";
 import {
   ForwardedAudit,
@@ -53,6 +59,7 @@ import {
   type TextRedactor,
   unknownMethods,
 } from "../security/index.ts";
+import { runFields } from "../trace-fields.ts";
 import { createInProcessTransport, type ServerTls } from "../transport/index.ts";
 import { UserMetrics } from "../user-metrics.ts";
 import { type Environment, WebhookSecrets } from "../webhooks/index.ts";
@@ -114,7 +121,7 @@ export interface ServerOptions {
   readonly random?: RandomSource;
   /** What tells when it has too much to do. Default: this process; none of it on another clock than the machine's. */
   readonly load?: ProcessLoad;
-  /** Default: JSON lines on standard output, by pino, at the configured level. */
+  /** Default: lines on standard output, by pino, as the configuration says. */
   readonly log?: Logger;
   /** Default: SQLite in the data directory. */
   readonly openStorage?: (config: ResolvedConfig, clock: Clock, log: Logger) => Storage | Promise<Storage>;
@@ -269,7 +276,7 @@ class Server implements RetakeServer {
     this.#auditSinks = options.auditSinks ?? [];
     this.#redactor = createTextRedactor(keylessRedaction(this.#config));
     this.#otel = readOtelEnvironment(process.env);
-    const own = options.log ?? createLog(this.#config.log.level, (line) => this.#redactor.jsonLine(line));
+    const own = options.log ?? createLog({ ...this.#config.log, redact: (line) => this.#redactor.jsonLine(line) });
     this.#logging = { own, forwarded: new ForwardedLog(own, () => this.#clock.now()) };
     this.#log = this.#otel.logs === undefined ? own : this.#logging.forwarded;
     this.#losses = new FallbackLosses(this.#log);
@@ -445,7 +452,11 @@ class Server implements RetakeServer {
         scheduler,
         gates: createEmbeddedGates({ scheduler }),
         feed: createEmbeddedFeed({
-          onError: (error, runId) => this.#log.error({ err: error, runId }, "a watcher could not be told"),
+          onError: (error, runId) => {
+            const run = engine.live.get(runId)?.record;
+            const fields = run === undefined ? { run_id: runId } : runFields(run.accepted);
+            this.#log.error({ err: error, ...fields }, "a watcher could not be told");
+          },
         }),
         load: this.#processLoad,
         observer: observers([instruments && new RunMetrics(instruments, this.#clock), exporting?.tracing?.runs]),
@@ -663,12 +674,19 @@ class Server implements RetakeServer {
 function observers(given: readonly (RunObserver | undefined)[]): RunObserver | undefined {
   const [first, ...others] = given.filter((observer) => observer !== undefined);
   if (first === undefined || others.length === 0) return first;
+  const all = [first, ...others];
   return {
+    // Absent where nobody asks for it: it takes reading.
+    ...(all.some(({ retold }) => retold !== undefined) && {
+      retold: (...told: Parameters<NonNullable<RunObserver["retold"]>>) => {
+        for (const one of all) one.retold?.(...told);
+      },
+    }),
     found: (run) => {
-      for (const one of [first, ...others]) one.found(run);
+      for (const one of all) one.found(run);
     },
     committed: (...told) => {
-      for (const one of [first, ...others]) one.committed(...told);
+      for (const one of all) one.committed(...told);
     },
   };
 }
@@ -844,9 +862,7 @@ class Running {
         reading: config.security.input,
         tls: tls.web,
         routes,
-        interceptors: measured((header) =>
-          header.get("content-type")?.startsWith("application/grpc-web") === true ? "grpc" : "connectrpc",
-        ),
+        interceptors: measured(webSystem),
         contracts,
         probes: this,
         metrics: this.#metricsEndpoint(config),

@@ -5,6 +5,7 @@ import fresh from "fresh";
 import { parse as parseRange } from "range-parser";
 import type { Artifact, ArtifactService } from "../../gen/retake/v1/artifact_pb.js";
 import type { Logger } from "../runs/index.ts";
+import { traceFields } from "../trace-fields.ts";
 import { internalError, methodNotAllowed, type WebError, webErrorFrom, writeError } from "./web-errors.ts";
 import { countedPeerValues, peerValues } from "./web-peer.ts";
 
@@ -124,7 +125,10 @@ export class WebArtifacts {
     }
     if (response.headersSent) {
       // A reader that has been promised more bytes must not take these for all.
-      this.#options.log.error({ err: error, url: request.url }, "an artifact could not be sent to its end");
+      this.#options.log.error(
+        { err: error, url: request.url, ...traceFields(String(request.headers["traceparent"])) },
+        "an artifact could not be sent to its end",
+      );
       response.destroy();
       return;
     }

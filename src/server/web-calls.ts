@@ -4,6 +4,7 @@ import { Code, ConnectError, createConnectRouter, type Interceptor } from "@conn
 import type { UniversalHandler, UniversalServerResponse } from "@connectrpc/connect/protocol";
 import type { ResolvedInput } from "../config/index.ts";
 import type { Logger } from "../runs/index.ts";
+import { traceFields } from "../trace-fields.ts";
 import type { Route } from "./routes.ts";
 import { acceptedCompression } from "./web-envelopes.ts";
 import {
@@ -82,7 +83,10 @@ export class WebCalls {
         await writeResponse(answer, response);
       }
     } catch (error) {
-      this.#options.log.error({ err: error, url: request.url }, "a web request could not be answered");
+      this.#options.log.error(
+        { err: error, url: request.url, ...traceFields(String(request.headers["traceparent"])) },
+        "a web request could not be answered",
+      );
       writeError(internalError(), response);
     }
   }

@@ -22,6 +22,7 @@ import {
   viewRun,
   withValue,
 } from "../runs/index.ts";
+import { runFields } from "../trace-fields.ts";
 import { isAllowedUrl } from "./allowed-urls.ts";
 import { Lanes } from "./lanes.ts";
 import { endPayload, payloadJson } from "./payload.ts";
@@ -51,6 +52,8 @@ const mostInMemory = 100_000;
 interface Pending extends HeapItem {
   readonly runId: string;
   readonly workflow: string;
+  /** Of the run; undefined where an earlier process has begun to tell it. */
+  readonly traceparent?: string;
   /** Empty for where the workflow's policy says. */
   readonly url: string;
   readonly endMs: number;
@@ -115,9 +118,10 @@ export class WebhookOutbox implements Outbox {
   }
 
   stored({ accepted, endTimeMs }: RunRecord): void {
-    const { runId, workflow, notifyUrl } = accepted;
+    const { runId, workflow, notifyUrl, traceparent } = accepted;
     const nowMs = this.#options.clock.now();
-    this.#add({ runId, workflow, url: notifyUrl, endMs: endTimeMs ?? nowMs, failures: 0, dueMs: nowMs, heapIndex: -1 });
+    const of = { runId, workflow, traceparent, url: notifyUrl };
+    this.#add({ ...of, endMs: endTimeMs ?? nowMs, failures: 0, dueMs: nowMs, heapIndex: -1 });
   }
 
   /** Begins to post, with what an earlier process has left behind first of all. */
@@ -216,7 +220,7 @@ export class WebhookOutbox implements Outbox {
       return this.#settle(end, url, outcome);
     } catch (error) {
       if (!this.#stop.signal.aborted) {
-        log.error({ err: error, runId: end.runId }, "the end of a run could not be told; tried again");
+        log.error({ err: error, ...fieldsOf(end) }, "the end of a run could not be told; tried again");
         this.#again(end, clock.now() + config.maxBackoffMs);
       }
       return false;
@@ -227,7 +231,7 @@ export class WebhookOutbox implements Outbox {
     const { config, clock, random, log } = this.#options;
     const status = outcome.kind === "answered" ? outcome.status : 0;
     if (status >= 200 && status < 300) {
-      log.debug({ runId: end.runId, url, status, elapsedMs: outcome.elapsedMs }, "the end of a run was told");
+      log.debug({ ...fieldsOf(end), url, status, elapsedMs: outcome.elapsedMs }, "the end of a run was told");
       this.#forget(end);
       return true;
     }
@@ -249,7 +253,7 @@ export class WebhookOutbox implements Outbox {
       return false;
     }
     log.warn(
-      { runId: end.runId, url, attempt: failures, error, wakeAtMs },
+      { ...fieldsOf(end), url, attempt: failures, error, wakeAtMs },
       "the end of a run was not taken; told again",
     );
     const failed: WebhookFailed = {
@@ -270,7 +274,7 @@ export class WebhookOutbox implements Outbox {
       ])
       .catch((cause: unknown) =>
         log.warn(
-          { err: cause, runId: end.runId },
+          { err: cause, ...fieldsOf(end) },
           "a POST that failed could not be journaled; a restart repeats it sooner",
         ),
       );
@@ -286,7 +290,7 @@ export class WebhookOutbox implements Outbox {
   }
 
   #giveUp(end: Pending, url: string, why: string): void {
-    this.#options.log.error({ runId: end.runId, url, why }, "the end of a run is not told");
+    this.#options.log.error({ ...fieldsOf(end), url, why }, "the end of a run is not told");
     this.#forget(end);
   }
 
@@ -407,4 +411,8 @@ function eventBytes(nowMs: number, event: OutboxEvent["event"]): Uint8Array {
 
 function hostOf(url: string): string {
   return URL.parse(url)?.host ?? "";
+}
+
+function fieldsOf({ runId, traceparent }: Pending): { readonly run_id: string } {
+  return traceparent === undefined ? { run_id: runId } : runFields({ runId, traceparent });
 }

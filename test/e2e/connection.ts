@@ -1,4 +1,4 @@
-import { type Client, createClient } from "@connectrpc/connect";
+import { type Client, createClient, type Interceptor } from "@connectrpc/connect";
 import { Health } from "../../gen/grpc/health/v1/health_pb.js";
 import { AdminService } from "../../gen/retake/v1/admin_service_pb.js";
 import { RunService } from "../../gen/retake/v1/run_service_pb.js";
@@ -14,8 +14,9 @@ export interface Connection extends Disposable {
 }
 
 /** Connects to the gRPC port of a server that listens. */
-export function connect(port: number): Connection {
+export function connect(port: number, interceptors: readonly Interceptor[] = []): Connection {
   const transport = createGrpcTransport({
+    interceptors,
     target: `127.0.0.1:${port}`,
     channelOptions: {
       "grpc.enable_channelz": 0,

@@ -53,6 +53,8 @@ export interface ServerProcess {
   readonly exited: Promise<Exit>;
   /** The server's own process, also below a launcher. Known once it is ready. */
   readonly pid: number;
+  /** What it has printed up to now, on both of its outputs. */
+  readonly lines: readonly string[];
   /** Releases the handlers that wait at a gate. */
   release(gate: string): void;
   signal(signal: NodeJS.Signals): void;
@@ -197,6 +199,7 @@ function startServer(command: readonly string[], env: Readonly<Record<string, st
       }
       return pid;
     },
+    lines,
     release: (gate) => {
       child.stdin.write(`${gate}\n`);
     },

@@ -143,7 +143,7 @@ describe.each<[Version, RegExp]>([
     expect(parked?.wait?.gate).toBe("contract");
     expect(parked?.wait?.reason).toMatch(/^CONTRACT_CHANGED: /);
     expect(parked?.wait?.reason).toMatch(problem);
-    expect(changed.log.filter(({ level, fields }) => level === "warn" && fields["runId"] === runId)).not.toEqual([]);
+    expect(changed.log.filter(({ level, fields }) => level === "warn" && fields["run_id"] === runId)).not.toEqual([]);
     // Others are not kept from anything.
     const health = await changed.runs.listWorkflows({});
     expect(health.workflows).toHaveLength(1);

@@ -465,7 +465,13 @@ describe("a restart", () => {
     expect(log.entries).toContainEqual(
       expect.objectContaining({
         message: "a run's input cannot be given to its back-end",
-        fields: { err: expect.any(PayloadDamagedError), runId: damaged, referenceId: run?.failure?.referenceId },
+        fields: {
+          err: expect.any(PayloadDamagedError),
+          run_id: damaged,
+          trace_id: expect.any(String),
+          span_id: expect.any(String),
+          referenceId: run?.failure?.referenceId,
+        },
       }),
     );
   });

@@ -80,6 +80,7 @@ describe.each(["grpc", "http/protobuf"] as const)("what is exported by OTLP over
     expect(line).toMatchObject({
       severity: "ERROR",
       traceId,
+      spanId: spans.find(({ name }) => name === "attempt retake.test.v1.WorkflowsService/Plain")?.spanId,
       attributes: {
         "exception.message": expect.stringMatching(/^a bug of (?!anna@films)/),
         "retake.run.id": wrong[0]?.attributes["retake.run.id"],
@@ -126,8 +127,16 @@ describe("the trace of a run", () => {
     const receiver = await exportTo("http/protobuf", { OTEL_METRICS_EXPORTER: "none" });
     const clock = createVirtualClock();
     const storage = createMemoryStorage({ clock });
-    const start = (keyed: () => Promise<{ text: string }>): Promise<Harness> =>
-      startServer({ keyed }, { clock, storage });
+    const start = (end: () => Promise<{ text: string }>): Promise<Harness> =>
+      startServer(
+        {
+          keyed: async (_, context) => {
+            await step(context, "frames", KeyedResponseSchema, async () => ({ text: "frames" }));
+            return end();
+          },
+        },
+        { clock, storage },
+      );
     const first = await start(() => new Promise<never>(() => undefined));
     const { run } = await first.runs.startRun(
       {
@@ -138,9 +147,10 @@ describe("the trace of a run", () => {
       { headers },
     );
     await clock.advance(1_000);
-    // Nothing is closed: what the first process has not sent is lost.
+    // Nothing is closed: what the first process has not sent, it never will within the time of this test.
     const second = await start(async () => ({ text: "b" }));
-    await clock.advance(1_000);
+    await clock.advance(900);
+    expect(receiver.spans).toEqual([]);
     await stopServer(second);
     const workflow = "retake.test.v1.WorkflowsService/Keyed";
     const { spans } = receiver;
@@ -151,9 +161,13 @@ describe("the trace of a run", () => {
       expect(pathOf(spans, attempt)).toEqual([`attempt ${workflow}`, `run ${workflow}`, callerSpan]);
       expect(attempt.attributes["retake.run.id"]).toBe(run?.runId);
     }
+    const made = spans.find(({ name }) => name === "step frames");
+    expect(pathOf(spans, made)).toEqual(["step frames", `attempt ${workflow}`, `run ${workflow}`, callerSpan]);
+    expect(made?.parentSpanId).toBe(attempts[0]?.spanId);
     const whole = spans.find(({ name }) => name === `run ${workflow}`);
     expect(whole?.startMs).toBe(attempts[0]?.startMs);
     expect((whole?.endMs ?? 0) - (whole?.startMs ?? 0)).toBeGreaterThanOrEqual(1_000);
+    expect(spans).toHaveLength(4);
   });
 
   it("goes on in a back-end that is called", async () => {

@@ -27,6 +27,7 @@ export interface ReceivedLog {
   readonly severity: string;
   readonly attributes: Readonly<Record<string, unknown>>;
   readonly traceId: string;
+  readonly spanId: string;
 }
 
 /** What speaks OTLP and keeps what it gets, decoded from the wire and by nothing of OpenTelemetry's own code. */
@@ -189,5 +190,6 @@ function logsOf(body: Uint8Array): ReceivedLog[] {
       severity: textOf(record, 3),
       attributes: attributesOf(record, 6),
       traceId: hexOf(record, 9),
+      spanId: hexOf(record, 10),
     }));
 }

@@ -226,7 +226,7 @@ describe("a server that reads its contracts anew", () => {
     await expect.poll(() => gateway.stateOf(queued)).toBe(RunState.PARKED);
     const { run } = await gateway.runs.getRun({ runId: queued });
     expect(run?.wait?.reason).toMatch(/^CONTRACT_CHANGED: .*scene/);
-    expect(gateway.log.filter(({ fields }) => fields["runId"] === queued)).not.toEqual([]);
+    expect(gateway.log.filter(({ fields }) => fields["run_id"] === queued)).not.toEqual([]);
     release.resolve();
     expect((await attached)["film"]).toBe("film of slow");
 

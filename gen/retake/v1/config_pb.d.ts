@@ -900,6 +900,14 @@ export declare type LogConfig = Message<"retake.v1.LogConfig"> & {
    * @generated from field: string level = 1;
    */
   level: string;
+
+  /**
+   * "json": an object a line, for what collects logs; or "pretty": a line for people, with the stack of an error below.
+   * Default: "pretty" where standard output is a terminal, else "json".
+   *
+   * @generated from field: string format = 2;
+   */
+  format: string;
 };
 
 /**

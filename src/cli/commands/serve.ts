@@ -3,6 +3,7 @@ import { createClient } from "@connectrpc/connect";
 import {
   BackendConfigSchema,
   GrpcConfigSchema,
+  LogConfigSchema,
   type ServerConfig,
   WebConfigSchema,
 } from "../../../gen/retake/v1/config_pb.js";
@@ -36,8 +37,8 @@ export const serve: Command = {
   description: [
     "Serves workflows until it is told to stop (Ctrl-C, SIGTERM): then it takes no new runs, gives running attempts the",
     "configured time (drain_timeout), and hands the rest back for the next start. A second signal stops it at once; runs",
-    "are not lost by that either. On SIGHUP it reads contracts, workflows, back-ends, drills and certificates anew. Logs are",
-    "JSON lines on standard output.",
+    "are not lost by that either. On SIGHUP it reads contracts, workflows, back-ends, drills and certificates anew. Logs",
+    "go to standard output: JSON lines, or lines for people where that is a terminal.",
   ].join(" "),
   local: true,
   positionals: [],
@@ -67,6 +68,10 @@ export const serve: Command = {
       value: "MODULE",
       multiple: true,
       description: "A JavaScript or TypeScript module whose default export, register(server), implements workflows",
+    },
+    "log-format": {
+      value: "json|pretty",
+      description: "Instead of log.format. Default: pretty on a terminal, else json; with --json, json",
     },
     "new-admin-key": {
       description: "Make an admin key, as the first start does: for when those that there are have been lost",
@@ -116,6 +121,8 @@ async function configOf(given: Arguments): Promise<ServerConfig> {
   if (grpcPort !== undefined) config.grpc = Object.assign(config.grpc ?? create(GrpcConfigSchema), grpcPort);
   const webPort = parsePort("--web-port", given.value("web-port"));
   if (webPort !== undefined) config.web = Object.assign(config.web ?? create(WebConfigSchema), webPort);
+  const logFormat = parseLogFormat(given.value("log-format")) ?? (given.has("json") ? "json" : undefined);
+  if (logFormat !== undefined) config.log = Object.assign(config.log ?? create(LogConfigSchema), { format: logFormat });
   config.contracts.push(...given.values("contracts").filter((file) => !config.contracts.includes(file)));
   for (const target of given.values("backend")) {
     config.backends.push(create(BackendConfigSchema, { endpoints: [{ target: asTarget(target) }] }));
@@ -127,6 +134,11 @@ async function configOf(given: Arguments): Promise<ServerConfig> {
     throw new UsageError("both ports are off, so nobody could call this server: leave one on");
   }
   return config;
+}
+
+function parseLogFormat(text: string | undefined): string | undefined {
+  if (text === undefined || text === "json" || text === "pretty") return text;
+  throw new UsageError(`--log-format is json or pretty, and not ${JSON.stringify(text)}`);
 }
 
 function parsePort(flag: string, text: string | undefined): { port: number } | { disabled: true } | undefined {

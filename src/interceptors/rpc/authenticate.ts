@@ -140,6 +140,10 @@ class Shown implements Credentials {
     return this.peer?.address ?? "";
   }
 
+  get traceparent(): string | null {
+    return this.#request.header.get("traceparent");
+  }
+
   get lockedOut(): boolean {
     return this.#lockout?.isLocked(this.source) === true;
   }

@@ -19,7 +19,8 @@ export function authorize(access: AccessControl): Interceptor {
       }
       access.assertLevel(principal, requirement);
       if (requirement.condition !== undefined) {
-        const check = (message: Message): void => access.assertCondition(principal, requirement, message);
+        const traceparent = request.header.get("traceparent") ?? "";
+        const check = (message: Message): void => access.assertCondition(principal, requirement, message, traceparent);
         if (request.stream) return next(withMessages(request, checked(request.message, check)));
         check(request.message);
       }

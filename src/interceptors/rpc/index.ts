@@ -12,6 +12,7 @@ export {
   type EndedCall,
   type RpcSystem,
   telemetry,
+  webSystem,
 } from "./telemetry.ts";
 export { assertKnownFields, refuseUnknownFields } from "./unknown-fields.ts";
 export { createRequestValidator, type RequestValidator, validateRequests } from "./validate.ts";

@@ -24,6 +24,11 @@ const callAttributes: readonly string[] = ["rpc.system.name", "rpc.method", "rpc
 /** What kind of protocol a call came by, as the semantic conventions name it. gRPC-Web is gRPC. */
 export type RpcSystem = "grpc" | "connectrpc";
 
+/** By which of them a call came in that came over HTTP. */
+export function webSystem(header: Headers): RpcSystem {
+  return header.get("content-type")?.startsWith("application/grpc") === true ? "grpc" : "connectrpc";
+}
+
 /** Codes that are the server's fault; others are the caller's. */
 const serverErrors: ReadonlySet<Code> = new Set([
   Code.Unknown,
@@ -87,17 +92,8 @@ export class CallMetrics {
   failed(system: RpcSystem, method: DescMethod, error: unknown): HistogramCell {
     const code = error instanceof ConnectError ? error.code : Code.Unknown;
     if (error instanceof ConnectError) this.#countRefusal(error);
-    return this.#failure(system, methodName(method), code);
-  }
-
-  /** A call of a method that there is not: its name could be anything, so it makes no series. */
-  unknown(system: RpcSystem, seconds: number): void {
-    this.#failure(system, "_OTHER", Code.Unimplemented).record(seconds);
-  }
-
-  #failure(system: RpcSystem, method: string, code: Code): HistogramCell {
     const name = codeName(code);
-    return this.#duration.of(system, method, name, serverErrors.has(code) ? name : "");
+    return this.#duration.of(system, methodName(method), name, serverErrors.has(code) ? name : "");
   }
 
   #countRefusal(error: ConnectError): void {

@@ -16,6 +16,7 @@ import {
   type RunInterceptor,
   type RunRequest,
 } from "../../runs/index.ts";
+import { runFields } from "../../trace-fields.ts";
 import { abortedAnswer, heldAnswer } from "./disturbed-answer.ts";
 import { mustStop } from "./must-stop.ts";
 import { heldFor, until } from "./until.ts";
@@ -52,7 +53,7 @@ async function hit(
   if (effect.case === "crash") {
     const isFirst = await drills.spend(drill.id, runId).catch((error: unknown) => {
       log.error(
-        { err: error, drill: drill.id },
+        { err: error, ...runFields(run.accepted, number), drill: drill.id },
         "a drill that ends the process cannot be ended itself: it does nothing",
       );
       return false;
@@ -66,7 +67,7 @@ async function hit(
     return stopped();
   }
   log.warn(
-    { runId, workflow: workflow.name, attempt: number, drill: drill.id, effect: text },
+    { ...runFields(run.accepted, number), workflow: workflow.name, attempt: number, drill: drill.id, effect: text },
     "a drill hits an attempt",
   );
   await turn.commit([
@@ -98,7 +99,7 @@ async function hit(
         category: FailureCategory.MEMORY,
       });
     case "crash":
-      log.error({ runId, drill: drill.id }, "a drill ends the process");
+      log.error({ ...runFields(run.accepted, number), drill: drill.id }, "a drill ends the process");
       drills.crash();
       // Only where the end of the process is played.
       await until([turn.signal]);

@@ -13,7 +13,7 @@ import {
   type RunInterceptor,
   type RunRequest,
 } from "../../runs/index.ts";
-import { traceFields } from "../../trace-fields.ts";
+import { runFields } from "../../trace-fields.ts";
 import { mustStop, stopped } from "./must-stop.ts";
 
 const noDigest = new Uint8Array();
@@ -56,9 +56,11 @@ export function record(options: RecordOptions): RunInterceptor {
         }
       }
     } catch (error) {
-      const { runId } = run.accepted;
       if (input === undefined && !isLost(error)) {
-        log.warn({ err: error, runId }, "the input of a run cannot be read at the moment; it is tried again");
+        log.warn(
+          { err: error, ...runFields(run.accepted) },
+          "the input of a run cannot be read at the moment; it is tried again",
+        );
         const reason = "its input cannot be read at the moment";
         return { kind: "blocked", gate: "storage", reason, notBeforeMs: clock.now() + patienceMs };
       }
@@ -66,7 +68,7 @@ export function record(options: RecordOptions): RunInterceptor {
       if (unexpected) {
         const { referenceId } = failure;
         log.error(
-          { err: error, runId, referenceId, ...traceFields(run.accepted.traceparent) },
+          { err: error, ...runFields(run.accepted), referenceId },
           "a run's input cannot be given to its back-end",
         );
       }

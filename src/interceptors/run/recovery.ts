@@ -13,6 +13,7 @@ import {
   type RunRequest,
   untilAborted,
 } from "../../runs/index.ts";
+import { runFields } from "../../trace-fields.ts";
 import { mustStop, stopped } from "./must-stop.ts";
 
 export interface RecoveryOptions {
@@ -68,7 +69,7 @@ async function recover(
     }
     const { action } = rule;
     const { endpoint } = failed;
-    const told = { runId: run.accepted.runId, action: RecoveryAction[action], endpoint };
+    const told = { ...runFields(run.accepted), action: RecoveryAction[action], endpoint };
     if (acted.error === "") {
       options.log.info(told, "a recovery action was done");
     } else {

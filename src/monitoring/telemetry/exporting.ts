@@ -63,8 +63,8 @@ export class Exporting {
       const spans = new Tracing({
         ...{ resource, version, sampling: environment.sampling, clock, random },
         redact: (text) => redactor().text(text),
-        onEnd: (span) => {
-          metrics?.count(span);
+        onEnd: (span, again) => {
+          if (!again) metrics?.count(span);
           sender.add(span);
         },
       });

@@ -60,7 +60,7 @@ function attributesOf(fields: Readonly<Record<string, unknown>>): Record<string,
       attributes["exception.type"] = value.name;
       attributes["exception.message"] = value.message;
       if (value.stack !== undefined) attributes["exception.stacktrace"] = value.stack;
-    } else if (name === "runId") {
+    } else if (name === "run_id") {
       attributes["retake.run.id"] = String(value);
     } else {
       attributes[name] = plain(value);

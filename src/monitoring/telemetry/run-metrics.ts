@@ -3,8 +3,8 @@ import { type Failure, RunState } from "../../../gen/retake/v1/run_pb.js";
 import type { Clock } from "../../clock.ts";
 import type { HistogramCell, HistogramFamily, Instruments, NumberCell, NumberFamily } from "../../instruments.ts";
 import { isInterruption, isTerminal, type RunChange, type RunObserver, type RunRecord } from "../../runs/index.ts";
+import { traceIdOf } from "../../traceparent.ts";
 import { OpenRuns } from "./open-runs.ts";
-import { traceIdOf } from "./traceparent.ts";
 
 /** Runs take between some milliseconds and a day. */
 const durationBounds: readonly number[] = [

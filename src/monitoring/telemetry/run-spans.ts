@@ -9,12 +9,18 @@ import {
   type RunObserver,
   type RunRecord,
 } from "../../runs/index.ts";
+import { attemptSpanId, callSpanId, runSpanId, stepSpanId } from "../../span-ids.ts";
+import { spanIdOf } from "../../traceparent.ts";
 import { outcomeOf } from "./run-metrics.ts";
-import { attemptSpanId, callSpanId, runSpanId, stepSpanId } from "./span-ids.ts";
-import { spanIdOf } from "./traceparent.ts";
-import type { Tracing } from "./tracing.ts";
+import type { EndedSpan, Tracing } from "./tracing.ts";
 
 const inProcess = "in-process";
+
+/** How long before a run's last event spans may have ended that nobody was sent: as long as receivers may be away. */
+const unsentMs = 600_000;
+
+/** Where spans belong, and whether they were made before. */
+type Trace = Pick<EndedSpan, "traceId" | "again">;
 
 /**
  * The spans of runs, attempts, steps and calls of back-ends: a view of the journal's events, made when what they are about
@@ -28,18 +34,28 @@ export class RunSpans implements RunObserver {
     this.#tracing = tracing;
   }
 
+  /** Spans that were sent before have the same ids, so that receivers keep one of them. */
+  retold(run: RunRecord, changes: readonly RunChange[]): void {
+    const recent = changes.filter(({ timeMs }) => timeMs >= run.lastEventMs - unsentMs);
+    this.#tellAll(run, recent, true);
+  }
+
   found(): void {
-    // What has happened before was told by the process in which it did.
+    // That it is there is no span.
   }
 
   committed(run: RunRecord, changes: readonly RunChange[]): void {
+    this.#tellAll(run, changes, false);
+  }
+
+  #tellAll(run: RunRecord, changes: readonly RunChange[], again: boolean): void {
     const { runId, traceparent } = run.accepted;
     const traceId = this.#tracing.traceOf(runId, traceparent);
     if (traceId === undefined) return;
-    for (const change of changes) this.#tell(run, change, traceId);
+    for (const change of changes) this.#tell(run, change, { traceId, again });
   }
 
-  #tell(run: RunRecord, change: RunChange, traceId: string): void {
+  #tell(run: RunRecord, change: RunChange, trace: Trace): void {
     const { body, attempt, timeMs, after } = change;
     switch (body.case) {
       case "stepCompleted":
@@ -47,7 +63,7 @@ export class RunSpans implements RunObserver {
         if (attempt !== undefined && body.value.keptFrom === "") {
           const { name, executionTime, tries } = body.value;
           this.#tracing.end({
-            traceId,
+            ...trace,
             spanId: stepSpanId(run.accepted.runId, attempt.number, name),
             parentSpanId: attemptSpanId(run.accepted.runId, attempt.number),
             name: `step ${name}`,
@@ -59,21 +75,21 @@ export class RunSpans implements RunObserver {
         }
         return;
       case "attemptFailed":
-        this.#endAttempt(run, change, traceId, outcomeOf(body.value.failure, body.value.counted), body.value.failure);
+        this.#endAttempt(run, change, trace, outcomeOf(body.value.failure, body.value.counted), body.value.failure);
         return;
       case "succeeded":
-        this.#endAttempt(run, change, traceId, "SUCCEEDED");
+        this.#endAttempt(run, change, trace, "SUCCEEDED");
         break;
     }
     if (isTerminal(after)) {
-      this.#endRun(run, change, traceId, body.case === "failed" ? body.value.failure : undefined);
+      this.#endRun(run, change, trace, body.case === "failed" ? body.value.failure : undefined);
     }
   }
 
-  #endRun(run: RunRecord, { after, timeMs }: RunChange, traceId: string, failure: Failure | undefined): void {
+  #endRun(run: RunRecord, { after, timeMs }: RunChange, trace: Trace, failure: Failure | undefined): void {
     const { runId, traceparent, parentRunId } = run.accepted;
     this.#tracing.end({
-      traceId,
+      ...trace,
       spanId: runSpanId(runId),
       parentSpanId: parentRunId === "" ? spanIdOf(traceparent) : runSpanId(parentRunId),
       name: `run ${run.accepted.workflow}`,
@@ -85,7 +101,7 @@ export class RunSpans implements RunObserver {
     });
   }
 
-  #endAttempt(run: RunRecord, change: RunChange, traceId: string, outcome: string, failure?: Failure): void {
+  #endAttempt(run: RunRecord, change: RunChange, trace: Trace, outcome: string, failure?: Failure): void {
     const { attempt, timeMs: endMs } = change;
     if (attempt === undefined) return;
     const { runId, workflow } = run.accepted;
@@ -100,7 +116,7 @@ export class RunSpans implements RunObserver {
       ...ofFailure(failure),
     };
     this.#tracing.end({
-      ...{ traceId, spanId, startMs, endMs, attributes, ...error },
+      ...{ ...trace, spanId, startMs, endMs, attributes, ...error },
       parentSpanId: runSpanId(runId),
       name: `attempt ${workflow}`,
       kind: SpanKind.INTERNAL,
@@ -108,7 +124,7 @@ export class RunSpans implements RunObserver {
     });
     if (endpoint === inProcess) return;
     this.#tracing.end({
-      ...{ traceId, startMs, endMs, ...error },
+      ...{ ...trace, startMs, endMs, ...error },
       spanId: callSpanId(runId, number),
       parentSpanId: spanId,
       name: workflow,

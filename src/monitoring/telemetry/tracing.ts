@@ -11,9 +11,9 @@ import type { Resource } from "@opentelemetry/resources";
 import type { ReadableSpan } from "@opentelemetry/sdk-trace";
 import type { Clock, RandomSource } from "../../clock.ts";
 import type { CallSpan, CallSpans, EndedCall } from "../../interceptors/rpc/index.ts";
+import { callSpanId, ownTraceId } from "../../span-ids.ts";
+import { isSampled, spanIdOf, traceIdOf } from "../../traceparent.ts";
 import type { Sampling } from "./otel-environment.ts";
-import { callSpanId, ownTraceId } from "./span-ids.ts";
-import { isSampled, spanIdOf, traceIdOf } from "./traceparent.ts";
 
 export interface TracingOptions {
   readonly resource: Resource;
@@ -23,8 +23,8 @@ export interface TracingOptions {
   readonly random: RandomSource;
   /** Takes out of messages what must not be in them. */
   readonly redact: (text: string) => string;
-  /** Takes spans that have ended. */
-  readonly onEnd: (span: ReadableSpan) => void;
+  /** Takes spans that have ended, also those that ended in an earlier process. */
+  readonly onEnd: (span: ReadableSpan, again: boolean) => void;
 }
 
 /** A span, all of which is known at its end. Ids are in hex. */
@@ -42,6 +42,8 @@ export interface EndedSpan {
   readonly error?: string | undefined;
   /** Spans of the same trace that led to this one. */
   readonly linkedSpanIds?: readonly string[];
+  /** An earlier process has made it too, and may not have sent it. */
+  readonly again?: boolean;
 }
 
 const { SERVER } = SpanKind;
@@ -96,7 +98,7 @@ export class Tracing implements CallSpans {
         ? { code: SpanStatusCode.UNSET }
         : { code: SpanStatusCode.ERROR, message: redact(span.error) };
     const links: Link[] = (span.linkedSpanIds ?? []).map((id) => ({ context: contextOf(span.traceId, id) }));
-    onEnd({
+    const ended: ReadableSpan = {
       name: span.name,
       kind: span.kind,
       spanContext: () => context,
@@ -114,7 +116,8 @@ export class Tracing implements CallSpans {
       ended: true,
       instrumentationScope: this.#scope,
       ...{ droppedAttributesCount: 0, droppedEventsCount: 0, droppedLinksCount: 0 },
-    });
+    };
+    onEnd(ended, span.again === true);
   }
 
   #endCall(

@@ -2,6 +2,7 @@ import { type BreakerEvent, BreakerMode, BreakerState } from "../../../gen/retak
 import { RunState } from "../../../gen/retake/v1/run_pb.js";
 import type { Clock, RandomSource } from "../../clock.ts";
 import type { Workflow } from "../../contract/index.ts";
+import type { TraceFields } from "../../trace-fields.ts";
 import type { Logger } from "../logger.ts";
 import type { Journal } from "../ports/journal.ts";
 import type { Scheduler } from "../ports/scheduler.ts";
@@ -46,6 +47,8 @@ interface Place {
   dropped: boolean;
 }
 
+const noCall: TraceFields = {};
+
 /**
  * The breakers of all workflows whose policy wants one, each with a stream of its own in the journal.
  *
@@ -62,6 +65,8 @@ export class Breakers {
   /** What an earlier process has left of breakers that nobody has asked for yet. */
   #left = new Map<string, readonly BreakerEvent[]>();
   #started = false;
+  /** The call by which an operator says what a breaker is to do, while it does so. */
+  #call: TraceFields = noCall;
 
   constructor(options: BreakersOptions) {
     this.#options = options;
@@ -129,12 +134,23 @@ export class Breakers {
    * Holds a breaker open or closed, or lets it be automatic again where there is nothing to hold it. Resolves when that
    * is durable.
    */
-  async force(workflow: Workflow, forcing: Forcing | undefined, requestedBy: string, reason: string): Promise<void> {
+  async force(
+    workflow: Workflow,
+    forcing: Forcing | undefined,
+    requestedBy: string,
+    reason: string,
+    call: TraceFields = noCall,
+  ): Promise<void> {
     const place = this.#placeOf(workflow);
-    if (forcing !== undefined) {
-      place?.breaker.force(forcing);
-    } else {
-      place?.breaker.unforce(requestedBy, reason);
+    this.#call = call;
+    try {
+      if (forcing !== undefined) {
+        place?.breaker.force(forcing);
+      } else {
+        place?.breaker.unforce(requestedBy, reason);
+      }
+    } finally {
+      this.#call = noCall;
     }
     await place?.stored;
   }
@@ -226,7 +242,13 @@ export class Breakers {
     place.stored = this.#streams.append(workflow, event);
     place.stored.catch(noop);
     const { case: kind } = event.event;
-    const facts = { workflow, backend: event.backend, generation: Number(event.generation), reason: event.reason };
+    const facts = {
+      workflow,
+      backend: event.backend,
+      generation: Number(event.generation),
+      reason: event.reason,
+      ...this.#call,
+    };
     if (kind === "forced") {
       const state = mode === BreakerMode.FORCED_OPEN ? "open" : "closed";
       log.warn({ ...facts, requestedBy: event.requestedBy }, `a breaker is held ${state} by an operator`);

@@ -16,6 +16,12 @@ export interface RunChange {
 
 /** Watches over what happens to runs, for metrics and traces. It must not throw. */
 export interface RunObserver {
+  /**
+   * Where it is there, told before `found` of all that has happened to that run: the earlier process may have ended
+   * before it could tell anybody of what happened last.
+   */
+  retold?(run: Readonly<RunRecord>, changes: readonly RunChange[]): void;
+
   /** An earlier process has left this run, and it is open. Nothing of what follows has happened to it yet. */
   found(run: Readonly<RunRecord>): void;
 

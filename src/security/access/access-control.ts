@@ -5,6 +5,7 @@ import { AccessLevel } from "../../../gen/retake/v1/options_pb.js";
 import type { Clock } from "../../clock.ts";
 import { type ContractRegistry, type Workflow, workflowName } from "../../contract/index.ts";
 import { createError, type Logger } from "../../runs/index.ts";
+import { traceFields } from "../../trace-fields.ts";
 import type { Principal } from "../principal.ts";
 import { conditionHolds } from "./condition.ts";
 import { denied, priorityDenied, reservedSubject } from "./denials.ts";
@@ -87,11 +88,14 @@ export class AccessControl {
     return lackOf(principal, this.requirement(method)) === undefined;
   }
 
-  /** @throws ConnectError unless the caller may start this, by whichever way */
-  assertMayRun(principal: Principal, { method }: Workflow, request: Message): void {
+  /**
+   * @param traceparent of the call, for the log; empty for none
+   * @throws ConnectError unless the caller may start this, by whichever way
+   */
+  assertMayRun(principal: Principal, { method }: Workflow, request: Message, traceparent: string): void {
     const requirement = this.requirement(method);
     this.assertLevel(principal, requirement);
-    this.assertCondition(principal, requirement, request);
+    this.assertCondition(principal, requirement, request, traceparent);
   }
 
   /** Everything but the condition. @throws ConnectError */
@@ -100,8 +104,11 @@ export class AccessControl {
     if (lack !== undefined) throw denied(principal, requirement, lack);
   }
 
-  /** @throws ConnectError also where the condition has no value */
-  assertCondition(principal: Principal, requirement: Requirement, request: Message): void {
+  /**
+   * @param traceparent of the call, for the log; empty for none
+   * @throws ConnectError also where the condition has no value
+   */
+  assertCondition(principal: Principal, requirement: Requirement, request: Message, traceparent: string): void {
     const { condition, method } = requirement;
     if (condition === undefined) return;
     let holds = false;
@@ -110,7 +117,7 @@ export class AccessControl {
     } catch (error) {
       const { tenant, subject } = principal;
       this.#options.log.warn(
-        { err: error, method, tenant, subject },
+        { err: error, method, tenant, subject, ...traceFields(traceparent) },
         "a call was denied because the access condition of its contract has no value for it",
       );
     }

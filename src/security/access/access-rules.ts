@@ -12,6 +12,7 @@ import {
   journalUnavailable,
   type Logger,
 } from "../../runs/index.ts";
+import type { TraceFields } from "../../trace-fields.ts";
 import type { Audit, AuditEvent } from "../audit/audit.ts";
 import { createDenial } from "../denial.ts";
 import { anonymous, type Principal } from "../principal.ts";
@@ -41,6 +42,8 @@ export interface RuleChange {
   readonly source: string;
   readonly reason: string;
   readonly expectedRevision: number | undefined;
+  /** Whose call it is, for the log. */
+  readonly call: TraceFields;
 }
 
 /**
@@ -108,14 +111,14 @@ export class AccessRules {
 
   #change(change: RuleChange, action: string, make: () => Promise<StoredRule>): Promise<StoredRule> {
     const changed = this.#changing.then(async () => {
-      const { name, principal, source, reason: why } = change;
+      const { name, principal, source, reason: why, call } = change;
       const event: Omit<AuditEvent, "outcome"> = { action, principal, resource: name, source };
       try {
         const rule = await make();
         this.#use();
         this.#options.audit.record({ ...event, outcome: "granted" });
         this.#options.log.info(
-          { rule: name, by: principal.subject, reason: why, action },
+          { rule: name, by: principal.subject, reason: why, action, ...call },
           "an access rule has changed",
         );
         return rule;

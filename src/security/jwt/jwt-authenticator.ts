@@ -3,6 +3,7 @@ import type { JWTPayload } from "jose";
 import type { Clock } from "../../clock.ts";
 import type { ResolvedJwt } from "../../config/index.ts";
 import type { Logger } from "../../runs/index.ts";
+import { type TraceFields, traceFields } from "../../trace-fields.ts";
 import type { Authenticator, Credentials } from "../authenticator.ts";
 import type { Bindings } from "../cel/expression.ts";
 import { ExpressionError } from "../cel/expression-error.ts";
@@ -96,7 +97,7 @@ export class JwtAuthenticator implements Authenticator {
     const pending = this.#pending.get(bearer);
     if (pending !== undefined) return pending;
     if (credentials.lockedOut && !this.#mayLook(credentials.source)) throw notAccepted();
-    const verified = this.#verify(bearer).finally(() => this.#pending.delete(bearer));
+    const verified = this.#verify(bearer, credentials).finally(() => this.#pending.delete(bearer));
     this.#pending.set(bearer, verified);
     return verified;
   }
@@ -136,7 +137,7 @@ export class JwtAuthenticator implements Authenticator {
     }
   }
 
-  async #verify(token: string): Promise<Principal> {
+  async #verify(token: string, credentials: Credentials): Promise<Principal> {
     const issuer = this.#issuers.get(claimedIssuer(token) ?? "");
     if (issuer === undefined) {
       throw new CredentialsError("TOKEN_ISSUER_UNKNOWN", "the token is of an issuer whose tokens are not taken here");
@@ -151,17 +152,17 @@ export class JwtAuthenticator implements Authenticator {
       verifiedAt: changes,
       verify: () => this.#claimsOf(token, issuer),
     });
-    const principal: Principal = { ...this.#identityOf(claims, issuer), authentication: "jwt", isCurrent };
+    const principal: Principal = { ...this.#identityOf(claims, issuer, credentials), authentication: "jwt", isCurrent };
     // What has been verified by keys from before is not known for sure.
     if (issuer.changes === changes) this.#verified.add(token, { principal, issuer: issuer.jwt.issuer, untilMs });
     return principal;
   }
 
-  #identityOf(claims: JWTPayload, issuer: Issuer): Identity {
+  #identityOf(claims: JWTPayload, issuer: Issuer, { traceparent }: Credentials): Identity {
     try {
       return issuer.identity({ claims: claimsOf(claims) });
     } catch (error) {
-      throw this.#refusalOf(error);
+      throw this.#refusalOf(error, traceFields(traceparent));
     }
   }
 
@@ -174,8 +175,8 @@ export class JwtAuthenticator implements Authenticator {
     }
   }
 
-  #refusalOf(error: unknown): ConnectError {
-    return refusalOf(error, { jose: this.#jose.errors, log: this.#options.log });
+  #refusalOf(error: unknown, call: TraceFields = {}): ConnectError {
+    return refusalOf(error, { jose: this.#jose.errors, log: this.#options.log, call });
   }
 
   async #verifiedClaims(token: string, { jwt, keys }: Issuer): Promise<JWTPayload> {

@@ -1,16 +1,20 @@
 import { ConnectError } from "@connectrpc/connect";
 import type { errors } from "jose";
 import type { Logger } from "../../runs/index.ts";
+import type { TraceFields } from "../../trace-fields.ts";
 import { ExpressionError } from "../cel/expression-error.ts";
 import { CredentialsError } from "../credentials-error.ts";
 
 /** Why a token is refused, in words that say what to do. Nothing of the token is in them. */
-export function refusalOf(error: unknown, { jose, log }: { jose: typeof errors; log: Logger }): ConnectError {
+export function refusalOf(
+  error: unknown,
+  { jose, log, call }: { jose: typeof errors; log: Logger; call: TraceFields },
+): ConnectError {
   if (error instanceof ConnectError) return error;
   const refuse = (reason: string, message: string): ConnectError =>
     new CredentialsError(reason, message, { cause: error });
   if (error instanceof ExpressionError) {
-    log.warn({ err: error }, "a token is refused: its claims cannot be mapped to an identity");
+    log.warn({ err: error, ...call }, "a token is refused: its claims cannot be mapped to an identity");
     return refuse("TOKEN_UNMAPPED", "the claims of the token tell no identity; the server's log says why");
   }
   if (error instanceof jose.JWTExpired) return refuse("TOKEN_EXPIRED", "the token has expired: get a new one");

@@ -2,6 +2,7 @@ import type { PeerCertificate } from "node:tls";
 import type { Clock } from "../../clock.ts";
 import type { ResolvedCertificateRule } from "../../config/index.ts";
 import type { Logger } from "../../runs/index.ts";
+import { traceFields } from "../../trace-fields.ts";
 import type { Authenticator, Credentials } from "../authenticator.ts";
 import { compileCondition, type Expression } from "../cel/expression.ts";
 import { CredentialsError } from "../credentials-error.ts";
@@ -39,12 +40,13 @@ export class CertificateAuthenticator implements Authenticator {
     this.#clock = clock;
   }
 
-  authenticate({ certificate, bearer, apiKey }: Credentials): Principal | undefined {
+  authenticate(credentials: Credentials): Principal | undefined {
+    const { certificate, bearer, apiKey } = credentials;
     // A key or a token is of this call; the certificate may be that of a proxy for many callers.
     if (certificate === undefined || bearer !== undefined || apiKey !== undefined) return undefined;
     let known = this.#known.get(certificate);
     if (known === undefined) {
-      known = { principal: this.#principalOf(certificate) };
+      known = { principal: this.#principalOf(certificate, credentials) };
       this.#known.set(certificate, known);
     }
     if (known.principal !== undefined) {
@@ -58,7 +60,7 @@ export class CertificateAuthenticator implements Authenticator {
     );
   }
 
-  #principalOf(peer: PeerCertificate): Principal | undefined {
+  #principalOf(peer: PeerCertificate, { traceparent }: Credentials): Principal | undefined {
     const fingerprint = fingerprintOf(peer);
     try {
       const certificate = certificateFields(peer);
@@ -72,9 +74,15 @@ export class CertificateAuthenticator implements Authenticator {
           isCurrent: () => this.#clock.now() < validToMs,
         };
       }
-      this.#log.warn({ fingerprint }, "a client's certificate is refused: no rule of security.mtls is for it");
+      this.#log.warn(
+        { fingerprint, ...traceFields(traceparent) },
+        "a client's certificate is refused: no rule of security.mtls is for it",
+      );
     } catch (error) {
-      this.#log.warn({ err: error, fingerprint }, "a client's certificate is refused: a rule cannot be applied to it");
+      this.#log.warn(
+        { err: error, fingerprint, ...traceFields(traceparent) },
+        "a client's certificate is refused: a rule cannot be applied to it",
+      );
     }
     return undefined;
   }

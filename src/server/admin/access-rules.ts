@@ -11,6 +11,7 @@ import type { AdminService } from "../../../gen/retake/v1/admin_service_pb.js";
 import { createError, timestampFromMs } from "../../runs/index.ts";
 import { principalKey, type RuleInForce } from "../../security/index.ts";
 import { peerKey } from "../../transport/index.ts";
+import { callFields } from "../call-metadata.ts";
 import type { Engine } from "../engine.ts";
 import { createPageToken, pageScope, parsePageToken } from "../page-token.ts";
 
@@ -51,8 +52,10 @@ function cursor(rule: RuleInForce): string {
   return `${rule.name} ${rule.revision === 0 ? 0 : 1}`;
 }
 
-function callerOf({ values }: HandlerContext) {
-  return { principal: values.get(principalKey), source: values.get(peerKey)?.address ?? "" };
+function callerOf(context: HandlerContext) {
+  const { values } = context;
+  const source = values.get(peerKey)?.address ?? "";
+  return { principal: values.get(principalKey), source, call: callFields(context) };
 }
 
 function revision(expected: bigint | undefined): number | undefined {

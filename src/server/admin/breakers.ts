@@ -16,6 +16,7 @@ import {
   msFromDuration,
   timestampFromMs,
 } from "../../runs/index.ts";
+import { callFields } from "../call-metadata.ts";
 import type { Engine } from "../engine.ts";
 import { assertForWorkflow, isForWorkflow } from "../limited-credentials.ts";
 import { ownerOf } from "../owner-of.ts";
@@ -65,7 +66,7 @@ export function breakerMethods(
           ? undefined
           : { open: mode === BreakerMode.FORCED_OPEN, requestedBy, reason, untilMs };
       try {
-        await engine.breakers.force(workflow, forcing, requestedBy, reason);
+        await engine.breakers.force(workflow, forcing, requestedBy, reason, callFields(context));
       } catch (error) {
         throw journalUnavailable(error);
       }

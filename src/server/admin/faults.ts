@@ -12,6 +12,7 @@ import {
   timestampFromMs,
 } from "../../runs/index.ts";
 import { principalKey } from "../../security/index.ts";
+import { callFields } from "../call-metadata.ts";
 import type { Engine } from "../engine.ts";
 import { assertForWorkflow, isForWorkflow } from "../limited-credentials.ts";
 import { workflowNamed } from "../workflow-named.ts";
@@ -58,7 +59,10 @@ export function createFaultAdmin(
       fault.expireTime = timestampFromMs(expireMs);
       const { subject } = context.values.get(principalKey);
       const begun = await stored(faults.inject(fault, subject));
-      log.warn({ drill: begun.faultId, workflow: fault.workflow, by: subject }, "a drill has begun");
+      log.warn(
+        { drill: begun.faultId, workflow: fault.workflow, by: subject, ...callFields(context) },
+        "a drill has begun",
+      );
       return { fault: begun };
     },
 
@@ -74,7 +78,7 @@ export function createFaultAdmin(
           `there is no drill ${JSON.stringify(faultId)}, or no more; ListFaults tells which there are`,
         );
       }
-      log.info({ drill: faultId, by: subject }, "a drill was ended");
+      log.info({ drill: faultId, by: subject, ...callFields(context) }, "a drill was ended");
       return { fault };
     },
   };

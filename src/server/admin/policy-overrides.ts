@@ -1,5 +1,5 @@
 import { create, toBinary } from "@bufbuild/protobuf";
-import { Code, type ConnectError, type ServiceImpl } from "@connectrpc/connect";
+import { Code, type ConnectError, type HandlerContext, type ServiceImpl } from "@connectrpc/connect";
 import { BadRequestSchema } from "../../../gen/google/rpc/error_details_pb.js";
 import type { AdminService } from "../../../gen/retake/v1/admin_service_pb.js";
 import { type WorkflowPolicy, WorkflowPolicySchema } from "../../../gen/retake/v1/options_pb.js";
@@ -10,9 +10,10 @@ import {
 } from "../../../gen/retake/v1/policy_override_pb.js";
 import type { ContractProblem } from "../../contract/index.ts";
 import { createError, type StoredOverride, timestampFromMs } from "../../runs/index.ts";
+import { callFields } from "../call-metadata.ts";
 import type { Engine } from "../engine.ts";
 import { assertForWorkflow, isForWorkflow } from "../limited-credentials.ts";
-import { ChangeRefused } from "../overridden-policies.ts";
+import { type Change, ChangeRefused } from "../overridden-policies.ts";
 import { ownerOf } from "../owner-of.ts";
 import { createPageToken, pageScope, parsePageToken } from "../page-token.ts";
 import { workflowNamed } from "../workflow-named.ts";
@@ -61,7 +62,7 @@ export function policyOverrides(
       const given = assertPolicy(policy);
       try {
         const stored = await policies.set(
-          { workflow, reason, requestedBy: ownerOf(context).subject, ...revisionOf(expectedRevision) },
+          { ...changeOf({ workflow, reason }, context), ...revisionOf(expectedRevision) },
           given,
         );
         return { override: shown(stored) };
@@ -81,7 +82,7 @@ export function policyOverrides(
       assertForWorkflow(context, workflow);
       try {
         const deleted = await policies.delete({
-          ...{ workflow, reason, requestedBy: ownerOf(context).subject },
+          ...changeOf({ workflow, reason }, context),
           ...revisionOf(expectedRevision),
         });
         return { override: shown(deleted) };
@@ -97,6 +98,13 @@ export function policyOverrides(
       }
     },
   };
+}
+
+function changeOf(
+  { workflow, reason }: { readonly workflow: string; readonly reason: string },
+  context: HandlerContext,
+): Omit<Change, "expectedRevision"> {
+  return { workflow, reason, requestedBy: ownerOf(context).subject, call: callFields(context) };
 }
 
 function revisionOf(expected: bigint | undefined): { readonly expectedRevision: number | undefined } {

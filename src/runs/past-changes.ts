@@ -1,0 +1,27 @@
+import { decodeEvent } from "./events.ts";
+import { type Journal, runStream } from "./ports/journal.ts";
+import type { RunChange } from "./ports/run-observer.ts";
+import { applyEvent, firstRecord, type RunRecord } from "./run-record.ts";
+
+/** Events that are read at once. */
+const pageSize = 500;
+
+/** What has happened to a run up to now, as whoever watched over it was told; empty if there is none. */
+export async function pastChanges(journal: Pick<Journal, "read">, runId: string): Promise<RunChange[]> {
+  const stream = runStream(runId);
+  const changes: RunChange[] = [];
+  let run: RunRecord | undefined;
+  for (;;) {
+    const records = await journal.read(stream, changes.length, pageSize);
+    for (const record of records) {
+      const event = decodeEvent(stream, record);
+      const { state: before = 0, stateSinceMs, attempt } = run ?? {};
+      run = run === undefined ? firstRecord(event) : applyEvent(run, event);
+      const { state: after, lastEventMs: timeMs } = run;
+      // A record takes no event without a body.
+      const body = event.event as RunChange["body"];
+      changes.push({ body, timeMs, before, after, sinceMs: stateSinceMs ?? timeMs, attempt });
+    }
+    if (records.length < pageSize) return changes;
+  }
+}
