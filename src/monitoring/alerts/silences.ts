@@ -13,6 +13,8 @@ interface Known {
   readonly startMs: number;
   readonly endMs: number;
   readonly sequence: number;
+  /** What has begun holds on when the clock is set back behind its beginning. */
+  begun: boolean;
 }
 
 const prefix = "silences/";
@@ -35,8 +37,8 @@ export class Silences {
   async open(): Promise<void> {
     for await (const stream of streamsNamed(this.#journal, prefix)) {
       for await (const { sequence, data } of recordsOf(this.#journal, stream)) {
-        const { silence } = fromBinary(SilenceEventSchema, data);
-        if (silence !== undefined) this.#all.set(silence.silenceId, known(silence, sequence));
+        const { silence, time } = fromBinary(SilenceEventSchema, data);
+        if (silence !== undefined) this.#all.set(silence.silenceId, known(silence, sequence, msFromTimestamp(time)));
       }
     }
   }
@@ -51,7 +53,10 @@ export class Silences {
     if (this.#all.size === 0) return [];
     const nowMs = this.#clock.now();
     return [...this.#all.values()]
-      .filter(({ startMs, endMs, test }) => startMs <= nowMs && nowMs < endMs && test(labels))
+      .filter((known) => {
+        known.begun ||= known.startMs <= nowMs;
+        return known.begun && nowMs < known.endMs && known.test(labels);
+      })
       .map(({ silence }) => silence.silenceId);
   }
 
@@ -68,7 +73,7 @@ export class Silences {
   async set(silence: Silence): Promise<void> {
     const nowMs = this.#clock.now();
     const expectedSequence = this.#all.get(silence.silenceId)?.sequence ?? 0;
-    const next = known(silence, expectedSequence + 1);
+    const next = known(silence, expectedSequence + 1, nowMs);
     await this.#append(silence, expectedSequence, nowMs);
     this.#all.set(silence.silenceId, next);
     await this.#forget(nowMs);
@@ -103,12 +108,14 @@ export class Silences {
   }
 }
 
-function known(silence: Silence, sequence: number): Known {
+function known(silence: Silence, sequence: number, toldMs: number): Known {
+  const startMs = msFromTimestamp(silence.startTime);
   return {
     silence,
     sequence,
     test: labelTest(resolveMatchers(silence.matchers)),
-    startMs: msFromTimestamp(silence.startTime),
+    startMs,
     endMs: msFromTimestamp(silence.endTime),
+    begun: startMs <= toldMs,
   };
 }
