@@ -6,6 +6,7 @@ import {
   type Backend,
   type BackendTelemetry,
   createInProcessBackend,
+  type EndpointStanding,
   Endpoints,
   invoke,
   type Job,
@@ -79,7 +80,7 @@ import {
   noAudit,
   type TextRedactor,
 } from "../security/index.ts";
-import { WebhookOutbox, type WebhookSecrets } from "../webhooks/index.ts";
+import { WebhookOutbox, type WebhookOutboxOptions, type WebhookSecrets } from "../webhooks/index.ts";
 import { auditBreaker } from "./audit-breaker.ts";
 import { OpenWatches } from "./open-watches.ts";
 import { OverriddenPolicies } from "./overridden-policies.ts";
@@ -117,6 +118,7 @@ export interface EngineOptions {
   /** Absent where nothing is measured. */
   readonly observer?: RunObserver | undefined;
   readonly backends?: BackendTelemetry | undefined;
+  readonly onWebhook?: WebhookOutboxOptions["onOutcome"];
   readonly clock: Clock;
   readonly random: RandomSource;
   readonly log: Logger;
@@ -257,6 +259,7 @@ export class Engine {
       clock,
       random,
       log,
+      onOutcome: options.onWebhook,
     });
     this.live = new LiveRuns({
       journal,
@@ -552,6 +555,11 @@ export class Engine {
   /** Where the attempts of a workflow can be made; those that are not healthy have no slots. */
   endpoints({ service }: Workflow): readonly EndpointSlots[] {
     return this.#endpoints.of(service.typeName);
+  }
+
+  /** Which endpoints of back-ends take attempts. */
+  endpointStandings(): Iterable<EndpointStanding> {
+    return this.#endpoints.standings();
   }
 
   /** Nothing of an update is worth ending the call of whoever waits for the result. */
