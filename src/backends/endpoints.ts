@@ -26,6 +26,14 @@ export interface ServiceBackend {
 /** Where the attempts of each service can be made. */
 export type ServiceEndpoints = ReadonlyMap<string, ServiceBackend>;
 
+/** Whether an endpoint takes attempts for a service. */
+export interface EndpointStanding {
+  readonly service: string;
+  readonly target: string;
+  /** Neither unhealthy nor taken out for failing. */
+  readonly available: boolean;
+}
+
 export interface EndpointsOptions {
   /** Carries out what no back-end is named for. */
   readonly inProcess: Backend;
@@ -102,6 +110,17 @@ export class Endpoints {
     const all = this.of(service);
     const others = all.filter(({ endpoint }) => endpoint !== target);
     return others.some(({ slots }) => slots > 0) ? others : all;
+  }
+
+  /** How those do that are not in this process. */
+  *standings(): Iterable<EndpointStanding> {
+    for (const [service, { endpoints }] of this.#services) {
+      for (const { target } of endpoints) {
+        if (target === inProcessTarget) continue;
+        const slots = this.of(service).find(({ endpoint }) => endpoint === target);
+        yield { service, target, available: (slots?.slots ?? 0) > 0 };
+      }
+    }
   }
 
   backend(target: string): Backend | undefined {

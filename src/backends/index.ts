@@ -3,6 +3,7 @@ export { BackendCallMetrics } from "./call-metrics.ts";
 export {
   connectEndpoint,
   type EndpointSettings,
+  type EndpointStanding,
   Endpoints,
   type ServiceBackend,
   type ServiceEndpoints,

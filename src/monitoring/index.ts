@@ -10,6 +10,7 @@ export { resolveMatchers, resolveRule } from "./alerts/resolve-rule.ts";
 export type { Rule, RuleQuery, Severity, Statistic, Threshold } from "./alerts/rule.ts";
 export { Silences } from "./alerts/silences.ts";
 export { type SloTarget, sloRules } from "./alerts/slo-rules.ts";
+export { wantedPasts } from "./alerts/wanted-pasts.ts";
 export { createNotifiers } from "./notifiers/create-notifier.ts";
 export { fingerprintOf, type Notice } from "./notifiers/notice.ts";
 export { NoticeOutbox } from "./notifiers/notice-outbox.ts";

@@ -16,6 +16,7 @@ import {
   type Severity,
   Silences,
   viewAlert,
+  wantedPasts,
 } from "../monitoring/index.ts";
 import type { Journal, Logger, QualityLevels } from "../runs/index.ts";
 import type { Environment } from "../webhooks/index.ts";
@@ -85,6 +86,8 @@ export class Alerts implements Watching {
     rules.configure(options.config);
     await Promise.all([rules.open(), silences.open(), outbox.open()]);
     await outbox.configure(notifiers, options.config.routes);
+    // Before anything is evaluated: what is not known yet would count as nothing.
+    await options.store.keepPast(wantedPasts(rules.active));
     await engine.open(rules.active, options.store.newestMs);
     outbox.reconcile(engine.list());
     outbox.start();
@@ -102,11 +105,12 @@ export class Alerts implements Watching {
     const notifiers = await checkedNotifiers(config, this.#options);
     await this.outbox.configure(notifiers, config.routes);
     this.rules.configure(config);
-    this.followRules();
+    await this.followRules();
   }
 
   /** Rules have changed. */
-  followRules(): void {
+  async followRules(): Promise<void> {
+    await this.#options.store.keepPast(wantedPasts(this.rules.active));
     this.engine.replaceRules(this.rules.active, this.#options.clock.now());
     this.outbox.reconcile(this.engine.list());
   }

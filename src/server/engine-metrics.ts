@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { BreakerState } from "../../gen/retake/v1/breaker_pb.js";
 import { Quality } from "../../gen/retake/v1/options_pb.js";
 import type { Instruments } from "../instruments.ts";
-import type { Engine } from "./engine.ts";
+import type { Engine, EngineOptions } from "./engine.ts";
 
 const breakerValues: Readonly<Record<BreakerState, number>> = {
   [BreakerState.UNSPECIFIED]: 0,
@@ -12,7 +12,10 @@ const breakerValues: Readonly<Record<BreakerState, number>> = {
   [BreakerState.OPEN]: 2,
 };
 
-type ObservedEngine = Pick<Engine, "breakers" | "contracts" | "journal" | "qualityLevels" | "watch">;
+type ObservedEngine = Pick<
+  Engine,
+  "breakers" | "contracts" | "endpointStandings" | "journal" | "qualityLevels" | "watch"
+>;
 
 /** What a server's parts say of themselves when they are asked. */
 export function observeEngine(instruments: Instruments, engine: ObservedEngine): void {
@@ -44,6 +47,19 @@ export function observeEngine(instruments: Instruments, engine: ObservedEngine):
     },
   );
   instruments.observed(
+    "gauge",
+    {
+      ...{ name: "retake.endpoint.available", unit: "", attributes: ["retake.service", "retake.endpoint"] },
+      description:
+        "1 while an endpoint of a back-end takes attempts, 0 while it is unhealthy or taken out for failing.",
+    },
+    (set) => {
+      for (const { service, target, available } of engine.endpointStandings()) {
+        set(available ? 1 : 0, service, target);
+      }
+    },
+  );
+  instruments.observed(
     "up_down_counter",
     { name: "retake.watchers", unit: "{watcher}", description: "Streams of the events of runs that are open." },
     (set) => set(engine.watch.size),
@@ -53,6 +69,17 @@ export function observeEngine(instruments: Instruments, engine: ObservedEngine):
     { name: "retake.journal.available", unit: "", description: "1 while the journal can be written, else 0." },
     (set) => set(engine.journal.status.kind === "available" ? 1 : 0),
   );
+}
+
+/** Counts what comes of telling the ends of runs. */
+export function countWebhooks(instruments: Instruments): NonNullable<EngineOptions["onWebhook"]> {
+  const outcomes = instruments.counter({
+    ...{ name: "retake.webhooks", unit: "{webhook}", attributes: ["retake.workflow", "outcome"] },
+    description: "POSTs that tell the ends of runs: delivered, failed (and tried again), given_up.",
+  });
+  return (workflow, outcome) => {
+    outcomes.of(workflow, outcome).value++;
+  };
 }
 
 /** How full the disk of the data directory is, and how large the journal. */

@@ -6,6 +6,7 @@ import {
   type Backend,
   type BackendTelemetry,
   createInProcessBackend,
+  type EndpointStanding,
   Endpoints,
   invoke,
   type Job,
@@ -81,7 +82,7 @@ import {
 } from "../security/index.ts";
 import { runFields } from "../trace-fields.ts";
 import type { HandlerMetrics } from "../user-metrics.ts";
-import { WebhookOutbox, type WebhookSecrets } from "../webhooks/index.ts";
+import { WebhookOutbox, type WebhookOutboxOptions, type WebhookSecrets } from "../webhooks/index.ts";
 import { auditBreaker } from "./audit-breaker.ts";
 import { OpenCalls } from "./open-calls.ts";
 import { OverriddenPolicies } from "./overridden-policies.ts";
@@ -119,6 +120,7 @@ export interface EngineOptions {
   /** Absent where nothing is measured. */
   readonly observer?: RunObserver | undefined;
   readonly backends?: BackendTelemetry | undefined;
+  readonly onWebhook?: WebhookOutboxOptions["onOutcome"];
   readonly clock: Clock;
   readonly random: RandomSource;
   readonly log: Logger;
@@ -267,6 +269,7 @@ export class Engine {
       clock,
       random,
       log,
+      onOutcome: options.onWebhook,
     });
     this.live = new LiveRuns({
       journal,
@@ -565,6 +568,11 @@ export class Engine {
   /** Where the attempts of a workflow can be made; those that are not healthy have no slots. */
   endpoints({ service }: Workflow): readonly EndpointSlots[] {
     return this.#endpoints.of(service.typeName);
+  }
+
+  /** Which endpoints of back-ends take attempts. */
+  endpointStandings(): Iterable<EndpointStanding> {
+    return this.#endpoints.standings();
   }
 
   /** Nothing of an update is worth ending the call of whoever waits for the result. */

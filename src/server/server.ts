@@ -74,7 +74,7 @@ import { ContractSources, type LoadedContracts } from "./contract-sources.ts";
 import { type StorageOpener, startEmbeddedStorage } from "./embedded-storage.ts";
 import { encryptedPayloads } from "./encrypted-payloads.ts";
 import { Engine } from "./engine.ts";
-import { observeDisk, observeEngine } from "./engine-metrics.ts";
+import { countWebhooks, observeDisk, observeEngine } from "./engine-metrics.ts";
 import { FallbackLosses } from "./fallback-losses.ts";
 import { faultProblems } from "./fault-problems.ts";
 import { type GrpcFront, listenGrpcFront } from "./grpc-front.ts";
@@ -461,6 +461,7 @@ class Server implements RetakeServer {
         load: this.#processLoad,
         observer: observers([instruments && new RunMetrics(instruments, this.#clock), exporting?.tracing?.runs]),
         backends: backendTelemetry(instruments, exporting),
+        ...(instruments && { onWebhook: countWebhooks(instruments) }),
         clock: this.#clock,
         random: this.#random,
         log: this.#log,

@@ -4,4 +4,4 @@ export { type PostOutcome, post } from "./post.ts";
 export { formatSecret, parseSecret, type WebhookSecret } from "./secret.ts";
 export { type Environment, readSecrets, WebhookSecrets } from "./secrets.ts";
 export { type SignatureHeaders, signWebhook } from "./sign.ts";
-export { WebhookOutbox, type WebhookOutboxOptions } from "./webhook-outbox.ts";
+export { WebhookOutbox, type WebhookOutboxOptions, type WebhookOutcome } from "./webhook-outbox.ts";

@@ -41,7 +41,12 @@ export interface WebhookOutboxOptions {
   readonly clock: Clock;
   readonly random: RandomSource;
   readonly log: Logger;
+  /** Told what has come of each POST. */
+  readonly onOutcome?: ((workflow: string, outcome: WebhookOutcome) => void) | undefined;
 }
+
+/** `given_up`: the end is not told to anybody any more. */
+export type WebhookOutcome = "delivered" | "failed" | "given_up";
 
 const prefix = "outbox/";
 
@@ -232,6 +237,7 @@ export class WebhookOutbox implements Outbox {
     const status = outcome.kind === "answered" ? outcome.status : 0;
     if (status >= 200 && status < 300) {
       log.debug({ ...fieldsOf(end), url, status, elapsedMs: outcome.elapsedMs }, "the end of a run was told");
+      this.#options.onOutcome?.(end.workflow, "delivered");
       this.#forget(end);
       return true;
     }
@@ -242,6 +248,7 @@ export class WebhookOutbox implements Outbox {
       this.#giveUp(end, url, "the receiver answered 410 (Gone)");
       return true;
     }
+    this.#options.onOutcome?.(end.workflow, "failed");
     const error = outcome.kind === "answered" ? `HTTP status ${status}` : outcome.error;
     const nowMs = clock.now();
     const failures = end.failures + 1;
@@ -291,6 +298,7 @@ export class WebhookOutbox implements Outbox {
 
   #giveUp(end: Pending, url: string, why: string): void {
     this.#options.log.error({ ...fieldsOf(end), url, why }, "the end of a run is not told");
+    this.#options.onOutcome?.(end.workflow, "given_up");
     this.#forget(end);
   }
 

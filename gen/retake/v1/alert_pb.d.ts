@@ -198,7 +198,8 @@ export declare type AlertQuery = Message<"retake.v1.AlertQuery"> & {
   quantile: number;
 
   /**
-   * How far back samples count. Default: 5 minutes. Limits: 10 s to 6 hours.
+   * How far back samples count; beyond 6 hours only for RATE, INCREASE and QUANTILE, which then go by minutes at the beginning
+   * of the window. Default: 5 minutes. Limits: 10 s to 3 days.
    *
    * @generated from field: google.protobuf.Duration window = 5;
    */

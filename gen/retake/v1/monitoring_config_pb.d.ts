@@ -136,8 +136,9 @@ export declare type MonitoringConfig = Message<"retake.v1.MonitoringConfig"> & {
 export declare const MonitoringConfigSchema: GenMessage<MonitoringConfig>;
 
 /**
- * What a workflow promises to its callers, over thirty days. Its alerts are critical, and fire while the error budget burns so
- * fast that it will not last: 14.4 times as fast as it may over an hour, or 6 times over six hours.
+ * What a workflow promises to its callers, over thirty days. Its alerts fire while the error budget burns so fast that it will
+ * not last: critical ones at 14.4 times as fast as it may over an hour, or 6 times over six hours; warnings at 3 times over a
+ * day, or faster than it may over three days. A shorter window has to agree each time: it must go on.
  *
  * @generated from message retake.v1.SloConfig
  */

@@ -66,7 +66,7 @@ export class CallMetrics {
     });
     this.#unauthenticated = instruments.counter({
       ...{ name: "retake.authentication.failures", unit: "{failure}", attributes: ["reason"] },
-      description: "Calls whose credentials are wrong, or missing.",
+      description: "Calls whose credentials are wrong, or missing, those of locked-out callers among them.",
     });
     this.#denied = instruments.counter({
       ...{ name: "retake.access.denied", unit: "{call}" },
@@ -102,7 +102,8 @@ export class CallMetrics {
     // What a run failed with is no refusal, whatever its reason says.
     if (error.findDetails(FailureSchema).length > 0) return;
     const reason = error.findDetails(ErrorInfoSchema)[0]?.reason ?? "";
-    if (error.code === Code.Unauthenticated) this.#unauthenticated.of(reason).value++;
+    // Whoever is locked out goes on trying: a flood from one address would not be seen otherwise.
+    if (error.code === Code.Unauthenticated || reason === "LOCKED_OUT") this.#unauthenticated.of(reason).value++;
     else if (error.code === Code.PermissionDenied) this.#denied.of().value++;
     else if (refusals.has(reason)) this.#refused.of(reason).value++;
   }

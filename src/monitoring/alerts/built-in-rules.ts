@@ -209,6 +209,102 @@ const rules: readonly Init[] = [
     annotations: { summary: "{{ $value | humanize }} calls in five minutes showed wrong credentials" },
   },
   {
+    name: "RetakeAccessDenied",
+    queries: {
+      denied: {
+        metric: "retake_access_denied_total",
+        statistic: AlertStatistic.INCREASE,
+        window: durationFromMs(5 * minute),
+        grouping: {},
+      },
+    },
+    warning: { at: 50, clear: 10 },
+    critical: { at: 1_000, clear: 200 },
+    annotations: {
+      summary: "{{ $value | humanize }} calls in five minutes asked for what they may not",
+      description: "Who they were is told by: retake audit list --outcome denied",
+    },
+  },
+  {
+    name: "RetakeRunsRefused",
+    queries: {
+      refused: {
+        // While it cannot be written to, or stops, the server refuses all of them: that is told otherwise.
+        ...refused("QUEUE_FULL|OVERLOADED"),
+        statistic: AlertStatistic.INCREASE,
+        window: durationFromMs(5 * minute),
+      },
+    },
+    warning: { at: 20, clear: 5 },
+    for: durationFromMs(minute),
+    annotations: {
+      summary: "{{ $value | humanize }} runs were refused in five minutes ({{ $labels.reason }})",
+      description: "There is more to do than the server, or the limits of its workflows, can take.",
+    },
+  },
+  {
+    name: "RetakeRetries",
+    queries: {
+      retries: counted("retake_retries_total", 10 * minute),
+      attempts: { ...counted("retake_attempts_total", 10 * minute), minCount: 20 },
+    },
+    expression: "retries / attempts",
+    warning: { at: 0.3, clear: 0.15 },
+    for: durationFromMs(2 * minute),
+    keepFiringFor: durationFromMs(2 * minute),
+    annotations: {
+      summary: "{{ $value | humanizePercentage }} of the attempts of {{ $labels.retake_workflow }} are made again",
+      description: "Its runs may still succeed, at several times the cost.",
+    },
+  },
+  {
+    name: "RetakeFallbacks",
+    queries: {
+      fallbacks: counted("retake_fallbacks_total", 10 * minute),
+      started: { ...counted("retake_runs_started_total", 10 * minute), minCount: 10 },
+    },
+    expression: "fallbacks / started",
+    warning: { at: 0.25, clear: 0.1 },
+    for: durationFromMs(2 * minute),
+    keepFiringFor: durationFromMs(2 * minute),
+    annotations: {
+      summary:
+        "{{ $value | humanizePercentage }} of the runs of {{ $labels.retake_workflow }} are answered by fallbacks",
+    },
+  },
+  {
+    name: "RetakeEndpointsDown",
+    queries: {
+      available: {
+        metric: "retake_endpoint_available",
+        statistic: AlertStatistic.AVG,
+        window: durationFromMs(minute),
+        grouping: { labels: ["retake_service"] },
+      },
+    },
+    comparison: AlertComparison.BELOW,
+    warning: { at: 0.75, clear: 0.95 },
+    critical: { at: 0.01, clear: 0.25 },
+    for: durationFromMs(minute),
+    annotations: {
+      summary: "{{ $value | humanizePercentage }} of the endpoints of {{ $labels.retake_service }} take attempts",
+      description: "The others are not healthy, or fail where others do well. The log says why.",
+    },
+  },
+  {
+    name: "RetakeWebhookFailing",
+    queries: {
+      failures: counted("retake_webhooks_total", 10 * minute, [
+        { label: "outcome", operator: MatcherOperator.MATCHES, value: "failed|given_up" },
+      ]),
+    },
+    warning: { at: 4.5, clear: 0.5 },
+    annotations: {
+      summary: "the ends of runs of {{ $labels.retake_workflow }} are not taken by who is to be told",
+      description: "They are told again until webhooks.give_up_after is over. The log says what the receiver answers.",
+    },
+  },
+  {
     name: "RetakeNotifierFailing",
     queries: {
       failures: {
@@ -236,6 +332,11 @@ function counted(
     window: durationFromMs(windowMs),
     grouping: byWorkflow,
   };
+}
+
+function refused(reasons: string) {
+  const reason = { label: "reason", operator: MatcherOperator.MATCHES, value: reasons };
+  return { metric: "retake_runs_refused_total", matchers: [reason], grouping: { labels: ["reason"] } };
 }
 
 function open(state: string) {

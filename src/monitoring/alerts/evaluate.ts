@@ -1,12 +1,14 @@
 import { type Bucket, histogramQuantile } from "../series/histogram-quantile.ts";
 import type { LabelTest } from "../series/matcher.ts";
+import { stretchedIncrease } from "../series/rise.ts";
 import { type Labels, type Series, seriesKey } from "../series/series.ts";
-import { extrapolatedIncrease } from "../series/statistics.ts";
 import type { Rule, RuleQuery, Statistic } from "./rule.ts";
+
+export type SourceSeries = Pick<Series, "labels" | "read" | "rise">;
 
 /** Where the samples are. */
 export interface SeriesSource {
-  select(name: string | undefined, test: LabelTest): Pick<Series, "labels" | "read">[];
+  select(name: string | undefined, test: LabelTest): SourceSeries[];
 }
 
 /** The number of one group of series. */
@@ -64,8 +66,7 @@ function grouped(query: RuleQuery, source: SeriesSource, nowMs: number): Map<str
   const { statistic, groupBy } = query;
   const sums = new Map<string, Sum>();
   for (const series of source.select(query.metric, query.test)) {
-    const read = readWindow(series, nowMs, statistic === "latest" ? lookbackMs : query.windowMs);
-    const value = statisticOf(statistic as Exclude<Statistic, object>, read, nowMs, query.windowMs);
+    const value = numberOf(query, statistic as Exclude<Statistic, object>, series, nowMs);
     if (value === undefined) continue;
     const samples = query.minCount > 0 ? weightOf(query, series, nowMs) : 0;
     const labels = groupBy === undefined ? series.labels : picked(series.labels, groupBy);
@@ -87,28 +88,31 @@ function grouped(query: RuleQuery, source: SeriesSource, nowMs: number): Map<str
   return values;
 }
 
-interface Read {
-  readonly timesMs: readonly number[];
-  readonly values: readonly number[];
-}
-
-function readWindow(series: Pick<Series, "read">, nowMs: number, windowMs: number): Read {
-  const timesMs: number[] = [];
+function valuesOf(series: SourceSeries, nowMs: number, windowMs: number): number[] {
   const values: number[] = [];
-  series.read(nowMs - windowMs, nowMs, (timeMs, value) => {
-    timesMs.push(timeMs);
-    values.push(value);
-  });
-  return { timesMs, values };
+  series.read(nowMs - windowMs, nowMs, (_, value) => values.push(value));
+  return values;
 }
 
-function statisticOf(
+/** Rules with windows of hours and days are worked out each time too: not from every sample that these hold. */
+function increaseOf(series: SourceSeries, nowMs: number, windowMs: number): number | undefined {
+  const window = { afterMs: nowMs - windowMs, untilMs: nowMs };
+  const rise = series.rise(window.afterMs, window.untilMs);
+  return rise && stretchedIncrease(rise, window);
+}
+
+function numberOf(
+  { windowMs }: RuleQuery,
   statistic: Exclude<Statistic, object>,
-  read: Read,
+  series: SourceSeries,
   nowMs: number,
-  windowMs: number,
 ): number | undefined {
-  const { values } = read;
+  if (statistic === "increase") return increaseOf(series, nowMs, windowMs);
+  if (statistic === "rate") {
+    const increase = increaseOf(series, nowMs, windowMs);
+    return increase === undefined ? undefined : increase / (windowMs / 1_000);
+  }
+  const values = valuesOf(series, nowMs, statistic === "latest" ? lookbackMs : windowMs);
   if (values.length === 0) return undefined;
   switch (statistic) {
     case "latest":
@@ -123,20 +127,13 @@ function statisticOf(
       return values.reduce((a, b) => a + b, 0);
     case "avg":
       return values.reduce((a, b) => a + b, 0) / values.length;
-    case "increase":
-      return extrapolatedIncrease(read, { afterMs: nowMs - windowMs, untilMs: nowMs });
-    case "rate": {
-      const increase = extrapolatedIncrease(read, { afterMs: nowMs - windowMs, untilMs: nowMs });
-      return increase === undefined ? undefined : increase / (windowMs / 1_000);
-    }
   }
 }
 
 /** What `minCount` counts. */
-function weightOf({ statistic, windowMs }: RuleQuery, series: Pick<Series, "read">, nowMs: number): number {
-  const read = readWindow(series, nowMs, windowMs);
-  if (statistic !== "rate" && statistic !== "increase") return read.values.length;
-  return extrapolatedIncrease(read, { afterMs: nowMs - windowMs, untilMs: nowMs }) ?? 0;
+function weightOf({ statistic, windowMs }: RuleQuery, series: SourceSeries, nowMs: number): number {
+  if (statistic === "rate" || statistic === "increase") return increaseOf(series, nowMs, windowMs) ?? 0;
+  return valuesOf(series, nowMs, windowMs).length;
 }
 
 function combined(statistic: Statistic, a: number, b: number): number {
@@ -153,8 +150,7 @@ function combined(statistic: Statistic, a: number, b: number): number {
 function quantiles(query: RuleQuery, quantile: number, source: SeriesSource, nowMs: number): Map<string, GroupValue> {
   const groups = new Map<string, { readonly labels: Labels; readonly counts: Map<string, number> }>();
   for (const series of source.select(`${query.metric}_bucket`, query.test)) {
-    const window = { afterMs: nowMs - query.windowMs, untilMs: nowMs };
-    const increase = extrapolatedIncrease(readWindow(series, nowMs, query.windowMs), window);
+    const increase = increaseOf(series, nowMs, query.windowMs);
     if (increase === undefined) continue;
     const { le = "", ...own } = series.labels;
     const labels = query.groupBy === undefined ? own : picked(own, query.groupBy);

@@ -11,7 +11,7 @@ import {
 } from "../../../gen/retake/v1/alert_pb.js";
 import { compileExpression } from "../../security/index.ts";
 import { type LabelMatcher, labelTest } from "../series/matcher.ts";
-import type { AbsencePolicy, Rule, RuleQuery, Statistic, Threshold } from "./rule.ts";
+import { type AbsencePolicy, looksFarBack, type Rule, type RuleQuery, type Statistic, type Threshold } from "./rule.ts";
 
 const defaultWindowMs = 5 * 60_000;
 
@@ -58,17 +58,25 @@ export function resolveMatchers(messages: readonly LabelMatcherMessage[]): reado
 }
 
 function resolveQuery(name: string, message: AlertQuery): RuleQuery {
-  const matchers = resolveMatchers(message.matchers);
   try {
-    return {
+    const matchers = resolveMatchers(message.matchers);
+    const query: RuleQuery = {
       ...{ metric: message.metric, matchers, test: labelTest(matchers), minCount: message.minCount },
       statistic: statisticOf(message),
       windowMs: message.window ? durationMs(message.window) : defaultWindowMs,
       ...(message.grouping !== undefined && { groupBy: [...message.grouping.labels] }),
     };
+    if (looksFarBack(query) && !countsEvents(query)) {
+      throw new TypeError("window: more than 6 hours are told of counters alone, by INCREASE, RATE or QUANTILE");
+    }
+    return query;
   } catch (error) {
     throw new TypeError(`queries.${name}: ${(error as Error).message}`);
   }
+}
+
+function countsEvents({ statistic }: RuleQuery): boolean {
+  return statistic === "increase" || statistic === "rate" || typeof statistic === "object";
 }
 
 function statisticOf({ statistic, quantile }: AlertQuery): Statistic {

@@ -1,5 +1,6 @@
 import type { Quality } from "../../../gen/retake/v1/options_pb.js";
 import type { LabelMatcher, LabelTest } from "../series/matcher.ts";
+import { levels } from "../series/resolutions.ts";
 
 /** An expression in CEL, compiled, with the text that it was compiled from. */
 export interface RuleExpression {
@@ -71,6 +72,11 @@ export interface RuleQuality {
   readonly label: string;
   /** The level below which they do not lower; UNSPECIFIED for the workflow's own. */
   readonly level: Quality;
+}
+
+/** Whether the samples that came are not all in memory: minutes tell of a counter then, and of nothing else. */
+export function looksFarBack({ windowMs }: Pick<RuleQuery, "windowMs">): boolean {
+  return windowMs > levels.raw.keptMs;
 }
 
 export const severities: readonly Severity[] = ["warning", "critical"];

@@ -12,6 +12,8 @@ interface Known {
   readonly test: LabelTest;
   readonly startMs: number;
   readonly endMs: number;
+  /** What has begun holds on when the clock is set back behind its beginning. */
+  begun: boolean;
 }
 
 /** How long a silence that is over is listed. */
@@ -26,7 +28,7 @@ export class Silences {
     this.#clock = clock;
     this.#all = new StoredSettings({
       ...{ journal, clock, prefix: "silences/", schema: SilenceEventSchema },
-      settingOf: (_, { silence }) => silence && known(silence),
+      settingOf: (_, { silence, time }) => silence && known(silence, msFromTimestamp(time)),
     });
   }
 
@@ -46,7 +48,10 @@ export class Silences {
     const nowMs = this.#clock.now();
     return this.#all
       .list()
-      .filter(({ startMs, endMs, test }) => startMs <= nowMs && nowMs < endMs && test(labels))
+      .filter((known) => {
+        known.begun ||= known.startMs <= nowMs;
+        return known.begun && nowMs < known.endMs && known.test(labels);
+      })
       .map(({ silence }) => silence.silenceId);
   }
 
@@ -62,7 +67,7 @@ export class Silences {
    */
   async set(silence: Silence): Promise<void> {
     // Also told of a matcher that makes no sense before anything is stored.
-    known(silence);
+    known(silence, this.#clock.now());
     await this.#all.append(silence.silenceId, { silence });
     await this.#forget(this.#clock.now());
   }
@@ -89,11 +94,13 @@ export class Silences {
   }
 }
 
-function known(silence: Silence): Known {
+function known(silence: Silence, toldMs: number): Known {
+  const startMs = msFromTimestamp(silence.startTime);
   return {
     silence,
     test: labelTest(resolveMatchers(silence.matchers)),
-    startMs: msFromTimestamp(silence.startTime),
+    startMs,
     endMs: msFromTimestamp(silence.endTime),
+    begun: startMs <= toldMs,
   };
 }

@@ -23,15 +23,17 @@ const hour = 3_600_000;
 
 /**
  * How fast the error budget of thirty days may burn, in two windows that must both agree: the long one says that it matters,
- * the short one that it goes on (Google's SRE workbook, "Alerting on SLOs"). The two slower pairs of the workbook, over one
- * and three days, need samples that are not in memory: Prometheus has them.
+ * the short one that it goes on (Google's SRE workbook, "Alerting on SLOs"). Somebody is called where it burns in hours or
+ * a few days, and has it to see to where it would not last for the thirty.
  */
 const burnRates = [
-  { name: "Fast", longMs: hour, shortMs: hour / 12, rate: 14.4, forMs: 0 },
-  { name: "Slow", longMs: 6 * hour, shortMs: hour / 2, rate: 6, forMs: 0 },
+  { name: "Fast", severity: "critical", longMs: hour, shortMs: hour / 12, rate: 14.4 },
+  { name: "Slow", severity: "critical", longMs: 6 * hour, shortMs: hour / 2, rate: 6 },
+  { name: "Day", severity: "warning", longMs: 24 * hour, shortMs: 2 * hour, rate: 3 },
+  { name: "Days", severity: "warning", longMs: 72 * hour, shortMs: 6 * hour, rate: 1 },
 ] as const;
 
-/** The alert rules of a promise: critical where the budget burns in hours, for each pair of windows. */
+/** The alert rules of a promise, one for each pair of windows. */
 export function sloRules(target: SloTarget): AlertRule[] {
   const { workflow, availability, latency } = target;
   const name = workflow.replace(/[^A-Za-z0-9]+/g, "_");
@@ -74,7 +76,7 @@ type Parts = Readonly<Record<string, AlertQuery>>;
 
 function burnRule(
   name: string,
-  { longMs, shortMs, rate, forMs }: (typeof burnRates)[number],
+  { severity, longMs, shortMs, rate }: (typeof burnRates)[number],
   budget: number,
   workflow: string,
   fault: string,
@@ -96,8 +98,7 @@ function burnRule(
     queries,
     // The lower of the two: both must be too high.
     expression: `${share("long")} < ${share("short")} ? ${share("long")} : ${share("short")}`,
-    critical: { at: rate, clear: rate / 2 },
-    for: durationFromMs(forMs),
+    [severity]: { at: rate, clear: rate / 2 },
     labels: { slo: "true" },
     annotations: {
       summary: `too many runs of ${workflow} ${fault}: its error budget of 30 days burns {{ $value | humanize }} times as fast as it may`,

@@ -45,6 +45,8 @@ export class SeriesCollector {
   readonly #metrics = new Map<string, MetricDescription>();
   /** Attributes are the same object each time, so that names and labels are made once. */
   readonly #known = new WeakMap<Attributes, Map<string, readonly (Series | undefined)[]>>();
+  /** When the last samples were taken, or before the first when it was begun. */
+  #lastMs: number | undefined;
   #timer: Timer | undefined;
   #sampling: Promise<void> = Promise.resolve();
   #rounds = 0;
@@ -61,6 +63,7 @@ export class SeriesCollector {
 
   start(): void {
     const { clock } = this.#options;
+    this.#lastMs ??= wholeMs(clock.now());
     this.#timer = clock.setTimeout(
       () => {
         // A round that takes longer than the interval leaves out the next.
@@ -76,7 +79,7 @@ export class SeriesCollector {
   async sample(): Promise<void> {
     const { clock, log, store, collect, onSampled } = this.#options;
     try {
-      const timeMs = Math.round(clock.now() / 10) * 10;
+      const timeMs = wholeMs(clock.now());
       const { scopeMetrics } = await collect();
       store.advance(timeMs);
       let appended = 0;
@@ -93,6 +96,7 @@ export class SeriesCollector {
           }
         }
       }
+      this.#lastMs = timeMs;
       onSampled?.(timeMs);
       this.#rounds++;
       if (this.#rounds % flushEvery === 0) await store.flush();
@@ -127,9 +131,17 @@ export class SeriesCollector {
       description.kind === "histogram" ? histogramValues(point.value as Histogram) : [point.value as number];
     for (const [i, one] of series.entries()) {
       const value = values[i];
-      if (one !== undefined && value !== undefined) store.append(one, timeMs, value);
+      if (one === undefined || value === undefined) continue;
+      if (one.lastMs === undefined && one.kind === "counter") this.#beginAtZero(one, timeMs);
+      store.append(one, timeMs, value);
     }
     return values.length;
+  }
+
+  /** What was counted before the first sample has happened since the samples before: nobody is to miss it. */
+  #beginAtZero(series: Series, timeMs: number): void {
+    const lastMs = this.#lastMs;
+    if (lastMs !== undefined && lastMs < timeMs) this.#options.store.append(series, lastMs, 0);
   }
 
   #seriesOf(
@@ -159,6 +171,11 @@ export class SeriesCollector {
       ...[...boundaries.map(String), "+Inf"].map((le) => store.series(`${name}_bucket`, { ...labels, le }, "counter")),
     ];
   }
+}
+
+/** Samples lie close to whole tens of seconds, and take less room where they are rounded. */
+function wholeMs(timeMs: number): number {
+  return Math.round(timeMs / 10) * 10;
 }
 
 function kindOf(type: DataPointType, monotonic: boolean): MetricDescription["kind"] | undefined {

@@ -88,8 +88,12 @@ export class SeriesDatabase {
     this.#database.close();
   }
 
-  /** Every series that has samples, and its samples as they came from a time on. */
+  /**
+   * Every series that has samples, and its samples as they came from a time on. Nobody else closes chunks that a process has
+   * left open before that.
+   */
   load(afterMs: number): { readonly series: StoredSeries[]; readonly chunks: StoredChunk[] } {
+    this.#inTransaction(() => this.#closeLeft(afterMs));
     const series = this.#all("SELECT id, name, labels, kind FROM series ORDER BY id").map((row) => ({
       id: Number(row["id"]),
       name: String(row["name"]),
@@ -197,6 +201,20 @@ export class SeriesDatabase {
         if (kept.samples > 0) this.#put(Number(row["series"]), Number(row["level"]), Number(row["part"]), kept);
       }
     });
+  }
+
+  #closeLeft(beforeMs: number): void {
+    const left = this.#all(
+      "SELECT series, max(start_ms) AS start_ms, samples, end_ms, bytes FROM chunks WHERE level = ? GROUP BY series HAVING end_ms <= ?",
+      raw,
+      beforeMs,
+    );
+    for (const row of left) {
+      this.#aggregate({
+        ...{ series: Number(row["series"]), samples: Number(row["samples"]), closed: true },
+        ...{ startMs: Number(row["start_ms"]), endMs: Number(row["end_ms"]), bytes: row["bytes"] as Uint8Array },
+      });
+    }
   }
 
   #aggregate(chunk: StoredChunk): void {

@@ -3,6 +3,7 @@ import type { Logger } from "../../runs/index.ts";
 import { readChunk } from "./chunk.ts";
 import { ChunkPages } from "./chunk-pages.ts";
 import type { LabelTest } from "./matcher.ts";
+import { type ClosedChunk, pastChunk, pastChunks } from "./past-chunks.ts";
 import { levels, sampleIntervalMs } from "./resolutions.ts";
 import { type Labels, Series, type SeriesKind, seriesKey } from "./series.ts";
 import type { AggregateSample, StoredChunk, StoredSeries } from "./series-database.ts";
@@ -14,6 +15,13 @@ export interface SeriesStoreOptions {
   readonly storage: SeriesStorage;
   /** Series at once; further ones are refused. Default: 20,000. */
   readonly maxSeries?: number;
+}
+
+/** Counters that somebody looks at further back than six hours. */
+export interface WantedPast {
+  readonly name: string;
+  readonly test: LabelTest;
+  readonly windowMs: number;
 }
 
 const defaultMaxSeries = 20_000;
@@ -43,6 +51,7 @@ export class SeriesStore {
   readonly #unstored = new Set<Series>();
   readonly #closing = new Map<Series, StoredChunk[]>();
   readonly #dirty = new Set<Series>();
+  #wantedPasts: readonly WantedPast[] = [];
   #lastId = 0;
   #newestMs = Number.NEGATIVE_INFINITY;
   #refused = 0;
@@ -98,6 +107,7 @@ export class SeriesStore {
       return undefined;
     }
     const made = new Series(++this.#lastId, name, labels, kind);
+    if (this.#pastWindowMs(made) > 0) made.past = [];
     this.#add(key, made);
     this.#unstored.add(made);
     return made;
@@ -126,9 +136,43 @@ export class SeriesStore {
       void this.#storage.truncate(timeMs).catch((error: unknown) => this.#complain(error));
     }
     const oldestMs = timeMs - levels.raw.keptMs;
-    for (const { closed } of this.#byKey.values()) {
-      while (closed[0] !== undefined && closed[0].endMs <= oldestMs) closed.shift();
+    for (const series of this.#byKey.values()) {
+      const { closed, past } = series;
+      for (let first = closed[0]; first !== undefined && first.endMs <= oldestMs; first = closed[0]) {
+        past?.push(pastChunk(first));
+        closed.shift();
+      }
+      if (past !== undefined) this.#forgetPast(series, past, timeMs);
     }
+  }
+
+  /**
+   * Keeps of these counters, and of no others, what they had reached minute by minute before what is in memory: as far back
+   * as they are looked at. Resolves when what the storage knows of it is there.
+   */
+  async keepPast(wanted: readonly WantedPast[]): Promise<void> {
+    this.#wantedPasts = wanted;
+    const lacking: [Series, number][] = [];
+    for (const series of this.#byKey.values()) {
+      const windowMs = this.#pastWindowMs(series);
+      if (windowMs === 0) series.past = undefined;
+      else if (series.past === undefined) lacking.push([series, windowMs]);
+    }
+    const nowMs = this.#clock.now();
+    await Promise.all(
+      lacking.map(async ([series, windowMs]) => {
+        // What leaves memory meanwhile comes after what is read.
+        const past: ClosedChunk[] = [];
+        series.past = past;
+        const untilMs = (series.firstMs ?? nowMs) - 1;
+        try {
+          const afterMs = nowMs - windowMs - levels.raw.spanMs;
+          past.unshift(...pastChunks(await this.#storage.aggregates(series.id, "minute", afterMs, untilMs)));
+        } catch (error) {
+          this.#complain(error);
+        }
+      }),
+    );
   }
 
   /** The series of a name, or all, whose labels pass. */
@@ -180,6 +224,19 @@ export class SeriesStore {
   async close(): Promise<void> {
     await this.flush();
     await this.#storage.close();
+  }
+
+  /** How far back somebody looks; 0 for no further than memory does. */
+  #pastWindowMs({ name, labels, kind }: Series): number {
+    if (kind !== "counter") return 0;
+    const windows = this.#wantedPasts.filter((wanted) => wanted.name === name && wanted.test(labels));
+    return Math.max(0, ...windows.map(({ windowMs }) => windowMs));
+  }
+
+  #forgetPast(series: Series, past: ClosedChunk[], nowMs: number): void {
+    // The one before the window tells how the counter came into it.
+    const oldestMs = nowMs - this.#pastWindowMs(series) - levels.raw.spanMs;
+    while (past[0] !== undefined && past[0].endMs <= oldestMs) past.shift();
   }
 
   #place(series: Series, timeMs: number, value: number): void {

@@ -1,17 +1,11 @@
 import { ChunkWriter, readChunk } from "./chunk.ts";
+import { type ClosedChunk, pastRise, wholeRise } from "./past-chunks.ts";
+import { joinRises, type Rise, risen } from "./rise.ts";
 
 /** A gauge goes up and down; a counter only up, and its rate is what matters. */
 export type SeriesKind = "gauge" | "counter";
 
 export type Labels = Readonly<Record<string, string>>;
-
-/** Samples that take no more, in a page that many series share. */
-export interface ClosedChunk {
-  readonly bytes: Uint8Array;
-  readonly samples: number;
-  readonly startMs: number;
-  readonly endMs: number;
-}
 
 /** What alert rules look at most, within reach without decoding: five minutes of samples at 10 s, and some more. */
 const recentSamples = 32;
@@ -23,6 +17,10 @@ export class Series {
   readonly labels: Labels;
   readonly kind: SeriesKind;
   readonly closed: ClosedChunk[] = [];
+  /** What a counter had reached minute by minute before `closed`, where somebody looks that far back. */
+  past: ClosedChunk[] | undefined;
+  /** Of what is in the head so far; there once somebody has asked. */
+  #headRise: Rise | undefined;
   #head = new ChunkWriter();
   /** Times and values in turn, as a ring. */
   readonly #recent = new Float64Array(2 * recentSamples);
@@ -58,6 +56,7 @@ export class Series {
   /** What was in the head must be in `closed`. */
   startChunk(): void {
     this.#head = new ChunkWriter();
+    this.#headRise = undefined;
   }
 
   append(timeMs: number, value: number): void {
@@ -70,8 +69,8 @@ export class Series {
 
   /** Calls for each sample after `afterMs` and up to `untilMs`, in order: those that PromQL's ranges hold. */
   read(afterMs: number, untilMs: number, visit: (timeMs: number, value: number) => void): void {
-    const oldest = Math.max(0, this.#taken - recentSamples);
-    if (this.#taken > 0 && (oldest === 0 || this.#recentAt(oldest, 0) <= afterMs)) {
+    if (this.#isRecent(afterMs)) {
+      const oldest = Math.max(0, this.#taken - recentSamples);
       for (let i = oldest; i < this.#taken; i++) {
         const timeMs = this.#recentAt(i, 0);
         if (timeMs > untilMs) return;
@@ -89,14 +88,60 @@ export class Series {
     readChunk(this.#head.bytes, this.#head.samples, within);
   }
 
+  /**
+   * How a counter rose after `afterMs` and up to `untilMs`, at little cost whatever lies between them. Before what is in
+   * memory as it came it is told by its past, if that is kept.
+   */
+  rise(afterMs: number, untilMs: number): Rise | undefined {
+    let rise = this.past && pastRise(this.past, afterMs);
+    const add = (timeMs: number, value: number): void => {
+      if (timeMs > afterMs && timeMs <= untilMs) rise = risen(rise, timeMs, value);
+    };
+    const { lastMs } = this;
+    if (lastMs === undefined || untilMs < lastMs || this.#isRecent(afterMs)) {
+      this.read(afterMs, untilMs, add);
+      return rise;
+    }
+    for (const chunk of this.closed) {
+      if (chunk.startMs > afterMs) rise = joinRises(rise, wholeRise(chunk, 1));
+      else if (chunk.endMs > afterMs) readChunk(chunk.bytes, chunk.samples, add);
+    }
+    if (this.#head.startMs > afterMs) return joinRises(rise, this.#riseOfHead());
+    readChunk(this.#head.bytes, this.#head.samples, add);
+    return rise;
+  }
+
   /** Forgets everything, and tells what there was up to a time. */
   clear(untilMs: number): readonly (readonly [timeMs: number, value: number])[] {
     const kept: [number, number][] = [];
     this.read(Number.NEGATIVE_INFINITY, untilMs, (timeMs, value) => kept.push([timeMs, value]));
     this.closed.length = 0;
-    this.#head = new ChunkWriter();
+    this.startChunk();
+    this.past = this.past?.filter(({ endMs }) => endMs <= untilMs);
     this.#taken = 0;
     return kept;
+  }
+
+  /** Whether all samples after a time are within reach. */
+  #isRecent(afterMs: number): boolean {
+    const oldest = Math.max(0, this.#taken - recentSamples);
+    return this.#taken > 0 && (oldest === 0 || this.#recentAt(oldest, 0) <= afterMs);
+  }
+
+  #riseOfHead(): Rise | undefined {
+    const { samples } = this.#head;
+    const missing = samples - (this.#headRise?.samples ?? 0);
+    if (missing > recentSamples) {
+      this.#headRise = undefined;
+      readChunk(this.#head.bytes, samples, (timeMs, value) => {
+        this.#headRise = risen(this.#headRise, timeMs, value);
+      });
+    } else {
+      for (let i = this.#taken - missing; i < this.#taken; i++) {
+        this.#headRise = risen(this.#headRise, this.#recentAt(i, 0), this.#recentAt(i, 1));
+      }
+    }
+    return this.#headRise;
   }
 
   #recentAt(index: number, part: 0 | 1): number {

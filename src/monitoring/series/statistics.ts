@@ -1,3 +1,4 @@
+import { riseOf, stretchedIncrease } from "./rise.ts";
 import type { SeriesKind } from "./series.ts";
 
 /** Samples in order, as two lists of the same length. */
@@ -48,36 +49,11 @@ export function windowStatistics(
   };
 }
 
-/**
- * By how much a counter rose in a window, resets taken out, and stretched to the window's ends as Prometheus does it
- * (`extrapolatedRate`): by at most half a sample's distance where samples end well within the window, and never below 0.
- */
+/** By how much a counter rose in a window, as PromQL's `increase` has it. */
 export function extrapolatedIncrease(
-  { timesMs, values }: Samples,
-  { afterMs, untilMs }: { readonly afterMs: number; readonly untilMs: number },
+  samples: Samples,
+  window: { readonly afterMs: number; readonly untilMs: number },
 ): number | undefined {
-  const firstMs = timesMs[0];
-  const lastMs = timesMs.at(-1);
-  const first = values[0];
-  const last = values.at(-1);
-  if (firstMs === undefined || lastMs === undefined || first === undefined || last === undefined) return undefined;
-  if (values.length < 2) return undefined;
-  let increase = last - first;
-  let previous = first;
-  for (const value of values) {
-    if (value < previous) increase += previous;
-    previous = value;
-  }
-  const sampledSeconds = (lastMs - firstMs) / 1_000;
-  const distance = sampledSeconds / (values.length - 1);
-  const threshold = distance * 1.1;
-  let toStart = (firstMs - afterMs) / 1_000;
-  let toEnd = (untilMs - lastMs) / 1_000;
-  if (toStart >= threshold) toStart = distance / 2;
-  if (increase > 0 && first >= 0) {
-    // The counter was 0 at some time: not stretched beyond.
-    toStart = Math.min(toStart, sampledSeconds * (first / increase));
-  }
-  if (toEnd >= threshold) toEnd = distance / 2;
-  return increase * ((sampledSeconds + toStart + toEnd) / sampledSeconds);
+  const rise = riseOf(samples);
+  return rise && stretchedIncrease(rise, window);
 }

@@ -6,10 +6,14 @@ const timed: readonly RunState[] = [RunState.QUEUED, RunState.RUNNING];
 
 /** The open runs of a workflow, counted by state as they come and go. */
 export class OpenRuns {
-  readonly #counts = new Map<RunState, number>();
+  /** A queue grows from nothing: that there was nothing has to be told before. */
+  readonly #counts = new Map<RunState, number>(timed.map((state) => [state, 0]));
   readonly #since = new Map<RunState, Since>(timed.map((state) => [state, new Since()]));
 
-  /** @param from UNSPECIFIED for a run that comes in */
+  /**
+   * @param from UNSPECIFIED for a run that comes in
+   * @param timeMs of whatever clock `oldest` is to tell
+   */
   move(runId: string, from: RunState, to: RunState, timeMs: number): void {
     if (from !== RunState.UNSPECIFIED) {
       this.#add(from, -1);
@@ -39,6 +43,9 @@ export class OpenRuns {
   }
 }
 
+/** By so much the first of them may be younger than the oldest: clocks are read one after the other. */
+const toleratedMs = 1_000;
+
 /** Since when runs are in one state. They mostly come in the order of time, so that the first is the oldest. */
 class Since {
   readonly #times = new Map<string, number>();
@@ -48,7 +55,7 @@ class Since {
   add(runId: string, timeMs: number): void {
     if (this.#times.size === 0) {
       this.#ordered = true;
-    } else if (timeMs < this.#newestMs) {
+    } else if (timeMs < this.#newestMs - toleratedMs) {
       // Those of an earlier process come as they are found, and the clock may be set back.
       this.#ordered = false;
     }

@@ -31,11 +31,13 @@ interface Families {
 
 /** What metrics say about runs: a view of their events, told once they are durable. */
 export class RunMetrics implements RunObserver {
+  readonly #clock: Clock;
   readonly #families: Families;
   readonly #commitDuration: HistogramCell;
   readonly #byWorkflow = new Map<string, WorkflowMetrics>();
 
   constructor(instruments: Instruments, clock: Clock) {
+    this.#clock = clock;
     this.#families = makeFamilies(instruments);
     this.#commitDuration = instruments
       .histogram(
@@ -66,7 +68,7 @@ export class RunMetrics implements RunObserver {
         attributes: labels,
       },
       (set) => {
-        const nowMs = clock.now();
+        const nowMs = clock.monotonic();
         for (const [workflow, { open }] of workflows) {
           for (const [state, sinceMs] of open.oldest()) {
             set(Math.max(0, nowMs - sinceMs) / 1000, workflow, RunState[state]);
@@ -77,7 +79,7 @@ export class RunMetrics implements RunObserver {
   }
 
   found(run: RunRecord): void {
-    this.#of(run).open.move(run.accepted.runId, RunState.UNSPECIFIED, run.state, run.stateSinceMs);
+    this.#of(run).open.move(run.accepted.runId, RunState.UNSPECIFIED, run.state, this.#monotonic(run.stateSinceMs));
   }
 
   committed(run: RunRecord, changes: readonly RunChange[], commitMs: number): void {
@@ -89,8 +91,13 @@ export class RunMetrics implements RunObserver {
     for (const change of changes) metrics.count(run, change);
     // Between them it was in no state that anybody could have seen.
     if (first.before !== last.after) {
-      metrics.open.move(run.accepted.runId, first.before, last.after, last.timeMs);
+      metrics.open.move(run.accepted.runId, first.before, last.after, this.#monotonic(last.timeMs));
     }
+  }
+
+  /** A clock that is set must not make a run old. */
+  #monotonic(timeMs: number): number {
+    return this.#clock.monotonic() - Math.max(0, this.#clock.now() - timeMs);
   }
 
   #of({ accepted: { workflow } }: RunRecord): WorkflowMetrics {

@@ -41,7 +41,7 @@ export function alertRuleMethods({ alerts: opened, engine }: MonitoringServiceOp
         const message = `rule ${rule.name}: ${(error as Error).message}`;
         throw createError(Code.InvalidArgument, "INVALID_ALERT_RULE", message);
       }
-      alerts.followRules();
+      await alerts.followRules();
       return { rule: ruleMessage(listed) };
     },
 
@@ -55,7 +55,7 @@ export function alertRuleMethods({ alerts: opened, engine }: MonitoringServiceOp
           `no rule ${name} was set while the server runs; to leave one out that is built in, name it in monitoring.disabled_rules, or set it with disabled: true`,
         );
       }
-      alerts.followRules();
+      await alerts.followRules();
       const left = alerts.rules.get(name);
       return left === undefined ? {} : { rule: ruleMessage(left) };
     },

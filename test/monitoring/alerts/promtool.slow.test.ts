@@ -12,12 +12,21 @@ import { resolveRule } from "../../../src/monitoring/alerts/resolve-rule.ts";
 import type { Rule, Severity } from "../../../src/monitoring/alerts/rule.ts";
 import { sloRules } from "../../../src/monitoring/alerts/slo-rules.ts";
 import { isFiring } from "../../../src/monitoring/alerts/tracker.ts";
+import { wantedPasts } from "../../../src/monitoring/alerts/wanted-pasts.ts";
+import { Series } from "../../../src/monitoring/series/series.ts";
+import { noSeriesStorage } from "../../../src/monitoring/series/series-storage.ts";
+import { SeriesStore } from "../../../src/monitoring/series/series-store.ts";
+import { silentLogger } from "../../../src/runs/index.ts";
+import { createSeededRandom } from "../../../src/testing/seeded-random.ts";
+import { createVirtualClock } from "../../../src/testing/virtual-clock.ts";
 import { describeWithTool, findTool } from "../../tools.ts";
 import { type RandomCase, randomCase, type TestSeries } from "./random-rules.ts";
 
 const rules = 500;
 const samples = 61;
 const stepMs = 10_000;
+const hour = 3_600_000;
+const halfAnHour = 1_800_000;
 
 let directory: string | undefined;
 
@@ -45,6 +54,40 @@ describeWithTool("promtool", "alert rules, beside Prometheus's own", () => {
   });
 });
 
+describeWithTool("promtool", "the rules of promises, beside Prometheus's own", () => {
+  it.each([
+    ["a day, and less", "(Fast|Slow|Day)", stepMs],
+    // More samples than promtool takes at once, if they were taken more often.
+    ["three days", "Days", 6 * stepMs],
+  ])(
+    "fire exactly when promtool does, which has every sample of %s, where we have minutes",
+    async (_, paces, everyMs) => {
+      const rules = promiseRules(new RegExp(`${paces}_`));
+      const runs = promisedRuns(everyMs);
+      const found = await promisedFirings(rules, runs, everyMs);
+      for (const own of found) expect(new Set(own.map((firing) => firing.length)).size).toBe(2);
+
+      directory ??= await mkdtemp(join(tmpdir(), "retake-promtool-"));
+      const group = { ...ruleGroup(rules), interval: duration(halfAnHour) };
+      await writeFile(join(directory, "promises.json"), JSON.stringify({ groups: [group] }));
+      const cases = rules.map((rule) => ({ rule, series: [] as TestSeries[] }));
+      const test = unitTest([{ rule: rules[0] as Rule, series: runs }], []);
+      const checks = unitTest(cases, found, halfAnHour).tests[0]?.alert_rule_test;
+      await writeFile(
+        join(directory, "promises-test.json"),
+        JSON.stringify({
+          rule_files: ["promises.json"],
+          evaluation_interval: duration(halfAnHour),
+          tests: [{ ...test.tests[0], interval: duration(everyMs), alert_rule_test: checks }],
+        }),
+      );
+      const { code, output } = await promtool(["test", "rules", "promises-test.json"], directory);
+      expect(output.slice(0, 20_000)).toMatch(/SUCCESS/);
+      expect(code).toBe(0);
+    },
+  );
+});
+
 describeWithTool("promtool", "the rules for Prometheus", () => {
   it("are rules to promtool: the built-in ones and those of promises", async () => {
     const rules = [
@@ -64,32 +107,99 @@ type Firing = readonly { readonly severity: Severity; readonly labels: Readonly<
 /** What fires after each evaluation. */
 function firings({ rule, series }: RandomCase): Firing[] {
   const alerts = new RuleAlerts(rule);
-  const source = sourceOf(series);
+  const known = new Map(series.map((one, i) => [one, new Series(i, one.name, one.labels, "gauge")]));
+  const source: SeriesSource = {
+    select: (name, test) => [...known.values()].filter((one) => one.name === name && test(one.labels)),
+  };
   return Array.from({ length: samples }, (_, i) => {
+    for (const [{ values }, one] of known) {
+      const value = values[i];
+      if (value !== undefined) one.append(i * stepMs, value);
+    }
     alerts.evaluate(source, i * stepMs);
-    return [...alerts.alerts.values()].flatMap(({ labels, trackers }) =>
-      (["warning", "critical"] as const).flatMap((severity) =>
-        isFiring(trackers[severity]) ? [{ severity, labels }] : [],
-      ),
-    );
+    return firingOf(alerts);
   });
 }
 
-function sourceOf(all: readonly TestSeries[]): SeriesSource {
-  return {
-    select: (name, test) =>
-      all
-        .filter((series) => series.name === name && test(series.labels))
-        .map(({ labels, values }) => ({
-          labels,
-          read(afterMs, untilMs, visit) {
-            for (const [i, value] of values.entries()) {
-              const timeMs = i * stepMs;
-              if (value !== undefined && timeMs > afterMs && timeMs <= untilMs) visit(timeMs, value);
-            }
-          },
-        })),
-  };
+function firingOf(alerts: RuleAlerts): Firing {
+  return [...alerts.alerts.values()].flatMap(({ labels, trackers }) =>
+    (["warning", "critical"] as const).flatMap((severity) =>
+      isFiring(trackers[severity]) ? [{ severity, labels }] : [],
+    ),
+  );
+}
+
+const workflow = "a.v1.Video/Paint";
+const promises = { workflow, availability: 0.99, latency: { seconds: 5, objective: 0.98 } };
+
+/**
+ * The rules of a promise. Versions of Prometheus differ in what lies right on the edge: their windows have nothing there. And
+ * it forgets between two evaluations that are that far apart what has fired: they are well again where they were not before.
+ */
+function promiseRules(named: RegExp): Rule[] {
+  return sloRules(promises)
+    .filter(({ name }) => named.test(name))
+    .map(resolveRule)
+    .map((rule) => ({
+      ...rule,
+      thresholds: Object.fromEntries(
+        Object.entries(rule.thresholds).map(([severity, { at }]) => [severity, { at, clear: at }]),
+      ),
+      queries: new Map(
+        Array.from(rule.queries, ([name, query]) => [name, { ...query, windowMs: query.windowMs + 5_000 }]),
+      ),
+    }));
+}
+
+/** Runs of 76 hours, a day of which has hours that are worse. */
+function promisedRuns(everyMs: number): TestSeries[] {
+  const random = createSeededRandom(7);
+  const hours = Array.from({ length: 76 }, (_, i) =>
+    i >= 30 && i < 58 && random.next() < 0.4 ? random.next() * 0.5 : random.next() * 0.005,
+  );
+  const counts = { failed: 500, succeeded: 500, quick: 500 };
+  const values: Record<keyof typeof counts, number[]> = { failed: [], succeeded: [], quick: [] };
+  for (let i = 0; i < (76 * hour) / everyMs; i++) {
+    const share = hours[Math.floor((i * everyMs) / hour)] ?? 0;
+    for (let run = Math.floor((random.next() * 4 * everyMs) / stepMs); run > 0; run--) {
+      const failed = random.next() < share;
+      counts.failed += failed ? 1 : 0;
+      counts.succeeded += failed ? 0 : 1;
+      counts.quick += !failed && random.next() > share ? 1 : 0;
+    }
+    for (const name of ["failed", "succeeded", "quick"] as const) values[name].push(counts[name]);
+  }
+  const of = (state: string) => ({ retake_workflow: workflow, retake_run_state: state });
+  return [
+    { name: "retake_runs_ended_total", labels: of("FAILED"), values: values.failed },
+    { name: "retake_runs_ended_total", labels: of("SUCCEEDED"), values: values.succeeded },
+    { name: "retake_run_duration_seconds_count", labels: of("SUCCEEDED"), values: values.succeeded },
+    { name: "retake_run_duration_seconds_bucket", labels: { ...of("SUCCEEDED"), le: "5" }, values: values.quick },
+  ];
+}
+
+/** What fires every half an hour, by rule: worked out from minutes where that is more than six hours ago. */
+async function promisedFirings(
+  rules: readonly Rule[],
+  runs: readonly TestSeries[],
+  everyMs: number,
+): Promise<Firing[][]> {
+  const store = await SeriesStore.open({ clock: createVirtualClock(), log: silentLogger, storage: noSeriesStorage });
+  await store.keepPast(wantedPasts(rules));
+  const known = runs.map(({ name, labels, values }) => ({ series: store.series(name, labels, "counter"), values }));
+  const alerts = rules.map((rule) => new RuleAlerts(rule));
+  const found: Firing[][] = rules.map(() => []);
+  for (let i = 0; i < (76 * hour) / everyMs; i++) {
+    const timeMs = i * everyMs;
+    store.advance(timeMs);
+    for (const { series, values } of known) if (series) store.append(series, timeMs, values[i] ?? 0);
+    if (timeMs % halfAnHour !== 0) continue;
+    for (const [j, one] of alerts.entries()) {
+      one.evaluate(store, timeMs);
+      found[j]?.push(firingOf(one));
+    }
+  }
+  return found;
 }
 
 function ruleGroup(all: readonly Rule[]) {
@@ -108,7 +218,7 @@ function ruleGroup(all: readonly Rule[]) {
   };
 }
 
-function unitTest(cases: readonly RandomCase[], expected: readonly (readonly Firing[])[]) {
+function unitTest(cases: readonly RandomCase[], expected: readonly (readonly Firing[])[], everyMs = stepMs) {
   return {
     rule_files: ["rules.json"],
     evaluation_interval: duration(stepMs),
@@ -124,10 +234,10 @@ function unitTest(cases: readonly RandomCase[], expected: readonly (readonly Fir
           })),
         ),
         alert_rule_test: cases.flatMap(({ rule }, i) =>
-          Array.from({ length: samples }, (_, step) => ({
-            eval_time: duration(step * stepMs),
+          (expected[i] ?? []).map((firing, step) => ({
+            eval_time: duration(step * everyMs),
             alertname: rule.name,
-            exp_alerts: (expected[i]?.[step] ?? []).map(({ severity, labels }) => ({
+            exp_alerts: firing.map(({ severity, labels }) => ({
               exp_labels: { ...labels, ...rule.labels, severity },
             })),
           })),

@@ -62,6 +62,19 @@ describe("Silences", () => {
     expect(last.of(render)).toEqual([]);
   });
 
+  it("that have begun hold on when the clock is set back, over a restart too", async () => {
+    const { clock, journal, silences, silence } = setUp();
+    await silences.set(silence("now", 0, 60 * minute));
+    await silences.set(silence("soon", minute, 60 * minute));
+    await clock.advance(2 * minute);
+    expect(silences.of(render)).toEqual(["now", "soon"]);
+    clock.jump(-60 * minute);
+    expect(silences.of(render)).toEqual(["now", "soon"]);
+    const after = new Silences({ journal, clock });
+    await after.open();
+    expect(after.of(render)).toEqual(["now"]);
+  });
+
   it("are forgotten a day after their end", async () => {
     const { clock, journal, silences, silence } = setUp();
     await silences.set(silence("old", 0, minute));

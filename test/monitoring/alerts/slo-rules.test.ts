@@ -6,34 +6,49 @@ import type { SeriesSource } from "../../../src/monitoring/alerts/evaluate.ts";
 import { rulePromql } from "../../../src/monitoring/alerts/promql.ts";
 import { resolveRule } from "../../../src/monitoring/alerts/resolve-rule.ts";
 import { sloRules } from "../../../src/monitoring/alerts/slo-rules.ts";
-import { Series } from "../../../src/monitoring/series/series.ts";
+import { wantedPasts } from "../../../src/monitoring/alerts/wanted-pasts.ts";
+import { noSeriesStorage } from "../../../src/monitoring/series/series-storage.ts";
+import { SeriesStore } from "../../../src/monitoring/series/series-store.ts";
+import { silentLogger } from "../../../src/runs/index.ts";
+import { createVirtualClock } from "../../../src/testing/virtual-clock.ts";
 
 const workflow = "a.v1.Video/Paint";
 const target = { workflow, availability: 0.99, latency: { seconds: 5, objective: 0.9 } };
 
-/** Six hours of runs, one each ten seconds, of which this share fails in the last of them and in the last minutes. */
-function source(failing: { lastHour: number; lastMinutes: number }): SeriesSource {
+/** Which share of the runs failed, from so many minutes ago on. */
+type Failing = readonly (readonly [minutesAgo: number, share: number])[];
+
+const samples = 4 * 24 * 60;
+
+/** Four days of runs, one each minute. */
+async function source(failing: Failing): Promise<SeriesSource> {
+  const store = await SeriesStore.open({ clock: createVirtualClock(), log: silentLogger, storage: noSeriesStorage });
+  await store.keepPast(wantedPasts(sloRules(target).map(resolveRule)));
   const ended = (state: string) =>
-    new Series(1, "retake_runs_ended_total", { retake_workflow: workflow, retake_run_state: state }, "counter");
+    store.series("retake_runs_ended_total", { retake_workflow: workflow, retake_run_state: state }, "counter");
   const [failed, succeeded] = [ended("FAILED"), ended("SUCCEEDED")];
+  if (failed === undefined || succeeded === undefined) throw new Error("there is no room");
   let bad = 0;
-  for (let i = 1; i <= 2_160; i++) {
-    const share = i > 2_160 - 30 ? failing.lastMinutes : i > 2_160 - 360 ? failing.lastHour : 0;
-    bad += share;
-    failed.append(i * 10_000, bad);
-    succeeded.append(i * 10_000, i - bad);
+  for (let i = 1; i <= samples; i++) {
+    bad += failing.findLast(([minutesAgo]) => samples - i < minutesAgo)?.[1] ?? 0;
+    store.advance(i * 60_000);
+    store.append(failed, i * 60_000, bad);
+    store.append(succeeded, i * 60_000, i - bad);
   }
-  return {
-    select: (name, test) => [failed, succeeded].filter((series) => series.name === name && test(series.labels)),
-  };
+  return store;
 }
 
-function firing(failing: { lastHour: number; lastMinutes: number }): string[] {
+/** What fires of the promise about availability. */
+async function firing(...failing: Failing): Promise<string[]> {
+  const runs = await source(failing);
   return sloRules(target).flatMap((rule) => {
     const alerts = new RuleAlerts(resolveRule(rule));
-    const { error } = alerts.evaluate(source(failing), 2_160 * 10_000);
+    const { error } = alerts.evaluate(runs, samples * 60_000);
     expect(error).toBeUndefined();
-    return [...alerts.alerts.values()].map((alert) => `${rule.name} ${viewAlert(alert).severity}`);
+    return [...alerts.alerts.values()].map((alert) => {
+      const [, pace] = /^SloAvailability([A-Z][a-z]+)_/.exec(rule.name) ?? [];
+      return `${pace} ${viewAlert(alert).severity}`;
+    });
   });
 }
 
@@ -44,8 +59,12 @@ describe("sloRules", () => {
     expect(rules.map(({ name }) => name)).toEqual([
       "SloAvailabilityFast_a_v1_Video_Paint",
       "SloAvailabilitySlow_a_v1_Video_Paint",
+      "SloAvailabilityDay_a_v1_Video_Paint",
+      "SloAvailabilityDays_a_v1_Video_Paint",
       "SloLatencyFast_a_v1_Video_Paint",
       "SloLatencySlow_a_v1_Video_Paint",
+      "SloLatencyDay_a_v1_Video_Paint",
+      "SloLatencyDays_a_v1_Video_Paint",
     ]);
     for (const rule of rules) {
       expect(validator.validate(AlertRuleSchema, rule)).toMatchObject({ kind: "valid" });
@@ -54,15 +73,18 @@ describe("sloRules", () => {
     expect(sloRules({ workflow })).toEqual([]);
   });
 
-  it("fires when the budget burns too fast, in the long window and in the short one", () => {
-    expect(firing({ lastHour: 0.005, lastMinutes: 0.005 })).toEqual([]);
-    expect(firing({ lastHour: 0.2, lastMinutes: 0.2 })).toEqual(["SloAvailabilityFast_a_v1_Video_Paint critical"]);
-    expect(firing({ lastHour: 0.6, lastMinutes: 0.6 })).toEqual([
-      "SloAvailabilityFast_a_v1_Video_Paint critical",
-      "SloAvailabilitySlow_a_v1_Video_Paint critical",
-    ]);
+  it("fires when the budget burns too fast, in the long window and in the short one", async () => {
+    const [hour, day] = [60, 24 * 60];
+    expect(await firing([4 * day, 0.009])).toEqual([]);
+    expect(await firing([hour, 0.2])).toEqual(["Fast critical"]);
+    expect(await firing([hour, 0.6])).toEqual(["Fast critical", "Slow critical"]);
+    expect(await firing([6 * hour, 0.07])).toEqual(["Slow critical"]);
+    expect(await firing([day, 0.035])).toEqual(["Day warning", "Days warning"]);
+    expect(await firing([12 * hour, 0.05])).toEqual([]);
+    expect(await firing([3 * day, 0.012])).toEqual(["Days warning"]);
     // It was bad, and is no more; it is bad, and has not cost much yet.
-    expect(firing({ lastHour: 0.2, lastMinutes: 0 })).toEqual([]);
-    expect(firing({ lastHour: 0, lastMinutes: 0.5 })).toEqual([]);
+    expect(await firing([hour, 0.2], [5, 0])).toEqual([]);
+    expect(await firing([day, 0.04], [7 * hour, 0])).toEqual([]);
+    expect(await firing([5, 0.5])).toEqual([]);
   });
 });

@@ -70,6 +70,22 @@ describe("SeriesCollector", () => {
     ]);
   });
 
+  it("lets counters that are new begin with 0 at the round before, so that what they counted first is an increase", async () => {
+    const { clock, meter, collector, query } = await setUp();
+    const early = meter.createCounter("studio.early");
+    early.add(2);
+    collector.start();
+    await clock.advance(30_000);
+    meter.createCounter("studio.late").add(5);
+    meter.createGauge("studio.depth").record(7);
+    await clock.advance(10_000);
+    await collector.close();
+    const samplesOf = async (name: string) => (await query(name, minute))[0]?.samples.values;
+    expect(await samplesOf("studio_early_total")).toEqual([0, 2, 2, 2, 2]);
+    expect(await samplesOf("studio_late_total")).toEqual([0, 5]);
+    expect(await samplesOf("studio_depth")).toEqual([7]);
+  });
+
   it("goes on when a round fails", async () => {
     const { clock, store, sampled } = await setUp();
     let rounds = 0;
