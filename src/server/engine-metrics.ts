@@ -2,7 +2,9 @@ import { stat, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { BreakerState } from "../../gen/retake/v1/breaker_pb.js";
 import { Quality } from "../../gen/retake/v1/options_pb.js";
+import { HealthComponent } from "../../gen/retake/v1/status_pb.js";
 import type { Instruments } from "../instruments.ts";
+import type { AssessedHealth } from "../monitoring/health/index.ts";
 import type { Engine, EngineOptions } from "./engine.ts";
 
 const breakerValues: Readonly<Record<BreakerState, number>> = {
@@ -80,6 +82,22 @@ export function countWebhooks(instruments: Instruments): NonNullable<EngineOptio
   return (workflow, outcome) => {
     outcomes.of(workflow, outcome).value++;
   };
+}
+
+/** How well the server is, as its status tells it. */
+export function observeHealth(instruments: Instruments, health: () => AssessedHealth): void {
+  const base = { unit: "{point}", description: "How well the server is, from 0 to 100." };
+  instruments.observed("gauge", { ...base, name: "retake.health.score" }, (set) => {
+    const { score } = health();
+    if (score !== undefined) set(score);
+  });
+  const name = "retake.health.component.score";
+  const description = "How well a part of it is, from 0 to 100.";
+  instruments.observed("gauge", { ...base, name, description, attributes: ["retake.health.component"] }, (set) => {
+    for (const { component, score } of health().components) {
+      if (score !== undefined) set(score, HealthComponent[component] ?? "");
+    }
+  });
 }
 
 /** How full the disk of the data directory is, and how large the journal. */

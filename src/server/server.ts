@@ -74,7 +74,7 @@ import { ContractSources, type LoadedContracts } from "./contract-sources.ts";
 import { type StorageOpener, startEmbeddedStorage } from "./embedded-storage.ts";
 import { encryptedPayloads } from "./encrypted-payloads.ts";
 import { Engine } from "./engine.ts";
-import { countWebhooks, observeDisk, observeEngine } from "./engine-metrics.ts";
+import { countWebhooks, observeDisk, observeEngine, observeHealth } from "./engine-metrics.ts";
 import { FallbackLosses } from "./fallback-losses.ts";
 import { faultProblems } from "./fault-problems.ts";
 import { type GrpcFront, listenGrpcFront } from "./grpc-front.ts";
@@ -493,6 +493,7 @@ class Server implements RetakeServer {
       const alerts = Promise.withResolvers<Alerts | undefined>();
       const monitoring = Promise.withResolvers<Monitoring | undefined>();
       const board = new StatusBoard({ engine, version: ownVersion });
+      if (instruments !== undefined) observeHealth(instruments, () => board.health());
       const routes: Route[] = [
         route(RunService, createRunService(engine, config.security.input)),
         route(ArtifactService, createArtifactService(engine)),

@@ -45,7 +45,7 @@ const settled = async (): Promise<void> => {
 
 describe("GetStatus", () => {
   it("tells runs, their rates and how long they took, of all and by workflow, the busiest first", async () => {
-    const { sample, status, workflows, runs, backend, clock } = await start();
+    const { client, sample, status, workflows, runs, backend, clock } = await start();
     const end = async (text: string): Promise<void> => {
       const call = workflows.plain({ text }).catch(() => undefined);
       await clock.advance(0);
@@ -83,6 +83,9 @@ describe("GetStatus", () => {
     });
     const deducted = told.health?.components.reduce((sum, { deduction }) => sum + deduction, 0) ?? 0;
     expect(told.health?.score).toBe(100 - deducted);
+    await sample();
+    const { series } = await client.querySeries({ metric: "retake_health_score" });
+    expect(series[0]?.summary?.latest).toBe(told.health?.score);
     backend.hold.resolve();
   });
 

@@ -107,6 +107,7 @@ function explanationOf(
   if (limiter !== undefined) return `No more than ${score}, for that: ${limiter.explanation}`;
   const worst = told.reduce((most, one) => (one.deduction > most.deduction ? one : most));
   if (worst.deduction === 0) return "All is well.";
+  if (worst.deduction === 100 - score) return worst.explanation;
   return `${worst.deduction} of the ${100 - score} points that are missing: ${worst.explanation}`;
 }
 

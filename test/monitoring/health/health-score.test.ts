@@ -73,7 +73,11 @@ describe("assessHealth", () => {
   });
 
   it("takes the weight of what is missing", () => {
-    const { score, components: told } = of({ ended: { runs: 100, failed: 10 }, alerts: { critical: 0, warning: 1 } });
+    const {
+      score,
+      components: told,
+      explanation,
+    } = of({ ended: { runs: 100, failed: 10 }, alerts: { critical: 0, warning: 1 } });
     const deductions = told.flatMap(({ component, deduction }) => (deduction > 0 ? [[component, deduction]] : []));
     // 20 % of 20, and 10 % of 5 rounded up.
     expect(deductions).toEqual([
@@ -81,6 +85,8 @@ describe("assessHealth", () => {
       [HealthComponent.ALERTS, 1],
     ]);
     expect(score).toBe(95);
+    expect(explanation).toMatch(/^4 of the 5 points that are missing: Of 100 runs/);
+    expect(of({ ended: { runs: 100, failed: 10 } }).explanation).toMatch(/^Of 100 runs/);
   });
 
   it("gives no more than the worst component allows, and has that one pay for it", () => {

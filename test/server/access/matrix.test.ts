@@ -21,8 +21,8 @@ import { type Caller, type Front, fronts, type ShowCredentials, transportTo } fr
 
 const { PUBLIC, AUTHENTICATED, PRIVILEGED, ADMIN } = AccessLevel;
 
-/** Whoever is trusted with a tenant's runs sees how the server does; to change what it does about that takes more. */
-const monitoringLevel = (method: string) => (/^(?:List|Watch|Get)/.test(method) ? PRIVILEGED : ADMIN);
+/** Whoever is trusted with a tenant's runs sees how the server does, and adds to it; to change what it does takes more. */
+const monitoringLevel = (method: string) => (/^(?:List|Watch|Get|Query|Record)/.test(method) ? PRIVILEGED : ADMIN);
 
 /** The level that each RPC takes, said here once more: a new one, or another level, has to be thought of twice. */
 const expectations: ReadonlyMap<DescService, Readonly<Record<string, AccessLevel>>> = new Map<
