@@ -1,6 +1,6 @@
 import { writeFile } from "node:fs/promises";
 import { selectFigures } from "./figures.ts";
-import { manyFigures, selectManyFigures, troubleFigures } from "./many/figures.ts";
+import { manyFigures, selectManyFigures, troubleFigures, watchFigures } from "./many/figures.ts";
 import type { runMany } from "./many/run-many.ts";
 import { type BenchOptions, parseOptions, usage } from "./options.ts";
 import { allHold, describeMachine, formatJson, formatTable, type Report, warningsOf } from "./report.ts";
@@ -52,7 +52,7 @@ function measure({ only, seconds, scale }: BenchOptions, surroundings: CommandSu
   }
   const figures = selectFigures(
     only,
-    [...manyFigures, ...troubleFigures].map(({ name }) => name),
+    [...manyFigures, ...troubleFigures, ...watchFigures].map(({ name }) => name),
   );
   const plan = planRounds(figures, seconds);
   tell(`Measuring ${[...plan.loads.keys()].join(", ")}: warming up, then about ${Math.ceil(seconds)} s.`);

@@ -67,9 +67,20 @@ export const troubleFigures: readonly ManyFigure[] = [
   figure("parked-drain-event-loop-delay-max", "ms", "parked"),
 ];
 
+/** What it takes to watch over a server: measured as the others are. */
+export const watchFigures: readonly ManyFigure[] = [
+  figure("alerts-evaluation", "ms CPU", "alerts", { below: 80 }),
+  // One evaluation interval, and a little more.
+  figure("alerts-webhook", "ms", "alerts", { atMost: 10_200 }),
+  figure("alerts-webhook-after-sample", "ms", "alerts", { atMost: 200 }),
+  figure("series-memory", "MB", "series", { atMost: 64 }),
+  // With what writing them out each minute leaves to the allocator.
+  figure("series-memory-resident", "MB", "series"),
+];
+
 /** The figures with that name, else those whose name begins with it and a dash; none for another. */
 export function selectManyFigures(only: string | undefined): readonly ManyFigure[] {
-  const all = [...manyFigures, ...troubleFigures];
+  const all = [...manyFigures, ...troubleFigures, ...watchFigures];
   const named = all.filter(({ name }) => name === only);
   return named.length > 0 ? named : all.filter(({ name }) => only !== undefined && name.startsWith(`${only}-`));
 }

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { readMachine } from "../machine.ts";
 import type { Report } from "../report.ts";
 import { evaluateManyFigure, type ManyFigure } from "./figures.ts";
+import { measureAlerts } from "./measure/alerts.ts";
 import { measureAtOnce } from "./measure/at-once.ts";
 import { measureBreaker } from "./measure/breaker.ts";
 import { measureEvents } from "./measure/events.ts";
@@ -13,6 +14,7 @@ import { measureOverload } from "./measure/overload.ts";
 import { measureParked } from "./measure/parked.ts";
 import { measureQueued } from "./measure/queued.ts";
 import { measureRecovery } from "./measure/recovery.ts";
+import { measureSeries } from "./measure/series.ts";
 import { measureStartUp } from "./measure/start-up.ts";
 import { measureWatchers } from "./measure/watchers.ts";
 import { type Scenario, type ScenarioOptions, scenarios, type Values } from "./scenarios.ts";
@@ -29,6 +31,8 @@ const measures: Readonly<Record<Scenario, (options: ScenarioOptions) => Promise<
   failing: measureFailing,
   breaker: measureBreaker,
   parked: measureParked,
+  alerts: measureAlerts,
+  series: measureSeries,
 };
 
 export interface ManyOptions {

@@ -11,6 +11,8 @@ export const scenarios = [
   "failing",
   "breaker",
   "parked",
+  "alerts",
+  "series",
 ] as const;
 
 export type Scenario = (typeof scenarios)[number];

@@ -18,7 +18,17 @@ export type ManyOrder =
       readonly queueLimit: number;
     }
   /** Runs that a breaker watches, so many at once; or a back-end that is dead, and a fallback for one of its workflows. */
-  | { readonly kind: "breaker"; readonly directory: string; readonly limit: number; readonly dead: boolean };
+  | { readonly kind: "breaker"; readonly directory: string; readonly limit: number; readonly dead: boolean }
+  /** So many alert rules and series of metrics, and somebody who is told. */
+  | {
+      readonly kind: "alerting";
+      readonly directory: string;
+      readonly receiver: string;
+      readonly rules: number;
+      readonly series: number;
+    }
+  /** No server: series of metrics alone, once they are asked for. */
+  | { readonly kind: "series" };
 
 export type ManyWish =
   | { readonly kind: "memory" }
@@ -29,7 +39,13 @@ export type ManyWish =
   /** How many runs or calls are held. */
   | { readonly kind: "held" }
   /** What has been done since this was last asked. */
-  | { readonly kind: "progress" };
+  | { readonly kind: "progress" }
+  /** What an alert rule goes by is measured to be that. */
+  | { readonly kind: "level"; readonly value: number }
+  /** Keeps so many series, with samples of six hours. */
+  | { readonly kind: "fill"; readonly series: number }
+  /** Evaluates so many rules over them, so often; what each time took, in ms of a core. */
+  | { readonly kind: "evaluate"; readonly rules: number; readonly rounds: number };
 
 export interface Progress {
   readonly attempts: number;
@@ -41,6 +57,7 @@ export interface Progress {
 }
 
 export interface ManyReady {
+  /** 0 where nothing listens. */
   readonly port: number;
   /** From the call that serves until it did. */
   readonly listenMs: number;

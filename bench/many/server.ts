@@ -2,11 +2,14 @@
 import { setTimeout } from "node:timers/promises";
 import { Hold } from "./hold.ts";
 import type { ManyOrder, ManyReady, ManyWish, MemoryUse } from "./server-messages.ts";
+import type { WatchedSeries } from "./watched-series.ts";
 import { Work } from "./work.ts";
 
 const order = JSON.parse(process.argv[2] ?? "") as ManyOrder;
 const hold = new Hold();
 const work = new Work();
+let level: ((value: number) => void) | undefined;
+let watched: WatchedSeries | undefined;
 const ready = await start();
 
 process.on("message", async (wish: ManyWish) => {
@@ -31,6 +34,17 @@ async function start(): Promise<ManyReady> {
     const { startWorkingWorkflows } = await import("./working-workflows.ts");
     return startWorkingWorkflows(createServer, order);
   }
+  if (order.kind === "alerting") {
+    const { createServer } = await import("../../src/index.ts");
+    const { setLevel, startAlerting } = await import("./alerting-server.ts");
+    level = setLevel;
+    return startAlerting(createServer, order);
+  }
+  if (order.kind === "series") {
+    const { WatchedSeries } = await import("./watched-series.ts");
+    watched = await WatchedSeries.open();
+    return { port: 0, listenMs: 0 };
+  }
   const { createServer } = await import("../../src/index.ts");
   const { startHeldWorkflows } = await import("./held-workflows.ts");
   return startHeldWorkflows(createServer, order, hold);
@@ -53,6 +67,14 @@ async function carryOut(wish: ManyWish): Promise<unknown> {
         await setTimeout(wish.intervalMs);
       }
       return {};
+    case "level":
+      level?.(wish.value);
+      return {};
+    case "fill":
+      await watched?.fill(wish.series);
+      return {};
+    case "evaluate":
+      return watched?.evaluate(wish.rules, wish.rounds);
   }
 }
 

@@ -8,7 +8,7 @@ export type SourceSeries = Pick<Series, "labels" | "read" | "rise">;
 
 /** Where the samples are. */
 export interface SeriesSource {
-  select(name: string | undefined, test: LabelTest): SourceSeries[];
+  select(name: string | undefined, test: LabelTest): readonly SourceSeries[];
 }
 
 /** The number of one group of series. */

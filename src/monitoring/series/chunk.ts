@@ -174,10 +174,16 @@ function readWide(bits: BitReader): number {
 
 const view = new DataView(new ArrayBuffer(8));
 
+// Reading is most of what rules cost, and several times as fast this way as by a view.
+const number = new Float64Array(1);
+const words = new Uint32Array(number.buffer);
+const isLittleEndian = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1;
+const [highWord, lowWord] = isLittleEndian ? [1, 0] : [0, 1];
+
 function toNumber(high: number, low: number): number {
-  view.setUint32(0, high >>> 0);
-  view.setUint32(4, low >>> 0);
-  return view.getFloat64(0);
+  words[highWord] = high;
+  words[lowWord] = low;
+  return number[0] as number;
 }
 
 function trailingZeros(word: number): number {

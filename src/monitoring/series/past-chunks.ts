@@ -1,7 +1,7 @@
 import { Aggregates } from "./aggregates.ts";
 import { ChunkWriter, readChunk } from "./chunk.ts";
 import { levels, sampleIntervalMs } from "./resolutions.ts";
-import { joinRises, type Rise, risen } from "./rise.ts";
+import { joinRises, type Rise, Rising, risen } from "./rise.ts";
 
 /** Samples that take no more, in a page that many series share. */
 export interface ClosedChunk {
@@ -62,11 +62,9 @@ export function pastRise(past: readonly ClosedChunk[], afterMs: number): Rise | 
 /** Of a whole chunk, worked out once. */
 export function wholeRise(chunk: ClosedChunk, samplesEach: number): Rise {
   if (chunk.rise === undefined) {
-    let rise: Rise | undefined;
-    readChunk(chunk.bytes, chunk.samples, (timeMs, value) => {
-      rise = risen(rise, timeMs, value, samplesEach);
-    });
-    chunk.rise = rise;
+    const rising = new Rising(samplesEach);
+    readChunk(chunk.bytes, chunk.samples, (timeMs, value) => rising.add(timeMs, value));
+    chunk.rise = rising.rise;
   }
   // No chunk is closed without a sample.
   return chunk.rise as Rise;

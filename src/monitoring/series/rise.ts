@@ -13,9 +13,46 @@ export interface Rise {
 }
 
 export function riseOf({ timesMs, values }: Samples): Rise | undefined {
-  let rise: Rise | undefined;
-  for (const [i, value] of values.entries()) rise = risen(rise, timesMs[i] ?? Number.NaN, value);
-  return rise;
+  const rising = new Rising();
+  for (const [i, value] of values.entries()) rising.add(timesMs[i] ?? Number.NaN, value);
+  return rising.rise;
+}
+
+/** Takes many samples, with nothing to allocate for each. */
+export class Rising {
+  readonly #each: number;
+  #firstMs = 0;
+  #first = 0;
+  #lastMs = 0;
+  #last = 0;
+  #samples = 0;
+  #reset = 0;
+
+  /** @param each how many samples each of them stands for */
+  constructor(each = 1) {
+    this.#each = each;
+  }
+
+  add(timeMs: number, value: number): void {
+    if (this.#samples === 0) {
+      this.#firstMs = timeMs;
+      this.#first = value;
+    } else if (value < this.#last) {
+      this.#reset += this.#last;
+    }
+    this.#lastMs = timeMs;
+    this.#last = value;
+    this.#samples += this.#each;
+  }
+
+  /** Undefined where there were none. */
+  get rise(): Rise | undefined {
+    if (this.#samples === 0) return undefined;
+    return {
+      ...{ firstMs: this.#firstMs, first: this.#first, lastMs: this.#lastMs, last: this.#last },
+      ...{ samples: this.#samples, reset: this.#reset },
+    };
+  }
 }
 
 /** With one more sample, which may stand for several. */

@@ -51,6 +51,8 @@ export class SeriesStore {
   readonly #unstored = new Set<Series>();
   readonly #closing = new Map<Series, StoredChunk[]>();
   readonly #dirty = new Set<Series>();
+  /** Rules select the same ones each time, for as long as there are no others: expressions take long to match. */
+  #selected = new WeakMap<LabelTest, { readonly name: string; readonly series: readonly Series[] }>();
   #wantedPasts: readonly WantedPast[] = [];
   #lastId = 0;
   #newestMs = Number.NEGATIVE_INFINITY;
@@ -176,9 +178,13 @@ export class SeriesStore {
   }
 
   /** The series of a name, or all, whose labels pass. */
-  select(name: string | undefined, test: LabelTest): Series[] {
-    const candidates = name === undefined ? this.#byKey.values() : (this.#byName.get(name) ?? []);
-    return Array.from(candidates).filter(({ labels }) => test(labels));
+  select(name: string | undefined, test: LabelTest): readonly Series[] {
+    if (name === undefined) return Array.from(this.#byKey.values()).filter(({ labels }) => test(labels));
+    const known = this.#selected.get(test);
+    if (known?.name === name) return known.series;
+    const series = Array.from(this.#byName.get(name) ?? []).filter(({ labels }) => test(labels));
+    this.#selected.set(test, { name, series });
+    return series;
   }
 
   /** The names that there are, in order. */
@@ -330,6 +336,7 @@ export class SeriesStore {
   }
 
   #add(key: string, series: Series): void {
+    this.#selected = new WeakMap();
     this.#byKey.set(key, series);
     const named = this.#byName.get(series.name);
     if (named === undefined) this.#byName.set(series.name, new Set([series]));
@@ -337,6 +344,7 @@ export class SeriesStore {
   }
 
   #remove(key: string, series: Series): void {
+    this.#selected = new WeakMap();
     this.#byKey.delete(key);
     const named = this.#byName.get(series.name);
     named?.delete(series);

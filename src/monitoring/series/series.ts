@@ -1,6 +1,6 @@
 import { ChunkWriter, readChunk } from "./chunk.ts";
 import { type ClosedChunk, pastRise, wholeRise } from "./past-chunks.ts";
-import { joinRises, type Rise, risen } from "./rise.ts";
+import { joinRises, type Rise, Rising, risen } from "./rise.ts";
 
 /** A gauge goes up and down; a counter only up, and its rate is what matters. */
 export type SeriesKind = "gauge" | "counter";
@@ -70,11 +70,12 @@ export class Series {
   /** Calls for each sample after `afterMs` and up to `untilMs`, in order: those that PromQL's ranges hold. */
   read(afterMs: number, untilMs: number, visit: (timeMs: number, value: number) => void): void {
     if (this.#isRecent(afterMs)) {
-      const oldest = Math.max(0, this.#taken - recentSamples);
-      for (let i = oldest; i < this.#taken; i++) {
-        const timeMs = this.#recentAt(i, 0);
+      const recent = this.#recent;
+      for (let i = Math.max(0, this.#taken - recentSamples); i < this.#taken; i++) {
+        const place = 2 * (i % recentSamples);
+        const timeMs = recent[place] as number;
         if (timeMs > untilMs) return;
-        if (timeMs > afterMs) visit(timeMs, this.#recentAt(i, 1));
+        if (timeMs > afterMs) visit(timeMs, recent[place + 1] as number);
       }
       return;
     }
@@ -94,21 +95,18 @@ export class Series {
    */
   rise(afterMs: number, untilMs: number): Rise | undefined {
     let rise = this.past && pastRise(this.past, afterMs);
-    const add = (timeMs: number, value: number): void => {
-      if (timeMs > afterMs && timeMs <= untilMs) rise = risen(rise, timeMs, value);
-    };
     const { lastMs } = this;
     if (lastMs === undefined || untilMs < lastMs || this.#isRecent(afterMs)) {
-      this.read(afterMs, untilMs, add);
-      return rise;
+      const recent = new Rising();
+      this.read(afterMs, untilMs, (timeMs, value) => recent.add(timeMs, value));
+      return joinRises(rise, recent.rise);
     }
     for (const chunk of this.closed) {
       if (chunk.startMs > afterMs) rise = joinRises(rise, wholeRise(chunk, 1));
-      else if (chunk.endMs > afterMs) readChunk(chunk.bytes, chunk.samples, add);
+      else if (chunk.endMs > afterMs) rise = joinRises(rise, riseAfter(chunk, afterMs));
     }
     if (this.#head.startMs > afterMs) return joinRises(rise, this.#riseOfHead());
-    readChunk(this.#head.bytes, this.#head.samples, add);
-    return rise;
+    return joinRises(rise, riseAfter(this.#head, afterMs));
   }
 
   /** Forgets everything, and tells what there was up to a time. */
@@ -132,10 +130,7 @@ export class Series {
     const { samples } = this.#head;
     const missing = samples - (this.#headRise?.samples ?? 0);
     if (missing > recentSamples) {
-      this.#headRise = undefined;
-      readChunk(this.#head.bytes, samples, (timeMs, value) => {
-        this.#headRise = risen(this.#headRise, timeMs, value);
-      });
+      this.#headRise = riseAfter(this.#head, Number.NEGATIVE_INFINITY);
     } else {
       for (let i = this.#taken - missing; i < this.#taken; i++) {
         this.#headRise = risen(this.#headRise, this.#recentAt(i, 0), this.#recentAt(i, 1));
@@ -147,6 +142,14 @@ export class Series {
   #recentAt(index: number, part: 0 | 1): number {
     return this.#recent[2 * (index % recentSamples) + part] ?? Number.NaN;
   }
+}
+
+function riseAfter({ bytes, samples }: Pick<ClosedChunk, "bytes" | "samples">, afterMs: number): Rise | undefined {
+  const rising = new Rising();
+  readChunk(bytes, samples, (timeMs, value) => {
+    if (timeMs > afterMs) rising.add(timeMs, value);
+  });
+  return rising.rise;
 }
 
 /** The same for every order of the labels, and for no other series. */

@@ -54,7 +54,7 @@ export interface FiguresSource extends SeriesSource {
   select(
     name: string | undefined,
     test: (labels: Readonly<Record<string, string>>) => boolean,
-  ): Pick<Series, "labels" | "read" | "rise" | "firstMs" | "lastMs" | "lastValue">[];
+  ): readonly Pick<Series, "labels" | "read" | "rise" | "firstMs" | "lastMs" | "lastValue">[];
 }
 
 /** What the series say of a server at the time of a sample. What costs more is read when it is first asked for. */

@@ -1,5 +1,11 @@
 import { describe, expect, it } from "vitest";
-import { evaluateManyFigure, manyFigures, selectManyFigures, troubleFigures } from "../../../bench/many/figures.ts";
+import {
+  evaluateManyFigure,
+  manyFigures,
+  selectManyFigures,
+  troubleFigures,
+  watchFigures,
+} from "../../../bench/many/figures.ts";
 import { scenarios } from "../../../bench/many/scenarios.ts";
 
 describe("selectManyFigures", () => {
@@ -24,14 +30,18 @@ describe("selectManyFigures", () => {
     expect(names.flatMap((name) => selectManyFigures(name))).toEqual(troubleFigures);
   });
 
+  it("selects what it takes to watch by its own names", () => {
+    expect(["alerts", "series"].flatMap((name) => selectManyFigures(name))).toEqual(watchFigures);
+  });
+
   it("selects none when it is not asked for any of them", () => {
     expect(selectManyFigures(undefined)).toEqual([]);
     expect(selectManyFigures("man")).toEqual([]);
   });
 });
 
-describe("manyFigures and troubleFigures", () => {
-  const all = [...manyFigures, ...troubleFigures];
+describe("manyFigures, troubleFigures and watchFigures", () => {
+  const all = [...manyFigures, ...troubleFigures, ...watchFigures];
 
   it("has a bar for what each scenario is about", () => {
     const barred = all.filter(({ bar }) => bar !== undefined).map(({ scenario }) => scenario);

@@ -37,6 +37,18 @@ describe("runMany", () => {
     expect(await readdir(directory)).toEqual([]);
   }, 60_000);
 
+  it("measures what it takes to watch over a server", async () => {
+    const { figures } = await runMany(
+      ["alerts", "series"].flatMap((name) => selectManyFigures(name)),
+      { scale: 0.02, tell: () => {}, signal: new AbortController().signal },
+    );
+    const value = (name: string) => figures.find((figure) => figure.name === name)?.value ?? Number.NaN;
+    expect(value("alerts-evaluation")).toBeGreaterThan(0);
+    expect(value("alerts-webhook")).toBeGreaterThan(9_000);
+    expect(value("alerts-webhook-after-sample")).toBeGreaterThan(0);
+    expect(value("series-memory")).toBeGreaterThan(0);
+  }, 120_000);
+
   it("measures what the server does in trouble", async () => {
     const names = ["failing", "overload", "breaker", "parked"];
     const { figures } = await runMany(
