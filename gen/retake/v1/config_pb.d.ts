@@ -867,7 +867,8 @@ export declare type ArtifactConfig = Message<"retake.v1.ArtifactConfig"> & {
 
   /**
    * Pixels of an image (PNG, JPEG, GIF, WebP), width times height as its first bytes say: a small file may be a huge image.
-   * Nothing is decoded, and the frames of an animation are not added up. Default: 100,000,000. Limits: 1 to 2^40.
+   * The frames of an animation are not added up. What a PNG compresses is unpacked as it comes, and thrown away: one with more
+   * than those pixels, or with 16 MiB of texts and profiles, is refused too. Default: 100,000,000. Limits: 1 to 2^40.
    *
    * @generated from field: optional int64 max_image_pixels = 4;
    */

@@ -284,6 +284,7 @@ export class FileArtifacts implements Artifacts {
       }
       await this.#append(file, untilStopped(content, signal), target, intake);
     } finally {
+      intake.close();
       await file.close();
     }
     const { sha256, size } = await intake.finish();
@@ -315,6 +316,7 @@ export class FileArtifacts implements Artifacts {
         throw missingBytes(undefined, offset);
       }
       intake.add(chunk.subarray(0, bytesRead));
+      if (intake.inspects) await intake.inspect(chunk.subarray(0, bytesRead));
     }
   }
 
@@ -332,6 +334,7 @@ export class FileArtifacts implements Artifacts {
       for await (const chunk of content) {
         intake.add(chunk);
         if (intake.recognisable) await intake.check();
+        if (intake.inspects) await intake.inspect(chunk);
         await this.#asked(() => writeAll(file, chunk, written));
         written += chunk.length;
         if (key !== undefined && written - synced >= syncedBytes) {

@@ -13,7 +13,7 @@ export const headBytes = 256 * 1024;
 
 /**
  * Looks at the first bytes of an artifact: whether they are what its media type says, and, of an image, how many pixels
- * it would have. What comes later in the file is not looked at, nor is anything decompressed.
+ * it would have. What comes later in the file is not looked at here, nor is anything decompressed.
  *
  * @throws ArtifactError "content"
  */

@@ -1,6 +1,7 @@
 import { createHash, type Hash } from "node:crypto";
 import { ArtifactError, type ArtifactWrite } from "../ports/artifacts.ts";
 import { type ContentRules, checkContent, headBytes } from "./content-check.ts";
+import { PngInspection } from "./png-inspection.ts";
 
 /** What is known of an artifact once all of its bytes are there. */
 export interface TakenIn {
@@ -25,6 +26,7 @@ export class Intake {
   /** The first bytes, until they have been looked at. */
   #head: Uint8Array[] | undefined;
   #headLength = 0;
+  readonly #png: PngInspection | undefined;
   readonly #hash: Hash = createHash("sha256");
   #size = 0;
 
@@ -34,6 +36,7 @@ export class Intake {
     this.#maxBytes = maxBytes;
     this.#content = content;
     this.#head = content && [];
+    this.#png = content && new PngInspection(content.maxImagePixels);
     if ((what.size ?? 0) > maxBytes) {
       throw tooLarge(`${what.size} bytes are`, maxBytes);
     }
@@ -59,6 +62,21 @@ export class Intake {
       this.#head.push(part);
       this.#headLength += part.length;
     }
+  }
+
+  /** Whether it may be an image that unpacks to more than it says: then each chunk is to be inspected too. */
+  get inspects(): boolean {
+    return this.#png?.over === false;
+  }
+
+  /** Looks into a chunk that has been added. @throws ArtifactError */
+  async inspect(chunk: Uint8Array): Promise<void> {
+    await this.#png?.add(chunk);
+  }
+
+  /** Nothing more will come. */
+  close(): void {
+    this.#png?.close();
   }
 
   /** Whether enough is there to look at what it is: then `check` is due. */

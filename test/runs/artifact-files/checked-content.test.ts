@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { deflateSync } from "node:zlib";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { openFileArtifacts } from "../../../src/runs/artifact-files/index.ts";
 import type { Artifacts } from "../../../src/runs/ports/artifacts.ts";
@@ -45,6 +46,27 @@ describe("artifacts whose bytes are looked at", () => {
     expect(pieces).toBe(4);
     expect(await store.findUpload(ada, "one")).toBeUndefined();
     expect((await problemOf(store.write(inPieces(pattern(100)), image))).problem).toBe("content");
+    expect(await store.list({}, { limit: 10 })).toEqual([]);
+  });
+
+  it("are refused when they unpack to more than they say, also where an upload that broke off goes on", async () => {
+    const store = open();
+    // Behind the first bytes, which say nothing wrong.
+    const text = Buffer.alloc(400_008);
+    text.writeUInt32BE(400_000 - 4);
+    text.write("teXt", 4);
+    const data = deflateSync(Buffer.alloc(10_000_000));
+    const head = Buffer.alloc(8);
+    head.writeUInt32BE(data.length);
+    head.write("IDAT", 4);
+    const bomb = Buffer.concat([onePixel.subarray(0, 33), text, head, data]);
+    expect((await problemOf(store.write(inPieces(bomb), image))).message).toContain("unpacks to more than the 1 x 1");
+    await store.write(inPieces(bomb.subarray(0, 400_100), 50_000, breakOff), upload).catch(() => undefined);
+    const { offset = 0 } = (await store.findUpload(ada, "one")) ?? {};
+    expect(offset).toBeGreaterThan(0);
+    const rest = store.write(inPieces(bomb.subarray(offset)), { ...upload, offset });
+    expect((await problemOf(rest)).message).toContain("unpacks to more than the 1 x 1");
+    expect(await store.findUpload(ada, "one")).toBeUndefined();
     expect(await store.list({}, { limit: 10 })).toEqual([]);
   });
 

@@ -87,12 +87,15 @@ describe.concurrent.each(fronts)("credentials that end while a stream is open, o
   });
 
   it("leave a detached run, and one with a key, as their caller's leaving does", async () => {
-    for (const headers of [{ "retake-detach": "true" }, { "idempotency-key": "k" }]) {
-      const subject = who(Object.keys(headers)[0] ?? "");
-      const { streamed } = createClient(AccessService, as(subject, front));
-      expectEnded(await endOf(subject, streamed({ parts: [{ name: subject }] }, { headers })));
-      expect((await runOf(subject, RunState.RUNNING)).state).toBe(RunState.RUNNING);
-    }
+    const kinds: Record<string, string>[] = [{ "retake-detach": "true" }, { "idempotency-key": "k" }];
+    await Promise.all(
+      kinds.map(async (headers) => {
+        const subject = who(Object.keys(headers)[0] ?? "");
+        const { streamed } = createClient(AccessService, as(subject, front));
+        expectEnded(await endOf(subject, streamed({ parts: [{ name: subject }] }, { headers })));
+        expect((await runOf(subject, RunState.RUNNING)).state).toBe(RunState.RUNNING);
+      }),
+    );
   });
 
   it("end what watches a run, alerts, or the server's health", async () => {
@@ -115,7 +118,7 @@ describe.concurrent.each(fronts)("credentials that end while a stream is open, o
 });
 
 describe("credentials that end during an upload", () => {
-  it.each(["gRPC", "in process"] as const)("keep nothing of it, over %s", async (front) => {
+  it.concurrent.each(["gRPC", "in process"] as const)("keep nothing of it, over %s", async (front) => {
     const subject = `uploader over ${front}`;
     const parts = (async function* () {
       yield { part: { case: "start" as const, value: { name: "a.txt" } } };

@@ -2,79 +2,30 @@ import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { create, type DescFile, type DescMethod, type DescService, getOption, hasOption } from "@bufbuild/protobuf";
-import { Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
+import { Code, createClient } from "@connectrpc/connect";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { ErrorInfoSchema } from "../../../gen/google/rpc/error_details_pb.js";
-import { Health } from "../../../gen/grpc/health/v1/health_pb.js";
-import { ServerReflection } from "../../../gen/grpc/reflection/v1/reflection_pb.js";
-import { ServerReflection as ServerReflectionV1Alpha } from "../../../gen/grpc/reflection/v1alpha/reflection_pb.js";
 import { AdminService } from "../../../gen/retake/v1/admin_service_pb.js";
-import { ArtifactService } from "../../../gen/retake/v1/artifact_pb.js";
 import { FaultOutOfMemorySchema } from "../../../gen/retake/v1/fault_pb.js";
 import { MonitoringService } from "../../../gen/retake/v1/monitoring_service_pb.js";
 import { AccessLevel, access } from "../../../gen/retake/v1/options_pb.js";
-import { RunService } from "../../../gen/retake/v1/run_service_pb.js";
-import { AccessService } from "../../gen/retake/test/v1/access_pb.js";
 import { createKey, type IssuerKey, sign } from "../../security/jwt/issuer.ts";
 import { type AccessServer, startAccessServer, workflow } from "./access-server.ts";
-import { type Caller, type Front, fronts, type ShowCredentials, transportTo } from "./callers.ts";
+import { fronts, type ShowCredentials, transportTo } from "./callers.ts";
+import {
+  eachMethod,
+  expectations,
+  expectByLevel,
+  expectLetIn,
+  expectStarts,
+  levels,
+  message,
+  methodsOver,
+  nameOf,
+  outcome,
+  reasonOf,
+} from "./every-method.ts";
 
-const { PUBLIC, AUTHENTICATED, PRIVILEGED, ADMIN } = AccessLevel;
-
-/** Whoever is trusted with a tenant's runs sees how the server does, and adds to it; to change what it does takes more. */
-const monitoringLevel = (method: string) => (/^(?:List|Watch|Get|Query|Record)/.test(method) ? PRIVILEGED : ADMIN);
-
-/** The level that each RPC takes, said here once more: a new one, or another level, has to be thought of twice. */
-const expectations: ReadonlyMap<DescService, Readonly<Record<string, AccessLevel>>> = new Map<
-  DescService,
-  Record<string, AccessLevel>
->([
-  [
-    RunService,
-    {
-      StartRun: PUBLIC,
-      GetRun: PUBLIC,
-      ListRuns: AUTHENTICATED,
-      WatchRun: PUBLIC,
-      CancelRun: PUBLIC,
-      RerunRun: PUBLIC,
-      CancelRuns: AUTHENTICATED,
-      RerunRuns: AUTHENTICATED,
-      ListWorkflows: PUBLIC,
-      PauseWorkflow: ADMIN,
-      ResumeWorkflow: ADMIN,
-    },
-  ],
-  [
-    ArtifactService,
-    {
-      UploadArtifact: AUTHENTICATED,
-      GetUpload: AUTHENTICATED,
-      DownloadArtifact: PUBLIC,
-      GetArtifact: PUBLIC,
-      ListArtifacts: AUTHENTICATED,
-    },
-  ],
-  // Whatever is added to them: other levels are given by rules.
-  [AdminService, Object.fromEntries(AdminService.methods.map(({ name }) => [name, ADMIN]))],
-  [MonitoringService, Object.fromEntries(MonitoringService.methods.map(({ name }) => [name, monitoringLevel(name)]))],
-  [Health, { Check: PUBLIC, Watch: PUBLIC, List: PUBLIC }],
-  [ServerReflection, { ServerReflectionInfo: AUTHENTICATED }],
-  [ServerReflectionV1Alpha, { ServerReflectionInfo: AUTHENTICATED }],
-  [
-    AccessService,
-    {
-      Public: PUBLIC,
-      Authenticated: AUTHENTICATED,
-      Privileged: PRIVILEGED,
-      Admin: ADMIN,
-      Undeclared: ADMIN,
-      Grouped: AUTHENTICATED,
-      Conditional: PUBLIC,
-      Streamed: PUBLIC,
-    },
-  ],
-]);
+const { PUBLIC, ADMIN } = AccessLevel;
 
 /** How callers show who they are; a kind of credentials is one line here. */
 const credentials: Readonly<Record<string, ShowCredentials>> = {
@@ -93,8 +44,6 @@ const credentials: Readonly<Record<string, ShowCredentials>> = {
 const issuer = "https://login.example";
 let issuerKey: IssuerKey;
 let directory: string;
-
-const levels = [PUBLIC, AUTHENTICATED, PRIVILEGED, ADMIN];
 
 let running: AccessServer;
 beforeAll(async () => {
@@ -115,44 +64,6 @@ afterAll(async () => {
   await running.server.close({ drainTimeoutMs: 0 });
   await rm(directory, { recursive: true });
 });
-
-/** How a call that means nothing in particular ends; undefined when it is answered. */
-async function outcome(
-  transport: Transport,
-  method: DescMethod,
-  init: Record<string, unknown> = {},
-): Promise<ConnectError | undefined> {
-  const message = create(method.input, init);
-  const stop = new AbortController();
-  try {
-    if (method.methodKind === "unary") {
-      await transport.unary(method as never, stop.signal, 5_000, undefined, message as never);
-    } else {
-      const input = (async function* () {
-        yield message as never;
-      })();
-      const response = await transport.stream(method as never, stop.signal, 5_000, undefined, input);
-      // Some never end.
-      for await (const _ of response.message) break;
-    }
-    return undefined;
-  } catch (error) {
-    return ConnectError.from(error);
-  } finally {
-    stop.abort();
-  }
-}
-
-const isServed = (front: Front, { typeName }: DescService) =>
-  front === "gRPC" || front === "in process" || !typeName.startsWith("grpc.reflection.");
-
-/** One that meets the condition. */
-const message = (method: DescMethod, { subject }: Caller) =>
-  method === AccessService.method.streamed ? { parts: [{ name: subject }] } : {};
-
-function reasonOf(error: ConnectError | undefined): string | undefined {
-  return error?.findDetails(ErrorInfoSchema)[0]?.reason;
-}
 
 describe("the levels of RPCs", () => {
   it("are stated by every RPC of every service of ours", async () => {
@@ -180,11 +91,7 @@ describe("the levels of RPCs", () => {
   });
 
   describe.each(fronts)("over %s", (front) => {
-    const methods = [...expectations].flatMap(([service, expected]) =>
-      isServed(front, service)
-        ? service.methods.map((method) => ({ method, min: expected[method.name] ?? AccessLevel.UNSPECIFIED }))
-        : [],
-    );
+    const methods = methodsOver(front);
 
     describe.each(Object.entries(credentials))("with %s", (kind, show) => {
       // No key is PUBLIC: whoever has one has shown something.
@@ -193,41 +100,23 @@ describe("the levels of RPCs", () => {
       it.each(shown.map((level) => [AccessLevel[level], level] as const))(
         "let %s do what it may",
         async (name, level) => {
-          const caller: Caller = { subject: name, level, groups: ["sound"] };
-          await eachMethod(methods, front, await show(caller), async (transport, { method, min }) => {
-            const error = await outcome(transport, method, message(method, caller));
-            if (level >= min) return expectLetIn(method, error);
-            expect([nameOf(method), error?.code, reasonOf(error)]).toEqual([
-              nameOf(method),
-              Code.PermissionDenied,
-              "LEVEL_TOO_LOW",
-            ]);
-            expect(error?.rawMessage).toContain(
-              `${nameOf(method)} needs the level ${AccessLevel[min]}; you are ${name} as default/${name}`,
-            );
-          });
+          const shown = await show({ subject: name, level, groups: ["sound"] });
+          await expectByLevel(methods, transportTo(running.server, front, shown), name, level);
         },
       );
 
       it.each(shown.map((level) => [AccessLevel[level], level] as const))(
         "let %s start what it may call",
         async (name, level) => {
-          const caller: Caller = { subject: name, level, groups: ["film"] };
-          const workflows = methods.filter(({ method }) => method.parent === AccessService);
-          await eachMethod(workflows, front, await show(caller), async (transport, { method, min }) => {
-            const error = await outcome(transport, RunService.method.startRun, {
-              workflow: workflow(method.name),
-              input: { case: "json", value: JSON.stringify(message(method, caller)) },
-            });
-            expect([method.name, error?.code]).toEqual([method.name, level >= min ? undefined : Code.PermissionDenied]);
-          });
+          const shown = await show({ subject: name, level, groups: ["film"] });
+          await expectStarts(methods, transportTo(running.server, front, shown), name, level);
         },
       );
     });
 
     it(`let callers without credentials do ${front === "in process" ? "everything" : "what is PUBLIC"}`, async () => {
       const subject = front === "in process" ? "in-process" : "anonymous";
-      await eachMethod(methods, front, {}, async (transport, { method, min }) => {
+      await eachMethod(methods, transportTo(running.server, front, {}), async (transport, { method, min }) => {
         const error = await outcome(transport, method, message(method, { subject }));
         if (min === PUBLIC || front === "in process") return expectLetIn(method, error);
         expect([nameOf(method), error?.code, reasonOf(error)]).toEqual([
@@ -263,16 +152,20 @@ describe("ADMIN whose credentials are limited to some workflows", () => {
   it.each(fronts)("call nothing that is about the whole server, over %s", async (front) => {
     const admin = createClient(AdminService, running.server.transport);
     const { key } = await admin.createApiKey({ subject: "limited", level: ADMIN, workflows: [own] });
-    await eachMethod(methods, front, { "x-api-key": key }, async (transport, { method }) => {
-      const init = allowed.get(method);
-      const error = await outcome(transport, method, init);
-      if (init !== undefined) return expectLetIn(method, error);
-      expect([nameOf(method), error?.code, reasonOf(error)]).toEqual([
-        nameOf(method),
-        Code.PermissionDenied,
-        "CREDENTIALS_LIMITED",
-      ]);
-    });
+    await eachMethod(
+      methods,
+      transportTo(running.server, front, { "x-api-key": key }),
+      async (transport, { method }) => {
+        const init = allowed.get(method);
+        const error = await outcome(transport, method, init);
+        if (init !== undefined) return expectLetIn(method, error);
+        expect([nameOf(method), error?.code, reasonOf(error)]).toEqual([
+          nameOf(method),
+          Code.PermissionDenied,
+          "CREDENTIALS_LIMITED",
+        ]);
+      },
+    );
   });
 
   it("are shown nothing of other workflows in lists", async () => {
@@ -300,32 +193,3 @@ describe("ADMIN whose credentials are limited to some workflows", () => {
     for (const each of [own, other]) await admin.deletePolicyOverride({ workflow: each });
   });
 });
-
-interface Expected {
-  readonly method: DescMethod;
-  readonly min: AccessLevel;
-}
-
-/** Over one connection, all at once. */
-async function eachMethod(
-  methods: readonly Expected[],
-  front: Front,
-  shown: Readonly<Record<string, string>>,
-  use: (transport: Transport, expected: Expected) => Promise<void>,
-): Promise<void> {
-  const transport = transportTo(running.server, front, shown);
-  try {
-    await Promise.all(methods.map((expected) => use(transport, expected)));
-  } finally {
-    transport.close();
-  }
-}
-
-function expectLetIn(method: DescMethod, error: ConnectError | undefined): void {
-  expect([nameOf(method), error?.code]).not.toContain(Code.PermissionDenied);
-  expect([nameOf(method), error?.code]).not.toContain(Code.Unauthenticated);
-}
-
-function nameOf({ parent, name }: DescMethod): string {
-  return `${parent.typeName}/${name}`;
-}

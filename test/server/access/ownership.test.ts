@@ -335,6 +335,18 @@ describe("credentials that are limited to some workflows", () => {
     ]);
   });
 
+  it("reach no artifacts of others, whatever their level, nor use them as inputs", async () => {
+    const artifactId = await upload(as(callers.alice), "alice's, and nobody else's");
+    const ops = as({ ...callers.admin, workflows: [workflow("Authenticated")] });
+    await as(callers.admin).files.getArtifact({ artifactId });
+    await rejection(ops.files.getArtifact({ artifactId }), Code.NotFound);
+    await rejection(first(ops.files.downloadArtifact({ artifactId })), Code.NotFound);
+    const own = await upload(ops, "its own");
+    expect((await ops.files.listArtifacts({})).artifacts.map((each) => each.artifactId)).toEqual([own]);
+    await rejection(ops.workflows.authenticated({ file: { artifactId } }), Code.NotFound);
+    await ops.workflows.authenticated({ file: { artifactId: own } });
+  });
+
   it("page through several workflows in order", async () => {
     const carol = { subject: "carol" };
     for (const name of ["Public", "Authenticated", "Public", "Authenticated", "Conditional"]) {
