@@ -33,7 +33,7 @@ async function longestTurn(work: () => Promise<unknown>): Promise<number> {
   return longest;
 }
 
-const scrapes = 31;
+const scrapes = 15;
 const longestMs = 10;
 
 it("reading ten thousand series, compressed, leaves nobody without a turn for more than 10 ms", async (context) => {
@@ -44,12 +44,13 @@ it("reading ten thousand series, compressed, leaves nobody without a turn for mo
   const file = join(temporaryDirectory(), "metrics");
   const scrape = () => run(curl, ["--silent", "--compressed", "--output", file, url]);
   await scrape();
-  const gauge = metrics.getMeter("studio").createGauge("studio.shots");
-  for (let shot = 0; shot < 10_000; shot++) gauge.record(shot, { shot, film: "the long take" });
+  // Of the largest kind: each is written as eighteen lines.
+  const histogram = metrics.getMeter("studio").createHistogram("studio.shots");
+  for (let shot = 0; shot < 10_000; shot++) histogram.record(shot, { shot, film: "the long take" });
   const turns: number[] = [];
   for (let i = 0; i < scrapes; i++) {
     turns.push(await longestTurn(scrape));
-    expect(readFileSync(file, "utf8").match(/^studio_shots\{/gm)).toHaveLength(10_000);
+    expect(readFileSync(file, "utf8").match(/^studio_shots_count\{/gm)).toHaveLength(10_000);
   }
   turns.sort((a, b) => a - b);
   // Systems count what a thread computes by ticks of some milliseconds, and garbage is collected now and then.
