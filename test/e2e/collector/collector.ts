@@ -70,7 +70,7 @@ export class Collector implements AsyncDisposable {
 
   /** One with an empty file, on ports of its own; it does not run yet. */
   static async create(context: TestContext): Promise<Collector> {
-    const program = await buildCollector(requireTool("go", context));
+    const program = await requireCollector(context);
     const root = await mkdtemp(join(tmpdir(), "retake-collector-"));
     return new Collector(program, root, { grpc: await freePort(), "http/protobuf": await freePort() });
   }
@@ -145,6 +145,19 @@ export class Collector implements AsyncDisposable {
 
   get #file(): string {
     return join(this.#root, "collected.jsonl");
+  }
+}
+
+/** Its program. Ends the test as skipped where it cannot be built, or as failed where tools are required. */
+async function requireCollector(context: TestContext): Promise<string> {
+  const go = requireTool("go", context);
+  try {
+    return await buildCollector(go);
+  } catch (error) {
+    if ((process.env["RETAKE_REQUIRE_TOOLS"] ?? "") !== "") throw error;
+    const { message } = error as Error;
+    console.warn(`Skipped: ${context.task.name}: ${message}`);
+    return context.skip(message);
   }
 }
 
