@@ -71,8 +71,8 @@ describe("GetStatus", () => {
     for (const totals of [told.runs, busiest?.runs]) {
       expect(totals?.open).toMatchObject([{ state: RunState.RUNNING, count: 1n }]);
       expect(totals?.failedShare).toBeCloseTo(3 / 7);
-      expect(totals?.endRate).toBeCloseTo(7 / 600);
-      expect(totals?.startRate).toBeCloseTo(8 / 600);
+      expect(totals?.endRate).toBeCloseTo(7 / 300);
+      expect(totals?.startRate).toBeCloseTo(8 / 300);
       expect(Number(totals?.p95Duration?.nanos)).toBeGreaterThan(0);
     }
     expect(told.process?.memoryBytes).toBeGreaterThan(mib);

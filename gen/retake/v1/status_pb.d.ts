@@ -18,7 +18,7 @@ import type { Quality } from "./options_pb.js";
 export declare const file_retake_v1_status: GenFile;
 
 /**
- * A server at one moment. Rates and shares are those of the last ten minutes before `sample_time`, unless they say otherwise.
+ * A server at one moment. Rates and shares are those of the last five minutes before `sample_time`, unless they say otherwise.
  *
  * @generated from message retake.v1.Status
  */

@@ -145,7 +145,7 @@ function rateText({ startRate, endRate, retryRate, failedShare }: RunTotals): st
 
 function timesText({ p50Duration, p95Duration, p99Duration }: RunTotals): string {
   if (p50Duration === undefined || p95Duration === undefined || p99Duration === undefined) {
-    return "none has ended in the last ten minutes";
+    return "none has ended in the last five minutes";
   }
   return `50 % up to ${duration(p50Duration)}, 95 % up to ${duration(p95Duration)}, 99 % up to ${duration(p99Duration)}`;
 }

@@ -133,12 +133,12 @@ export const components: readonly Component[] = [
     assess({ ended }) {
       if (ended === undefined) return notMeasured;
       const { runs, failed } = ended;
-      if (runs <= 0) return { explanation: "No run has ended in the last ten minutes." };
+      if (runs <= 0) return { explanation: "No run has ended in the last five minutes." };
       const share = Math.min(1, failed / Math.max(runs, enoughRuns));
       const [all, some] = [Math.max(1, Math.round(runs)), Math.round(failed)];
       return {
         score: failedShare(share),
-        explanation: `Of ${countText(all, "run")} that ended in the last ten minutes, ${some} failed.`,
+        explanation: `Of ${countText(all, "run")} that ended in the last five minutes, ${some} failed.`,
       };
     },
   },

@@ -6,7 +6,10 @@ import { sampleIntervalMs } from "../series/resolutions.ts";
 import type { Series } from "../series/series.ts";
 
 const minute = 60_000;
-const windowMs = 10 * minute;
+const hour = 60 * minute;
+
+/** As much as is in memory without decoding: a status is put together with each sample, for all workflows. */
+const windowMs = 5 * minute;
 const windowSeconds = windowMs / 1_000;
 
 /** Whatever is not told with the newest samples is no more. */
@@ -14,14 +17,13 @@ const freshMs = 1.5 * sampleIntervalMs;
 
 const workflowLabel = "retake_workflow";
 const stateLabel = "retake_run_state";
-const byWorkflow = [workflowLabel];
 const everything: LabelTest = () => true;
 
 /** What is read of runs: of all of them, or those of a workflow. */
 export interface RunFigures {
   /** By the name of the state. */
   readonly open: ReadonlyMap<string, number>;
-  /** In the last ten minutes, as those that follow. */
+  /** In the last five minutes, as those that follow. */
   readonly started: number;
   readonly ended: number;
   /** Of those, FAILED or EXPIRED. */
@@ -31,7 +33,7 @@ export interface RunFigures {
   readonly oldestQueuedSeconds?: number;
 }
 
-/** How long runs took that ended in the last ten minutes. */
+/** How long runs took that ended in the last five minutes. */
 export interface RunTimes {
   readonly p50Seconds: number;
   readonly p95Seconds: number;
@@ -48,6 +50,9 @@ export interface SlowestWorkflow {
 /** With fewer runs nothing is said of how long they take, and how long they usually do. */
 const enoughRuns = 10;
 const enoughForUsual = 50;
+
+/** Some milliseconds, where one of them has to be decoded for the half hour. */
+const seriesPerTurn = 20;
 
 /** Where samples are, and how new they are. */
 export interface FiguresSource extends SeriesSource {
@@ -103,7 +108,7 @@ export class ServerFigures {
     };
   }
 
-  /** How long runs took: of a workflow, or of all. Undefined where none has ended in the last ten minutes. */
+  /** How long runs took: of a workflow, or of all. Undefined where none has ended in the last five minutes. */
   times(workflow?: string): RunTimes | undefined {
     this.#times ??= this.#readTimes();
     return workflow === undefined ? this.#times.all : this.#times.byWorkflow.get(workflow);
@@ -112,21 +117,36 @@ export class ServerFigures {
   /** Within how long 99 % of what happened to runs in the last five minutes was durable. */
   p99CommitSeconds(): number | undefined {
     const metric = "retake_journal_commit_duration_seconds";
-    const found = this.#query(metric, { quantile: 0.99 }, 5 * minute, [], 1);
+    const found = this.#query(metric, { quantile: 0.99 }, windowMs, [], 1);
     const value = found.values().next().value?.value;
     return value === undefined || Number.isNaN(value) ? undefined : value;
   }
 
-  /** The workflow that takes the most times as long as it usually does; undefined where too few runs have ended. */
-  slowest(): SlowestWorkflow | undefined {
-    const p95 = (ofMs: number, minCount: number) =>
-      this.#query("retake_run_duration_seconds", { quantile: 0.95 }, ofMs, byWorkflow, minCount);
-    const usual = p95(6 * 60 * minute, enoughForUsual);
+  /**
+   * The workflow whose runs took the most times as long in the last half hour as they did over some six hours; undefined where
+   * too few have ended.
+   *
+   * @param turn gives others the event loop: this looks at every bucket of every workflow
+   */
+  async slowest(turn: () => Promise<void>): Promise<SlowestWorkflow | undefined> {
+    const recent = new Map<string, Map<string, number>>();
+    const usual = new Map<string, Map<string, number>>();
+    // From a full hour on, where chunks begin: none of them has to be decoded.
+    const usualMs = Math.ceil((this.timeMs - 6 * hour) / hour) * hour;
+    const series = this.#source.select("retake_run_duration_seconds_bucket", everything);
+    for (const [i, one] of series.entries()) {
+      if (i % seriesPerTurn === seriesPerTurn - 1) await turn();
+      addCount(recent, one.labels, increaseOf(one, this.timeMs - hour / 2, this.timeMs));
+      addCount(usual, one.labels, increaseOf(one, usualMs, this.timeMs));
+    }
     let slowest: SlowestWorkflow | undefined;
-    for (const [key, { labels, value: p95Seconds }] of p95(30 * minute, enoughRuns)) {
-      const usualSeconds = usual.get(key)?.value;
-      if (usualSeconds === undefined || Number.isNaN(p95Seconds) || Number.isNaN(usualSeconds)) continue;
-      const found = { workflow: labels[workflowLabel] ?? "", p95Seconds, usualSeconds };
+    for (const [workflow, counts] of recent) {
+      const all = usual.get(workflow);
+      if (countOf(counts) < enoughRuns || all === undefined || countOf(all) < enoughForUsual) continue;
+      const { p95Seconds = Number.NaN } = timesOf(counts) ?? {};
+      const { p95Seconds: usualSeconds = Number.NaN } = timesOf(all) ?? {};
+      const found = { workflow, p95Seconds, usualSeconds };
+      if (Number.isNaN(timesAsLong(found))) continue;
       if (slowest === undefined || timesAsLong(found) > timesAsLong(slowest)) slowest = found;
     }
     return slowest;
@@ -181,20 +201,17 @@ export class ServerFigures {
 
   #readTimes() {
     const byName = new Map<string, Map<string, number>>();
-    const all = new Map<string, number>();
-    const metric = "retake_run_duration_seconds_bucket";
-    for (const [{ [workflowLabel]: workflow = "", le = "" }, value] of this.#increases(metric)) {
-      const own = byName.get(workflow) ?? new Map<string, number>();
-      byName.set(workflow, own);
-      own.set(le, (own.get(le) ?? 0) + value);
-      all.set(le, (all.get(le) ?? 0) + value);
+    const all = new Map<string, Map<string, number>>();
+    for (const [labels, value] of this.#increases("retake_run_duration_seconds_bucket")) {
+      addCount(byName, labels, value);
+      addCount(all, { le: labels["le"] ?? "" }, value);
     }
-    const byWorkflowName = new Map<string, RunTimes>();
+    const byWorkflow = new Map<string, RunTimes>();
     for (const [workflow, counts] of byName) {
       const times = timesOf(counts);
-      if (times !== undefined) byWorkflowName.set(workflow, times);
+      if (times !== undefined) byWorkflow.set(workflow, times);
     }
-    return { all: timesOf(all), byWorkflow: byWorkflowName };
+    return { all: timesOf(all.get("") ?? new Map()), byWorkflow };
   }
 
   #fresh(
@@ -207,7 +224,7 @@ export class ServerFigures {
     });
   }
 
-  /** By how much each series of a counter rose in the last ten minutes. */
+  /** By how much each series of a counter rose in the last five minutes. */
   #increases(
     metric: string,
     test: LabelTest = everything,
@@ -236,32 +253,33 @@ export class ServerFigures {
  * By how much a counter rose, to the number: what PromQL's `increase` stretches, and begins only with the second sample. What
  * a series has with its first sample has happened since the one before, in which it was not.
  */
-function increaseOf(
-  series: Pick<Series, "read" | "firstMs" | "lastMs" | "lastValue">,
-  afterMs: number,
-  untilMs: number,
-): number {
-  const { firstMs, lastMs, lastValue = 0 } = series;
-  if (firstMs === undefined || lastMs === undefined || lastMs <= afterMs) return 0;
-  let last = lastValue;
-  if (lastMs > untilMs) {
-    series.read(afterMs, untilMs, (_, value) => {
-      last = value;
-    });
-  }
-  if (firstMs > afterMs) return last;
-  const valueAfter = (fromMs: number): number | undefined => {
-    let found: number | undefined;
-    series.read(fromMs, afterMs, (_, value) => {
-      found = value;
-    });
-    return found;
-  };
-  // It may have been away: then it goes on from where it was.
-  return last - (valueAfter(afterMs - minute) ?? valueAfter(Number.NEGATIVE_INFINITY) ?? last);
+function increaseOf(series: Pick<Series, "rise" | "firstMs">, afterMs: number, untilMs: number): number {
+  // The sample at the beginning is what it has risen from.
+  const rise = series.rise(afterMs - sampleIntervalMs / 2, untilMs);
+  if (rise === undefined || rise.lastMs <= afterMs) return 0;
+  const { firstMs, first, last, reset } = rise;
+  const isNew = firstMs === series.firstMs && firstMs > afterMs;
+  return last - (isNew ? 0 : first) + reset;
 }
 
-/** Per second, of what is counted in the last ten minutes. */
+type Counts = Map<string, number>;
+
+/** Adds to a bucket of a workflow. */
+function addCount(
+  counts: Map<string, Counts>,
+  { [workflowLabel]: workflow = "", le = "" }: Readonly<Record<string, string>>,
+  value: number,
+): void {
+  const own = counts.get(workflow) ?? new Map<string, number>();
+  counts.set(workflow, own);
+  own.set(le, (own.get(le) ?? 0) + value);
+}
+
+function countOf(counts: Counts): number {
+  return counts.get("+Inf") ?? 0;
+}
+
+/** Per second, of what is counted in the last five minutes. */
 export function perSecond(count: number): number {
   return count / windowSeconds;
 }
@@ -271,8 +289,8 @@ function timesAsLong({ p95Seconds, usualSeconds }: SlowestWorkflow): number {
   return p95Seconds / (usualSeconds + 1);
 }
 
-function timesOf(counts: ReadonlyMap<string, number>): RunTimes | undefined {
-  if ((counts.get("+Inf") ?? 0) <= 0) return undefined;
+function timesOf(counts: Counts): RunTimes | undefined {
+  if (countOf(counts) <= 0) return undefined;
   const buckets = Array.from(
     counts,
     ([le, count]): Bucket => ({

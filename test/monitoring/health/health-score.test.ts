@@ -136,7 +136,7 @@ describe("assessHealth", () => {
       "The disk has 60 GiB of 100 GiB left (60 %).",
       "The process takes 1.0 GiB of 4.0 GiB (25 %).",
       "99 % of what is due is begun within 2 ms.",
-      "Of 100 runs that ended in the last ten minutes, 0 failed.",
+      "Of 100 runs that ended in the last five minutes, 0 failed.",
       "95 % of the runs of film take up to 10 s; over six hours it was 10 s.",
       "A run of film has waited for 15 min of the 60 min that it has.",
       "Of 4 breakers, 1 open and 1 on trial: film, song.",
