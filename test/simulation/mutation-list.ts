@@ -367,8 +367,8 @@ export const mutations: readonly Mutation[] = [
     edits: [
       {
         file: "interceptors/run/recovery.ts",
-        from: "for (const rule of workflow.policy.recovery) {",
-        to: "for (const rule of workflow.policy.recovery.slice(1)) {",
+        from: "rulesLeft(workflow.policy.recovery, failed)) {",
+        to: "rulesLeft(workflow.policy.recovery.slice(1), failed)) {",
       },
     ],
   },
@@ -377,8 +377,8 @@ export const mutations: readonly Mutation[] = [
     edits: [
       {
         file: "interceptors/run/recovery.ts",
-        from: " || failed.recoveries.includes(rule.action)) {",
-        to: ") {",
+        from: "rules.findLastIndex(({ action }) => recoveries.includes(action)) + 1",
+        to: "recoveries.length === 99 ? 1 : 0",
       },
     ],
   },
