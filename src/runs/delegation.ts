@@ -1,7 +1,14 @@
 import { fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { Quality } from "../../gen/retake/v1/options_pb.js";
-import { type Failure, type FallbackStarted, type Payload, RunMode, RunState } from "../../gen/retake/v1/run_pb.js";
+import {
+  type Accepted,
+  type Failure,
+  type FallbackStarted,
+  type Payload,
+  RunMode,
+  RunState,
+} from "../../gen/retake/v1/run_pb.js";
 import {
   artifactIdsIn,
   converterName,
@@ -65,6 +72,8 @@ const patienceMs = 1_000;
  */
 export class Delegation {
   readonly #options: DelegationOptions;
+  /** Orders of fallbacks that nobody has started yet, by the runs that they are to stand in for, as long as these are in memory. */
+  readonly #planned = new WeakMap<Accepted, ReadyOrder>();
 
   constructor(options: DelegationOptions) {
     this.#options = options;
@@ -75,7 +84,11 @@ export class Delegation {
     const converter = converterName(request.workflow, name);
     try {
       const order = await this.#order(request, name, converter);
-      return order.kind === "unfit" ? order : { kind: "ready", childRunId: order.childRunId, converter };
+      if (order.kind === "unfit") {
+        return order;
+      }
+      this.#planned.set(request.run.accepted, order);
+      return { kind: "ready", childRunId: order.childRunId, converter };
     } catch (error) {
       return blocked(`the run's input cannot be read at the moment: ${textOf(error)}`, this.#options.clock.now());
     }
@@ -86,7 +99,13 @@ export class Delegation {
     const { live, clock } = this.#options;
     let child: LiveRun | undefined;
     try {
-      child = await live.hold(started.childRunId);
+      const planned = this.#takePlanned(request, started);
+      if (planned !== undefined) {
+        // Nobody has started it: the journal need not be asked, which would have it wait for what it is writing.
+        child = (await this.#start(request, started, planned)).run;
+      } else {
+        child = await live.hold(started.childRunId);
+      }
       if (child === undefined) {
         const order = await this.#order(request, started.workflow, started.converter);
         if (order.kind === "unfit") {
@@ -112,6 +131,12 @@ export class Delegation {
         live.release(child);
       }
     }
+  }
+
+  #takePlanned({ run }: RunRequest, { childRunId }: FallbackStarted): ReadyOrder | undefined {
+    const planned = this.#planned.get(run.accepted);
+    this.#planned.delete(run.accepted);
+    return planned?.childRunId === childRunId && this.#options.live.get(childRunId) === undefined ? planned : undefined;
   }
 
   /** @throws Error when the run's input cannot be read right now */
@@ -157,7 +182,7 @@ export class Delegation {
   #start(
     { run }: RunRequest,
     { childRunId }: FallbackStarted,
-    { fallback, message }: Order & { readonly kind: "ready" },
+    { fallback, message }: ReadyOrder,
   ): AcceptedRun | Promise<AcceptedRun> {
     const { acceptance, clock } = this.#options;
     const { accepted } = run;
@@ -250,9 +275,14 @@ export class Delegation {
   }
 }
 
-type Order =
-  | { readonly kind: "ready"; readonly fallback: Workflow; readonly message: Message; readonly childRunId: string }
-  | { readonly kind: "unfit"; readonly reason: string };
+interface ReadyOrder {
+  readonly kind: "ready";
+  readonly fallback: Workflow;
+  readonly message: Message;
+  readonly childRunId: string;
+}
+
+type Order = ReadyOrder | { readonly kind: "unfit"; readonly reason: string };
 
 type MappedResult =
   | { readonly kind: "mapped"; readonly message: Message; readonly bytes: Uint8Array }

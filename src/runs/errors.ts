@@ -1,7 +1,7 @@
 import { Code, type ConnectError } from "@connectrpc/connect";
 import { QuotaFailureSchema } from "../../gen/google/rpc/error_details_pb.js";
 import type { RandomSource } from "../clock.ts";
-import { createError } from "./failure.ts";
+import { createError, type ErrorOptions } from "./failure.ts";
 import type { OverloadState } from "./load/overload.ts";
 
 /** How long callers are asked to wait when the server cannot take them right now. */
@@ -40,12 +40,10 @@ export function unknownRun(runId: string): ConnectError {
 /** As many wait as may. RESOURCE_EXHAUSTED: it is a quota, and this workflow's alone. */
 export function queueFull(workflow: string, limit: number, random: RandomSource): ConnectError {
   const description = `as many runs wait as its policy allows (queue_limit ${limit})`;
-  const error = createError(
-    Code.ResourceExhausted,
-    "QUEUE_FULL",
-    `workflow ${workflow} is full: ${description}; call again later`,
-    { retryDelayMs: scattered(retryDelayMs, random), metadata: { workflow } },
-  );
+  const error = refusal(Code.ResourceExhausted, "QUEUE_FULL", `workflow ${workflow} is full: ${description}`, {
+    retryDelayMs: scattered(retryDelayMs, random),
+    metadata: { workflow },
+  });
   error.details.push({ desc: QuotaFailureSchema, value: { violations: [{ subject: workflow, description }] } });
   return error;
 }
@@ -55,12 +53,23 @@ export function overloaded(
   { signal, reason }: Pick<OverloadState, "signal" | "reason">,
   random: RandomSource,
 ): ConnectError {
-  return createError(
+  return refusal(
     Code.Unavailable,
     "OVERLOADED",
-    `the server has more to do than it can, and takes no new runs of this priority at the moment: ${reason}; call again later`,
+    `the server has more to do than it can, and takes no new runs of this priority at the moment: ${reason}`,
     { retryDelayMs: scattered(retryDelayMs, random), metadata: { signal } },
   );
+}
+
+/** Those that are refused are many, when there is least time for them: a stack that nobody reads took a sixth of it. */
+function refusal(code: Code, reason: string, message: string, options: ErrorOptions): ConnectError {
+  const before = Error.stackTraceLimit;
+  Error.stackTraceLimit = 0;
+  try {
+    return createError(code, reason, `${message}; call again later`, options);
+  } finally {
+    Error.stackTraceLimit = before;
+  }
 }
 
 /** Half as long to half as long again: those who are refused together do not come back together. */

@@ -121,13 +121,14 @@ export function errorFromFailure(failure: Failure, cause?: unknown): ConnectErro
   return error;
 }
 
+export interface ErrorOptions {
+  readonly retryDelayMs?: number;
+  readonly cause?: unknown;
+  readonly metadata?: Record<string, string>;
+}
+
 /** An error of the server's own, with `ErrorInfo`, and `RetryInfo` and its pushback where waiting helps. */
-export function createError(
-  code: Code,
-  reason: string,
-  message: string,
-  options?: { readonly retryDelayMs?: number; readonly cause?: unknown; readonly metadata?: Record<string, string> },
-): ConnectError {
+export function createError(code: Code, reason: string, message: string, options?: ErrorOptions): ConnectError {
   const error = new ConnectError(message, code, undefined, undefined, options?.cause);
   error.details.push({
     desc: ErrorInfoSchema,

@@ -1,6 +1,7 @@
 import { create, toBinary } from "@bufbuild/protobuf";
+import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { findTrailerError, setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
+import { findTrailerError } from "@connectrpc/connect/protocol-grpc";
 import { Metadata, type StatusObject, status } from "@grpc/grpc-js";
 import { addLegalHeaders, headersFromMetadata, metadataBytes } from "./metadata.ts";
 
@@ -69,28 +70,47 @@ function isStatusCode(code: number): code is Code {
   return Number.isInteger(code) && code >= Code.Canceled && code <= Code.Unauthenticated;
 }
 
-/** The encoded google.rpc.Status, which has to repeat code and message since Connect's clients take both from it. */
-function encodeDetails(error: ConnectError, code: Code, message: string): Buffer | undefined {
-  const details: ConnectError["details"] = [];
-  for (const detail of error.details) {
-    try {
-      details.push(
-        "desc" in detail
-          ? { type: detail.desc.typeName, value: toBinary(detail.desc, create(detail.desc, detail.value)) }
-          : detail,
-      );
-    } catch {
-      // A detail that cannot be encoded must not cost the caller the others, or the status.
-    }
-  }
+/**
+ * The encoded google.rpc.Status, which has to repeat code and message since Connect's clients take both from it. Written
+ * by hand: through messages, headers and base64 it took a third of what a server allocates that refuses calls.
+ */
+function encodeDetails({ details }: ConnectError, code: Code, message: string): Buffer | undefined {
   if (details.length === 0) {
     return undefined;
   }
-  const complete = new ConnectError(message, code);
-  complete.details = details;
-  const encoded = setTrailerStatus(new Headers(), complete).get(detailsName);
-  return encoded === null ? undefined : Buffer.from(encoded, "base64");
+  const writer = new BinaryWriter();
+  writer.tag(statusFields.code, WireType.Varint).int32(code);
+  if (message !== "") {
+    writer.tag(statusFields.message, WireType.LengthDelimited).string(message);
+  }
+  let written = 0;
+  for (const detail of details) {
+    let value: Uint8Array;
+    try {
+      value = "desc" in detail ? toBinary(detail.desc, create(detail.desc, detail.value)) : detail.value;
+    } catch {
+      // A detail that cannot be encoded must not cost the caller the others, or the status.
+      continue;
+    }
+    const type = "desc" in detail ? detail.desc.typeName : detail.type;
+    writer.tag(statusFields.details, WireType.LengthDelimited).fork();
+    writer.tag(anyFields.typeUrl, WireType.LengthDelimited).string(`type.googleapis.com/${type}`);
+    if (value.length > 0) {
+      writer.tag(anyFields.value, WireType.LengthDelimited).bytes(value);
+    }
+    writer.join();
+    written += 1;
+  }
+  if (written === 0) {
+    return undefined;
+  }
+  const bytes = writer.finish();
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
+
+/** Their numbers in google/rpc/status.proto and google/protobuf/any.proto. */
+const statusFields = { code: 1, message: 2, details: 3 } as const;
+const anyFields = { typeUrl: 1, value: 2 } as const;
 
 function fitted(full: StatusObject, maxBytes: number): StatusObject {
   const messageBytes = encodeURI(full.details).length;

@@ -161,6 +161,22 @@ describe("a fallback", () => {
     expect(child).toMatchObject({ workflow: sketch, state: RunState.SUCCEEDED, parentRunId: runId });
   });
 
+  it("that starts now is not looked for in the journal first", async () => {
+    const studio = await start();
+    const { journal } = studio.storage;
+    const read = journal.read.bind(journal);
+    const missed: string[] = [];
+    journal.read = async (stream, ...range) => {
+      const found = await read(stream, ...range);
+      if (found.length === 0) missed.push(stream);
+      return found;
+    };
+    const runId = await startFilm(studio);
+    expect(await stateOf(studio, runId)).toBe("SUCCEEDED");
+    const child = await childOf(studio, runId);
+    expect(missed).not.toContain(`run/${child.runId}`);
+  });
+
   it("is asked what the names of fields make of the request, by the same owner, in the time that is left", async () => {
     const asked: unknown[] = [];
     const studio = await start({
@@ -383,15 +399,20 @@ describe("a run with a fallback", () => {
     expect(await childOf(studio, runId)).toMatchObject({ state: RunState.CANCELLED });
   });
 
-  it("that is cancelled while it starts it cancels it all the same", async () => {
-    const studio = await start({
+  it("that is cancelled while it is started anew after a crash cancels it all the same", async () => {
+    const before = await start({
       film: () => failing(new ConnectError("not built in", Code.Unimplemented)),
-      sketch: (_, { signal }) => silent(signal),
+      sketch: () => silent(),
     });
-    const input = { case: "json" as const, value: "{}" };
-    const started = await studio.runs.startRun({ workflow: film, input });
-    const runId = started.run?.runId ?? "";
-    const letGo = holdReads(studio, runId);
+    const runId = await startFilm(before);
+    const child = await childOf(before, runId);
+    await stopServer(before);
+    await before.storage.journal.deleteStreams([`run/${child.runId}`]);
+    const letGo = holdReads(before, runId);
+    const studio = await start(
+      { sketch: (_, { signal }) => silent(signal) },
+      { storage: before.storage, clock: before.clock },
+    );
     await studio.clock.advance(10);
     expect(await stateOf(studio, runId)).toBe("DELEGATED");
     expect((await studio.runs.listRuns({ parentRunId: runId })).runs).toEqual([]);

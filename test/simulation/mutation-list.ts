@@ -173,6 +173,46 @@ export const mutations: readonly Mutation[] = [
     ],
   },
   {
+    name: "nobody asks whether a silent job lives",
+    edits: [
+      {
+        file: "interceptors/run/timeout.ts",
+        from: "probe: progressTimeoutMs === Number.POSITIVE_INFINITY ? undefined : options.probe?.(request),",
+        to: "probe: undefined,",
+      },
+    ],
+  },
+  {
+    name: "a job that has once been said to live may be silent for ever",
+    edits: [
+      {
+        file: "interceptors/run/silence.ts",
+        from: '      if (verdict === "alive") {\n        this.#countdown.restart();\n      } else {',
+        to: '      if (verdict !== "alive") {',
+      },
+    ],
+  },
+  {
+    name: "a job is dead when it is said to be so once",
+    edits: [
+      {
+        file: "interceptors/run/silence.ts",
+        from: "if (++noes === 2) {",
+        to: "if (++noes === 1) {",
+      },
+    ],
+  },
+  {
+    name: "what an attempt says while its back-end is asked counts for nothing",
+    edits: [
+      {
+        file: "interceptors/run/silence.ts",
+        from: "  moved(): void {\n    this.#stopAsking();",
+        to: "  moved(): void {",
+      },
+    ],
+  },
+  {
     name: "children outlive their parents",
     edits: [
       {
@@ -327,8 +367,8 @@ export const mutations: readonly Mutation[] = [
     edits: [
       {
         file: "interceptors/run/recovery.ts",
-        from: "for (const rule of workflow.policy.recovery) {",
-        to: "for (const rule of workflow.policy.recovery.slice(1)) {",
+        from: "rulesLeft(workflow.policy.recovery, failed)) {",
+        to: "rulesLeft(workflow.policy.recovery.slice(1), failed)) {",
       },
     ],
   },
@@ -337,8 +377,8 @@ export const mutations: readonly Mutation[] = [
     edits: [
       {
         file: "interceptors/run/recovery.ts",
-        from: " || failed.recoveries.includes(rule.action)) {",
-        to: ") {",
+        from: "rules.findLastIndex(({ action }) => recoveries.includes(action)) + 1",
+        to: "recoveries.length === 99 ? 1 : 0",
       },
     ],
   },

@@ -1,4 +1,5 @@
 import { Code, ConnectError } from "@connectrpc/connect";
+import { setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
 import { Metadata, status } from "@grpc/grpc-js";
 import { describe, expect, test } from "vitest";
 import { errorFromStatus, statusFromThrown } from "../../src/transport/status.ts";
@@ -16,6 +17,43 @@ describe("an error on its way out", () => {
     expect(error.findDetails(TransportErrorDetailSchema)[0]?.reason).toBe("r");
     expect([error.metadata.get("x-a"), error.metadata.get("x-b")]).toEqual(["1", "2"]);
     expect(error.isWireError).toBe(true);
+  });
+
+  test.each([
+    ["a detail of the server's own", "why", [{ desc: TransportErrorDetailSchema, value: { reason: "r" } }]],
+    ["one without contents", "why", [{ desc: TransportErrorDetailSchema, value: {} }]],
+    ["no message", "", [{ desc: TransportErrorDetailSchema, value: { reason: "r" } }]],
+    ["a message in another script", "なぜ 🌅", [{ type: "a.B", value: new Uint8Array([8, 1]) }]],
+    [
+      "several details",
+      "why",
+      [
+        { type: "a.B", value: new Uint8Array() },
+        { desc: TransportErrorDetailSchema, value: {} },
+      ],
+    ],
+  ])("has its details as Connect encodes them: %s", (_, message, details) => {
+    const thrown = new ConnectError(message, Code.Unavailable);
+    thrown.details = details;
+    const { metadata } = statusFromThrown(thrown, [], roomy);
+    const [encoded] = metadata.get("grpc-status-details-bin");
+    const expected = setTrailerStatus(new Headers(), thrown).get("grpc-status-details-bin") ?? "";
+    expect(encoded).toEqual(Buffer.from(expected, "base64"));
+  });
+
+  test("loses a detail that cannot be encoded, and no other", () => {
+    const broken = {
+      get reason(): string {
+        throw new Error("trap");
+      },
+    };
+    const thrown = new ConnectError("why", Code.Unavailable, undefined, [
+      { desc: TransportErrorDetailSchema, value: broken },
+      { desc: TransportErrorDetailSchema, value: { reason: "r" } },
+    ]);
+    const error = errorFromStatus(statusFromThrown(thrown, [], roomy));
+    expect(error.details).toHaveLength(1);
+    expect(error.findDetails(TransportErrorDetailSchema)[0]?.reason).toBe("r");
   });
 
   test("loses what does not fit in this order: details, metadata, the end of the message", () => {

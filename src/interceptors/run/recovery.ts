@@ -47,6 +47,14 @@ export function recovery(options: RecoveryOptions): RunInterceptor {
   };
 }
 
+/** Those behind the last that was done: what was passed over before that, in its cool-down, is not done after a restart. */
+function rulesLeft(
+  rules: readonly ResolvedRecoveryRule[],
+  { recoveries }: FailedAttempt,
+): readonly ResolvedRecoveryRule[] {
+  return rules.slice(rules.findLastIndex(({ action }) => recoveries.includes(action)) + 1);
+}
+
 async function recover(
   request: RunRequest,
   failed: FailedAttempt,
@@ -54,8 +62,8 @@ async function recover(
   options: RecoveryOptions,
 ): Promise<Outcome> {
   const { run, workflow, turn } = request;
-  for (const rule of workflow.policy.recovery) {
-    if (!rule.categories.has(failed.failure.category) || failed.recoveries.includes(rule.action)) {
+  for (const rule of rulesLeft(workflow.policy.recovery, failed)) {
+    if (!rule.categories.has(failed.failure.category)) {
       continue;
     }
     // It may take long, and nobody is to hear of a wake-up that the journal does not tell.

@@ -43,7 +43,7 @@ function stageOf(rules: readonly ResolvedRecoveryRule[], failed?: Partial<Failed
   };
   const request = {
     run: {
-      accepted: { runId: "run" },
+      accepted: { runId: "run", traceparent: "" },
       failedAttempt: failed && { number: 1, token: "run.1", endpoint: "gpu:1", failure, recoveries: [], ...failed },
     },
     workflow: { policy: { recovery: rules } },
@@ -89,6 +89,7 @@ describe("the recovery stage", () => {
     ["a run that has not failed", [rule(RESTART, network)], undefined],
     ["a policy without rules", [], {}],
     ["what is done already", [rule(RESTART, network)], { recoveries: [RESTART] }],
+    ["what was passed over before that", [rule(RECONNECT, network), rule(RESTART, network)], { recoveries: [RESTART] }],
     ["a workflow that is paused", [rule(RESTART, network)], {}, true],
   ])("does nothing for %s", async (_, rules, failed, isPaused = false) => {
     const { run, acts, asked, request } = stageOf(rules, failed, isPaused);

@@ -23,6 +23,7 @@ import { results } from "./results.ts";
 import { retryBudget } from "./retry-budget.ts";
 import { returned } from "./returned.ts";
 import { room } from "./room.ts";
+import { silence } from "./silence.ts";
 import { state } from "./state.ts";
 import { steps } from "./steps.ts";
 import { stopped } from "./stopped.ts";
@@ -35,6 +36,7 @@ export const invariants: readonly Invariant[] = [
   noRunLost,
   eventTable,
   attempts,
+  silence,
   waits,
   limits,
   room,

@@ -1,7 +1,6 @@
-import { ConnectError } from "@connectrpc/connect";
-import { ErrorInfoSchema } from "../../../gen/google/rpc/error_details_pb.js";
 import type { Plan } from "../plan/plan.ts";
 import { type AttemptSight, assert, type Invariant } from "../world/witness.ts";
+import { stopReason } from "./stop-reason.ts";
 import { roundingMs } from "./times.ts";
 
 /** Why an attempt is told to stop that has had its time: its permit is given to others, whether it stops or not. */
@@ -32,18 +31,15 @@ export const limits: Invariant = {
 };
 
 /** Whether its time is over, or may be: then its permit may be somebody else's. */
-function isOver(
-  { context, method, startedMs, waitedMs, movedMs, deadlineMs }: AttemptSight,
-  plan: Plan,
-  nowMs: number,
-): boolean {
-  const { signal } = context;
-  if (!signal.aborted) {
+function isOver(sight: AttemptSight, plan: Plan, nowMs: number): boolean {
+  const reason = stopReason(sight);
+  if (reason === undefined) {
     return false;
   }
-  if (overtime.has(reasonOf(signal.reason))) {
+  if (overtime.has(reason)) {
     return true;
   }
+  const { method, startedMs, waitedMs, movedMs, deadlineMs } = sight;
   // Sums of fractions are off by a little.
   const soonMs = nowMs + roundingMs;
   const { attemptTimeoutMs = Number.POSITIVE_INFINITY, progressTimeoutMs = Number.POSITIVE_INFINITY } =
@@ -51,8 +47,4 @@ function isOver(
   return (
     soonMs - startedMs - waitedMs >= attemptTimeoutMs || soonMs - movedMs >= progressTimeoutMs || soonMs >= deadlineMs
   );
-}
-
-function reasonOf(error: unknown): string {
-  return error instanceof ConnectError ? (error.findDetails(ErrorInfoSchema)[0]?.reason ?? "") : "";
 }

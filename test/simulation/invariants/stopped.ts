@@ -31,8 +31,9 @@ export const stopped: Invariant = {
       },
       progressed(runId, { attempt, lastSequence }) {
         const sequence = cancelled.get(runId);
+        // A watcher of a run that has reported nothing is told that, too.
         assert(
-          sequence === undefined || lastSequence < sequence,
+          attempt === 0 || sequence === undefined || lastSequence < sequence,
           `attempt ${attempt} of run ${runId} is shown with progress after event ${lastSequence}, and event ${sequence} has cancelled it`,
         );
       },

@@ -75,6 +75,7 @@ function drawOperation(chance: Chance, { method, index, place, later }: Surround
         upToAttempt: chance.between(1, 2),
         forMs: chance.around(5_000, 60_000),
         isDeaf: chance.happens(0.3),
+        isAlive: chance.happens(0.5),
       };
   }
 }

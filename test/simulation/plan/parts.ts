@@ -1,7 +1,7 @@
 import { methodNames, type Plan } from "./plan.ts";
-import type { PolicyPlan } from "./policy-plan.ts";
 
-const budgetPart = "retryBudget";
+/** What a server may lack. */
+const serverParts = ["retryBudget", "probes"] as const;
 
 /** What a policy may lack. */
 const policyParts = [
@@ -24,7 +24,7 @@ export function partsOf({ faults, actors, works, policies, server }: Plan): stri
       actor.kind === "caller" ? actor.visits.slice(1).map((_, index) => visitPart(actor.name, index + 1)) : [],
     ),
     ...works.flatMap(({ operations }, work) => operations.map((_, index) => operationPart(work, index))),
-    ...(server.retryBudget === undefined ? [] : [budgetPart]),
+    ...serverParts.filter((part) => server[part] !== undefined),
     ...methodNames.flatMap((method) =>
       policyParts.filter((part) => policies[method][part] !== undefined).map((part) => policyPart(method, part)),
     ),
@@ -34,10 +34,9 @@ export function partsOf({ faults, actors, works, policies, server }: Plan): stri
 /** A plan without some of its parts, named as in that plan. */
 export function leaveOut(plan: Plan, parts: ReadonlySet<string>): Plan {
   const stays = (part: string): boolean => !parts.has(part);
-  const { retryBudget, ...server } = plan.server;
   return {
     ...plan,
-    server: retryBudget === undefined || !stays(budgetPart) ? server : plan.server,
+    server: withoutParts(plan.server, serverParts, stays),
     faults: plan.faults.filter((_, index) => stays(faultPart(index))),
     actors: plan.actors
       .filter(({ name }) => stays(name))
@@ -53,20 +52,24 @@ export function leaveOut(plan: Plan, parts: ReadonlySet<string>): Plan {
     policies: Object.fromEntries(
       methodNames.map((method) => [
         method,
-        withoutParts(plan.policies[method], (part) => stays(policyPart(method, part))),
+        withoutParts(plan.policies[method], policyParts, (part) => stays(policyPart(method, part))),
       ]),
     ) as Plan["policies"],
   };
 }
 
-function withoutParts(policy: PolicyPlan, stays: (part: string) => boolean): PolicyPlan {
-  const left: Record<string, unknown> = { ...policy };
-  for (const part of policyParts) {
+function withoutParts<Whole extends object>(
+  whole: Whole,
+  parts: readonly (keyof Whole & string)[],
+  stays: (part: string) => boolean,
+): Whole {
+  const left = { ...whole };
+  for (const part of parts) {
     if (!stays(part)) {
       delete left[part];
     }
   }
-  return left as unknown as PolicyPlan;
+  return left;
 }
 
 function faultPart(index: number): string {

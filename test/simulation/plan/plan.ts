@@ -27,6 +27,16 @@ export interface ServerPlan {
   /** Of the one back-end. Absent for any number of retries. */
   readonly retryBudget?: RetryBudgetPlan;
   readonly recoveries: Readonly<Record<ActionName, ActionPlan>>;
+  /** Absent where nobody can be asked whether jobs live. */
+  readonly probes?: ProbesPlan;
+}
+
+/** How the back-end answers who asks whether a job lives. */
+export interface ProbesPlan {
+  /** It may hang for longer than anybody waits. */
+  readonly afterMs: number;
+  /** It gives no answer, but an error. */
+  readonly isFailing: boolean;
 }
 
 export interface RetryBudgetPlan {

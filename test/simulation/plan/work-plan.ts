@@ -33,5 +33,14 @@ export type Operation =
       /** Fails in no other workflow that stands in for its own. */
       readonly sparesFallbacks: boolean;
     }
-  /** Attempts up to that number work on for that long, and may not listen when they are told to stop. */
-  | { readonly kind: "stall"; readonly upToAttempt: number; readonly forMs: number; readonly isDeaf: boolean };
+  /**
+   * Attempts up to that number work on for that long, and may not listen when they are told to stop. Whoever asks about
+   * them is told that they live, or that they do not.
+   */
+  | {
+      readonly kind: "stall";
+      readonly upToAttempt: number;
+      readonly forMs: number;
+      readonly isDeaf: boolean;
+      readonly isAlive: boolean;
+    };

@@ -15,6 +15,9 @@ import type { ServerProcess } from "./server-process.ts";
 import type { AttemptSight, RecoverySight } from "./witness.ts";
 import type { World } from "./world.ts";
 
+/** The attempts that the back-ends of one server know of, by token. */
+export type Sights = Map<string, AttemptSight>;
+
 type Impl = Required<WorkflowImpl<typeof SimulatedService>>;
 
 /** What a streaming handler yields before its result. */
@@ -25,9 +28,14 @@ interface Update {
 }
 
 /** The back-ends: what they do is in the plan. */
-export function createHandlers(world: World, process: ServerProcess): Impl {
+export function createHandlers(world: World, process: ServerProcess, sights: Sights): Impl {
+  const attempt = (method: MethodName, request: Request, context: WorkflowContext): Attempt => {
+    const called = new Attempt(world, process, method, request, context);
+    sights.set(context.run.token, called.sight);
+    return called;
+  };
   const unary = async (method: MethodName, request: Request, context: WorkflowContext) => {
-    const making = new Attempt(world, process, method, request, context).make();
+    const making = attempt(method, request, context).make();
     try {
       for (;;) {
         const next = await making.next();
@@ -43,7 +51,7 @@ export function createHandlers(world: World, process: ServerProcess): Impl {
     }
   };
   const streaming = async function* (method: MethodName, request: Request, context: WorkflowContext) {
-    const made = yield* new Attempt(world, process, method, request, context).make();
+    const made = yield* attempt(method, request, context).make();
     yield { update: { case: "made" as const, value: made } };
   };
   return {
@@ -54,9 +62,23 @@ export function createHandlers(world: World, process: ServerProcess): Impl {
   };
 }
 
-/** What the back-ends do in order to recover is in the plan. */
-export function createJobs(world: World, process: ServerProcess): ServiceJobs {
+/** What the back-ends do in order to recover, and how they answer who asks about jobs, is in the plan. */
+export function createJobs(world: World, process: ServerProcess, sights: Sights): ServiceJobs {
+  const { probes } = world.plan.server;
   return {
+    async probe({ runId, attempt: number, token }, signal) {
+      if (probes === undefined) {
+        return undefined;
+      }
+      await sleep(process.clock, probes.afterMs, signal);
+      const sight = sights.get(token);
+      const isAlive = sight?.isAlive === true && sight.endedMs > world.clock.monotonic();
+      world.tell("asked", { runId, number }, probes.isFailing ? "failing" : isAlive ? "alive" : "dead");
+      if (probes.isFailing) {
+        throw new Error("nobody knows");
+      }
+      return { alive: isAlive };
+    },
     async recover(action, { runId, attempt }, signal) {
       const name = RecoveryAction[action] as ActionName;
       const { is, forMs } = world.plan.server.recoveries[name];
@@ -104,7 +126,7 @@ class Attempt {
   readonly #process: ServerProcess;
   readonly #context: WorkflowContext;
   readonly #work: WorkPlan;
-  readonly #sight: AttemptSight;
+  readonly sight: AttemptSight;
 
   constructor(
     world: World,
@@ -120,7 +142,7 @@ class Attempt {
     this.#context = context;
     // Works that the plan has lost by being shrunk do nothing.
     this.#work = work === probeWork ? probePlan : (world.plan.works[work] ?? { method: "paint", operations: [] });
-    this.#sight = {
+    this.sight = {
       runId,
       number: attempt,
       work: this.#work,
@@ -131,6 +153,8 @@ class Attempt {
       startedMs: nowMs,
       deadlineMs: nowMs + deadline.getTime() - world.clock.now(),
       movedMs: nowMs,
+      heardMs: nowMs,
+      isAlive: true,
       isWaiting: false,
       waitedMs: 0,
       stepsDone: [],
@@ -141,14 +165,14 @@ class Attempt {
   /** Does what the plan says; returns what the steps and children came to. */
   async *make(): AsyncGenerator<Update, string, undefined> {
     const made: string[] = [];
-    this.#tell("called", this.#sight);
+    this.#tell("called", this.sight);
     try {
       for (const operation of this.#work.operations) {
         yield* this.#operate(operation, made);
       }
       return made.join(" ");
     } finally {
-      this.#sight.endedMs = this.#world.clock.monotonic();
+      this.sight.endedMs = this.#world.clock.monotonic();
     }
   }
 
@@ -187,7 +211,9 @@ class Attempt {
         return;
       case "stall":
         if (run.attempt <= operation.upToAttempt) {
+          this.sight.isAlive = operation.isAlive;
           await sleep(this.#process.clock, operation.forMs, operation.isDeaf ? new AbortController().signal : signal);
+          this.sight.isAlive = true;
         }
         return;
     }
@@ -195,7 +221,7 @@ class Attempt {
 
   /** Whether it is done by a workflow that stands in for its own. */
   get #standsIn(): boolean {
-    return this.#sight.method !== this.#work.method;
+    return this.sight.method !== this.#work.method;
   }
 
   async #step({ name, forMs, failures, tries }: Operation & { kind: "step" }): Promise<string> {
@@ -204,8 +230,8 @@ class Attempt {
       name,
       PaintResponseSchema,
       async ({ signal }) => {
-        this.#tell("stepped", this.#sight, name);
-        const execution = this.#world.countExecution(this.#sight.runId, name);
+        this.#tell("stepped", this.sight, name);
+        const execution = this.#world.countExecution(this.sight.runId, name);
         await sleep(this.#process.clock, forMs, signal);
         if (execution <= failures) {
           throw new ConnectError(`${name} fails`, Code.Unavailable);
@@ -215,7 +241,8 @@ class Attempt {
       },
       { retry: { maxAttempts: tries, initialBackoffMs: 100 } },
     );
-    this.#sight.stepsDone.push(name);
+    this.sight.stepsDone.push(name);
+    this.#heard();
     return made;
   }
 
@@ -225,23 +252,30 @@ class Attempt {
       return "";
     }
     const sinceMs = this.#world.clock.monotonic();
-    this.#sight.isWaiting = true;
+    this.sight.isWaiting = true;
     const made = await callChild(this.#context, name, plan.method, work);
-    this.#sight.isWaiting = false;
+    this.sight.isWaiting = false;
     const waitedMs = this.#world.clock.monotonic() - sinceMs;
-    this.#sight.waitedMs += waitedMs;
+    this.sight.waitedMs += waitedMs;
     // Its end is a sign of life only the first time that its parent hears of it; till then time stands still.
-    this.#sight.movedMs += waitedMs;
+    this.sight.movedMs += waitedMs;
+    this.#heard();
     return made;
   }
 
   #kept(what: "attemptCheckpoint" | "updateRecorded"): void {
-    this.#tell("kept", this.#sight, what);
+    this.#heard();
+    this.#tell("kept", this.sight, what);
   }
 
   /** It says something: that counts at once, and not when it is durable. */
   #moved(): void {
-    this.#sight.movedMs = this.#world.clock.monotonic();
+    this.sight.movedMs = this.#world.clock.monotonic();
+    this.#heard();
+  }
+
+  #heard(): void {
+    this.sight.heardMs = this.#world.clock.monotonic();
   }
 
   /** What a dead process still does in promises that have been settled is no more. */

@@ -5,7 +5,7 @@ import { createServer, type RetakeServer, type Storage } from "../../../src/serv
 import { createSeededRandom } from "../../../src/testing/seeded-random.ts";
 import { SimulatedService } from "../../gen/retake/test/simulation/v1/simulated_pb.js";
 import { connectTo } from "./connection.ts";
-import { createHandlers, createJobs } from "./handlers.ts";
+import { createHandlers, createJobs, type Sights } from "./handlers.ts";
 import { configOf } from "./policy-config.ts";
 import type { Life } from "./seeded-clock.ts";
 import type { World } from "./world.ts";
@@ -26,6 +26,7 @@ export class ServerProcess implements Life {
     this.#world = world;
     this.clock = world.time.of(this);
     this.#died.promise.catch(() => undefined);
+    const sights: Sights = new Map();
     this.#server = createServer(configOf(world.plan), {
       clock: this.clock,
       random: createSeededRandom(world.plan.seed * 1_000 + number),
@@ -33,7 +34,7 @@ export class ServerProcess implements Life {
       env: {},
       openStorage: () => openStorage(this),
       crash: () => world.crash(this),
-    }).implement(SimulatedService, createHandlers(world, this), createJobs(world, this));
+    }).implement(SimulatedService, createHandlers(world, this, sights), createJobs(world, this, sights));
   }
 
   get isAlive(): boolean {

@@ -42,6 +42,8 @@ export interface Witness {
   starting?(breakers: ReadonlyMap<MethodName, BreakerEvent>): void | Promise<void>;
   /** A breaker has made a transition, by which everybody goes from now on. */
   transitioned?(method: MethodName, event: BreakerEvent): void;
+  /** A back-end has been asked whether the job of an attempt lives, and has answered. */
+  asked?(attempt: Pick<AttemptSight, "runId" | "number">, answer: "alive" | "dead" | "failing"): void;
   /** A back-end has been told to recover. */
   recovering?(recovery: RecoverySight): void;
   /** Somebody has been told that a drill is over. */
@@ -73,6 +75,10 @@ export interface AttemptSight {
   readonly deadlineMs: number;
   /** When it may have given its last sign of life, as the progress time-out counts: not the time it waited for children. */
   movedMs: number;
+  /** The same, but the latest that it can have been. */
+  heardMs: number;
+  /** Whether its job lives, as the back-end says when it is asked. */
+  isAlive: boolean;
   /** It waits for a child, and has given its permit back. */
   isWaiting: boolean;
   /** How long it has waited for children. */
