@@ -112,6 +112,16 @@ function printed({ lines }: ServerProcess): string[] {
     .map(({ msg, run_id: runId = "" }) => `${msg} ${runId}`);
 }
 
+/** What records of the audit log have, which are logged with the log. */
+const auditSequence = "retake.audit.sequence";
+
+/** Every record of the audit log, up to the last. */
+function expectAudit({ logs }: Collected, last: number): void {
+  const told = logs.flatMap(({ attributes }) => attributes[auditSequence] ?? []);
+  expect(last).toBeGreaterThan(20);
+  expect(told).toEqual(Array.from({ length: last }, (_, index) => index + 1));
+}
+
 /** The lines of the log of a server that was killed, without the last one, and of one that was not. */
 function expectLogs({ logs }: Collected, killed: ServerProcess, stopped: ServerProcess): void {
   const lost = printed(killed).at(-1);
@@ -121,7 +131,8 @@ function expectLogs({ logs }: Collected, killed: ServerProcess, stopped: ServerP
   expect(logs.filter((log) => "retake.run.id" in log.attributes && (log.traceId === "" || log.spanId === ""))).toEqual(
     [],
   );
-  expect(logs.map(({ body, attributes }) => `${String(body)} ${String(attributes["retake.run.id"] ?? "")}`)).toEqual([
+  const lines = logs.filter(({ attributes }) => !(auditSequence in attributes));
+  expect(lines.map(({ body, attributes }) => `${String(body)} ${String(attributes["retake.run.id"] ?? "")}`)).toEqual([
     ...printed(killed).slice(0, -1),
     ...printed(stopped),
   ]);
@@ -214,6 +225,7 @@ describe.each(["grpc", "http/protobuf"] as const)("a real Collector, by OTLP ove
     second.release("g");
     using connection = connect(site.grpcPort, [calls.interceptor]);
     const journals = [...(await readJournals(connection)).values()];
+    const { records } = await connection.admin.listAuditRecords({ pageSize: 1 });
     const names = await exposedNames(site.webPort);
     expect(await second.terminate()).toEqual({ code: 0, signal: null });
     await collector.stop();
@@ -225,6 +237,7 @@ describe.each(["grpc", "http/protobuf"] as const)("a real Collector, by OTLP ove
     expectCalls(collected, calls);
     expectLinks(collected, journals);
     expectLogs(collected, first, second);
+    expectAudit(collected, Number(records[0]?.sequence));
     expect(names.filter((name) => !collectedNames(collected).has(name))).toEqual([]);
     expect(total(collected, "retake.runs.started")).toBe(journals.length);
     for (const state of [RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED]) {
