@@ -95,7 +95,8 @@ export class Alerts implements Watching {
   }
 
   sampled(timeMs: number): void {
-    this.engine.evaluate(timeMs);
+    // A clock that was set back a little has new samples left out: an older one is not to count as the newest again.
+    if (timeMs >= this.#options.store.newestMs) this.engine.evaluate(timeMs);
     this.outbox.tick();
     this.#lowerQuality();
   }

@@ -92,6 +92,17 @@ describe("MonitoringService", () => {
     expect(now?.acknowledgement).toBeUndefined();
   });
 
+  it("takes no older sample for the newest when the clock is set back a little", async () => {
+    const { client, clock, at } = await start();
+    await at(25, 5);
+    const over = [expect.objectContaining({ state: AlertState.RESOLVED })];
+    expect((await client.listAlerts({ rule: "Deep" })).alerts).toEqual(over);
+    clock.jump(-10_500);
+    await at(5, 5, 5);
+    expect((await client.listAlerts({ rule: "Deep" })).alerts).toEqual(over);
+    expect((await client.listAlertHistory({ rule: "Deep" })).changes).toHaveLength(2);
+  });
+
   it("lets callers follow: all alerts first, then those that change", async () => {
     const { client, at } = await start();
     await at(15);

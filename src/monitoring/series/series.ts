@@ -122,8 +122,11 @@ export class Series {
 
   /** Whether all samples after a time are within reach. */
   #isRecent(afterMs: number): boolean {
+    if (this.#taken === 0) return false;
     const oldest = Math.max(0, this.#taken - recentSamples);
-    return this.#taken > 0 && (oldest === 0 || this.#recentAt(oldest, 0) <= afterMs);
+    if (this.#recentAt(oldest, 0) <= afterMs) return true;
+    // What was there before a restart is in chunks alone.
+    return oldest === 0 && (this.closed.at(-1)?.endMs ?? afterMs) <= afterMs;
   }
 
   #riseOfHead(): Rise | undefined {

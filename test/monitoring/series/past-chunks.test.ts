@@ -95,6 +95,20 @@ describe("the past of a counter", () => {
     expect(series.past?.length).toBeLessThan(3 * 24);
   });
 
+  it("takes a counter to rise evenly between two minutes, wherever a window begins", async () => {
+    const clock = createVirtualClock({ startMs: start });
+    const { store, series } = await new Counted().open(clock, noSeriesStorage);
+    const untilMs = start + 2 * day;
+    for (let timeMs = start; timeMs <= untilMs; timeMs += 10 * second) {
+      store.advance(timeMs);
+      store.append(series, timeMs, 100_000 + (timeMs - start) / second);
+    }
+    for (const moreMs of [0, 7, 10, 29, 30, 55].map((seconds) => seconds * second)) {
+      const afterMs = untilMs - day - moreMs;
+      expect(increaseOf(series, afterMs, untilMs) ?? Number.NaN).toBeCloseTo((untilMs - afterMs) / second, 6);
+    }
+  });
+
   it("survives restarts, after which counters begin with nothing, and long absences", async () => {
     const path = await databasePath();
     const clock = createVirtualClock({ startMs: start });
@@ -102,7 +116,7 @@ describe("the past of a counter", () => {
     // In the middle of an hour, and away for longer than memory reaches back.
     for (const [untilMs, awayMs] of [
       [start + day + 25 * minute, 20 * second],
-      [start + 2 * day + 13 * minute, 9 * hour],
+      [start + 2 * day + 53 * minute, 9 * hour],
       [start + 3 * day + 40 * minute, 0],
     ] as const) {
       const { store, series } = await counted.open(clock, openSeriesStorage(path));

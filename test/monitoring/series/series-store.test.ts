@@ -135,6 +135,21 @@ describe("SeriesStore", () => {
     await after.close();
   });
 
+  it("knows after a restart right after a full hour what came before that hour", async () => {
+    const file = await path();
+    const before = await open(start, openSeriesStorage(file));
+    fill(before, start + 10_000, 2 * 360 + 6, [made(before, "runs_total", "counter"), (i) => i]);
+    await before.close();
+    const nowMs = start + 2 * hour + 60_000;
+    const after = await open(nowMs, openSeriesStorage(file));
+    const counter = made(after, "runs_total", "counter");
+    expect(samplesOf(counter)).toHaveLength(726);
+    expect(samplesOf(counter, nowMs - hour)).toHaveLength(360);
+    expect(samplesOf(counter, nowMs - 60_000)).toHaveLength(6);
+    expect(counter.rise(nowMs - hour, nowMs)).toMatchObject({ first: 366, last: 725, samples: 360 });
+    await after.close();
+  });
+
   it("keeps coarser samples of what is older, by minute and by ten", async () => {
     const file = await path();
     const store = await open(start, openSeriesStorage(file));

@@ -354,7 +354,7 @@ export const faultCases: readonly FaultCase[] = [
       await world.pass(90 * second, async () => {
         // What measures it looks every 20 ms: before, and after.
         await new Promise((resolve) => setTimeout(resolve, 60));
-        const untilMs = performance.now() + 300;
+        const untilMs = performance.now() + 450;
         while (performance.now() < untilMs);
         await new Promise((resolve) => setTimeout(resolve, 30));
       });
@@ -418,6 +418,35 @@ export const faultCases: readonly FaultCase[] = [
       await world.pass(minute, () => world.start("Plain", 5));
       await world.inject("Plain", internal, 30);
       await world.pass(4 * minute, () => world.start("Plain", 5));
+    },
+  },
+  {
+    fault: "a promise to callers would be broken before its thirty days are over",
+    raises: ["Day", "Days"].map((pace) => `SloAvailability${pace}_retake_test_v1_WorkflowsService_Plain warning Plain`),
+    world: { config: { monitoring: { slos: [{ workflow: nameOf("Plain"), availability: 0.99 }] } } },
+    async play(world) {
+      await world.pass(2 * minute, () => world.start("Plain", 10));
+      await world.inject("Plain", internal, 5.5);
+      await world.pass(10 * minute, () => world.start("Plain", 10));
+    },
+  },
+  {
+    fault: "a promise to callers is about to be broken: what succeeds takes too long",
+    raises: ["Fast", "Slow", "Day", "Days"].map(
+      (pace) =>
+        `SloLatency${pace}_retake_test_v1_WorkflowsService_Plain ${pace.startsWith("Day") ? "warning" : "critical"} Plain`,
+    ),
+    world: {
+      config: {
+        monitoring: {
+          slos: [{ workflow: nameOf("Plain"), latency: { threshold: { seconds: 5n }, objective: 0.99 } }],
+        },
+      },
+    },
+    async play(world) {
+      await world.pass(minute, () => world.start("Plain", 2));
+      await world.inject("Plain", { case: "delay", value: { duration: { seconds: 8n } } }, 50);
+      await world.pass(4 * minute, () => world.start("Plain", 2));
     },
   },
   {
