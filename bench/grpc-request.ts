@@ -60,10 +60,21 @@ function createTemplate(block: Buffer, body: Buffer): CallTemplate {
   };
 }
 
-/** Uncompressed; all that is sent is shorter than what one byte of length can say. */
+/** Uncompressed. */
 function encodeString(text: string): Buffer {
-  if (text.length > 126) {
-    throw new RangeError(`${text} is too long for a header of the load generator`);
+  const bytes = Buffer.from(text, "latin1");
+  return Buffer.concat([encodeLength(bytes.length), bytes]);
+}
+
+/** As HPACK has numbers behind one bit of something else (RFC 7541, section 5.1). */
+function encodeLength(length: number): Buffer {
+  if (length < 0x7f) {
+    return Buffer.from([length]);
   }
-  return Buffer.concat([Buffer.from([text.length]), Buffer.from(text, "latin1")]);
+  const encoded = [0x7f];
+  let rest = length - 0x7f;
+  for (; rest >= 0x80; rest = Math.floor(rest / 0x80)) {
+    encoded.push(0x80 | (rest & 0x7f));
+  }
+  return Buffer.from([...encoded, rest]);
 }

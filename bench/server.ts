@@ -36,12 +36,16 @@ function start(): Promise<BenchServer> {
       return startWorkflows({ directory, steps: 0 });
     case "unmeasured-run":
       return startWorkflows({ directory, steps: 0, measured: false });
+    case "exported-run":
+      return startWorkflows({ directory, steps: 0, exported: true });
     case "full-chain":
       return startWorkflows({ directory, steps: 0, fullChain: true });
     case "unsecured-run":
       return startWorkflows({ directory, steps: 0, security: "none" });
-    case "secured-run":
-      return startWorkflows({ directory, steps: 0, security: "all" });
+    case "key-run":
+      return startWorkflows({ directory, steps: 0, security: "key" });
+    case "token-run":
+      return startWorkflows({ directory, steps: 0, security: "token" });
     case "three-steps":
       return startWorkflows({ directory, steps: 3 });
     case "slow-sync":

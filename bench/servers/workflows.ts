@@ -12,8 +12,10 @@ import { createServer, type ServerOptions, step, type WorkflowImpl } from "../..
 import { withFileArtifacts } from "../../src/runs/artifact-files/index.ts";
 import { openSqliteThread } from "../../src/runs/sqlite/index.ts";
 import { PlainResponseSchema, WorkflowsService } from "../../test/gen/retake/test/v1/workflows_pb.js";
+import { exportTelemetry } from "./exporting.ts";
 import { plainPath } from "./plain-method.ts";
 import type { BenchServer } from "./server.ts";
+import { makeToken } from "./token.ts";
 
 const plainWorkflow = plainPath.slice(1);
 
@@ -25,13 +27,15 @@ export interface WorkflowsOptions {
   readonly fullChain?: boolean;
   /** Whether the server makes metrics, and keeps them. Default: true. */
   readonly measured?: boolean;
+  /** Whether all of the telemetry is exported, too. Default: false. */
+  readonly exported?: boolean;
   /** Whether each sync takes longer. Default: false. */
   readonly slowSync?: boolean;
   /**
-   * "none": everybody may do everything, and nothing is on record; "all": calls show a key, the workflow is not for
+   * "none": everybody may do everything, and nothing is on record; else what calls show, where the workflow is not for
    * everybody, and its starts are on record. Default: everybody may do everything, with the defaults otherwise.
    */
-  readonly security?: "none" | "all";
+  readonly security?: "none" | "key" | "token";
 }
 
 /** The server as its users have it, with a workflow that does nothing but its steps. */
@@ -40,9 +44,13 @@ export async function startWorkflows({
   steps,
   fullChain = false,
   measured = true,
+  exported = false,
   slowSync = false,
   security,
 }: WorkflowsOptions): Promise<BenchServer> {
+  const stopExporting = exported ? await exportTelemetry() : undefined;
+  const secured = security === "key" || security === "token";
+  const token = security === "token" ? await makeToken(directory) : undefined;
   const server = createServer(
     {
       dataDirectory: directory,
@@ -52,11 +60,12 @@ export async function startWorkflows({
       telemetry: { disabled: !measured },
       workflows: fullChain
         ? { [plainWorkflow]: everyStage }
-        : security === "all"
+        : secured
           ? { [plainWorkflow]: { access: { min: AccessLevel.AUTHENTICATED } } }
           : {},
       security: {
-        anonymousLevel: security === "all" ? AccessLevel.PUBLIC : AccessLevel.ADMIN,
+        anonymousLevel: secured ? AccessLevel.PUBLIC : AccessLevel.ADMIN,
+        jwt: token === undefined ? [] : [token.jwt],
         audit: { disabled: security === "none" },
       },
     },
@@ -67,8 +76,15 @@ export async function startWorkflows({
   if (server.grpc === undefined) {
     throw new Error("the server does not listen");
   }
-  const headers = security === "all" ? await keyHeaders(server.transport) : [];
-  return { port: server.grpc.port, headers, close: () => server.close({ drainTimeoutMs: 1000 }) };
+  const shown = security === "key" ? await makeKey(server.transport) : token?.text;
+  return {
+    port: server.grpc.port,
+    headers: shown === undefined ? [] : [["authorization", `Bearer ${shown}`]],
+    async close() {
+      await server.close({ drainTimeoutMs: 1000 });
+      stopExporting?.();
+    },
+  };
 }
 
 /** What makes every stage look at each run, and none of them do anything. */
@@ -119,13 +135,9 @@ const slowDisk: ServerOptions = {
     ),
 };
 
-/** A key of the server's own making, as each call shows it; nothing where the server knows no keys. */
-async function keyHeaders(transport: Transport): Promise<readonly (readonly [string, string])[]> {
-  const admin = createClient(AdminService, transport) as unknown as Partial<KeyMaker>;
-  const made = await admin.createApiKey?.({ label: "bench", subject: "bench", level: AccessLevel.AUTHENTICATED });
-  return made === undefined ? [] : [["authorization", `Bearer ${made.key}`]];
-}
-
-interface KeyMaker {
-  createApiKey(request: object): Promise<{ readonly key: string }>;
+/** A key of the server's own making. */
+async function makeKey(transport: Transport): Promise<string> {
+  const admin = createClient(AdminService, transport);
+  const { key } = await admin.createApiKey({ label: "bench", subject: "bench", level: AccessLevel.AUTHENTICATED });
+  return key;
 }

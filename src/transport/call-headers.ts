@@ -23,7 +23,7 @@ class LazyHeaders {
   #headers: Headers | undefined;
   /**
    * What was set as long as plain names and values were all there was: a Headers costs as much as the rest of a call. Few
-   * are set, so they are looked through.
+   * are set, so they are looked through. Each takes the place of what the source has.
    */
   #plain: PlainHeader[] | undefined;
   #changed = false;
@@ -49,13 +49,7 @@ class LazyHeaders {
 
   set(name: string, value: string): void {
     this.#changed = true;
-    if (
-      this.#headers === undefined &&
-      this.#source === undefined &&
-      plainName.test(name) &&
-      typeof value === "string" &&
-      plainValue.test(value)
-    ) {
+    if (this.#headers === undefined && plainName.test(name) && typeof value === "string" && plainValue.test(value)) {
       const pair: PlainHeader = [name, value];
       if (this.#plain === undefined) {
         this.#plain = [pair];
@@ -72,9 +66,8 @@ class LazyHeaders {
     if (this.#headers !== undefined || !plainName.test(name)) {
       return this.#ready().get(name);
     }
-    return this.#source === undefined
-      ? (this.#plain?.find(([taken]) => taken === name)?.[1] ?? null)
-      : this.#source.peekHeader(name);
+    const set = this.#plain?.find(([taken]) => taken === name);
+    return set === undefined ? (this.#source?.peekHeader(name) ?? null) : set[1];
   }
 
   has(name: string): boolean {
@@ -111,14 +104,17 @@ class LazyHeaders {
 
   /** All of them, as long as they were set one by one to what is legal everywhere; undefined otherwise. */
   get plain(): readonly PlainHeader[] | undefined {
-    return this.#plain;
+    return this.#source === undefined ? this.#plain : undefined;
   }
 
   #ready(): Headers {
     if (this.#headers === undefined) {
-      this.#headers = new Headers(this.#plain as [string, string][] | undefined);
-      this.#plain = undefined;
+      this.#headers = new Headers();
       this.#source?.fillHeader(this.#headers);
+      for (const [name, value] of this.#plain ?? []) {
+        this.#headers.set(name, value);
+      }
+      this.#plain = undefined;
     }
     return this.#headers;
   }

@@ -1,4 +1,3 @@
-import type { OutgoingHttpHeaders } from "node:http2";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { Metadata, type MetadataValue } from "@grpc/grpc-js";
 import { isCallHeaders, type PlainHeader } from "./call-headers.ts";
@@ -92,20 +91,12 @@ export function metadataFromHeaders(headers: Headers, codeWhenIllegal: Code): Me
   return metadata;
 }
 
-/**
- * Headers as HTTP/2 takes them, behind those that come first; undefined for any but a few plain ones, which have to go
- * through metadata.
- */
-export function outgoingHeaders(
-  headers: Headers,
-  maxBytes: number,
-  first: OutgoingHttpHeaders,
-): OutgoingHttpHeaders | undefined {
+/** Headers that HTTP/2 takes as they are; undefined for any but a few plain ones, which have to go through metadata. */
+export function sendableHeaders(headers: Headers, maxBytes: number): readonly PlainHeader[] | undefined {
   const plain = isCallHeaders(headers) ? headers.plain : undefined;
   if (plain === undefined) {
     return undefined;
   }
-  const outgoing = { ...first };
   let bytes = 0;
   for (const pair of plain) {
     const [name, value] = pair;
@@ -113,9 +104,8 @@ export function outgoingHeaders(
     if (bytes > maxBytes || !isLegal(pair)) {
       return undefined;
     }
-    outgoing[name] = value;
   }
-  return outgoing;
+  return plain;
 }
 
 /** Throws a ResourceExhausted error when metadata is larger than the limit. `what` names it. */

@@ -16,8 +16,8 @@ import {
   fieldOverheadBytes,
   fillHeaders,
   metadataFromHeaders,
-  outgoingHeaders,
   peekHeader,
+  sendableHeaders,
 } from "./metadata.ts";
 import { isWorthSending, ServerCall } from "./server-call.ts";
 import { type Held, holdOn, leftUnread, noteBytesReceived, smallBytes } from "./session-guard.ts";
@@ -50,6 +50,13 @@ const mostParts = 64;
 
 const statusHeaders: OutgoingHttpHeaders = { ":status": 200, "content-type": "application/grpc+proto" };
 const answerHeaders: OutgoingHttpHeaders = { ...statusHeaders, "grpc-accept-encoding": "identity,deflate,gzip" };
+const answerTrailers: OutgoingHttpHeaders = { "grpc-status": status.OK };
+
+/** Name, value, name, value, … Node makes no copy of those, which is a slow one of an object; before 24.7 it takes none. */
+type HeaderList = readonly string[];
+const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
+const takesLists = major > 24 || (major === 24 && minor >= 7);
+const answerList: HeaderList = Object.entries(answerHeaders).flat().map(String);
 /** Like other gRPC servers, it sends no date: nobody reads it. */
 const answerOptions = { waitForTrailers: true, sendDate: false };
 const statusOptions = { endStream: true, sendDate: false };
@@ -77,7 +84,8 @@ const callKey = Symbol("call");
 
 /** The listeners are the same functions for every stream, which find the call by it. */
 interface CalledStream extends ServerHttp2Stream {
-  [callKey]: UnaryStreamCall;
+  /** Undefined once the stream is closed. */
+  [callKey]: UnaryStreamCall | undefined;
 }
 
 /**
@@ -172,8 +180,8 @@ export class UnaryStreamCall extends ServerCall {
 
   /** Sends headers, message and trailers. @throws ConnectError, having sent nothing, when gRPC cannot carry them, or too much is unread */
   answer(message: Uint8Array, header: Headers, trailer: Headers): void {
-    const headers = this.#outgoing(header, "response headers", answerHeaders);
-    this.#trailers = this.#outgoing(trailer, "response trailers", { "grpc-status": status.OK });
+    const headers = this.#outgoingList(header) ?? this.#outgoing(header, "response headers", answerHeaders);
+    this.#trailers = this.#outgoing(trailer, "response trailers", answerTrailers);
     if (!this.ended && !this.#isGone) {
       if (message.length > smallBytes && holdOn(this.#stream, message.length) === undefined) {
         throw leftUnread();
@@ -331,12 +339,31 @@ export class UnaryStreamCall extends ServerCall {
       return first;
     }
     const { metadataMaxBytes } = this.#serving;
-    return (
-      outgoingHeaders(headers, metadataMaxBytes, first) ?? {
-        ...first,
-        ...carried(headers, metadataMaxBytes, what).toHttp2Headers(),
-      }
-    );
+    const sendable = sendableHeaders(headers, metadataMaxBytes);
+    const outgoing = { ...first };
+    if (sendable === undefined) {
+      return Object.assign(outgoing, carried(headers, metadataMaxBytes, what).toHttp2Headers());
+    }
+    for (const [name, value] of sendable) {
+      outgoing[name] = value;
+    }
+    return outgoing;
+  }
+
+  /** The headers of an answer, where all of them are plain. */
+  #outgoingList(headers: Headers): HeaderList | undefined {
+    if (!takesLists || !isWorthSending(headers)) {
+      return takesLists ? answerList : undefined;
+    }
+    const sendable = sendableHeaders(headers, this.#serving.metadataMaxBytes);
+    if (sendable === undefined) {
+      return undefined;
+    }
+    const list = [...answerList];
+    for (const [name, value] of sendable) {
+      list.push(name, value);
+    }
+    return list;
   }
 
   #startTimer(timeoutMs: number): void {
@@ -381,19 +408,21 @@ function carried(headers: Headers, maxBytes: number, what: string): Metadata {
 }
 
 function onData(this: ServerHttp2Stream, chunk: Buffer): void {
-  (this as CalledStream)[callKey].receive(chunk);
+  (this as CalledStream)[callKey]?.receive(chunk);
 }
 
 function onEnd(this: ServerHttp2Stream): void {
-  (this as CalledStream)[callKey].receiveEnd();
+  (this as CalledStream)[callKey]?.receiveEnd();
 }
 
 function onClose(this: ServerHttp2Stream): void {
-  (this as CalledStream)[callKey].close();
+  (this as CalledStream)[callKey]?.close();
+  // Node keeps streams for the collection of old objects, and with them everything that they know.
+  (this as CalledStream)[callKey] = undefined;
 }
 
 function onWantTrailers(this: ServerHttp2Stream): void {
-  (this as CalledStream)[callKey].sendTrailers();
+  (this as CalledStream)[callKey]?.sendTrailers();
 }
 
 const noPeer: Peer = { address: "unknown", certificate: undefined };

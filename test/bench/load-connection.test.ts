@@ -4,7 +4,8 @@ import { afterEach, describe, expect, it } from "vitest";
 import { createCallTemplates } from "../../bench/grpc-request.ts";
 import { LoadConnection } from "../../bench/load-connection.ts";
 
-const templates = createCallTemplates("/test.v1.Service/Method", Buffer.from("hello"));
+const long = "0123456789".repeat(50);
+const templates = createCallTemplates("/test.v1.Service/Method", Buffer.from("hello"), [["authorization", long]]);
 let server: Http2Server | undefined;
 let connection: LoadConnection | undefined;
 
@@ -33,6 +34,7 @@ describe("LoadConnection", () => {
         "content-type": "application/grpc",
         te: "trailers",
         "user-agent": "retake-bench",
+        authorization: long,
       });
       expect(body).toEqual(Buffer.from("\0\0\0\0\x05hello"));
     }

@@ -76,6 +76,22 @@ describe("headers of a call", () => {
     expect(() => given().set("x-a", "new\nline")).toThrow(TypeError);
   });
 
+  test("tell what was set before what they are filled with, and need no filling for it", () => {
+    const { headers, fillHeader } = filled();
+    headers.set("x-a", "3");
+    headers.set("x-c", "4");
+    expect(["x-a", "x-b", "x-c", "x-d"].map((name) => headers.get(name))).toEqual(["3", "2", "4", null]);
+    expect(headers.plain).toBeUndefined();
+    expect(headers.changed).toBe(true);
+    expect(fillHeader).not.toHaveBeenCalled();
+    expect([...headers]).toEqual([
+      ["set-cookie", "c=d"],
+      ["x-a", "3"],
+      ["x-b", "2"],
+      ["x-c", "4"],
+    ]);
+  });
+
   test("know whether anybody has changed them; filling is no change", () => {
     const { headers } = filled();
     headers.get("x-a");

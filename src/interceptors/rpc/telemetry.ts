@@ -129,8 +129,8 @@ export interface CallSpan {
 
 /** Makes spans of calls. */
 export interface CallSpans {
-  /** A call has come in. Its header tells from now on that what follows is part of it. */
-  begin(header: Headers): CallSpan;
+  /** A call has come in. Its header tells from now on that what follows is part of it. Undefined where nobody keeps that. */
+  begin(header: Headers): CallSpan | undefined;
 }
 
 /** At most so often a series remembers whose call it was: reading that costs more than counting. */

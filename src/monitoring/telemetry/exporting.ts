@@ -12,6 +12,7 @@ import type { OtelEnvironment } from "./otel-environment.ts";
 import { logExporter, metricExporter, spanExporter } from "./otlp-exporters.ts";
 import { ownResource } from "./resource.ts";
 import { RunSpans } from "./run-spans.ts";
+import { SpanBudget } from "./span-budget.ts";
 import { SpanMetrics } from "./span-metrics.ts";
 import { Tracing } from "./tracing.ts";
 
@@ -31,6 +32,11 @@ export interface ExportingOptions {
   /** Takes out of texts, and of lines of JSON, what must not be in them. */
   readonly redactor: () => { text(text: string): string; jsonLine(line: string): string };
 }
+
+/** As many cost a server that is busy some percent of what it can do, and are those of hundreds of runs. */
+const spansPerSecond = 1_000;
+/** What a sudden rush may have. */
+const mostSpansAtOnce = 2_000;
 
 /** What is sent to an OpenTelemetry Collector, or whatever else speaks OTLP. */
 export class Exporting {
@@ -60,8 +66,16 @@ export class Exporting {
       senders.push(sender);
       const service = String(resource.attributes["service.name"] ?? "");
       const metrics = instruments && new SpanMetrics(instruments, service);
+      let told = false;
       const spans = new Tracing({
         ...{ resource, version, sampling: environment.sampling, clock, random },
+        budget: new SpanBudget({ clock, perSecond: spansPerSecond, burst: mostSpansAtOnce }),
+        onLeftOut: () => {
+          if (told) return;
+          told = true;
+          const advice = "a share of all traces is kept instead with OTEL_TRACES_SAMPLER=parentbased_traceidratio";
+          log.warn({ spansPerSecond }, `traces are left out, whole: there are more spans than are exported; ${advice}`);
+        },
         redact: (text) => redactor().text(text),
         onEnd: (span, again) => {
           if (!again) metrics?.count(span);

@@ -14,6 +14,7 @@ import type { CallSpan, CallSpans, EndedCall } from "../../interceptors/rpc/inde
 import { callSpanId, ownTraceId } from "../../span-ids.ts";
 import { isSampled, spanIdOf, traceIdOf } from "../../traceparent.ts";
 import type { Sampling } from "./otel-environment.ts";
+import type { SpanBudget } from "./span-budget.ts";
 
 export interface TracingOptions {
   readonly resource: Resource;
@@ -25,6 +26,9 @@ export interface TracingOptions {
   readonly redact: (text: string) => string;
   /** Takes spans that have ended, also those that ended in an earlier process. */
   readonly onEnd: (span: ReadableSpan, again: boolean) => void;
+  readonly budget: Pick<SpanBudget, "allows" | "spend">;
+  /** Told of each trace that the budget leaves out. */
+  readonly onLeftOut: () => void;
 }
 
 /** A span, all of which is known at its end. Ids are in hex. */
@@ -52,6 +56,7 @@ const sampledFlag = 1;
 /** Makes spans, each at its end: of calls here, and of whatever else tells what it knows. */
 export class Tracing implements CallSpans {
   readonly #options: TracingOptions;
+  readonly #randomBytes = Buffer.alloc(16);
   readonly #scope: { readonly name: string; readonly version: string };
 
   constructor(options: TracingOptions) {
@@ -59,20 +64,20 @@ export class Tracing implements CallSpans {
     this.#scope = { name: "retake", version: options.version };
   }
 
-  begin(header: Headers): CallSpan {
+  begin(header: Headers): CallSpan | undefined {
     const given = header.get("traceparent") ?? "";
-    const caller = /^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/.test(given) ? given : "";
+    const caller = given !== "" && /^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/.test(given) ? given : "";
     const traceId = traceIdOf(caller) || this.#randomId(16);
-    const sampled = this.#keeps(traceId, caller);
     const spanId = this.#randomId(8);
+    if (!this.#keeps(traceId, caller) || !this.#hasRoom()) {
+      // Lines of the log are found by it all the same, and whoever is called hears that nobody keeps the trace.
+      header.set("traceparent", `00-${traceId}-${spanIdOf(caller) || spanId}-00`);
+      return undefined;
+    }
     // What follows is this span's child, wherever it is carried out, and whenever.
-    header.set("traceparent", `00-${traceId}-${spanId}-0${sampled ? 1 : 0}`);
+    header.set("traceparent", `00-${traceId}-${spanId}-01`);
     const startMs = this.#options.clock.now();
-    return {
-      end: (call) => {
-        if (sampled) this.#endCall(call, { traceId, spanId, startMs, parentSpanId: spanIdOf(caller) });
-      },
-    };
+    return { end: (call) => this.#endCall(call, { traceId, spanId, startMs, parentSpanId: spanIdOf(caller) }) };
   }
 
   /** Where the spans of a run are; undefined where nobody keeps them. */
@@ -89,7 +94,8 @@ export class Tracing implements CallSpans {
   }
 
   end(span: EndedSpan): void {
-    const { resource, redact, onEnd } = this.#options;
+    const { resource, redact, onEnd, budget } = this.#options;
+    budget.spend();
     const context = contextOf(span.traceId, span.spanId);
     const startTime = millisToHrTime(span.startMs);
     const endTime = millisToHrTime(Math.max(span.startMs, span.endMs));
@@ -146,11 +152,18 @@ export class Tracing implements CallSpans {
     return Number.parseInt(traceId.slice(-14), 16) < share * 2 ** 56;
   }
 
+  #hasRoom(): boolean {
+    const { budget, onLeftOut } = this.#options;
+    if (budget.allows) return true;
+    onLeftOut();
+    return false;
+  }
+
   #randomId(bytes: number): string {
-    const id = new Uint8Array(bytes);
+    const id = this.#randomBytes.subarray(0, bytes);
     do this.#options.random.fill(id);
-    while (id.every((byte) => byte === 0));
-    return Buffer.from(id).toString("hex");
+    while (id[0] === 0 && id.every((byte) => byte === 0));
+    return id.toString("hex");
   }
 }
 

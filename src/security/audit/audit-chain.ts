@@ -1,7 +1,7 @@
 import { hash } from "node:crypto";
 import type { TextRedactor } from "../redaction/index.ts";
-import { type AuditEntry, decodeEntry } from "./audit-entry.ts";
-import { writeAuditLine } from "./audit-line.ts";
+import { type AuditKind, decodeBatch } from "./audit-entry.ts";
+import { writeKind, writeLineOfKind } from "./audit-line.ts";
 import { hostOf } from "./host-of.ts";
 
 /** Where a chain is: its last record, and the digest of that. */
@@ -33,27 +33,35 @@ export function chainLines(
   const lines: string[] = [];
   let { sequence, sha256 } = from;
   let lastMs = 0;
-  for (const text of batch.split("\n")) {
-    const entry = withoutPersonalData(decodeEntry(text), redactor);
-    const line = writeAuditLine(entry, ++sequence, sha256);
+  const kinds = new Map<AuditKind, string>();
+  for (const { kind, timeMs, details, count } of decodeBatch(batch)) {
+    let written = kinds.get(kind);
+    if (written === undefined) {
+      written = writeKind(withoutPersonalData(kind, redactor));
+      kinds.set(kind, written);
+    }
+    const line = writeLineOfKind(written, { timeMs, details: redacted(details, redactor), count }, ++sequence, sha256);
     sha256 = lineDigest(line);
-    lastMs = Math.max(lastMs, entry.timeMs);
+    lastMs = Math.max(lastMs, timeMs);
     lines.push(line);
   }
   return { lines, end: { sequence, sha256 }, lastMs };
 }
 
-function withoutPersonalData(entry: AuditEntry, redactor: Pick<TextRedactor, "text" | "address">): AuditEntry {
-  const details: Record<string, string> = {};
-  for (const [name, text] of Object.entries(entry.details)) details[name] = redactor.text(text);
+function withoutPersonalData(kind: AuditKind, redactor: Pick<TextRedactor, "text" | "address">): AuditKind {
   return {
-    ...entry,
-    tenant: redactor.text(entry.tenant),
-    subject: redactor.text(entry.subject),
-    credential: redactor.text(entry.credential),
-    resource: redactor.text(entry.resource),
-    source: redactor.address(hostOf(entry.source)),
-    reason: redactor.text(entry.reason),
-    details,
+    ...kind,
+    tenant: redactor.text(kind.tenant),
+    subject: redactor.text(kind.subject),
+    credential: redactor.text(kind.credential),
+    resource: redactor.text(kind.resource),
+    source: redactor.address(hostOf(kind.source)),
+    reason: redactor.text(kind.reason),
   };
+}
+
+function redacted(details: Readonly<Record<string, string>>, redactor: Pick<TextRedactor, "text">) {
+  const redacted: Record<string, string> = {};
+  for (const name in details) redacted[name] = redactor.text(details[name] ?? "");
+  return redacted;
 }

@@ -31,11 +31,38 @@ type Encoded = [
   count: number,
 ];
 
-export function decodeEntry(line: string): AuditEntry {
-  const [timeMs, action, outcome, who, resource, source, reason, details, count] = JSON.parse(line) as Encoded;
-  const [tenant, subject, level, authentication, credential] = who;
-  return {
-    ...{ timeMs, action, outcome, tenant, subject, level, authentication, credential, resource, source, reason, count },
-    details: details === 0 ? {} : details,
-  };
+/** One that says which line has the rest of it. */
+type Alike = [line: number, timeMs: number, details: Record<string, string> | 0];
+
+/** What is the same with other events of a batch. */
+export type AuditKind = Omit<AuditEntry, "timeMs" | "details" | "count">;
+
+export interface DecodedEvent extends Pick<AuditEntry, "timeMs" | "details" | "count"> {
+  /** The same object for events that are alike. */
+  readonly kind: AuditKind;
+}
+
+/** What `AuditBatch` has written; whole lines of `encodeEntry` will do, too. */
+export function* decodeBatch(text: string): Iterable<DecodedEvent> {
+  const kinds: (AuditKind | undefined)[] = [];
+  for (const line of text.split("\n")) {
+    const read = JSON.parse(line) as Encoded | Alike;
+    if (read.length === 3) {
+      const [at, timeMs, details] = read;
+      const kind = kinds[at];
+      if (kind === undefined) throw new SyntaxError(`line ${at} of a batch of the audit log has no kind`);
+      kinds.push(undefined);
+      yield { kind, timeMs, details: detailsOf(details), count: 1 };
+    } else {
+      const [timeMs, action, outcome, who, resource, source, reason, details, count] = read;
+      const [tenant, subject, level, authentication, credential] = who;
+      const kind = { action, outcome, tenant, subject, level, authentication, credential, resource, source, reason };
+      kinds.push(kind);
+      yield { kind, timeMs, details: detailsOf(details), count };
+    }
+  }
+}
+
+function detailsOf(details: Record<string, string> | 0): Record<string, string> {
+  return details === 0 ? {} : details;
 }

@@ -1,4 +1,4 @@
-import type { AuditEntry } from "./audit-entry.ts";
+import type { AuditEntry, AuditKind } from "./audit-entry.ts";
 
 /** A line of the log as it is read: the JSON form of `retake.v1.AuditRecord`. What is empty is left out. */
 export interface AuditLine {
@@ -26,28 +26,48 @@ export interface AuditLine {
  * @param previousSha256 empty for the first of a log
  */
 export function writeAuditLine(entry: AuditEntry, sequence: number, previousSha256: Uint8Array): string {
-  let line = `{"sequence":"${sequence}","time":"${timeText(entry.timeMs)}"`;
-  const add = (name: string, text: string): void => {
-    if (text !== "") line += `,"${name}":${JSON.stringify(text)}`;
+  return writeLineOfKind(writeKind(entry), entry, sequence, previousSha256);
+}
+
+/** The part of a line that is the same for all records that are alike. */
+export function writeKind(kind: AuditKind): string {
+  let text = "";
+  const add = (name: string, value: string): void => {
+    text += field(name, value);
   };
-  add("action", entry.action);
-  add("outcome", `AUDIT_OUTCOME_${entry.outcome.toUpperCase()}`);
-  add("tenant", entry.tenant);
-  add("subject", entry.subject);
-  add("level", entry.level === "" || entry.level === "UNSPECIFIED" ? "" : `ACCESS_LEVEL_${entry.level}`);
-  add("authentication", entry.authentication);
-  add("credential", entry.credential);
-  add("resource", entry.resource);
-  add("source", entry.source);
-  add("reason", entry.reason);
-  const names = Object.keys(entry.details).sort();
+  add("action", kind.action);
+  add("outcome", `AUDIT_OUTCOME_${kind.outcome.toUpperCase()}`);
+  add("tenant", kind.tenant);
+  add("subject", kind.subject);
+  add("level", kind.level === "" || kind.level === "UNSPECIFIED" ? "" : `ACCESS_LEVEL_${kind.level}`);
+  add("authentication", kind.authentication);
+  add("credential", kind.credential);
+  add("resource", kind.resource);
+  add("source", kind.source);
+  add("reason", kind.reason);
+  return text;
+}
+
+/** A line with what `writeKind` has written of it. */
+export function writeLineOfKind(
+  kind: string,
+  { timeMs, details, count }: Pick<AuditEntry, "timeMs" | "details" | "count">,
+  sequence: number,
+  previousSha256: Uint8Array,
+): string {
+  let line = `{"sequence":"${sequence}","time":"${timeText(timeMs)}"${kind}`;
+  const names = Object.keys(details).sort();
   if (names.length > 0) {
-    const details = names.map((name) => `${JSON.stringify(name)}:${JSON.stringify(entry.details[name])}`);
-    line += `,"details":{${details.join(",")}}`;
+    const written = names.map((name) => `${JSON.stringify(name)}:${JSON.stringify(details[name])}`);
+    line += `,"details":{${written.join(",")}}`;
   }
-  add("count", entry.count > 1 ? String(entry.count) : "");
-  add("previousSha256", base64(previousSha256));
+  line += field("count", count > 1 ? String(count) : "");
+  line += field("previousSha256", base64(previousSha256));
   return `${line}}`;
+}
+
+function field(name: string, text: string): string {
+  return text === "" ? "" : `,"${name}":${JSON.stringify(text)}`;
 }
 
 /** @throws SyntaxError */

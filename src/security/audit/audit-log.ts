@@ -5,11 +5,11 @@ import type { Clock, Timer } from "../../clock.ts";
 import type { Logger } from "../../runs/index.ts";
 import type { Principal } from "../principal.ts";
 import type { Audit, AuditEvent, AuditSink } from "./audit.ts";
+import { AuditBatch } from "./audit-batch.ts";
 import { type AuditPage, type AuditQuery, matchesAction } from "./audit-query.ts";
 import type { Appended, AuditStore } from "./audit-store.ts";
 import { type AuditTally, addTally, emptyTally, lostAction } from "./audit-tally.ts";
 import { Denials } from "./denials.ts";
-import { encodeEntry } from "./encode-entry.ts";
 
 export interface AuditLogOptions {
   readonly store: AuditStore;
@@ -34,8 +34,8 @@ export const ownPrincipal: Principal = {
   authentication: "in_process",
 };
 
-/** So much text goes over at once, whatever the delay is. */
-const enoughCharacters = 256 * 1024;
+/** So much goes over at once, whatever the delay is. */
+const enoughBytes = 128 * 1024;
 const retryDelayMs = 1_000;
 /** Portions of a search that one call waits for. */
 const mostPortions = 8;
@@ -50,8 +50,7 @@ export class AuditLog implements Audit {
   readonly #options: AuditLogOptions;
   readonly #denials = new Denials();
   readonly #wanted = new Map<string, boolean>();
-  #text = "";
-  #count = 0;
+  readonly #batch = new AuditBatch();
   #lost = 0;
   #lostTold = 0;
   #timer: Timer | undefined;
@@ -98,7 +97,7 @@ export class AuditLog implements Audit {
       this.#add(event, this.#options.clock.now(), 1);
     }
     if (this.#timer === undefined) this.#flushLater(this.#options.maxDelayMs);
-    else if (this.#text.length >= enoughCharacters && this.#underWay === undefined) this.#send();
+    else if (this.#batch.bytes >= enoughBytes && this.#underWay === undefined) this.#send();
   }
 
   /** Resolves when what was recorded up to now is durable, or cannot be. What comes meanwhile is not waited for. */
@@ -154,24 +153,18 @@ export class AuditLog implements Audit {
     await this.flush();
     this.#timer?.cancel();
     if (this.#refused !== undefined) {
-      const records = this.#count + this.#refused.count;
+      const records = this.#batch.count + this.#refused.count;
       this.#options.log.error({ records }, "records of the audit log are lost: it could not be written to the end");
     }
     await this.#options.store.close();
   }
 
   #add(event: AuditEvent, timeMs: number, count: number): void {
-    if (this.#count + (this.#refused?.count ?? 0) >= this.#options.maxWaiting) {
+    if (this.#batch.count + (this.#refused?.count ?? 0) >= this.#options.maxWaiting) {
       this.#lost += count;
     } else {
-      this.#append(event, timeMs, count);
+      this.#batch.add(event, timeMs, count);
     }
-  }
-
-  #append(event: AuditEvent, timeMs: number, count: number): void {
-    const line = encodeEntry(event, timeMs, count);
-    this.#text = this.#count === 0 ? line : `${this.#text}\n${line}`;
-    this.#count++;
   }
 
   #flushLater(delayMs: number): void {
@@ -189,21 +182,18 @@ export class AuditLog implements Audit {
       if (this.#lost > this.#lostTold) {
         const details = { records: String(this.#lost - this.#lostTold) };
         this.#lostTold = this.#lost;
-        this.#append({ ...own, action: lostAction, outcome: "failed", details }, clock.now(), 1);
+        this.#batch.add({ ...own, action: lostAction, outcome: "failed", details }, clock.now(), 1);
       }
     }
-    const batch = this.#refused ?? { text: this.#text, count: this.#count };
-    if (batch.count === 0) return;
-    if (this.#refused === undefined) {
-      this.#text = "";
-      this.#count = 0;
-    }
+    if (this.#refused === undefined && this.#batch.count === 0) return;
+    const { count } = this.#batch;
+    const batch = this.#refused ?? { text: this.#batch.take(), count };
     this.#underWay = store.append(batch.text, clock.now()).then(
       (appended) => {
         this.#underWay = undefined;
         this.#refused = undefined;
         this.#succeeded(appended);
-        if (this.#count > 0 && !this.#closed) this.#flushLater(this.#options.maxDelayMs);
+        if (this.#batch.count > 0 && !this.#closed) this.#flushLater(this.#options.maxDelayMs);
       },
       (error: Error) => {
         this.#underWay = undefined;

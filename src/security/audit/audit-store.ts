@@ -19,7 +19,7 @@ export interface TallySlice {
 
 /** Where records are kept. */
 export interface AuditStore {
-  /** Makes records of events, one `encodeEntry` a line; they are durable when it resolves, and not there when it rejects. */
+  /** Makes records of events, as `AuditBatch` has written them; they are durable when it resolves, and not there when it rejects. */
   append(batch: string, nowMs: number): Promise<Appended>;
   /** A portion of a search: however much there is, this takes a bounded time. */
   search(query: AuditQuery, page: AuditPage): Promise<AuditSlice>;

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fromBinary } from "@bufbuild/protobuf";
-import { createClient } from "@connectrpc/connect";
+import { Code, createClient } from "@connectrpc/connect";
 import { afterEach, describe, expect, it } from "vitest";
 import { requestOf } from "../../../bench/requests.ts";
 import { startWorkflows, type WorkflowsOptions } from "../../../bench/servers/workflows.ts";
@@ -38,6 +38,18 @@ describe("the workflow server", () => {
     const { message } = requestOf("start-run");
     const { run } = await runs.startRun(fromBinary(StartRunRequestSchema, message));
     expect(await eventsOf(run?.runId ?? "")).toEqual(["accepted", "attemptStarted", "succeeded"]);
+  });
+
+  it.each(["key", "token"] as const)("lets in who shows its %s, and nobody else", async (security) => {
+    const { port, headers } = await start({ steps: 0, security });
+    const transport = createGrpcTransport({ target: `127.0.0.1:${port}` });
+    const client = createClient(WorkflowsService, transport);
+    try {
+      await client.plain({}, { headers: headers.map(([name, value]): [string, string] => [name, value]) });
+      await expect(client.plain({})).rejects.toMatchObject({ code: Code.Unauthenticated });
+    } finally {
+      transport.close();
+    }
   });
 
   it("delays each of the two syncs of a call", async () => {
@@ -80,5 +92,5 @@ async function start(options: Omit<WorkflowsOptions, "directory">) {
     );
     return eventsOf(runId);
   };
-  return { runs, eventsOf, callPlain };
+  return { port: server.port, headers: server.headers ?? [], runs, eventsOf, callPlain };
 }

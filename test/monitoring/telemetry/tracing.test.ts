@@ -1,0 +1,48 @@
+import { resourceFromAttributes } from "@opentelemetry/resources";
+import { describe, expect, it, vi } from "vitest";
+import { systemClock, systemRandom } from "../../../src/clock.ts";
+import type { EndedCall } from "../../../src/interceptors/rpc/index.ts";
+import { Tracing } from "../../../src/monitoring/telemetry/tracing.ts";
+
+const trace = "0af7651916cd43dd8448eb211c80319c";
+const span = "b7ad6b7169203331";
+const ended: EndedCall = {
+  ...{ system: "grpc", method: "a.v1.A/Do", statusCode: "OK", errorType: "", message: "", runId: "", seconds: 0 },
+};
+
+function tracingWith(allows: boolean) {
+  const onEnd = vi.fn();
+  const onLeftOut = vi.fn();
+  const spend = vi.fn();
+  const tracing = new Tracing({
+    ...{ resource: resourceFromAttributes({}), version: "1", sampling: { parentBased: true, share: 1 } },
+    ...{ clock: systemClock, random: systemRandom, redact: (text: string) => text },
+    ...{ onEnd, onLeftOut, budget: { allows, spend } },
+  });
+  return { tracing, onEnd, onLeftOut, spend };
+}
+
+describe("the span of a call", () => {
+  it("is made at its end, and told to those behind it", () => {
+    const { tracing, onEnd, spend } = tracingWith(true);
+    const header = new Headers({ traceparent: `00-${trace}-${span}-01` });
+    tracing.begin(header)?.end(ended);
+    const [, id, own, flags] = header.get("traceparent")?.split("-") ?? [];
+    expect([id, flags]).toEqual([trace, "01"]);
+    expect(own).not.toBe(span);
+    expect(onEnd.mock.calls[0]?.[0].spanContext()).toMatchObject({ traceId: trace, spanId: own });
+    expect(spend).toHaveBeenCalledOnce();
+  });
+
+  it.each([
+    ["a caller's", { traceparent: `00-${trace}-${span}-01` }, new RegExp(`^00-${trace}-${span}-00$`)],
+    ["a new one", {}, /^00-[0-9a-f]{32}-[0-9a-f]{16}-00$/],
+  ])("is left out, and all of its trace, where there are too many: %s", (_, given, expected) => {
+    const { tracing, onLeftOut } = tracingWith(false);
+    const header = new Headers(given);
+    expect(tracing.begin(header)).toBeUndefined();
+    expect(onLeftOut).toHaveBeenCalledOnce();
+    expect(header.get("traceparent")).toMatch(expected);
+    expect(tracing.traceOf("a-run", header.get("traceparent") ?? "")).toBeUndefined();
+  });
+});
