@@ -82,7 +82,7 @@ async function workflowCurves(reader: StepReader, workflow: string, isShown: boo
     curves.push({
       ...{
         id: "run_duration_p95",
-        title: "duration of 95 % of the runs",
+        title: "run duration, 95th percentile",
         name: workflow,
         unit: "s",
         isShown,
@@ -127,7 +127,7 @@ async function machineCurves(reader: StepReader): Promise<Curve[]> {
     { ...delay, trend: { least: 0.05 }, anomaly: { floor: 0.1, side: "above" } },
     await gauge("nodejs_eventloop_delay_p99_seconds"),
   );
-  const commit = { id: "journal_commit_p99", title: "duration of 99 % of the commits", unit: "s", isShown: true };
+  const commit = { id: "journal_commit_p99", title: "commit duration, 99th percentile", unit: "s", isShown: true };
   add(
     { ...commit, trend: { least: 0.05 }, anomaly: { floor: 0.1, side: "above" } },
     await reader.quantile("retake_journal_commit_duration_seconds", 0.99),

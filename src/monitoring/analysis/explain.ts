@@ -29,7 +29,7 @@ export function explainTrend({ title, unit }: Shown, trend: Trend): string {
       `and reaches ${quantityText(limit, unit)} in ${durationText(inMs / 1_000)} if it goes on like that (${range}, with a confidence of 95 %)`,
     );
   }
-  return `${parts.join(", ")}: the median slope of ${points} points, of whose pairs ${share(tau)} more ${direction === "rising" ? "rise than fall" : "fall than rise"} (Mann-Kendall, p ${chance(p)}).`;
+  return `${parts.join(", ")}: the median slope of ${points} points (Theil-Sen), with a Mann-Kendall tau of ${tau.toFixed(2)} and p ${chance(p)}.`;
 }
 
 /** An anomaly in one sentence, with the numbers that led to it. */
@@ -43,10 +43,6 @@ export function explainAnomaly({ title, unit }: Shown, anomaly: Anomaly): string
 
 function capital(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
-}
-
-function share(tau: number): string {
-  return `${Math.round(Math.abs(tau) * 100)} %`;
 }
 
 function chance(p: number): string {

@@ -5,6 +5,7 @@ export { errorReport } from "./errors.ts";
 export { executionReport, whole } from "./executions.ts";
 export { anomaliesIn, seriesMessage, trendsIn } from "./findings.ts";
 export { workflowLabel } from "./labels.ts";
+export { quantityText } from "./quantity.ts";
 export { sloReports } from "./slos.ts";
 export { StepReader } from "./step-reader.ts";
 export { stepGrid } from "./steps.ts";

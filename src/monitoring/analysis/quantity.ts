@@ -38,6 +38,7 @@ function bytesText(bytes: number): string {
 
 /** In the two largest units. */
 export function durationText(seconds: number): string {
+  if (seconds === 0) return "0 s";
   if (seconds < 0.9995e-3) return `${digits(seconds * 1e6)} µs`;
   if (seconds < 0.9995) return `${digits(seconds * 1e3)} ms`;
   if (seconds < 59.5) return `${digits(seconds)} s`;

@@ -1,8 +1,16 @@
+import { Code } from "@connectrpc/connect";
 import { FailureCategory, Quality, RecoveryAction } from "../../../gen/retake/v1/options_pb.js";
 import { type Failure, FailureSeverity, RunState } from "../../../gen/retake/v1/run_pb.js";
 import type { Clock } from "../../clock.ts";
 import type { HistogramCell, HistogramFamily, Instruments, NumberCell, NumberFamily } from "../../instruments.ts";
-import { isInterruption, isTerminal, type RunChange, type RunObserver, type RunRecord } from "../../runs/index.ts";
+import {
+  createFailure,
+  isInterruption,
+  isTerminal,
+  type RunChange,
+  type RunObserver,
+  type RunRecord,
+} from "../../runs/index.ts";
 import { traceIdOf } from "../../traceparent.ts";
 import { OpenRuns } from "./open-runs.ts";
 import type { SevereFailures } from "./severe-failures.ts";
@@ -202,7 +210,7 @@ class WorkflowMetrics {
       }
       default:
         if (isTerminal(after)) {
-          if (body.case === "expired") families.runFailures.of(this.#workflow, "", "", "DEADLINE").value++;
+          if (body.case === "expired") families.runFailures.of(this.#workflow, ...kindOf(expired)).value++;
           families.ended.of(this.#workflow, RunState[after] ?? "", "").value++;
           this.#ended(run, after, timeMs);
         }
@@ -266,6 +274,9 @@ export function outcomeOf(failure: Failure | undefined, counted: boolean): "FAIL
   if (counted) return "FAILED";
   return isInterruption(failure) ? "INTERRUPTED" : "CANCELLED";
 }
+
+/** Why runs end EXPIRED. */
+const expired = createFailure({ code: Code.DeadlineExceeded, reason: "DEADLINE", message: "", retryable: false });
 
 /** Its category, its severity and its reason: what errors are counted by. */
 function kindOf(failure: Failure | undefined): [category: string, severity: string, reason: string] {

@@ -3,6 +3,7 @@ import { quantityText } from "../../../src/monitoring/analysis/quantity.ts";
 
 it.each([
   [0, "By", "0 B"],
+  [0, "s", "0 s"],
   [1_500, "By", "1.46 KiB"],
   [53 * 2 ** 30, "By", "53 GiB"],
   [1_000 * 2 ** 20, "By", "0.977 GiB"],
