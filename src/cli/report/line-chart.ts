@@ -1,6 +1,6 @@
 import { quantityText } from "../../monitoring/analysis/index.ts";
 import { type Html, html } from "./html.ts";
-import { timeText } from "./text.ts";
+import { timeText, workflowName } from "./text.ts";
 
 /** One line of a picture. */
 export interface ChartLine {
@@ -70,7 +70,7 @@ ${rows.map(
   ({
     line,
     cells,
-  }) => html`<tr><th scope="row"><svg class="key" viewBox="0 0 10 10" aria-hidden="true" focusable="false"><rect class="c${line.colour}" width="10" height="10" rx="2"/></svg>${line.name === "" ? title : line.name}</th>${cells.map((cell) => html`<td class="number">${cell}</td>`)}</tr>
+  }) => html`<tr><th scope="row"><svg class="key" viewBox="0 0 10 10" aria-hidden="true" focusable="false"><rect class="c${line.colour}" width="10" height="10" rx="2"/></svg>${line.name.includes("/") ? workflowName(line.name) : line.name || title}</th>${cells.map((cell) => html`<td class="number">${cell}</td>`)}</tr>
 `,
 )}</tbody>
 </table></div>

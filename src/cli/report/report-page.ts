@@ -31,7 +31,7 @@ export function reportPage(report: Report): string {
 <body>
 <header>
 <h1>Retake report</h1>
-<p class="about"><strong>${host}</strong>, version ${version}. The ${quantityText(seconds, "s")} from ${timeElement(since)} to ${timeElement(until)} UTC.</p>
+<p class="about"><strong>${host}</strong>, version ${version}. The ${quantityText(seconds, "s")} from ${timeText(since)} to ${timeText(until)} UTC.</p>
 <nav aria-label="Sections"><ul><li><a href="#glance">At a glance</a></li>${sections.map(({ id, title }) => html`<li><a href="#${id}">${title}</a></li>`)}</ul></nav>
 </header>
 <main>

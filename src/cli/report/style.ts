@@ -104,7 +104,9 @@ footer p { max-width: none; } footer { color: var(--soft); font-size: 13px; padd
   .scroll { overflow: visible; }
   .charts, .pair { grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 14px 18px; }
   table { font-size: 9pt; } thead th { white-space: normal; } th, td { padding: 4px 8px 4px 0; overflow-wrap: anywhere; }
-  time, .badge { white-space: normal; }
-  .legend { font-size: 8pt; } .bar { width: 60px; }
+  tbody th { overflow-wrap: break-word; } thead th { font-size: 8pt; overflow-wrap: normal; } .badge { padding: 0 5px; font-size: 8pt; }
+  .glance { grid-template-columns: 150px minmax(0, 1fr); } .gauge { width: 140px; }
+  .tiles { gap: 6px; } .tiles > div { padding: 6px 8px; } .tiles dd { font-size: 13pt; }
+  .legend, .legend thead th { font-size: 7.5pt; } .legend tbody th { overflow-wrap: anywhere; } .legend td, .legend th { padding-right: 6px; } .bar { width: 60px; }
 }
 `;

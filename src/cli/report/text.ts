@@ -13,11 +13,11 @@ export function timeText(time: Timestamp | number | undefined): string {
 
 const months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
-/** The same as an element that says the time to the second to machines. */
+/** The same as an element, without the year, which the page's head says; for machines it has all of it. */
 export function timeElement(time: Timestamp | undefined): Html | undefined {
   if (time === undefined) return undefined;
   const iso = new Date(timestampMs(time)).toISOString();
-  return html`<time datetime="${iso.slice(0, 19)}Z">${timeText(time)}</time>`;
+  return html`<time datetime="${iso.slice(0, 19)}Z">${timeText(time).replace(/ \d{4},/, ",")}</time>`;
 }
 
 export function lengthText(duration: Duration | undefined): string {

@@ -2,6 +2,7 @@ import { type LabelMatcher, labelTest } from "../series/matcher.ts";
 import { levels, resolutionFor } from "../series/resolutions.ts";
 import type { Labels, Series } from "../series/series.ts";
 import type { SeriesStore } from "../series/series-store.ts";
+import type { Breathe } from "./breathe.ts";
 import { type CounterSource, counterAt } from "./counter-at.ts";
 
 /** Where samples are. */
@@ -14,7 +15,7 @@ export interface Counted {
 }
 
 /** How many series are looked up at once. */
-const atOnce = 50;
+const atOnce = 25;
 
 /**
  * By how much counters rose in a window, to the sample: what PromQL's `increase` estimates from the distances of samples is
@@ -25,10 +26,17 @@ export class CountedWindow {
   readonly untilMs: number;
   readonly #source: CountedSource;
   readonly #nowMs: number;
+  readonly #breathe: Breathe;
 
   /** The window begins at a time at which there are samples so old: up to ten minutes earlier than asked for. */
-  constructor(source: CountedSource, nowMs: number, window: { readonly afterMs: number; readonly untilMs: number }) {
+  constructor(
+    source: CountedSource,
+    nowMs: number,
+    window: { readonly afterMs: number; readonly untilMs: number },
+    breathe: Breathe,
+  ) {
     this.#source = source;
+    this.#breathe = breathe;
     this.#nowMs = nowMs;
     const stepMs = levels[resolutionFor(window.afterMs, nowMs)].stepMs ?? 1;
     this.afterMs = Math.floor(window.afterMs / stepMs) * stepMs;
@@ -40,6 +48,7 @@ export class CountedWindow {
     const series = this.#source.select(metric, labelTest(matchers));
     const counted: Counted[] = [];
     for (let from = 0; from < series.length; from += atOnce) {
+      await this.#breathe();
       const some = series.slice(from, from + atOnce);
       counted.push(
         ...(await Promise.all(some.map(async (one) => ({ labels: one.labels, count: await this.#increase(one) })))),

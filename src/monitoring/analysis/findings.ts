@@ -9,6 +9,7 @@ import {
 } from "../../../gen/retake/v1/report_pb.js";
 import { durationFromMs, timestampFromMs } from "../../runs/index.ts";
 import { findAnomalies } from "./anomaly.ts";
+import type { Breathe } from "./breathe.ts";
 import type { Curve } from "./curves.ts";
 import { explainAnomaly, explainTrend, type Shown } from "./explain.ts";
 import { stepEndMs } from "./steps.ts";
@@ -16,9 +17,6 @@ import { findTrend } from "./trend.ts";
 
 /** More than anybody reads. */
 const mostFindings = 50;
-
-/** Gives others their turn: what is looked for takes milliseconds in each curve. */
-export type Breathe = () => Promise<void>;
 
 /** A curve for those who draw it. */
 export function seriesMessage({ id, title, name, unit, steps }: Curve): ReportSeries {

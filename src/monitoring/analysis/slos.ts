@@ -2,6 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { SloKind, type SloReport, SloReportSchema } from "../../../gen/retake/v1/report_pb.js";
 import { durationFromMs } from "../../runs/index.ts";
 import type { SloTarget } from "../alerts/slo-rules.ts";
+import type { Breathe } from "./breathe.ts";
 import { type CountedSource, CountedWindow, sumBy, sumOf } from "./counted-window.ts";
 import { bucketsOf, whole } from "./executions.ts";
 import { only, stateLabel, workflowLabel } from "./labels.ts";
@@ -21,9 +22,10 @@ export async function sloReports(
   source: CountedSource,
   nowMs: number,
   slos: readonly SloTarget[],
+  breathe: Breathe,
 ): Promise<readonly SloReport[]> {
   const windows = [periodMs, hourMs, 6 * hourMs].map(
-    (ofMs) => new CountedWindow(source, nowMs, { afterMs: nowMs - ofMs, untilMs: nowMs }),
+    (ofMs) => new CountedWindow(source, nowMs, { afterMs: nowMs - ofMs, untilMs: nowMs }, breathe),
   );
   const reports: SloReport[] = [];
   for (const { workflow, availability, latency } of slos) {

@@ -4,17 +4,24 @@ import { readAggregates } from "../series/read-aggregates.ts";
 import type { Series } from "../series/series.ts";
 import type { AggregateSample } from "../series/series-database.ts";
 import type { SeriesStore } from "../series/series-store.ts";
+import type { Breathe } from "./breathe.ts";
 import { counterAt } from "./counter-at.ts";
 import type { StepGrid, Steps } from "./steps.ts";
+
+/** Series that are read before others have their turn: a millisecond or two. */
+const readAtOnce = 10;
 
 /** Reads series in the steps of a grid. */
 export class StepReader {
   readonly grid: StepGrid;
   readonly #store: SeriesStore;
   readonly #nowMs: number;
+  readonly #breathe: Breathe;
+  #read = 0;
   #up: Promise<readonly boolean[]> | undefined;
 
-  constructor(store: SeriesStore, nowMs: number, grid: StepGrid) {
+  constructor(store: SeriesStore, nowMs: number, grid: StepGrid, breathe: Breathe) {
+    this.#breathe = breathe;
     this.#store = store;
     this.#nowMs = nowMs;
     this.grid = grid;
@@ -58,6 +65,7 @@ export class StepReader {
     const { firstMs, stepMs, count } = this.grid;
     const sums = new Map<string, number[]>();
     for (const series of this.#store.select(metric, labelTest(matchers))) {
+      if (++this.#read % readAtOnce === 0) await this.#breathe();
       const window = { afterMs: firstMs - stepMs, untilMs: firstMs + (count - 1) * stepMs };
       const samples = await readAggregates(this.#store, this.#nowMs, series, window);
       const values = await cut(series, samples);

@@ -72,6 +72,11 @@ class ReportMaker {
   readonly #order: ReportOrder;
   readonly #report: Report;
   readonly #nowMs: number;
+  readonly #breathe = async (): Promise<void> => {
+    const { clock } = this.#options.engine;
+    await new Promise<void>((resolve) => clock.setImmediate(resolve));
+    this.#order.signal.throwIfAborted();
+  };
   #curves: ReturnType<typeof readCurves> | undefined;
 
   constructor(options: MonitoringServiceOptions, order: ReportOrder, report: Report, nowMs: number) {
@@ -104,16 +109,16 @@ class ReportMaker {
     });
     await this.#measured(ReportSection.SLOS, store, async (_, from) => {
       const alerts = await this.#options.alerts;
-      report.slos = [...(await sloReports(from, this.#nowMs, alerts?.slos ?? []))];
+      report.slos = [...(await sloReports(from, this.#nowMs, alerts?.slos ?? [], this.#breathe))];
     });
     await this.#measured(ReportSection.SERIES, store, async (_, from) => {
       report.series = (await this.#readCurves(from)).filter(({ isShown }) => isShown).map(seriesMessage);
     });
     await this.#measured(ReportSection.TRENDS, store, async (_, from) => {
-      report.trends = await trendsIn(await this.#readCurves(from), () => this.#breathe());
+      report.trends = await trendsIn(await this.#readCurves(from), this.#breathe);
     });
     await this.#measured(ReportSection.ANOMALIES, store, async (_, from) => {
-      report.anomalies = await anomaliesIn(await this.#readCurves(from), () => this.#breathe());
+      report.anomalies = await anomaliesIn(await this.#readCurves(from), this.#breathe);
     });
     await this.#section(ReportSection.SECURITY, () => this.#security());
   }
@@ -148,7 +153,8 @@ class ReportMaker {
   }
 
   #window(store: SeriesStore): CountedWindow {
-    return new CountedWindow(store, this.#nowMs, { afterMs: this.#afterMs, untilMs: this.#nowMs });
+    const window = { afterMs: this.#afterMs, untilMs: this.#nowMs };
+    return new CountedWindow(store, this.#nowMs, window, this.#breathe);
   }
 
   get #afterMs(): number {
@@ -158,7 +164,7 @@ class ReportMaker {
   #readCurves(store: SeriesStore): ReturnType<typeof readCurves> {
     this.#curves ??= this.#workflowsWithMost(store).then((workflows) => {
       const grid = stepGrid({ afterMs: this.#afterMs, untilMs: this.#nowMs });
-      const reader = new StepReader(store, this.#nowMs, grid);
+      const reader = new StepReader(store, this.#nowMs, grid, this.#breathe);
       return readCurves(reader, workflows);
     });
     return this.#curves;
@@ -214,11 +220,6 @@ class ReportMaker {
     }
     if (auditLog === undefined) throw new NotTold("this server keeps no audit log (security.audit.disabled)");
     this.#report.security = await securityReport(auditLog, this.#afterMs, this.#nowMs + 1, signal);
-  }
-
-  #breathe(): Promise<void> {
-    const { clock } = this.#options.engine;
-    return new Promise((resolve) => clock.setImmediate(resolve));
   }
 }
 
