@@ -11,6 +11,7 @@ import {
 import { RunState } from "../../../gen/retake/v1/run_pb.js";
 import { durationFromMs } from "../../runs/index.ts";
 import { type Bucket, histogramQuantile } from "../series/histogram-quantile.ts";
+import type { LabelMatcher } from "../series/matcher.ts";
 import { type Counted, type CountedWindow, sumBy, sumOf } from "./counted-window.ts";
 import { only, outcomeLabel, stateLabel, workflowLabel } from "./labels.ts";
 
@@ -19,28 +20,48 @@ const mostWorkflows = 200;
 
 /** What is counted of runs, by metric. */
 interface Counts {
-  readonly started: readonly Counted[];
-  readonly ended: readonly Counted[];
-  readonly attempts: readonly Counted[];
-  readonly retries: readonly Counted[];
-  readonly fallbacks: readonly Counted[];
-  readonly stalled: readonly Counted[];
-  readonly reduced: readonly Counted[];
+  readonly started: ByWorkflow;
+  readonly ended: ByWorkflow;
+  readonly attempts: ByWorkflow;
+  readonly retries: ByWorkflow;
+  readonly fallbacks: ByWorkflow;
+  readonly stalled: ByWorkflow;
+  readonly reduced: ByWorkflow;
   readonly duration: Histogram;
   readonly queue: Histogram;
 }
 
 interface Histogram {
-  readonly buckets: readonly Counted[];
-  readonly sum: readonly Counted[];
+  readonly buckets: ByWorkflow;
+  readonly sum: ByWorkflow;
+}
+
+/** What is counted, apart for each workflow: looked through for each of them, thousands of series take long. */
+class ByWorkflow {
+  readonly #all: readonly Counted[];
+  readonly #byName: ReadonlyMap<string, readonly Counted[]>;
+
+  constructor(counted: readonly Counted[]) {
+    this.#all = counted;
+    this.#byName = Map.groupBy(counted, ({ labels }) => labels[workflowLabel] ?? "");
+  }
+
+  get names(): Iterable<string> {
+    return this.#byName.keys();
+  }
+
+  /** @param workflow undefined for all of them */
+  of(workflow: string | undefined): readonly Counted[] {
+    return workflow === undefined ? this.#all : (this.#byName.get(workflow) ?? []);
+  }
 }
 
 /** What runs did in a window. */
 export async function executionReport(window: CountedWindow): Promise<ExecutionReport> {
   const counts = await readCounts(window);
-  const workflows = [...Map.groupBy([...counts.started, ...counts.ended], ({ labels }) => labels[workflowLabel] ?? "")]
-    .filter(([, counted]) => sumOf(counted) > 0)
-    .map(([workflow]) => executionOf(counts, workflow))
+  const workflows = [...new Set([...counts.started.names, ...counts.ended.names])]
+    .filter((name) => sumOf(counts.started.of(name)) + sumOf(counts.ended.of(name)) > 0)
+    .map((name) => executionOf(counts, name))
     .sort((a, b) => endedRuns(b) - endedRuns(a) || (a.workflow < b.workflow ? -1 : 1));
   return create(ExecutionReportSchema, {
     total: executionOf(counts),
@@ -65,30 +86,31 @@ export function partOf(byState: ReadonlyMap<string, number>, ...states: readonly
 type RunStateName = "SUCCEEDED" | "FAILED" | "EXPIRED";
 
 async function readCounts(window: CountedWindow): Promise<Counts> {
+  const of = async (metric: string, matchers: readonly LabelMatcher[] = []): Promise<ByWorkflow> =>
+    new ByWorkflow(await window.of(metric, matchers));
   const succeeded = [only(stateLabel, "SUCCEEDED")];
   return {
-    started: await window.of("retake_runs_started_total"),
-    ended: await window.of("retake_runs_ended_total"),
-    attempts: await window.of("retake_attempts_total"),
-    retries: await window.of("retake_retries_total"),
-    fallbacks: await window.of("retake_fallbacks_total"),
-    stalled: await window.of("retake_attempts_stalled_total"),
-    reduced: await window.of("retake_runs_reduced_total"),
+    started: await of("retake_runs_started_total"),
+    ended: await of("retake_runs_ended_total"),
+    attempts: await of("retake_attempts_total"),
+    retries: await of("retake_retries_total"),
+    fallbacks: await of("retake_fallbacks_total"),
+    stalled: await of("retake_attempts_stalled_total"),
+    reduced: await of("retake_runs_reduced_total"),
     duration: {
-      buckets: await window.of("retake_run_duration_seconds_bucket", succeeded),
-      sum: await window.of("retake_run_duration_seconds_sum", succeeded),
+      buckets: await of("retake_run_duration_seconds_bucket", succeeded),
+      sum: await of("retake_run_duration_seconds_sum", succeeded),
     },
     queue: {
-      buckets: await window.of("retake_run_queue_duration_seconds_bucket"),
-      sum: await window.of("retake_run_queue_duration_seconds_sum"),
+      buckets: await of("retake_run_queue_duration_seconds_bucket"),
+      sum: await of("retake_run_queue_duration_seconds_sum"),
     },
   };
 }
 
 /** @param workflow undefined for all of them */
 function executionOf(counts: Counts, workflow?: string): WorkflowExecution {
-  const own = (counted: readonly Counted[]): readonly Counted[] =>
-    workflow === undefined ? counted : counted.filter(({ labels }) => (labels[workflowLabel] ?? "") === workflow);
+  const own = (counted: ByWorkflow): readonly Counted[] => counted.of(workflow);
   const ended = sumBy(own(counts.ended), stateLabel);
   const attempts = sumBy(own(counts.attempts), outcomeLabel);
   const reduced = sumBy(own(counts.reduced), "retake_quality");

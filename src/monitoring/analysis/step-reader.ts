@@ -9,7 +9,7 @@ import { counterAt } from "./counter-at.ts";
 import type { StepGrid, Steps } from "./steps.ts";
 
 /** Series that are read before others have their turn: a millisecond or two. */
-const readAtOnce = 10;
+const readAtOnce = 4;
 
 /** Reads series in the steps of a grid. */
 export class StepReader {
