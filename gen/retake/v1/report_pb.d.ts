@@ -68,8 +68,8 @@ export declare type GetReportResponse = Message<"retake.v1.GetReportResponse"> &
 export declare const GetReportResponseSchema: GenMessage<GetReportResponse>;
 
 /**
- * A server, at the end of a time and over it. Counts are those of the series, exact to the sample: taken each 10 s, a minute of
- * them lost with a process that is killed.
+ * A server, at the end of a time and over it. Counts are those of the series, exact to the sample: they are taken each 10 s,
+ * and those of a minute are lost with a process that is killed.
  *
  * @generated from message retake.v1.Report
  */
