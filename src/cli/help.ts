@@ -33,7 +33,7 @@ export function commandHelp(name: string, command: Command, width: number): stri
     wrap(command.description, width).join("\n"),
     `Usage: retake ${name}${names} [FLAGS]`,
     positionals.length > 0 && `Arguments:\n${table(positionals.map((each) => [each.name, each.description]))}`,
-    `Flags:\n${table(flagRows({ ...flags, ...commonFlags }))}`,
+    `Flags:\n${table(flagRows({ ...flags, ...commonFlags, ...flags }))}`,
     local !== true && `Flags for the connection:\n${table(flagRows(connectionFlags))}`,
     examples.length > 0 && `Examples:\n${examples.map(([line, does]) => `  # ${does}\n  ${line}`).join("\n")}`,
     `Exit codes:\n${table(exitCodeMeanings.map(([code, meaning]) => [String(code), meaning]))}`,

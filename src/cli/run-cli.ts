@@ -26,7 +26,9 @@ async function dispatch(argv: readonly string[], io: CliIo): Promise<ExitCode> {
   const entry = commands.get(name);
   if (entry === undefined) return withoutCommand(name, rest, io);
   const command = await entry.load();
-  const flags = { ...command.flags, ...(command.local === true ? {} : connectionFlags), ...commonFlags };
+  const global = { ...(command.local === true ? {} : connectionFlags), ...commonFlags };
+  // What a command has its own words for is none of the global ones.
+  const flags = { ...command.flags, ...global, ...command.flags };
   if (asksForHelp(rest, flags)) {
     io.stdout.write(commandHelp(name, command, helpWidth(io)));
     return ExitCode.ok;

@@ -96,6 +96,11 @@ export class RetryBudget {
     return this.#waiting.size;
   }
 
+  /** What is left of it now, and when it is full. */
+  get tokens(): { readonly left: number; readonly most: number } {
+    return { left: this.#tokensNow, most: this.#options.maxTokens };
+  }
+
   adopt(options: RetryBudgetOptions): void {
     this.#add(0);
     this.#options = options;

@@ -55,6 +55,11 @@ export class RetryBudgets {
     return this.#byService.size === 0 ? undefined : this.#byService.get(service.typeName);
   }
 
+  /** By the name of their back-ends. */
+  list(): [backend: string, budget: Pick<RetryBudget, "tokens" | "waiting">][] {
+    return [...this.#byBackend].sort(([a], [b]) => (a < b ? -1 : 1));
+  }
+
   /** What a run waits for here; undefined when it does not. */
   place(runId: string): RetryBudgetPlace | undefined {
     for (const budget of this.#byBackend.values()) {

@@ -50,9 +50,11 @@ export class Alerts implements Watching {
   readonly silences: Silences;
   readonly outbox: NoticeOutbox;
   readonly #options: AlertsOptions;
+  #slos: AlertsOptions["config"]["slos"];
 
   private constructor(options: AlertsOptions) {
     this.#options = options;
+    this.#slos = options.config.slos;
     const { journal, clock, random, log, store, instruments } = options;
     const notifications = instruments.counter({
       name: "retake.notifications",
@@ -106,7 +108,13 @@ export class Alerts implements Watching {
     const notifiers = await checkedNotifiers(config, this.#options);
     await this.outbox.configure(notifiers, config.routes);
     this.rules.configure(config);
+    this.#slos = config.slos;
     await this.followRules();
+  }
+
+  /** What workflows promise. */
+  get slos(): AlertsOptions["config"]["slos"] {
+    return this.#slos;
   }
 
   /** Rules have changed. */

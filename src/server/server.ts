@@ -46,6 +46,7 @@ import {
   type OtelEnvironment,
   RunMetrics,
   readOtelEnvironment,
+  SevereFailures,
 } from "../monitoring/telemetry/index.ts";
 import { ownVersion } from "../own-version.ts";
 import { createSystemLoad, noLoad, type ProcessLoad } from "../process-load.ts";
@@ -430,6 +431,7 @@ class Server implements RetakeServer {
       });
       if (auditLog !== undefined) closers.unshift(() => auditLog.close());
       const scheduler = createEmbeddedScheduler({ clock: this.#clock });
+      const severe = new SevereFailures();
       const instruments = config.telemetry && new Instruments(config.telemetry.cardinalityLimit);
       const exporting = await this.#startExporting(instruments);
       if (exporting !== undefined) closers.unshift(() => exporting.close());
@@ -459,7 +461,10 @@ class Server implements RetakeServer {
           },
         }),
         load: this.#processLoad,
-        observer: observers([instruments && new RunMetrics(instruments, this.#clock), exporting?.tracing?.runs]),
+        observer: observers([
+          instruments && new RunMetrics(instruments, this.#clock, severe),
+          exporting?.tracing?.runs,
+        ]),
         backends: backendTelemetry(instruments, exporting),
         ...(instruments && { onWebhook: countWebhooks(instruments) }),
         clock: this.#clock,
@@ -506,6 +511,7 @@ class Server implements RetakeServer {
             userMetrics,
             monitoring: monitoring.promise,
             alerts: alerts.promise,
+            severe,
           }),
         ),
         route(Health, health.service),

@@ -9,6 +9,7 @@ import type { Message } from "@bufbuild/protobuf";
 import type { Status } from "./status_pb.js";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 import type { Alert, AlertCause, AlertRule, AlertSeverity, AlertState, LabelMatcher, Silence } from "./alert_pb.js";
+import type { GetReportRequestSchema, GetReportResponseSchema } from "./report_pb.js";
 
 /**
  * Describes the file retake/v1/monitoring_service.proto.
@@ -1565,6 +1566,18 @@ export declare const MonitoringService: GenService<{
     methodKind: "unary";
     input: typeof RecordMetricRequestSchema;
     output: typeof RecordMetricResponseSchema;
+  },
+  /**
+   * Puts together what the server says about a time: for people as a page by `retake report`. Where nothing is kept of what it
+   * measures there is less in it, and it says so. Security is for ADMIN alone; failures are those of runs that the caller
+   * sees. One is made at a time: others wait.
+   *
+   * @generated from rpc retake.v1.MonitoringService.GetReport
+   */
+  getReport: {
+    methodKind: "unary";
+    input: typeof GetReportRequestSchema;
+    output: typeof GetReportResponseSchema;
   },
   /**
    * Lists alerts that are not inactive, the worst first, of those what fires longest.

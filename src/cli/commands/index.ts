@@ -161,6 +161,10 @@ export const commands: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
   ],
   ["rules list", { summary: "List alert rules", load: async () => (await import("./rules-list.ts")).rulesList }],
   [
+    "report",
+    { summary: "Write a report of what the server did", load: async () => (await import("./report.ts")).report },
+  ],
+  [
     "rules export",
     {
       summary: "Write alert rules for Prometheus or Grafana",

@@ -24,6 +24,15 @@ export interface StoredChunk {
   readonly closed: boolean;
 }
 
+/** What an earlier process has left. */
+export interface StoredState {
+  readonly series: readonly StoredSeries[];
+  /** By series, in order. */
+  readonly chunks: readonly StoredChunk[];
+  /** What counters had reached that have no samples among these. */
+  readonly reached: readonly (readonly [series: number, value: number])[];
+}
+
 /** One sample of a coarser resolution. */
 export interface AggregateSample {
   readonly timeMs: number;
@@ -89,10 +98,10 @@ export class SeriesDatabase {
   }
 
   /**
-   * Every series that has samples, and its samples as they came from a time on. Nobody else closes chunks that a process has
-   * left open before that.
+   * Every series that has samples, its samples as they came from a time on, and what counters without any had reached. Nobody
+   * else closes chunks that a process has left open before that.
    */
-  load(afterMs: number): { readonly series: StoredSeries[]; readonly chunks: StoredChunk[] } {
+  load(afterMs: number): StoredState {
     this.#inTransaction(() => this.#closeLeft(afterMs));
     const series = this.#all("SELECT id, name, labels, kind FROM series ORDER BY id").map((row) => ({
       id: Number(row["id"]),
@@ -112,7 +121,9 @@ export class SeriesDatabase {
       bytes: row["bytes"] as Uint8Array,
       closed: true,
     }));
-    return { series, chunks };
+    const recent = new Set(chunks.map((chunk) => chunk.series));
+    const silent = series.filter(({ id, kind }) => kind === "counter" && !recent.has(id));
+    return { series, chunks, reached: silent.flatMap(({ id }) => this.#reached(id)) };
   }
 
   /** Stores new series, and chunks in place of those that begin at the same time. */
@@ -215,6 +226,22 @@ export class SeriesDatabase {
         ...{ startMs: Number(row["start_ms"]), endMs: Number(row["end_ms"]), bytes: row["bytes"] as Uint8Array },
       });
     }
+  }
+
+  /** What a counter had reached when it was last heard of, of what is left of that. */
+  #reached(series: number): [number, number][] {
+    const row = this.#all(
+      "SELECT samples, bytes FROM chunks WHERE series = ? AND level = ? AND part = ? ORDER BY start_ms DESC LIMIT 1",
+      series,
+      levels.ten_minutes.level,
+      aggregateNames.indexOf("last"),
+    )[0];
+    if (row === undefined) return [];
+    let last = 0;
+    readChunk(row["bytes"] as Uint8Array, Number(row["samples"]), (_, value) => {
+      last = value;
+    });
+    return [[series, last]];
   }
 
   #aggregate(chunk: StoredChunk): void {

@@ -1,12 +1,12 @@
 import { ownModule } from "../../own-files.ts";
 import { WorkerCalls } from "../../worker-calls.ts";
 import type { Resolution } from "./resolutions.ts";
-import type { AggregateSample, SeriesDatabase, StoredChunk, StoredSeries } from "./series-database.ts";
+import type { AggregateSample, SeriesDatabase, StoredChunk, StoredSeries, StoredState } from "./series-database.ts";
 
 /** Where series survive a restart. */
 export interface SeriesStorage {
   /** What there is, with its samples as they came after a time. */
-  load(afterMs: number): Promise<{ readonly series: readonly StoredSeries[]; readonly chunks: readonly StoredChunk[] }>;
+  load(afterMs: number): Promise<StoredState>;
   write(series: readonly StoredSeries[], chunks: readonly StoredChunk[]): Promise<void>;
   aggregates(
     series: number,
@@ -40,7 +40,7 @@ export function openSeriesStorage(path: string): SeriesStorage {
 
 /** For those who keep nothing beyond the process. */
 export const noSeriesStorage: SeriesStorage = {
-  load: async () => ({ series: [], chunks: [] }),
+  load: async () => ({ series: [], chunks: [], reached: [] }),
   write: async () => undefined,
   aggregates: async () => [],
   prune: async () => [],

@@ -46,6 +46,8 @@ export class SeriesStore {
   readonly #pages = new ChunkPages();
   /** What a counter had reached before it began anew. */
   readonly #offsets = new Map<Series, number>();
+  /** What counters had reached that have been silent for so long that none of it is in memory. */
+  readonly #reached = new Map<Series, number>();
   /** Counters that were read from the storage: the process that counts begins with nothing. */
   readonly #restored = new Set<Series>();
   readonly #unstored = new Set<Series>();
@@ -71,12 +73,16 @@ export class SeriesStore {
     const store = new SeriesStore(options);
     const nowMs = options.clock.now();
     try {
-      const { series, chunks } = await options.storage.load(nowMs - levels.raw.keptMs);
+      const { series, chunks, reached } = await options.storage.load(nowMs - levels.raw.keptMs);
       for (const stored of series) store.#restore(stored);
       const byId = new Map([...store.#byKey.values()].map((one) => [one.id, one]));
       for (const [id, stored] of Map.groupBy(chunks, ({ series: number }) => number)) {
         const one = byId.get(id);
         if (one !== undefined) store.#takeUp(one, stored, nowMs);
+      }
+      for (const [id, value] of reached) {
+        const one = byId.get(id);
+        if (one !== undefined) store.#reached.set(one, value);
       }
     } catch (error) {
       options.log.error({ err: error }, "the series of metrics cannot be read: they begin anew");
@@ -257,7 +263,8 @@ export class SeriesStore {
   }
 
   #rising(series: Series, value: number): number {
-    const last = series.lastValue;
+    const last = series.lastValue ?? this.#reached.get(series);
+    this.#reached.delete(series);
     if (this.#restored.delete(series) && last !== undefined) {
       this.#offsets.set(series, last);
       return last + value;
@@ -349,7 +356,8 @@ export class SeriesStore {
     const named = this.#byName.get(series.name);
     named?.delete(series);
     if (named?.size === 0) this.#byName.delete(series.name);
-    for (const kept of [this.#offsets, this.#restored, this.#unstored, this.#closing, this.#dirty]) kept.delete(series);
+    for (const kept of [this.#reached, this.#offsets, this.#restored, this.#unstored, this.#closing, this.#dirty])
+      kept.delete(series);
   }
 
   #complain(error: unknown): void {

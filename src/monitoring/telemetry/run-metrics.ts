@@ -1,10 +1,19 @@
-import { FailureCategory } from "../../../gen/retake/v1/options_pb.js";
-import { type Failure, RunState } from "../../../gen/retake/v1/run_pb.js";
+import { Code } from "@connectrpc/connect";
+import { FailureCategory, Quality, RecoveryAction } from "../../../gen/retake/v1/options_pb.js";
+import { type Failure, FailureSeverity, RunState } from "../../../gen/retake/v1/run_pb.js";
 import type { Clock } from "../../clock.ts";
 import type { HistogramCell, HistogramFamily, Instruments, NumberCell, NumberFamily } from "../../instruments.ts";
-import { isInterruption, isTerminal, type RunChange, type RunObserver, type RunRecord } from "../../runs/index.ts";
+import {
+  createFailure,
+  isInterruption,
+  isTerminal,
+  type RunChange,
+  type RunObserver,
+  type RunRecord,
+} from "../../runs/index.ts";
 import { traceIdOf } from "../../traceparent.ts";
 import { OpenRuns } from "./open-runs.ts";
+import type { SevereFailures } from "./severe-failures.ts";
 
 /** Runs take between some milliseconds and a day. */
 const durationBounds: readonly number[] = [
@@ -27,6 +36,12 @@ interface Families {
   readonly retries: NumberFamily;
   readonly fallbacks: NumberFamily;
   readonly stalled: NumberFamily;
+  readonly attemptFailures: NumberFamily;
+  readonly runFailures: NumberFamily;
+  readonly endedAfterFailure: NumberFamily;
+  readonly reduced: NumberFamily;
+  readonly recoveries: NumberFamily;
+  readonly faults: NumberFamily;
 }
 
 /** What metrics say about runs: a view of their events, told once they are durable. */
@@ -36,7 +51,11 @@ export class RunMetrics implements RunObserver {
   readonly #commitDuration: HistogramCell;
   readonly #byWorkflow = new Map<string, WorkflowMetrics>();
 
-  constructor(instruments: Instruments, clock: Clock) {
+  readonly #severe: SevereFailures | undefined;
+
+  /** @param severe is told of failures that are critical */
+  constructor(instruments: Instruments, clock: Clock, severe?: SevereFailures) {
+    this.#severe = severe;
     this.#clock = clock;
     this.#families = makeFamilies(instruments);
     this.#commitDuration = instruments
@@ -103,7 +122,7 @@ export class RunMetrics implements RunObserver {
   #of({ accepted: { workflow } }: RunRecord): WorkflowMetrics {
     let metrics = this.#byWorkflow.get(workflow);
     if (metrics === undefined) {
-      metrics = new WorkflowMetrics(workflow, this.#families);
+      metrics = new WorkflowMetrics(workflow, this.#families, this.#severe);
       this.#byWorkflow.set(workflow, metrics);
     }
     return metrics;
@@ -126,8 +145,10 @@ class WorkflowMetrics {
   /** By outcome and endpoint. */
   readonly #attempts = new Map<string, Map<string, AttemptCells>>();
   readonly #succeeded: NumberCell;
+  readonly #severe: SevereFailures | undefined;
 
-  constructor(workflow: string, families: Families) {
+  constructor(workflow: string, families: Families, severe: SevereFailures | undefined) {
+    this.#severe = severe;
     this.#workflow = workflow;
     this.#families = families;
     this.#started = families.started.of(workflow);
@@ -152,8 +173,18 @@ class WorkflowMetrics {
         const { failure, counted } = body.value;
         if (failure?.reason === "STALLED") families.stalled.of(this.#workflow).value++;
         if (attempt !== undefined) this.#attemptEnded(run, attempt, outcomeOf(failure, counted), timeMs);
+        if (counted) this.#attemptFailed(run, failure, attempt?.endpoint ?? "", timeMs);
         return;
       }
+      case "recoveryActed": {
+        const { action, error } = body.value;
+        const outcome = error === "" ? "SUCCEEDED" : "FAILED";
+        families.recoveries.of(this.#workflow, RecoveryAction[action] ?? "", outcome).value++;
+        return;
+      }
+      case "faultInjected":
+        families.faults.of(this.#workflow).value++;
+        return;
       case "retryScheduled":
         families.retries.of(this.#workflow).value++;
         return;
@@ -163,29 +194,49 @@ class WorkflowMetrics {
       case "succeeded":
         if (attempt !== undefined) this.#attemptEnded(run, attempt, "SUCCEEDED", timeMs);
         this.#succeeded.value++;
+        if (run.quality !== Quality.FULL) this.#reduced(run.quality);
         this.#ended(run, after, timeMs);
         return;
       case "failed": {
         const category = FailureCategory[body.value.failure?.category ?? FailureCategory.UNKNOWN];
         families.ended.of(this.#workflow, RunState[after] ?? "", category).value++;
+        families.runFailures.of(this.#workflow, ...kindOf(body.value.failure)).value++;
+        // That of an attempt has been noted with it.
+        if (run.failedAttempt?.failure.reason !== body.value.failure?.reason) {
+          this.#severe?.note(run, body.value.failure, "", timeMs);
+        }
         this.#ended(run, after, timeMs);
         return;
       }
       default:
         if (isTerminal(after)) {
+          if (body.case === "expired") families.runFailures.of(this.#workflow, ...kindOf(expired)).value++;
           families.ended.of(this.#workflow, RunState[after] ?? "", "").value++;
           this.#ended(run, after, timeMs);
         }
     }
   }
 
-  #ended({ accepted: { runId, traceparent }, createTimeMs }: RunRecord, state: RunState, timeMs: number): void {
+  #ended(run: RunRecord, state: RunState, timeMs: number): void {
+    const { accepted, createTimeMs, countedFailures } = run;
+    const { runId, traceparent } = accepted;
+    if (countedFailures > 0) this.#families.endedAfterFailure.of(this.#workflow, RunState[state] ?? "").value++;
     let duration = this.#durations.get(state);
     if (duration === undefined) {
       duration = this.#families.duration.of(this.#workflow, RunState[state] ?? "");
       this.#durations.set(state, duration);
     }
     duration.record(Math.max(0, timeMs - createTimeMs) / 1000, timeMs, traceIdOf(traceparent), runId);
+  }
+
+  #attemptFailed(run: RunRecord, failure: Failure | undefined, endpoint: string, timeMs: number): void {
+    this.#families.attemptFailures.of(this.#workflow, endpoint, ...kindOf(failure)).value++;
+    this.#severe?.note(run, failure, endpoint, timeMs);
+  }
+
+  #reduced(quality: Quality): void {
+    const name = Quality[quality];
+    if (quality !== Quality.UNSPECIFIED && name !== undefined) this.#families.reduced.of(this.#workflow, name).value++;
   }
 
   #attemptEnded(
@@ -224,9 +275,20 @@ export function outcomeOf(failure: Failure | undefined, counted: boolean): "FAIL
   return isInterruption(failure) ? "INTERRUPTED" : "CANCELLED";
 }
 
+/** Why runs end EXPIRED. */
+const expired = createFailure({ code: Code.DeadlineExceeded, reason: "DEADLINE", message: "", retryable: false });
+
+/** Its category, its severity and its reason: what errors are counted by. */
+function kindOf(failure: Failure | undefined): [category: string, severity: string, reason: string] {
+  if (failure === undefined) return ["", "", ""];
+  const { category, severity, reason } = failure;
+  return [FailureCategory[category] ?? "", FailureSeverity[severity] ?? "", reason];
+}
+
 function makeFamilies(instruments: Instruments): Families {
   const workflow = ["retake.workflow"];
   const attempt = ["retake.workflow", "retake.endpoint", "retake.outcome"];
+  const kind = ["retake.failure.category", "retake.failure.severity", "retake.failure.reason"];
   const counter = (name: string, unit: string, description: string, attributes: readonly string[]) =>
     instruments.counter({ name, unit, description, attributes });
   const duration = (name: string, description: string, attributes: readonly string[]) =>
@@ -257,5 +319,31 @@ function makeFamilies(instruments: Instruments): Families {
       "Attempts that were given up because nothing was heard of them (progress_timeout).",
       workflow,
     ),
+    attemptFailures: counter(
+      "retake.attempt.failures",
+      "{failure}",
+      "Attempts that have failed, by what failed them; not those that were interrupted or cancelled.",
+      ["retake.workflow", "retake.endpoint", ...kind],
+    ),
+    runFailures: counter("retake.run.failures", "{failure}", "Runs that ended FAILED or EXPIRED, by what ended them.", [
+      "retake.workflow",
+      ...kind,
+    ]),
+    endedAfterFailure: counter(
+      "retake.runs.ended_after_failure",
+      "{run}",
+      "Runs that have ended, of those in which an attempt had failed.",
+      ["retake.workflow", "retake.run.state"],
+    ),
+    reduced: counter("retake.runs.reduced", "{run}", "Runs that have succeeded with less than the full quality.", [
+      "retake.workflow",
+      "retake.quality",
+    ]),
+    recoveries: counter("retake.recoveries", "{recovery}", "What was done to recover from failed attempts.", [
+      "retake.workflow",
+      "retake.recovery.action",
+      "retake.outcome",
+    ]),
+    faults: counter("retake.faults", "{fault}", "Attempts that a drill has hit.", workflow),
   };
 }

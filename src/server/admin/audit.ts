@@ -45,9 +45,19 @@ export function createAuditAdmin({ auditLog, redactor, clock }: Engine): AuditAd
       if (sinceMs >= untilMs) {
         throw createError(Code.InvalidArgument, "INVALID_TIME", "since must be before until");
       }
-      return { report: reportOf(await log.tally(sinceMs, untilMs, signal), sinceMs, untilMs) };
+      return { report: await securityReport(log, sinceMs, untilMs, signal) };
     },
   };
+}
+
+/** What the log says about a time. */
+export async function securityReport(
+  log: Pick<AuditLog, "tally">,
+  sinceMs: number,
+  untilMs: number,
+  signal: AbortSignal,
+): Promise<SecurityReport> {
+  return reportOf(await log.tally(sinceMs, untilMs, signal), sinceMs, untilMs);
 }
 
 function assertLog(log: AuditLog | undefined): AuditLog {

@@ -76,7 +76,8 @@ export function breakerMethods(
   };
 }
 
-function viewBreaker({ breaker, transitions }: ListedBreaker): Breaker {
+/** A breaker for those who ask. */
+export function viewBreaker({ breaker, transitions }: ListedBreaker): Breaker {
   const { workflow, backend, state, mode, counts, notBeforeMs, trialSuccesses, waveSize } = breaker;
   return create(BreakerSchema, {
     workflow,

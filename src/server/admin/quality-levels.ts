@@ -69,7 +69,8 @@ export function createQualityAdmin(engine: Engine): QualityAdmin {
   };
 }
 
-function qualityLevel(status: QualityStatus): QualityLevel {
+/** How much of their requests the runs of a workflow ask for, for those who ask. */
+export function qualityLevel(status: QualityStatus): QualityLevel {
   const { workflow, level, min, cause, reason, setBy, heldAt, sinceMs, heldUntilMs, risesMs } = status;
   return create(QualityLevelSchema, {
     workflow,

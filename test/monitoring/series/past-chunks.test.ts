@@ -146,7 +146,11 @@ describe("the past of a counter", () => {
     const clock = createVirtualClock({ startMs: start });
     const storage: SeriesStorage = {
       ...noSeriesStorage,
-      load: async () => ({ series: [{ id: 1, name: "runs_total", labels: {}, kind: "counter" }], chunks: [] }),
+      load: async () => ({
+        series: [{ id: 1, name: "runs_total", labels: {}, kind: "counter" }],
+        chunks: [],
+        reached: [],
+      }),
       aggregates: () => Promise.reject(new Error("the disk is gone")),
     };
     const errors: string[] = [];

@@ -63,6 +63,22 @@ function fill(
 }
 
 describe("SeriesStore", () => {
+  it("lets a counter go on where it was, however long it was silent", async () => {
+    const file = await path();
+    const first = await open(start, openSeriesStorage(file));
+    fill(first, start, 100, [made(first, "done_total", "counter"), (i) => i]);
+    await first.close();
+    const later = await open(start + 30 * hour, openSeriesStorage(file));
+    const series = made(later, "done_total", "counter");
+    later.append(series, start + 30 * hour, 1);
+    later.append(series, start + 30 * hour + 10_000, 3);
+    expect(samplesOf(series).map(([, value]) => value)).toEqual([100, 102]);
+    // Also what the first had left unfinished is summed up.
+    const minutes = await later.aggregates(series, "minute", 0, start + 29 * hour);
+    expect(minutes.at(-1)).toMatchObject({ timeMs: start + 17 * 60_000, last: 99 });
+    await later.close();
+  });
+
   it("gives back what any window holds, open at its beginning", async () => {
     const store = await open(start);
     const series = made(store, "m");

@@ -1,0 +1,11 @@
+export { type CountedSource, CountedWindow, sumBy, sumOf } from "./counted-window.ts";
+export { mostCurvedWorkflows, readCurves } from "./curves.ts";
+export { alertEpisodes } from "./episodes.ts";
+export { errorReport } from "./errors.ts";
+export { executionReport, whole } from "./executions.ts";
+export { anomaliesIn, seriesMessage, trendsIn } from "./findings.ts";
+export { workflowLabel } from "./labels.ts";
+export { quantityText } from "./quantity.ts";
+export { sloReports } from "./slos.ts";
+export { StepReader } from "./step-reader.ts";
+export { stepGrid } from "./steps.ts";
