@@ -27,7 +27,7 @@ export function drawPlan(seed: number): Plan {
             },
           }
         : {}),
-      ...(chance.happens(0.5) ? { probes: { afterMs: chance.around(1, 10_000), isFailing: chance.happens(0.2) } } : {}),
+      ...(chance.happens(0.5) ? { probes: { afterMs: chance.around(1, 10_000), isFailing: chance.happens(0.4) } } : {}),
       recoveries: Object.fromEntries(
         actionNames.map((name) => [
           name,
