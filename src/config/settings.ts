@@ -119,6 +119,9 @@ export interface ResolvedWebLimits {
   readonly keepaliveTimeoutMs: number;
   readonly maxConnectionsPerSource: number;
   readonly stallTimeoutMs: number;
+  readonly maxUnsentMegabytesPerSource: number;
+  /** Of all sources. */
+  readonly maxUnsentMegabytes: number;
 }
 
 /** PEM files. */
@@ -316,14 +319,17 @@ const defaults = {
     maxResetsPerSecond: 100,
     /** More than clients send that measure their line by PING, and a hundredth of what floods it. */
     maxControlFramesPerSecond: 1_000,
-    /** Sixteen of the largest messages; all clients behind one address together hardly have more on their way. */
-    maxUnsentMegabytesPerSource: 64,
-    /** Eight sources that do their worst. */
-    maxUnsentMegabytes: 512,
     /** Resets at once and a pause of this length come to one percent of a core. */
     abusePenaltyMs: 10 * second,
     /** As long as a whole request may take on the web port. */
     stallTimeoutMs: minute,
+  },
+  /** Of each port. */
+  unsent: {
+    /** Sixteen of the largest messages; all clients behind one address together hardly have more on their way. */
+    megabytesPerSource: 64,
+    /** Eight sources that do their worst. */
+    megabytes: 512,
   },
   web: {
     maxConnections: 10_000,
@@ -416,10 +422,6 @@ function resolveGrpc(grpc: GrpcConfig | undefined): ResolvedGrpc {
 function resolveGrpcLimits(limits: GrpcLimits | undefined): ResolvedGrpcLimits {
   const own = defaults.grpc;
   const maxMessageBytes = limits?.maxMessageBytes ?? own.maxMessageBytes;
-  // The largest messages must be able to be sent.
-  const maxUnsentMegabytesPerSource =
-    limits?.maxUnsentMegabytesPerSource ??
-    Math.max(own.maxUnsentMegabytesPerSource, Math.ceil((4 * maxMessageBytes) / mebibyte));
   return {
     maxStreamsPerConnection: limits?.maxStreamsPerConnection ?? own.maxStreamsPerConnection,
     maxConnections: limits?.maxConnections ?? own.maxConnections,
@@ -433,8 +435,7 @@ function resolveGrpcLimits(limits: GrpcLimits | undefined): ResolvedGrpcLimits {
     maxConnectionsPerSource: limits?.maxConnectionsPerSource ?? own.maxConnectionsPerSource,
     maxResetsPerSecond: limits?.maxResetsPerSecond ?? own.maxResetsPerSecond,
     maxControlFramesPerSecond: limits?.maxControlFramesPerSecond ?? own.maxControlFramesPerSecond,
-    maxUnsentMegabytesPerSource,
-    maxUnsentMegabytes: limits?.maxUnsentMegabytes ?? Math.max(own.maxUnsentMegabytes, 8 * maxUnsentMegabytesPerSource),
+    ...resolveUnsent(limits, maxMessageBytes),
     abusePenaltyMs: msOr(limits?.abusePenalty, own.abusePenaltyMs),
     stallTimeoutMs: msOr(limits?.stallTimeout, own.stallTimeoutMs),
   };
@@ -460,6 +461,22 @@ function resolveWebLimits(limits: WebLimits | undefined): ResolvedWebLimits {
     keepaliveTimeoutMs: msOr(limits?.keepaliveTimeout, own.keepaliveTimeoutMs),
     maxConnectionsPerSource: limits?.maxConnectionsPerSource ?? own.maxConnectionsPerSource,
     stallTimeoutMs: msOr(limits?.stallTimeout, own.stallTimeoutMs),
+    ...resolveUnsent(limits, limits?.maxMessageBytes ?? own.maxMessageBytes),
+  };
+}
+
+/** What may be left unread: the largest messages must be able to be sent. */
+function resolveUnsent(
+  limits: Pick<GrpcLimits | WebLimits, "maxUnsentMegabytesPerSource" | "maxUnsentMegabytes"> | undefined,
+  maxMessageBytes: number,
+): Pick<ResolvedWebLimits, "maxUnsentMegabytesPerSource" | "maxUnsentMegabytes"> {
+  const own = defaults.unsent;
+  const maxUnsentMegabytesPerSource =
+    limits?.maxUnsentMegabytesPerSource ??
+    Math.max(own.megabytesPerSource, Math.ceil((4 * maxMessageBytes) / mebibyte));
+  return {
+    maxUnsentMegabytesPerSource,
+    maxUnsentMegabytes: limits?.maxUnsentMegabytes ?? Math.max(own.megabytes, 8 * maxUnsentMegabytesPerSource),
   };
 }
 

@@ -5,6 +5,7 @@ import type { UniversalHandler, UniversalServerResponse } from "@connectrpc/conn
 import type { ResolvedInput } from "../config/index.ts";
 import type { Logger } from "../runs/index.ts";
 import { traceFields } from "../trace-fields.ts";
+import type { Source } from "../transport/index.ts";
 import type { Route } from "./routes.ts";
 import { acceptedCompression } from "./web-envelopes.ts";
 import {
@@ -16,6 +17,7 @@ import {
   webErrorFrom,
   writeError,
 } from "./web-errors.ts";
+import { HeldBytes } from "./web-held.ts";
 import { peerValues } from "./web-peer.ts";
 import { checkQuery, type RequestReading, requestBody, requestHeaders } from "./web-request.ts";
 import { writeResponse } from "./web-response.ts";
@@ -27,6 +29,8 @@ export interface WebCallsOptions {
   readonly reading: ResolvedInput;
   /** Of one message, either way, in bytes. */
   readonly maxMessageBytes: number;
+  /** Where a request comes from, for what the server holds for it. */
+  readonly sourceOf: (request: IncomingMessage) => Source | undefined;
   readonly log: Logger;
 }
 
@@ -76,11 +80,13 @@ export class WebCalls {
         writeError(notFound(path, this.#paths), response);
         return;
       }
-      const answer = await this.#call(handler, request, response);
+      const held = new HeldBytes(this.#options.sourceOf(request));
+      response.once("close", () => held.set(0));
+      const answer = await this.#call(handler, request, response, held);
       if ("headers" in answer) {
         writeError(answer, response);
       } else {
-        await writeResponse(answer, response);
+        await writeResponse(answer, response, held);
       }
     } catch (error) {
       this.#options.log.error(
@@ -95,6 +101,7 @@ export class WebCalls {
     handler: UniversalHandler,
     request: IncomingMessage,
     response: ServerResponse,
+    held: HeldBytes,
   ): Promise<UniversalServerResponse | WebError> {
     const { method } = handler;
     const { maxMessageBytes, registry, reading: options } = this.#options;
@@ -117,7 +124,7 @@ export class WebCalls {
       method: request.method ?? "",
       url: url.href,
       header: requestHeaders(request),
-      body: requestBody(request, reading),
+      body: requestBody(request, reading, held),
       signal: gone.signal,
       contextValues: peerValues(request),
     });

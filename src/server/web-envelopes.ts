@@ -17,6 +17,8 @@ export interface EnvelopeReading {
   readonly broken: (problem: string) => ConnectError;
   /** Makes the error for a message that is too large. */
   readonly tooLarge: () => ConnectError;
+  /** Told how much waits for the rest of its message. @throws ConnectError where that is too much */
+  readonly onWaiting?: (bytes: number) => void;
 }
 
 const headBytes = 5;
@@ -41,6 +43,7 @@ export async function* checkedEnvelopes(
       yield await checked(rest.readUInt8(0), rest.subarray(headBytes, end), reading);
       rest = rest.subarray(end);
     }
+    reading.onWaiting?.(rest.length);
   }
   if (rest.length > 0) throw reading.broken("it ends within a message");
 }

@@ -12,6 +12,7 @@ import {
   admitSecured,
   listenOn,
   type ServerTls,
+  type Source,
   Sources,
   Stalls,
   secureContextOptions,
@@ -69,7 +70,9 @@ const closeTimeoutMs = 1000;
 export async function listenWebFront(options: WebFrontOptions): Promise<WebFront> {
   const { config, routes, interceptors, contracts, probes, clock, log } = options;
   const { limits, host } = config;
+  const byPeer = new Map<string, Source>();
   const calls = new WebCalls({
+    sourceOf: ({ socket }) => byPeer.get(peerOf(socket)),
     interceptors,
     registry: contracts.registry,
     reading: options.reading,
@@ -83,7 +86,7 @@ export async function listenWebFront(options: WebFrontOptions): Promise<WebFront
   if (options.tls !== undefined) secured(server).on("tlsClientError", tlsErrorLogger(log, "web.tls"));
   server.server.maxConnections = limits.maxConnections;
   server.server.headersTimeout = limits.requestTimeoutMs;
-  limitSources(server.server, limits, clock);
+  limitSources(server.server, limits, byPeer, clock);
   const stopDropping = dropStalled(server.server, limits, clock);
   server.server.on("request", (request: IncomingMessage, response: ServerResponse) => {
     responses.add(request, response);
@@ -154,12 +157,31 @@ function secured(front: FastifyInstance): TlsServer {
   return front.server as unknown as TlsServer;
 }
 
-/** Closes the connections that are too many for where they come from. */
-function limitSources(server: Server, { maxConnectionsPerSource }: ResolvedWeb["limits"], clock: Clock): void {
-  const sources = new Sources({ maxConnections: maxConnectionsPerSource }, clock);
+/** Closes the connections that are too many for where they come from, and remembers where the others do. */
+function limitSources(server: Server, limits: ResolvedWeb["limits"], byPeer: Map<string, Source>, clock: Clock): void {
+  const sources = new Sources(
+    {
+      maxConnections: limits.maxConnectionsPerSource,
+      maxUnsentBytes: limits.maxUnsentMegabytesPerSource * 1024 * 1024,
+      maxUnsentBytesInAll: limits.maxUnsentMegabytes * 1024 * 1024,
+    },
+    clock,
+  );
   server.prependListener("connection", (socket) => {
-    if (sources.admit(socket) === undefined) socket.destroy();
+    const source = sources.admit(socket);
+    if (source === undefined) {
+      socket.destroy();
+      return;
+    }
+    const peer = peerOf(socket);
+    byPeer.set(peer, source);
+    socket.once("close", () => byPeer.delete(peer));
   });
+}
+
+/** A request has another socket than its listener, where there is TLS, of the same peer. */
+function peerOf({ remoteAddress, remotePort }: Pick<Socket, "remoteAddress" | "remotePort">): string {
+  return `${remoteAddress} ${remotePort}`;
 }
 
 /** Closes connections that take nothing of what is written to them, until it is told to stop. */

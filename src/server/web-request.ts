@@ -7,6 +7,7 @@ import { jsonProblems, type ResolvedInput } from "../config/index.ts";
 import { workflowName } from "../contract/index.ts";
 import { createError } from "../runs/index.ts";
 import { checkedEnvelopes, decompressed } from "./web-envelopes.ts";
+import type { HeldBytes } from "./web-held.ts";
 
 /** What the messages of requests are read by. */
 export interface RequestReading {
@@ -41,6 +42,19 @@ export function requestHeaders({ rawHeaders }: IncomingMessage): Headers {
 export async function* requestBody(
   request: IncomingMessage,
   reading: RequestReading,
+  held: HeldBytes,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  try {
+    yield* checkedBody(request, reading, held);
+  } finally {
+    held.set(0);
+  }
+}
+
+async function* checkedBody(
+  request: IncomingMessage,
+  reading: RequestReading,
+  held: HeldBytes,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const { method, maxBytes } = reading;
   const type = request.headers["content-type"] ?? "";
@@ -52,11 +66,12 @@ export async function* requestBody(
     const encoding =
       request.headers[/^application\/connect/i.test(type) ? "connect-content-encoding" : "grpc-encoding"];
     // Of a stream each message is within the limit, and all of them together as many as the method takes.
-    const chunks = streamed ? streamedBody(request) : wholeBody(request, reading);
+    const chunks = streamed ? streamedBody(request) : wholeBody(request, reading, held);
     yield* checkedEnvelopes(chunks, {
       ...shared,
       encoding: typeof encoding === "string" ? encoding : undefined,
       check: (message) => checkMessage(message, json, reading),
+      ...(streamed && { onWaiting: (bytes: number) => assertHeld(held, bytes) }),
     });
     return;
   }
@@ -64,7 +79,7 @@ export async function* requestBody(
     yield* streamedBody(request);
     return;
   }
-  const body = await readBody(request, reading);
+  const body = await readBody(request, reading, held);
   const encoding = request.headers["content-encoding"] ?? "identity";
   if (/^application\/(json|proto)\b/i.test(type)) {
     // Nothing is decompressed from nothing.
@@ -78,8 +93,9 @@ export async function* requestBody(
 async function* wholeBody(
   request: IncomingMessage,
   reading: RequestReading,
+  held: HeldBytes,
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  yield await readBody(request, reading);
+  yield await readBody(request, reading, held);
 }
 
 /** Throws what is wrong with the message in the query of a GET request. @throws ConnectError INVALID_ARGUMENT */
@@ -124,7 +140,11 @@ async function* streamedBody(request: IncomingMessage): AsyncGenerator<Uint8Arra
   }
 }
 
-async function readBody(request: IncomingMessage, { method, maxBytes }: RequestReading): Promise<Buffer> {
+async function readBody(
+  request: IncomingMessage,
+  { method, maxBytes }: RequestReading,
+  held: HeldBytes,
+): Promise<Buffer> {
   const most = maxBytes + framingBytes;
   const chunks: Buffer[] = [];
   let size = 0;
@@ -135,9 +155,15 @@ async function readBody(request: IncomingMessage, { method, maxBytes }: RequestR
       if (size > most) {
         break;
       }
+      assertHeld(held, size);
       chunks.push(chunk as Buffer);
     }
   } catch (error) {
+    if (error instanceof ConnectError) {
+      // Many clients read no answer before they have sent everything.
+      request.resume();
+      throw error;
+    }
     throw new ConnectError("the caller is gone", Code.Canceled, undefined, undefined, error);
   }
   if (size > most) {
@@ -146,6 +172,16 @@ async function readBody(request: IncomingMessage, { method, maxBytes }: RequestR
     throw tooLarge({ method, maxBytes });
   }
   return Buffer.concat(chunks);
+}
+
+/** @throws ConnectError RESOURCE_EXHAUSTED when the source of a request has too much on its way already */
+function assertHeld(held: HeldBytes, bytes: number): void {
+  if (held.set(bytes)) return;
+  throw createError(
+    Code.ResourceExhausted,
+    "TOO_MUCH_ON_ITS_WAY",
+    "too much of other calls from this address is on its way or left unread (max_unsent_megabytes_per_source): let them finish, then call again",
+  );
 }
 
 function tooLarge({ method, maxBytes }: Pick<RequestReading, "method" | "maxBytes">): ConnectError {

@@ -1,11 +1,16 @@
 import type { ServerResponse } from "node:http";
 import type { UniversalServerResponse } from "@connectrpc/connect/protocol";
+import type { HeldBytes } from "./web-held.ts";
 
 /**
- * Writes what a call answers, as fast as its reader takes it. Never rejects: when the caller leaves, the answer is
+ * Writes what a call answers, as fast as its reader takes it, and breaks off where too much is left unread. Never rejects: when the caller leaves, the answer is
  * told so and has to clean up, and what it fails with then concerns no one.
  */
-export async function writeResponse(answer: UniversalServerResponse, response: ServerResponse): Promise<void> {
+export async function writeResponse(
+  answer: UniversalServerResponse,
+  response: ServerResponse,
+  held: HeldBytes,
+): Promise<void> {
   const body = answer.body?.[Symbol.asyncIterator]();
   let onRoom: (() => void) | undefined;
   const onDrain = (): void => onRoom?.();
@@ -26,10 +31,16 @@ export async function writeResponse(answer: UniversalServerResponse, response: S
       // Not before the first chunk: until then, the answer may change its headers.
       writeHead(answer, response);
       if (!response.write(chunk.value)) {
+        if (!held.set(response.writableLength)) {
+          // It has been begun, so that nothing else can be said.
+          response.destroy();
+          return;
+        }
         await new Promise<void>((resolve) => {
           onRoom = resolve;
           if (response.destroyed) resolve();
         });
+        held.set(0);
       }
     }
     writeHead(answer, response);

@@ -18,7 +18,7 @@ export { listenOn } from "./listen-on.ts";
 export { passMessages, same } from "./pass-messages.ts";
 export { whenAborted } from "./server-call.ts";
 export { admitSecured, type ServerTls, secureContextOptions, tlsOptions } from "./server-tls.ts";
-export { type SourceLimits, Sources } from "./sources.ts";
+export { type Source, type SourceLimits, Sources } from "./sources.ts";
 export { Stalls } from "./stalls.ts";
 export { assertTarget, isLoopback } from "./target.ts";
 export { type TlsOptions, tlsChannel } from "./tls-channel.ts";

@@ -60,6 +60,8 @@ describe("resolveConfig", () => {
           keepaliveTimeoutMs: 75_000,
           maxConnectionsPerSource: 256,
           stallTimeoutMs: 60_000,
+          maxUnsentMegabytesPerSource: 64,
+          maxUnsentMegabytes: 512,
         },
         allowedOrigins: [],
       },

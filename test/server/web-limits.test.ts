@@ -1,7 +1,7 @@
 import { on as events, once } from "node:events";
 import { request } from "node:http";
 import type { Socket } from "node:net";
-import { setImmediate } from "node:timers/promises";
+import { setImmediate, setTimeout as wait } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { Code, createClient } from "@connectrpc/connect";
@@ -170,6 +170,49 @@ describe("the web port limits", () => {
     expect(await readToEnd(idle)).toMatch(/^HTTP\/1\.1 200 /);
     gate.resolve();
     expect(await readUntil(calling, /\}$/)).toContain('{"text":"wait"}');
+  });
+
+  it("what one source leaves unread, and is in the middle of sending, over all its connections", async () => {
+    const megabyte = 1024 * 1024;
+    const { webPort } = await startListening(
+      { plain: ({ text }) => ({ text: "x".repeat(Number(text)) }) },
+      {
+        config: {
+          grpc: { limits: { maxMessageBytes: 16 * megabyte } },
+          web: { limits: { maxMessageBytes: 16 * megabyte, maxUnsentMegabytesPerSource: 25 } },
+        },
+      },
+    );
+    const answered = () =>
+      fetchWeb(webPort, plain, { body: `{"text":"${10 * megabyte}"}` }).then(
+        ({ json }) => String(json["text"]).length,
+        ({ code }: { code: string }) => code,
+      );
+    const much = `{"text":"1"}${" ".repeat(10 * megabyte)}`;
+    const large = jsonCall(plain, much);
+    const sent = async () => {
+      const socket = await openSocket(webPort);
+      socket.write(large);
+      const answer = await readUntil(socket, /\}$/);
+      socket.destroy();
+      return answer.slice(0, "HTTP/1.1 200".length);
+    };
+    for (const request of [jsonCall(plain, `{"text":"${10 * megabyte}"}`), large.slice(0, -1)]) {
+      const held = [await openSocket(webPort), await openSocket(webPort)];
+      for (const socket of held) {
+        socket.on("error", () => undefined);
+        socket.pause();
+        socket.write(request);
+      }
+      // All of it is there, or as much of its answer as anybody takes.
+      await expect.poll(() => held.every(({ writableLength }) => writableLength === 0)).toBe(true);
+      await wait(300);
+      await expect.poll(answered).toBe("ECONNRESET");
+      expect(await sent()).toBe("HTTP/1.1 429");
+      for (const socket of held) socket.destroy();
+      await expect.poll(answered).toBe(10 * megabyte);
+      expect(await sent()).toBe("HTTP/1.1 200");
+    }
   });
 
   it("the number of connections: one more is closed", async () => {

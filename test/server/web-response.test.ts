@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { createServer, type Server, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
+import { HeldBytes } from "../../src/server/web-held.ts";
 import { writeResponse } from "../../src/server/web-response.ts";
 import { deferred } from "./harness.ts";
 import { openSocket, readToEnd } from "./listening-server.ts";
@@ -27,6 +28,8 @@ async function request(): Promise<{ response: ServerResponse; socket: Socket }> 
   return { response, socket };
 }
 
+const unlimited = () => new HeldBytes(undefined);
+
 describe("writeResponse", () => {
   it("sends headers and chunks in order, and what has no body, too", async () => {
     const { response, socket } = await request();
@@ -38,12 +41,12 @@ describe("writeResponse", () => {
       header.set("x-late", "no");
       yield Buffer.from("two");
     })();
-    await writeResponse({ status: 200, header, body }, response);
+    await writeResponse({ status: 200, header, body }, response, unlimited());
     const answer = await readToEnd(socket.resume());
     expect(answer).toMatch(/^HTTP\/1\.1 200 OK\r\nx-late: yes\r\nx-order: first\r\n/);
     expect(answer.replace(/\r\n[0-9a-f]+\r\n/g, "")).toContain("one,two");
     const empty = await request();
-    await writeResponse({ status: 204 }, empty.response);
+    await writeResponse({ status: 204 }, empty.response, unlimited());
     expect(await readToEnd(empty.socket.resume())).toMatch(/^HTTP\/1\.1 204 /);
   });
 
@@ -63,7 +66,7 @@ describe("writeResponse", () => {
         return { done: true, value: undefined };
       },
     };
-    const written = writeResponse({ status: 200, body }, response);
+    const written = writeResponse({ status: 200, body }, response, unlimited());
     await expect.poll(() => response.writableNeedDrain).toBe(true);
     expect(asked).toBeLessThan(100);
     socket.destroy();
@@ -86,7 +89,7 @@ describe("writeResponse", () => {
         return Promise.reject(new Error("whose clean-up fails"));
       },
     };
-    void writeResponse({ status: 200, body }, response);
+    void writeResponse({ status: 200, body }, response, unlimited());
     await waiting.promise;
     socket.destroy();
     await returned.promise;
@@ -98,7 +101,7 @@ describe("writeResponse", () => {
       yield Buffer.from("half");
       throw new Error("the other half is not there");
     })();
-    await writeResponse({ status: 200, body }, response);
+    await writeResponse({ status: 200, body }, response, unlimited());
     const answer = await readToEnd(socket.resume());
     expect(answer).not.toMatch(/\r\n0\r\n\r\n$/);
   });

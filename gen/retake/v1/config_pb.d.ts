@@ -503,6 +503,23 @@ export declare type WebLimits = Message<"retake.v1.WebLimits"> & {
    * @generated from field: google.protobuf.Duration stall_timeout = 7;
    */
   stallTimeout?: Duration | undefined;
+
+  /**
+   * Megabytes of answers that one source may leave unread, and of request messages that it is in the middle of sending, over
+   * all its connections. Beyond that a request is answered RESOURCE_EXHAUSTED, and the connection of an answer closed. Messages of
+   * up to 16 KB do not count. Default: 64, or four times `max_message_bytes` where that is more. Limits: 1 to 1,000,000.
+   *
+   * @generated from field: optional int32 max_unsent_megabytes_per_source = 8;
+   */
+  maxUnsentMegabytesPerSource?: number | undefined;
+
+  /**
+   * The same for all sources together. Default: 512, or eight times `max_unsent_megabytes_per_source` where that is more.
+   * Limits: 1 to 1,000,000.
+   *
+   * @generated from field: optional int32 max_unsent_megabytes = 9;
+   */
+  maxUnsentMegabytes?: number | undefined;
 };
 
 /**
