@@ -369,9 +369,14 @@ export const faultCases: readonly FaultCase[] = [
     },
     async play(world) {
       const { grpcPort } = await startListening();
-      const endpoints = [{ target: `127.0.0.1:${grpcPort}` }, { target: "127.0.0.1:1" }];
+      // The one that is there has a while of real time to say that it is well.
+      const healthCheck = { interval: { seconds: 30n }, timeout: { seconds: 20n } };
+      const endpoints = [grpcPort, 1].map((port) => ({ target: `127.0.0.1:${port}`, healthCheck }));
       await world.reload({ backends: [{ service: WorkflowsService.typeName, endpoints }] });
-      await world.pass(4 * minute, () => realTurns(world));
+      for (let passedMs = 0; passedMs < 3 * minute; passedMs += second) {
+        await new Promise((resolve) => setTimeout(resolve, 5));
+        await world.clock.advance(second);
+      }
     },
   },
   {
