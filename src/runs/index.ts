@@ -108,6 +108,7 @@ export {
   IllegalEventError,
   isTerminal,
   type RunEventBody,
+  type RunEventKind,
   type RunRecord,
   reduceRun,
 } from "./run-record.ts";

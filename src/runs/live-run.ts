@@ -67,7 +67,7 @@ export class LiveRun {
   #prepared: Uint8Array[] | undefined;
   /** Whether what is prepared is to be appended by the end of this turn of the event loop. */
   #isLate = false;
-  /** The events among them, where there is an observer. */
+  /** The events among them that an observer does not ignore. */
   #changes: RunChange[] | undefined;
   #written: number;
   /** Those who wait for what was written up to a number to be durable, in order. */
@@ -206,7 +206,8 @@ export class LiveRun {
     for (const body of bodies) {
       const { state: before, stateSinceMs: sinceMs, attempt } = this.record;
       applyNext(this.record, body, eventTimeMs(nowMs));
-      if (this.#ports.observer !== undefined) {
+      const { observer } = this.#ports;
+      if (observer !== undefined && observer.ignores?.has(body.case) !== true) {
         const { state: after, lastEventMs: timeMs } = this.record;
         this.#changes ??= [];
         this.#changes.push({ body, timeMs, before, after, sinceMs, attempt });
@@ -232,9 +233,10 @@ export class LiveRun {
     }
     this.#prepared = undefined;
     this.#isLate = false;
-    const changes = this.#changes;
+    const changes = this.#changes ?? noChanges;
     this.#changes = undefined;
-    const orderedMs = changes === undefined ? 0 : this.#ports.clock.monotonic();
+    const { observer } = this.#ports;
+    const orderedMs = observer === undefined ? 0 : this.#ports.clock.monotonic();
     const { terminal } = this;
     const retireAtMs = terminal ? this.#ports.retireAtMs(this.record) : undefined;
     const told = terminal ? this.#ports.outbox.endOf(this.record) : undefined;
@@ -264,9 +266,7 @@ export class LiveRun {
           return;
         }
         this.#onDurable(lastSequence, terminal);
-        if (changes !== undefined) {
-          this.#ports.observer?.committed(this.record, changes, this.#ports.clock.monotonic() - orderedMs);
-        }
+        observer?.committed(this.record, changes, this.#ports.clock.monotonic() - orderedMs);
         if (told !== undefined) {
           this.#ports.outbox.stored(this.record);
         }
@@ -349,6 +349,7 @@ export class LiveRun {
 type Writable<T> = { -readonly [Key in keyof T]: T[Key] };
 
 const impatiently = { impatient: true };
+const noChanges: readonly RunChange[] = [];
 
 interface Deferred {
   readonly promise: Promise<void>;

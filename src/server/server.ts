@@ -683,6 +683,10 @@ function observers(given: readonly (RunObserver | undefined)[]): RunObserver | u
   const [first, ...others] = given.filter((observer) => observer !== undefined);
   if (first === undefined || others.length === 0) return first;
   const all = [first, ...others];
+  const ignores = new Set(first.ignores);
+  for (const kind of first.ignores ?? []) {
+    if (others.some((one) => one.ignores?.has(kind) !== true)) ignores.delete(kind);
+  }
   return {
     // Absent where nobody asks for it: it takes reading.
     ...(all.some(({ retold }) => retold !== undefined) && {
@@ -690,6 +694,7 @@ function observers(given: readonly (RunObserver | undefined)[]): RunObserver | u
         for (const one of all) one.retold?.(...told);
       },
     }),
+    ignores,
     found: (run) => {
       for (const one of all) one.found(run);
     },

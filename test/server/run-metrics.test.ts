@@ -1,8 +1,10 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { RunState } from "../../gen/retake/v1/run_pb.js";
+import { step } from "../../src/index.ts";
 import { createMemoryStorage } from "../../src/runs/memory/index.ts";
 import { createVirtualClock } from "../../src/testing/virtual-clock.ts";
+import { PlainResponseSchema } from "../gen/retake/test/v1/workflows_pb.js";
 import { startServer, stopServer } from "./harness.ts";
 import { metricsOf } from "./metrics.ts";
 
@@ -64,6 +66,24 @@ describe("the metrics of runs", () => {
     expect(after.get(`retake_runs_ended_total{${state("CANCELLED")},${workflow("Plain")}}`)).toBe(1);
     expect(after.get(`retake_runs_open{${state("RUNNING")},${workflow("Plain")}}`)).toBe(0);
     expect(after.has(`retake_run_oldest_age_seconds{${state("RUNNING")},${workflow("Plain")}}`)).toBe(false);
+  });
+
+  it("count what was made durable of steps, which are no events of theirs", async () => {
+    const test = await startServer(
+      {
+        plain: async (_, context) => {
+          for (const name of ["a", "b", "c"]) await step(context, name, PlainResponseSchema, () => ({}));
+          return {};
+        },
+      },
+      { config },
+    );
+    onTestFinished(() => stopServer(test));
+    const commits = async () => (await metricsOf(test.server)).get("retake_journal_commit_duration_seconds_count") ?? 0;
+    const before = await commits();
+    await test.workflows.plain({});
+    // The start, the steps "a" and "b", and "c" with the end.
+    expect((await commits()) - before).toBe(4);
   });
 
   it("know the runs that an earlier process has left", async () => {

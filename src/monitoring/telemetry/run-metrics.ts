@@ -8,6 +8,7 @@ import {
   isInterruption,
   isTerminal,
   type RunChange,
+  type RunEventKind,
   type RunObserver,
   type RunRecord,
 } from "../../runs/index.ts";
@@ -44,8 +45,19 @@ interface Families {
   readonly faults: NumberFamily;
 }
 
+/** They change no state, and nothing counts them. */
+const uncounted: ReadonlySet<RunEventKind> = new Set([
+  "stepCompleted",
+  "progressSampled",
+  "updateRecorded",
+  "attemptCheckpoint",
+  "childStarted",
+  "childEnded",
+]);
+
 /** What metrics say about runs: a view of their events, told once they are durable. */
 export class RunMetrics implements RunObserver {
+  readonly ignores = uncounted;
   readonly #clock: Clock;
   readonly #families: Families;
   readonly #commitDuration: HistogramCell;

@@ -1,5 +1,5 @@
 import type { RunState } from "../../../gen/retake/v1/run_pb.js";
-import type { OpenAttempt, RunEventBody, RunRecord } from "../run-record.ts";
+import type { OpenAttempt, RunEventBody, RunEventKind, RunRecord } from "../run-record.ts";
 
 /** One event of a run, with what it found and what came of it. */
 export interface RunChange {
@@ -16,6 +16,9 @@ export interface RunChange {
 
 /** Watches over what happens to runs, for metrics and traces. It must not throw. */
 export interface RunObserver {
+  /** Kinds of events that it need not be told of: nothing is kept of those until they are durable. Default: none. */
+  readonly ignores?: ReadonlySet<RunEventKind>;
+
   /**
    * Where it is there, told before `found` of all that has happened to that run: the earlier process may have ended
    * before it could tell anybody of what happened last.
@@ -26,7 +29,7 @@ export interface RunObserver {
   found(run: Readonly<RunRecord>): void;
 
   /**
-   * These events, in order, are durable. More may have happened to the run meanwhile.
+   * These events, in order, are durable, and those among them that it ignores. More may have happened to the run meanwhile.
    *
    * @param commitMs how long that took
    */
