@@ -1,6 +1,8 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -28,7 +30,20 @@ const root = mkdtempSync(join(tmpdir(), "retake-secrets-"));
 const data = join(root, "data");
 const lines: string[] = [];
 const answers: string[] = [];
+/** What the server has exported by OTLP, by the last part of the path. */
+const exported: Record<string, string> = { traces: "", metrics: "", logs: "" };
+let metrics = "";
 let commandLine = "";
+/** Of a key that the server has made itself. */
+let ownKey = "";
+
+const collector = createServer((request, response) => {
+  const signal = request.url?.split("/").at(-1) ?? "";
+  request.on("data", (bytes: Buffer) => {
+    exported[signal] += bytes.toString("latin1");
+  });
+  request.on("end", () => response.end());
+});
 
 beforeAll(async () => {
   for (const [name, text] of [
@@ -37,6 +52,8 @@ beforeAll(async () => {
   ] as const) {
     writeFileSync(join(root, name), text, { mode: 0o600 });
   }
+  collector.listen(0, "127.0.0.1");
+  await once(collector, "listening");
   const config = join(root, "retake.yaml");
   writeFileSync(
     config,
@@ -65,6 +82,7 @@ beforeAll(async () => {
       env: {
         ...process.env,
         NODE_OPTIONS: "",
+        OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${(collector.address() as AddressInfo).port}`,
         RETAKE_WEBHOOK_SECRET: planted["a secret of webhooks"],
         PLANTED_TOKEN: planted["a bearer token"],
       },
@@ -73,11 +91,15 @@ beforeAll(async () => {
   const web = await listening(child);
   commandLine = existsSync("/proc/self/cmdline") ? readFileSync(`/proc/${child.pid}/cmdline`, "latin1") : "";
   await useEverything(web);
+  metrics = await (await fetch(`http://127.0.0.1:${web}/metrics`)).text();
   const exited = once(child, "exit");
   child.kill("SIGTERM");
   await exited;
 }, 120_000);
-afterAll(() => rmSync(root, { recursive: true, force: true }));
+afterAll(() => {
+  collector.close();
+  rmSync(root, { recursive: true, force: true });
+});
 
 function listening(child: ChildProcess): Promise<number> {
   return new Promise((resolve, reject) => {
@@ -120,6 +142,12 @@ async function useEverything(port: number): Promise<void> {
     const { run: ended } = await post("retake.v1.RunService/GetRun", { runId: run.runId });
     if (ended.failure) answers.push(JSON.stringify(ended.failure).replaceAll(title, ""));
   }
+  const { key } = await post("retake.v1.AdminService/CreateApiKey", {
+    subject: "planted",
+    level: "ACCESS_LEVEL_ADMIN",
+  });
+  ownKey = key;
+  await post("retake.v1.RunService/ListRuns", {}, { authorization: `Bearer ${ownKey}` });
   const wrong = { authorization: `Bearer ${planted["a bearer token"]}` };
   await post("retake.v1.RunService/ListRuns", { states: [99] }, wrong);
   await post("retake.v1.RunService/ListRuns", {}, { "x-api-key": planted["an API key"] });
@@ -136,7 +164,13 @@ function textOf(folder: string, but: readonly string[] = []): string {
     .join("\n");
 }
 
-describe.each(Object.entries(planted))("%s", (name, secret) => {
+describe.each([...Object.entries(planted), ["a key that the server has made", ""]])("%s", (name, text) => {
+  let secret = text;
+  beforeAll(() => {
+    secret ||= ownKey;
+    expect(secret.length).toBeGreaterThan(15);
+  });
+
   it("is in no line of the log", () => {
     expect(lines.length).toBeGreaterThan(1);
     expect(lines.join("\n")).not.toContain(secret);
@@ -147,6 +181,16 @@ describe.each(Object.entries(planted))("%s", (name, secret) => {
     expect(audit).toContain("workflow.pause");
     expect(audit).not.toContain(secret);
     expect(readFileSync(join(root, "audit-copy.jsonl"), "utf8")).not.toContain(secret);
+  });
+
+  it.each(["traces", "metrics", "logs"])("is in none of the %s that are exported", (signal) => {
+    expect(exported[signal]).toContain(workflow);
+    expect(exported[signal]).not.toContain(secret);
+  });
+
+  it("is not among the metrics", () => {
+    expect(metrics).toContain(workflow);
+    expect(metrics).not.toContain(secret);
   });
 
   it("is in no error that callers get", () => {
@@ -170,4 +214,6 @@ it("finds what is there: the marks of what took a secret's place", () => {
   expect(log).toContain("[redacted]");
   expect(log).toMatch(/email:[0-9a-f]{16}/);
   expect(textOf(join(data, "audit"))).toMatch(/card:[0-9a-f]{16}/);
+  expect(exported["traces"]).toMatch(/step mail email:[0-9a-f]{16} card:[0-9a-f]{16}/);
+  expect(ownKey).toMatch(/^rtk_/);
 });

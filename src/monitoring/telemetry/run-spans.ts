@@ -61,10 +61,12 @@ export class RunSpans implements RunObserver {
       case "stepCompleted":
         // One that a rerun has kept was not executed here.
         if (attempt !== undefined && body.value.keptFrom === "") {
-          const { name, executionTime, tries } = body.value;
+          const { executionTime, tries } = body.value;
+          // Handlers make names of what they are given.
+          const name = this.#tracing.redacted(body.value.name);
           this.#tracing.end({
             ...trace,
-            spanId: stepSpanId(run.accepted.runId, attempt.number, name),
+            spanId: stepSpanId(run.accepted.runId, attempt.number, body.value.name),
             parentSpanId: attemptSpanId(run.accepted.runId, attempt.number),
             name: `step ${name}`,
             kind: SpanKind.INTERNAL,
@@ -96,7 +98,7 @@ export class RunSpans implements RunObserver {
       kind: SpanKind.INTERNAL,
       startMs: run.createTimeMs,
       endMs: timeMs,
-      attributes: { ...ofRun(run), "retake.run.state": RunState[after] ?? "", ...ofFailure(failure) },
+      attributes: { ...ofRun(run), "retake.run.state": RunState[after] ?? "", ...this.#ofFailure(failure) },
       ...(failure !== undefined && { error: failure.message }),
     });
   }
@@ -113,7 +115,7 @@ export class RunSpans implements RunObserver {
       "retake.attempt": number,
       "retake.endpoint": endpoint,
       "retake.outcome": outcome,
-      ...ofFailure(failure),
+      ...this.#ofFailure(failure),
     };
     this.#tracing.end({
       ...{ ...trace, spanId, startMs, endMs, attributes, ...error },
@@ -138,16 +140,17 @@ export class RunSpans implements RunObserver {
       },
     });
   }
+
+  #ofFailure(failure: Failure | undefined): Attributes {
+    if (failure === undefined) return {};
+    return {
+      // A back-end's own words, maybe.
+      "error.type": this.#tracing.redacted(failure.reason),
+      "retake.failure.category": FailureCategory[failure.category] ?? "",
+    };
+  }
 }
 
 function ofRun({ accepted: { runId, workflow } }: RunRecord): Attributes {
   return { "retake.run.id": runId, "retake.workflow": workflow };
-}
-
-function ofFailure(failure: Failure | undefined): Attributes {
-  if (failure === undefined) return {};
-  return {
-    "error.type": failure.reason,
-    "retake.failure.category": FailureCategory[failure.category] ?? "",
-  };
 }

@@ -93,6 +93,11 @@ export class Tracing implements CallSpans {
     return traceId === undefined ? traceparent : `00-${traceId}-${callSpanId(runId, attempt)}-01`;
   }
 
+  /** A text that others have made, without what must not be in spans. */
+  redacted(text: string): string {
+    return this.#options.redact(text);
+  }
+
   end(span: EndedSpan): void {
     const { resource, redact, onEnd, budget } = this.#options;
     budget.spend();
