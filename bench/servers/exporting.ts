@@ -7,8 +7,8 @@ export async function exportTelemetry(): Promise<() => void> {
   const [port] = (await once(sink, "message")) as [number];
   Object.assign(process.env, {
     OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${port}`,
-    // Often enough to be part of what is measured.
-    OTEL_METRIC_EXPORT_INTERVAL: "1000",
+    // Six times as often as by itself, to be part of what is measured.
+    OTEL_METRIC_EXPORT_INTERVAL: "10000",
   });
   return () => sink.disconnect();
 }

@@ -36,7 +36,7 @@ export interface ExportingOptions {
 /** As many cost a server that is busy some percent of what it can do, and are those of hundreds of runs. */
 const spansPerSecond = 1_000;
 /** What a sudden rush may have. */
-const mostSpansAtOnce = 2_000;
+const mostSpansAtOnce = 1_000;
 
 /** What is sent to an OpenTelemetry Collector, or whatever else speaks OTLP. */
 export class Exporting {
