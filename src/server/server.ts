@@ -869,6 +869,7 @@ class Running {
         config: config.web,
         reading: config.security.input,
         tls: tls.web,
+        anonymousLevel: config.security.anonymousLevel,
         routes,
         interceptors: measured(webSystem),
         contracts,

@@ -62,6 +62,7 @@ describe("resolveConfig", () => {
           stallTimeoutMs: 60_000,
         },
         allowedOrigins: [],
+        allowedHosts: [],
       },
       overrides: {},
       backends: [],
