@@ -109,6 +109,7 @@ export interface ResolvedWeb {
   readonly tls?: ResolvedTls;
   readonly limits: ResolvedWebLimits;
   readonly allowedOrigins: readonly string[];
+  readonly allowedHosts: readonly string[];
 }
 
 export interface ResolvedWebLimits {
@@ -448,6 +449,7 @@ function resolveWeb(web: WebConfig | undefined): ResolvedWeb {
     ...(web?.tls && { tls: resolveTls(web.tls) }),
     limits: resolveWebLimits(web?.limits),
     allowedOrigins: [...(web?.allowedOrigins ?? [])],
+    allowedHosts: [...(web?.allowedHosts ?? [])],
   };
 }
 

@@ -420,9 +420,10 @@ class Server implements RetakeServer {
       this.#redactor = createTextRedactor(redaction);
       const payloads = encryptedPayloads(config, storage, this.#clock, this.#random, this.#openStorage !== undefined);
       await payloads.open(contracts.workflows.values().some(({ sensitive }) => sensitive));
-      const auditLog = startAudit({
+      const auditLog = await startAudit({
         config,
         redaction,
+        journal: storage.journal,
         inMemory: this.#openStorage !== undefined,
         sinks: this.#otel.logs === undefined ? this.#auditSinks : [...this.#auditSinks, this.#forwardedAudit],
         clock: this.#clock,
@@ -874,6 +875,7 @@ class Running {
         config: config.web,
         reading: config.security.input,
         tls: tls.web,
+        anonymousLevel: config.security.anonymousLevel,
         routes,
         interceptors: measured(webSystem),
         contracts,

@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Clock, RandomSource } from "../clock.ts";
 import type { ResolvedConfig } from "../config/index.ts";
-import type { Logger } from "../runs/index.ts";
+import type { Journal, Logger } from "../runs/index.ts";
 import {
   AuditLog,
   type AuditSink,
@@ -12,6 +12,7 @@ import {
   readKeyFile,
   type TextRedactorOptions,
 } from "../security/index.ts";
+import { isAuditNoted, noteAudit } from "./audit-note.ts";
 import { auditFolder, auditKeyFile } from "./security-files.ts";
 
 export interface StartAuditOptions {
@@ -19,6 +20,8 @@ export interface StartAuditOptions {
   readonly redaction: TextRedactorOptions;
   /** Whether the server keeps nothing in its data directory. */
   readonly inMemory: boolean;
+  /** Knows whether there has been a log. */
+  readonly journal: Pick<Journal, "append" | "read">;
   readonly sinks: readonly AuditSink[];
   readonly clock: Clock;
   readonly random: RandomSource;
@@ -26,23 +29,33 @@ export interface StartAuditOptions {
 }
 
 /** The audit log of a server; undefined where none is to be kept. @throws KeyFileError */
-export function startAudit(options: StartAuditOptions): AuditLog | undefined {
-  const { config, redaction, inMemory, sinks, clock, random, log } = options;
+export async function startAudit(options: StartAuditOptions): Promise<AuditLog | undefined> {
+  const { config, redaction, inMemory, sinks, clock, log } = options;
   const { audit } = config.security;
   if (audit === undefined) return undefined;
-  const store = inMemory
-    ? new MemoryAuditStore(createTextRedactor(redaction))
-    : new AuditThread({
-        directory: join(config.dataDirectory, auditFolder),
-        key: Uint8Array.from(signingKey(config, random)),
-        redaction,
-        maxAgeMs: audit.maxAgeMs,
-        maxBytes: audit.maxBytes,
-        fileBytes: audit.fileBytes,
-        copy: audit.file,
-        echo: sinks.length > 0,
-      });
+  const store = inMemory ? new MemoryAuditStore(createTextRedactor(redaction)) : await openFiles(audit, options);
   return new AuditLog({ ...audit, store, sinks, clock, log });
+}
+
+async function openFiles(
+  { maxAgeMs, maxBytes, fileBytes, file }: NonNullable<ResolvedConfig["security"]["audit"]>,
+  { config, redaction, sinks, journal, clock, random, log }: StartAuditOptions,
+): Promise<AuditThread> {
+  const key = Uint8Array.from(signingKey(config, random));
+  const expected = await isAuditNoted(journal);
+  const thread = new AuditThread({
+    directory: join(config.dataDirectory, auditFolder),
+    ...{ key, expected, redaction, maxAgeMs, maxBytes, fileBytes, copy: file, echo: sinks.length > 0 },
+  });
+  if (expected) return thread;
+  try {
+    // In this order: a crash in between must not leave a note of what has never been.
+    await thread.open();
+    await noteAudit(journal, clock);
+  } catch (err) {
+    log.warn({ err }, "the audit log cannot be begun yet; the next start notes that there is one");
+  }
+  return thread;
 }
 
 function signingKey(config: ResolvedConfig, random: RandomSource): Buffer {

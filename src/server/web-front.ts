@@ -4,12 +4,14 @@ import { Server as TlsServer } from "node:tls";
 import type { Client, Interceptor } from "@connectrpc/connect";
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from "fastify";
 import type { ArtifactService } from "../../gen/retake/v1/artifact_pb.js";
+import { AccessLevel } from "../../gen/retake/v1/options_pb.js";
 import type { Clock } from "../clock.ts";
 import type { ResolvedConfig, ResolvedInput } from "../config/index.ts";
 import type { ContractRegistry } from "../contract/index.ts";
 import type { Logger } from "../runs/index.ts";
 import {
   admitSecured,
+  isLoopback,
   listenOn,
   type ServerTls,
   type Source,
@@ -23,6 +25,7 @@ import { tlsErrorLogger } from "./tls-errors.ts";
 import { artifactsPath, WebArtifacts } from "./web-artifacts.ts";
 import { WebCalls } from "./web-calls.ts";
 import { frameworkError, OpenResponses, refuseConnection, writeError } from "./web-errors.ts";
+import { refuseStrangeHosts } from "./web-hosts.ts";
 import { allowOrigins } from "./web-origins.ts";
 
 type ResolvedWeb = NonNullable<ResolvedConfig["web"]>;
@@ -51,6 +54,8 @@ export interface WebFrontOptions {
   readonly config: ResolvedWeb;
   readonly reading: ResolvedInput;
   readonly tls: ServerTls | undefined;
+  /** What callers may do who show no credentials. */
+  readonly anonymousLevel: AccessLevel;
   readonly routes: readonly Route[];
   readonly interceptors: readonly Interceptor[];
   readonly contracts: Pick<ContractRegistry, "registry">;
@@ -97,6 +102,10 @@ export async function listenWebFront(options: WebFrontOptions): Promise<WebFront
     });
   });
   allowOrigins(server, config.allowedOrigins);
+  // With TLS, the certificate is of no name but the server's own.
+  if (options.tls === undefined && (isLoopback(bracketed(host)) || options.anonymousLevel > AccessLevel.PUBLIC)) {
+    refuseStrangeHosts(server, config);
+  }
   readNothing(server);
   addProbes(server, probes);
   if (options.metrics !== undefined) serveRaw(server, "/metrics", options.metrics);
@@ -155,6 +164,10 @@ function createFastify({ limits }: ResolvedWeb, tls: ServerTls | undefined, resp
 /** Fastify's types have lost that it is one. */
 function secured(front: FastifyInstance): TlsServer {
   return front.server as unknown as TlsServer;
+}
+
+function bracketed(host: string): string {
+  return host.includes(":") ? `[${host}]` : host;
 }
 
 /** Closes the connections that are too many for where they come from, and remembers where the others do. */

@@ -64,6 +64,7 @@ describe("resolveConfig", () => {
           maxUnsentMegabytes: 512,
         },
         allowedOrigins: [],
+        allowedHosts: [],
       },
       overrides: {},
       backends: [],

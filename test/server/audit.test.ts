@@ -4,6 +4,7 @@ import {
   readdirSync,
   readFileSync,
   rmdirSync,
+  rmSync,
   statSync,
   unlinkSync,
   writeFileSync,
@@ -21,6 +22,7 @@ import { RunService } from "../../gen/retake/v1/run_service_pb.js";
 import { systemClock, systemRandom } from "../../src/clock.ts";
 import { resolveConfig } from "../../src/config/index.ts";
 import { silentLogger } from "../../src/runs/index.ts";
+import { createMemoryStorage } from "../../src/runs/memory/index.ts";
 import { verifyAudit } from "../../src/security/index.ts";
 import { createServer, type ServerOptions } from "../../src/server/index.ts";
 import { startAudit } from "../../src/server/start-audit.ts";
@@ -184,24 +186,39 @@ describe("the audit log in a data directory", () => {
     }
   });
 
-  it("is not begun anew under another key: the start fails, and says what to do", () => {
+  it("is missed when it is gone, and the new one tells", async () => {
+    const directory = temporaryDirectory();
+    const first = await serve(directory);
+    await first.workflows.plain({});
+    await first.server.close();
+    rmSync(join(directory, "audit"), { recursive: true });
+    const second = await serve(directory);
+    await second.workflows.plain({});
+    await vi.waitFor(async () => {
+      expect(await listAll(second.admin)).toMatchObject([{ action: "run.start" }, { action: "audit.damaged" }]);
+    });
+    expect((await listAll(second.admin))[1]?.details["damage"]).toContain("is gone");
+    await second.server.close();
+  });
+
+  it("is not begun anew under another key: the start fails, and says what to do", async () => {
     const directory = temporaryDirectory();
     const config = resolveConfig(create(ServerConfigSchema, { dataDirectory: directory }));
+    const { journal } = createMemoryStorage({ clock: systemClock });
     const redaction = { personalData: "keep" as const, key: new Uint8Array() };
     const start = () =>
       startAudit({
-        ...{ config, redaction, inMemory: false, sinks: [] },
+        ...{ config, redaction, inMemory: false, sinks: [], journal },
         ...{ clock: systemClock, random: systemRandom, log: silentLogger },
       });
-    start();
+    await (await start())?.close();
     writeFileSync(join(directory, "secrets", "audit.key"), "no key");
-    expect(start).toThrow(/holds no key/);
+    await expect(start()).rejects.toThrow(/holds no key/);
     chmodSync(join(directory, "secrets", "audit.key"), 0o640);
-    expect(start).toThrow(/can be read by others.* \(mode 640\): make it private with "chmod 600/);
+    await expect(start()).rejects.toThrow(/can be read by others.* \(mode 640\): make it private with "chmod 600/);
     unlinkSync(join(directory, "secrets", "audit.key"));
-    mkdirSync(join(directory, "audit"));
     writeFileSync(join(directory, "audit", "head.json"), "{}");
-    expect(start).toThrow(/audit\.key is missing: it signs .* bring it back, or move/);
+    await expect(start()).rejects.toThrow(/audit\.key is missing: it signs .* bring it back, or move/);
   });
 
   it("stops calls that would be recorded where it cannot be written, and that is wanted", async () => {

@@ -51,6 +51,23 @@ describe("ADMIN credentials that are limited to some workflows", () => {
     expect([undefined, Code.FailedPrecondition]).toContain(code);
   });
 
+  it("have no other workflow answer for theirs, nor the server post to anybody", async () => {
+    const { admin } = as(limited);
+    for (const policy of [
+      { fallbacks: [theirs] },
+      { fallbacks: [mine, theirs] },
+      { notify: { url: "http://127.0.0.1:1/" } },
+    ]) {
+      const refused = await rejection(admin.setPolicyOverride({ workflow: mine, policy }), Code.PermissionDenied);
+      expect(refused.findDetails(ErrorInfoSchema)[0]?.reason).toBe("CREDENTIALS_LIMITED");
+    }
+    expect(
+      (await as(callers.admin).admin.listPolicyOverrides({ workflow: mine })).overrides[0]?.policy,
+    ).not.toMatchObject({
+      fallbacks: [theirs],
+    });
+  });
+
   it("end no drill of another workflow, and none that ends the server is theirs", async () => {
     const { fault: begun } = await as(callers.admin).admin.injectFault({ fault: fault(theirs), duration });
     const faultId = begun?.faultId ?? "";

@@ -130,7 +130,9 @@ describe("the web port limits", () => {
       requests.map(async ({ path, type, body }) => {
         const socket = await openSocket(webPort);
         socket.on("error", () => undefined);
-        socket.write(`POST ${path} HTTP/1.1\r\nhost: x\r\ncontent-type: ${type}\r\ntransfer-encoding: chunked\r\n\r\n`);
+        socket.write(
+          `POST ${path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: ${type}\r\ntransfer-encoding: chunked\r\n\r\n`,
+        );
         const chunk = (bytes: Buffer) => {
           socket.write(`${bytes.length.toString(16)}\r\n`);
           socket.write(bytes);

@@ -234,6 +234,7 @@ export declare const AdminService: GenService<{
   /**
    * Overrides a workflow's policy, for runs that wait and for the next attempts of others; attempts that are being made go
    * on by the policy that they began with.
+   * Credentials that are limited to some workflows name no others as fallbacks, and nobody to notify (PERMISSION_DENIED).
    *
    * @generated from rpc retake.v1.AdminService.SetPolicyOverride
    */
@@ -286,7 +287,8 @@ export declare const AdminService: GenService<{
     output: typeof DeleteAccessRuleResponseSchema;
   },
   /**
-   * Makes an API key, which is told only here. PERMISSION_DENIED where it could do more than the caller,
+   * Makes an API key, which is told only here. PERMISSION_DENIED where it could do more than the caller, or where it is of
+   * another subject and the caller is not ADMIN, or is limited to some workflows;
    * FAILED_PRECONDITION where the server takes no keys, RESOURCE_EXHAUSTED (TOO_MANY_API_KEYS) where there are 10,000.
    *
    * @generated from rpc retake.v1.AdminService.CreateApiKey

@@ -439,6 +439,17 @@ export declare type WebConfig = Message<"retake.v1.WebConfig"> & {
    * @generated from field: repeated string allowed_origins = 6;
    */
   allowedOrigins: string[];
+
+  /**
+   * Names by which requests may ask for this server, like "retake.example", besides IP addresses and "localhost". Whoever
+   * makes a name point here makes their web page one of the server's own: without TLS, where the port listens on this machine
+   * alone or `security.anonymous_level` is more than PUBLIC, requests for other names are refused (403), and so are pages
+   * that are neither of the name they ask for nor of `allowed_origins`. Where a proxy is in front that hands on the name it was asked
+   * for, name it here. Default: none.
+   *
+   * @generated from field: repeated string allowed_hosts = 7;
+   */
+  allowedHosts: string[];
 };
 
 /**

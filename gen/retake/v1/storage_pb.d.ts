@@ -308,6 +308,27 @@ export declare type PayloadKeyUsed = Message<"retake.v1.PayloadKeyUsed"> & {
 export declare const PayloadKeyUsedSchema: GenMessage<PayloadKeyUsed>;
 
 /**
+ * The one entry of the journal stream `audit-log`: this data directory has an audit log from now on, so that one that is gone
+ * is not taken for one that has never been.
+ *
+ * @generated from message retake.v1.AuditLogBegun
+ */
+export declare type AuditLogBegun = Message<"retake.v1.AuditLogBegun"> & {
+  /**
+   * When, by the server's wall clock.
+   *
+   * @generated from field: google.protobuf.Timestamp time = 1;
+   */
+  time?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message retake.v1.AuditLogBegun.
+ * Use `create(AuditLogBegunSchema)` to create a new message.
+ */
+export declare const AuditLogBegunSchema: GenMessage<AuditLogBegun>;
+
+/**
  * The one entry of a journal stream `lockouts/NUMBER`: who is locked out for showing wrong credentials, so that a restart
  * lets nobody go. The newest stream holds; it is deleted when the last lock-out in it is over.
  *

@@ -19,7 +19,7 @@ import { syncFolder } from "../private-key-file.ts";
 import type { TextRedactor } from "../redaction/index.ts";
 import { type ChainEnd, chainLines, chainStart, lineDigest } from "./audit-chain.ts";
 import { type AuditHead, headName, openHead, type SealedFile, signHead } from "./audit-head.ts";
-import { type AuditLine, readAuditLine } from "./audit-line.ts";
+import { type AuditLine, base64, readAuditLine } from "./audit-line.ts";
 import { type AuditPage, type AuditQuery, type AuditSlice, lineMatcher, searchLines } from "./audit-query.ts";
 import { type AuditTally, emptyTally, tallyLine } from "./audit-tally.ts";
 
@@ -27,6 +27,8 @@ export interface AuditFilesOptions {
   readonly directory: string;
   /** Signs checkpoints. */
   readonly key: Uint8Array;
+  /** Whether there has been a log before: then it must still be there. */
+  readonly expected: boolean;
   readonly redactor: Pick<TextRedactor, "text" | "address">;
   readonly maxAgeMs: number;
   readonly maxBytes: number;
@@ -60,7 +62,8 @@ interface OpenFile {
 /**
  * An audit log in files: JSON lines, each with the digest of the one before, and a signed checkpoint of where they end.
  *
- * 1. The checkpoint is written after the lines that it covers, so a crash leaves lines behind it, never a gap before it.
+ * 1. The checkpoint is written after the lines that it covers, so a crash leaves lines behind it, never a gap before it. That
+ *    of an empty log is written before the first line, so that lines without any were not left by a crash.
  * 2. What could not be written as a whole, with its checkpoint, is taken back as a whole.
  * 3. A file is deleted after the checkpoint says so.
  *
@@ -171,39 +174,52 @@ export class AuditFiles {
       this.#read();
     } catch (error) {
       if (!(error instanceof DamagedAuditError)) throw error;
-      // Kept as evidence: the service goes on, and its new log begins with what was found.
-      let aside = `${directory}.damaged`;
-      for (let number = 2; existsSync(aside); number++) aside = `${directory}.damaged-${number}`;
-      renameSync(directory, aside);
-      mkdirSync(directory, { mode: 0o700 });
-      this.#damage = `${error.message}; it was set aside as ${aside}`;
+      this.#damage = `${error.message}${this.#setAside()}`;
       this.#end = chainStart;
       this.#sealed = [];
       this.#retired = undefined;
       this.#file = undefined;
+      this.#writeHead();
     }
   }
 
+  /** Keeps what is there as evidence: the service goes on, and its new log begins with what was found. */
+  #setAside(): string {
+    const { directory } = this.#options;
+    if (readdirSync(directory).length === 0) return "";
+    let aside = `${directory}.damaged`;
+    for (let number = 2; existsSync(aside); number++) aside = `${directory}.damaged-${number}`;
+    renameSync(directory, aside);
+    mkdirSync(directory, { mode: 0o700 });
+    return `; it was set aside as ${aside}`;
+  }
+
   #read(): void {
-    const { directory, key } = this.#options;
+    const { directory, key, expected } = this.#options;
     const names = auditFileNames(directory);
     const headPath = join(directory, headName);
     if (!existsSync(headPath)) {
-      // A crash before the first checkpoint leaves one file at most.
-      if (names.length > 1) throw new DamagedAuditError(`the audit log in ${directory} has lost its checkpoint`);
-    } else {
-      let head: AuditHead | undefined;
-      try {
-        head = openHead(readFileSync(headPath, "utf8"), key);
-      } catch (error) {
-        throw new DamagedAuditError(`${headPath} cannot be read: ${(error as Error).message}`);
+      if (names.length > 0) throw new DamagedAuditError(`the audit log in ${directory} has lost its checkpoint`);
+      if (expected) throw new DamagedAuditError(`the audit log that was in ${directory} is gone`);
+      this.#writeHead();
+      return;
+    }
+    let head: AuditHead | undefined;
+    try {
+      head = openHead(readFileSync(headPath, "utf8"), key);
+    } catch (error) {
+      throw new DamagedAuditError(`${headPath} cannot be read: ${(error as Error).message}`);
+    }
+    if (head === undefined) {
+      throw new DamagedAuditError(`${headPath} was changed, or signed with another key`);
+    }
+    this.#end = { sequence: head.sequence, sha256: Buffer.from(head.sha256, "hex") };
+    this.#sealed = head.sealed;
+    this.#retired = head.retired;
+    for (const { first, last } of head.sealed) {
+      if (!names.includes(fileName(first))) {
+        throw new DamagedAuditError(`records ${first} to ${last} of the audit log are missing`);
       }
-      if (head === undefined) {
-        throw new DamagedAuditError(`${headPath} was changed, or signed with another key`);
-      }
-      this.#end = { sequence: head.sequence, sha256: Buffer.from(head.sha256, "hex") };
-      this.#sealed = head.sealed;
-      this.#retired = head.retired;
     }
     for (const name of names) {
       const first = firstOf(name);
@@ -229,13 +245,18 @@ export class AuditFiles {
     const lines = bytes.subarray(0, whole).toString().split("\n").slice(0, -1);
     const signed = this.#end;
     let sequence = sealedTo;
-    let sha256: Uint8Array = new Uint8Array();
+    let sha256: Uint8Array = Buffer.from(this.#sealed.at(-1)?.sha256 ?? this.#retired?.sha256 ?? "", "hex");
     let sinceMs = 0;
     let lastMs = 0;
     for (const line of lines) {
       const record = recordOf(line);
       if (record === undefined || record.sequence !== String(sequence + 1)) {
         throw new DamagedAuditError(`${path} is not as it was written: record ${sequence + 1} is not where it was`);
+      }
+      if ((record.previousSha256 ?? "") !== base64(sha256)) {
+        throw new DamagedAuditError(
+          `${path} is not as it was written: record ${sequence + 1} or the one before was changed`,
+        );
       }
       sequence++;
       if (sequence === sealedTo + 1) sinceMs = Date.parse(record.time);

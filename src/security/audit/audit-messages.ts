@@ -12,6 +12,7 @@ export interface AuditThreadData extends Omit<AuditFilesOptions, "redactor"> {
 
 /** What it is asked to do. */
 export interface HostedAudit {
+  open(): void;
   append(batch: string, nowMs: number): Appended;
   search(query: AuditQuery, page: AuditPage): AuditSlice;
   tally(sinceMs: number, untilMs: number, from?: number): TallySlice;

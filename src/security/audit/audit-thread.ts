@@ -14,6 +14,11 @@ export class AuditThread implements AuditStore {
     this.#calls = new WorkerCalls({ url: ownModule("security/audit/audit-worker"), name: "retake-audit", data });
   }
 
+  /** Opens the log, or begins one, before anything is to be recorded. */
+  open(): Promise<void> {
+    return this.#calls.call("open");
+  }
+
   append(batch: string, nowMs: number): Promise<Appended> {
     return this.#calls.call("append", batch, nowMs);
   }

@@ -14,6 +14,7 @@ let files: AuditFiles | undefined;
 let damageTold = false;
 
 const hosted: HostedAudit = {
+  open: () => void open(),
   append(batch, nowMs) {
     const log = open();
     const lines = log.append(batch, nowMs);

@@ -60,6 +60,7 @@ export function policyOverrides(
     async setPolicyOverride({ workflow, policy, expectedRevision, reason }, context) {
       assertForWorkflow(context, workflow);
       const given = assertPolicy(policy);
+      assertWithinLimits(context, given);
       try {
         const stored = await policies.set(
           { ...changeOf({ workflow, reason }, context), ...revisionOf(expectedRevision) },
@@ -123,6 +124,20 @@ function assertPolicy(policy: WorkflowPolicy | undefined): WorkflowPolicy {
     ]);
   }
   return policy;
+}
+
+/**
+ * A policy reaches further than its workflow: fallbacks run by the right of whoever called, and the server itself posts to
+ * whom it notifies.
+ *
+ * @throws ConnectError PERMISSION_DENIED
+ */
+function assertWithinLimits(
+  context: HandlerContext,
+  { fallbacks, notify }: Pick<WorkflowPolicy, "fallbacks" | "notify">,
+): void {
+  for (const fallback of fallbacks) assertForWorkflow(context, fallback);
+  if (notify !== undefined) assertForWorkflow(context, undefined);
 }
 
 function invalidPolicy(workflow: string, problems: readonly ContractProblem[]): ConnectError {

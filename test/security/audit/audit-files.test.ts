@@ -1,4 +1,14 @@
-import { appendFileSync, mkdirSync, readdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  statSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { fromJsonString, toJsonString } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
@@ -109,6 +119,56 @@ describe("an audit log in files", () => {
     again.close();
     expect(verifyAudit(directory, { key })).toMatchObject({ sound: true, records: 1n });
     expect(verifyAudit(`${directory}.damaged`, { key })).toMatchObject({ sound: false });
+  });
+
+  it("takes no lines without a checkpoint, though their chain is whole", () => {
+    const directory = join(temporaryDirectory(), "audit");
+    const files = openFiles(directory);
+    expect(verifyAudit(directory, { key })).toMatchObject({ sound: true, records: 0n, checkpointVerified: true });
+    files.append(batch(3), 0);
+    files.close();
+    unlinkSync(join(directory, "head.json"));
+    const again = openFiles(directory);
+    expect(again.damage).toContain("has lost its checkpoint");
+    again.close();
+    expect(auditFileNames(`${directory}.damaged`)).toHaveLength(1);
+    expect(openFiles(directory, { expected: true }).damage).toBeUndefined();
+  });
+
+  it("says that it is gone where there has been one", () => {
+    const directory = join(temporaryDirectory(), "audit");
+    const files = openFiles(directory, { expected: true });
+    expect(files.damage).toBe(`the audit log that was in ${directory} is gone`);
+    files.append(batch(1), 0);
+    files.close();
+    expect(existsSync(`${directory}.damaged`)).toBe(false);
+    expect(verifyAudit(directory, { key })).toMatchObject({ sound: true, records: 1n });
+  });
+
+  it.each([0, 1, 2])(
+    "finds at its start that a line was changed in the file that it goes on with, as line %i",
+    (at) => {
+      const directory = join(temporaryDirectory(), "audit");
+      const files = openFiles(directory);
+      for (let part = 0; part < 4; part++) files.append(batch(3), 0);
+      files.close();
+      const names = auditFileNames(directory);
+      expect(names.length).toBeGreaterThan(1);
+      const path = join(directory, names.at(-1) ?? "");
+      const lines = readFileSync(path, "utf8").split("\n");
+      lines[at] = lines[at]?.replace("alice", "mallory") ?? "";
+      writeFileSync(path, lines.join("\n"));
+      expect(openFiles(directory).damage).toContain(path);
+    },
+  );
+
+  it("finds at its start that an older file is missing", () => {
+    const directory = join(temporaryDirectory(), "audit");
+    const files = openFiles(directory);
+    for (let part = 0; part < 4; part++) files.append(batch(3), 0);
+    files.close();
+    unlinkSync(join(directory, auditFileNames(directory)[0] ?? ""));
+    expect(openFiles(directory).damage).toMatch(/^records 1 to \d+ of the audit log are missing; it was set aside/);
   });
 
   it("deletes whole files that are too old or too much, and what is left can be verified", () => {

@@ -36,7 +36,7 @@ export function batch(count: number, timeMs = 0, given: Partial<AuditEvent> = {}
 
 export function openFiles(directory: string, given: Partial<AuditFilesOptions> = {}): AuditFiles {
   return new AuditFiles({
-    ...{ directory, key, redactor, maxAgeMs: 86_400_000, maxBytes: 1e9, fileBytes: 2_000, copy: "" },
+    ...{ directory, key, redactor, expected: false, maxAgeMs: 86_400_000, maxBytes: 1e9, fileBytes: 2_000, copy: "" },
     ...given,
   });
 }

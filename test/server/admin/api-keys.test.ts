@@ -114,7 +114,7 @@ describe("AdminService, about API keys", () => {
     as({ level: AccessLevel.ADMIN, workflows: new Set(["a.B/C"]) });
     expect(await beyond(admin.createApiKey({ subject: "x", workflows: ["a.B/D"] }))).toBe("BEYOND_CALLER");
     expect(await beyond(admin.rotateApiKey({ keyId: top.apiKey?.keyId ?? "" }))).toBe("BEYOND_CALLER");
-    expect((await admin.createApiKey({ subject: "x" })).apiKey?.workflows).toEqual(["a.B/C"]);
+    expect((await admin.createApiKey({ subject: "in-process" })).apiKey?.workflows).toEqual(["a.B/C"]);
   });
 
   it("gives nobody below ADMIN a key of somebody else, who may have more by access rules", async () => {
@@ -127,6 +127,26 @@ describe("AdminService, about API keys", () => {
     expect(await beyond(admin.rotateApiKey({ keyId: boss.apiKey?.keyId ?? "" }))).toBe("BEYOND_CALLER");
     expect((await admin.createApiKey({ subject: "lead" })).apiKey?.subject).toBe("lead");
     expect((await admin.rotateApiKey({ keyId: own.apiKey?.keyId ?? "" })).apiKey?.subject).toBe("lead");
+  });
+
+  it("gives ADMIN that is limited to some workflows no key of somebody else, another tenant or group either", async () => {
+    const { admin, as } = await startAdmin();
+    const beyond = (call: Promise<unknown>) => reasonOf(call, Code.PermissionDenied);
+    const workflows = ["a.B/C"];
+    const theirs = await admin.createApiKey({ subject: "alice", workflows });
+    const other = await admin.createApiKey({ subject: "ops", tenant: "other", workflows });
+    as({ subject: "ops", workflows: new Set(workflows) });
+    for (const call of [
+      admin.createApiKey({ subject: "alice" }),
+      admin.createApiKey({ subject: "ops", tenant: "other" }),
+      admin.createApiKey({ subject: "ops", groups: ["bosses"] }),
+      admin.rotateApiKey({ keyId: theirs.apiKey?.keyId ?? "" }),
+      admin.rotateApiKey({ keyId: other.apiKey?.keyId ?? "" }),
+      admin.revokeApiKey({ keyId: other.apiKey?.keyId ?? "" }),
+    ]) {
+      expect(await beyond(call)).toBe("BEYOND_CALLER");
+    }
+    expect((await admin.createApiKey({ subject: "ops" })).apiKey).toMatchObject({ subject: "ops", workflows });
   });
 
   it("replaces a key: the old one rotates for a day, or as long as is said", async () => {
