@@ -1,6 +1,6 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { type Failure, type FallbackStarted, RunMode, RunState, WakeCause } from "../../gen/retake/v1/run_pb.js";
-import type { Clock, RandomSource } from "../clock.ts";
+import type { Clock, RandomSource, Timer } from "../clock.ts";
 import type { Policy, Workflow } from "../contract/index.ts";
 import { runFields } from "../trace-fields.ts";
 import { ActiveTurn, type LoadInput } from "./active-turn.ts";
@@ -35,6 +35,7 @@ import type { Gates } from "./ports/gates.ts";
 import type { Payloads } from "./ports/payloads.ts";
 import type { Scheduler } from "./ports/scheduler.ts";
 import { allowsEvent, type RunEventBody, type RunRecord } from "./run-record.ts";
+import { retryDelayMs } from "./storage/retry-delay.ts";
 
 export interface TurnsOptions {
   readonly live: LiveRuns;
@@ -64,7 +65,8 @@ export const drained = "DRAINED";
  * 1. A run takes one turn at a time.
  * 2. What a turn decides is committed in one append; what was prepared for it (an Accepted, a Woken) goes first.
  * 3. The first commit wins: what a back-end answers after CancelRequested, or after its turn was concluded, is dropped.
- * 4. A turn that ends without an end leaves a wish with the scheduler, for the next moment that matters.
+ * 4. A turn that ends without an end leaves a wish with the scheduler, for the next moment that matters. One that fails, or
+ *    whose run cannot be read, has used up the wish that it came by, and leaves one to be taken again.
  */
 export class Turns {
   readonly #options: TurnsOptions;
@@ -72,6 +74,10 @@ export class Turns {
   /** Set by `handBack`: turns are taken no more. */
   #stopped = false;
   #active = 0;
+  /** How many turns have failed in a row, of the runs that this has happened to. */
+  readonly #failedTurns = new Map<string, number>();
+  /** For runs that are to be cancelled when they can be read. */
+  readonly #delayedCancels = new Set<Timer>();
   #whenIdle: (() => void) | undefined;
 
   constructor(options: TurnsOptions) {
@@ -90,15 +96,19 @@ export class Turns {
     try {
       run = await live.hold(runId);
     } catch (error) {
-      log.error({ err: error, run_id: runId }, "a run could not be read; it stays as it is until the next start");
       withdraw(runId);
+      if (this.#retake(runId, 0) === 1) {
+        log.error({ err: error, run_id: runId }, "a run could not be read; it is tried again until it can");
+      }
       return;
     }
     if (run === undefined) {
       withdraw(runId);
+      this.#failedTurns.delete(runId);
       return;
     }
     try {
+      run.admit();
       if (run.turn !== undefined) {
         if (this.#forsaken(run)) {
           this.cancel(run, "server", callerLost).catch(() => undefined);
@@ -125,11 +135,14 @@ export class Turns {
         run.turnAgain = false;
         await this.#turn(run);
       } while (run.turnAgain && !run.terminal && !run.lost && !this.#stopped);
+      if (this.#failedTurns.size > 0) {
+        this.#failedTurns.delete(run.id);
+      }
     } catch (error) {
       // Nothing may be kept for it that nobody comes for.
       this.#options.withdraw(run.id);
       if (!run.lost) {
-        // A stage has thrown, or a commit was not allowed: a fault of ours. The run stays as its journal says.
+        // A stage has thrown, or a commit was not allowed: a fault of ours, or one that passes.
         const { log, clock, random } = this.#options;
         const { failure } = classifyError(error, random, clock.now());
         log.error(
@@ -138,9 +151,10 @@ export class Turns {
             ...runFields(run.record.accepted),
             referenceId: failure.referenceId,
           },
-          "a turn failed; the run resumes at the next start",
+          "a turn failed; the run takes another one later",
         );
         run.refuse(errorFromFailure(failure));
+        this.#resume(run);
       }
     } finally {
       this.#options.live.settle(run);
@@ -214,6 +228,9 @@ export class Turns {
   /** Takes no more turns; those that are being taken are handed back. Resolves when that is durable. */
   async handBack(): Promise<void> {
     this.#stopped = true;
+    for (const timer of this.#delayedCancels) {
+      timer.cancel();
+    }
     const failure = createFailure({
       code: Code.Unavailable,
       reason: "HANDED_BACK",
@@ -291,6 +308,51 @@ export class Turns {
         this.#whenIdle?.();
       }
     }
+  }
+
+  /** Lets a run whose turn has failed go on from what its journal says. Never throws. */
+  #resume(run: LiveRun): void {
+    if (run.terminal || run.unwritten) {
+      // Of a run that nobody was told of nothing is left to go on.
+      return;
+    }
+    const { record } = run;
+    const { attempt } = record;
+    this.#retake(run.id, record.accepted.priority);
+    if (attempt === undefined) {
+      return;
+    }
+    const failure = createFailure({
+      code: Code.Unavailable,
+      reason: "INTERRUPTED",
+      message: "the attempt could not be brought to its end by the server",
+    });
+    const attemptMs = Math.max(0, this.#options.clock.now() - attempt.startedMs);
+    try {
+      run.commit(
+        record.state === RunState.CANCELLING
+          ? [attemptFailed(attempt.number, failure, false, attemptMs)]
+          : // It counts as interruptions do, so a fault that stays does not have attempts made for ever.
+            this.interruption(run, failure, this.#policyOf(record), attemptMs),
+      );
+      if (run.terminal) {
+        this.#cancelChildren(record, run.id);
+      }
+    } catch (error) {
+      this.#options.log.error(
+        { err: error, ...runFields(record.accepted) },
+        "an attempt could not be ended; its run resumes at the next start",
+      );
+    }
+  }
+
+  /** Leaves a wish in the place of one that a failed turn has used up. Returns how many have failed in a row. */
+  #retake(runId: string, priority: number): number {
+    const { clock, scheduler } = this.#options;
+    const failed = (this.#failedTurns.get(runId) ?? 0) + 1;
+    this.#failedTurns.set(runId, failed);
+    scheduler.wake(runId, clock.now() + retryDelayMs(failed), priority);
+    return failed;
   }
 
   /** How the run takes a turn now; undefined when it takes none. What makes a turn needless is done. */
@@ -475,10 +537,12 @@ export class Turns {
       ]);
       scheduler.forget(run.id);
     } catch (error) {
-      log.error(
-        { err: error, ...runFields(record.accepted) },
-        "a fallback could not be read; its run ends at the next start",
-      );
+      if (this.#retake(run.id, record.accepted.priority) === 1) {
+        log.error(
+          { err: error, ...runFields(record.accepted) },
+          "a fallback could not be read; its run ends when it can",
+        );
+      }
     } finally {
       live.release(run);
     }
@@ -571,9 +635,9 @@ export class Turns {
     return this.cancelById(childRunId, "parent", `its parent ${parentRunId} has ended`);
   }
 
-  /** Cancels a run that may not be in memory. Never rejects. */
-  async cancelById(runId: string, requestedBy: string, reason: string): Promise<void> {
-    const { live, log } = this.#options;
+  /** Cancels a run that may not be in memory; where it cannot be read, later, and resolves before that. Never rejects. */
+  async cancelById(runId: string, requestedBy: string, reason: string, failedTries = 0): Promise<void> {
+    const { live, clock, log } = this.#options;
     try {
       const run = await live.hold(runId);
       if (run !== undefined) {
@@ -584,7 +648,16 @@ export class Turns {
         }
       }
     } catch (error) {
-      log.error({ err: error, run_id: runId }, "a run could not be cancelled");
+      if (failedTries === 0) {
+        log.error({ err: error, run_id: runId }, "a run could not be cancelled; it is tried again until it can");
+      }
+      if (!this.#stopped) {
+        const timer = clock.setTimeout(() => {
+          this.#delayedCancels.delete(timer);
+          void this.cancelById(runId, requestedBy, reason, failedTries + 1);
+        }, retryDelayMs(failedTries));
+        this.#delayedCancels.add(timer);
+      }
     }
   }
 
