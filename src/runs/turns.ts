@@ -27,6 +27,7 @@ import { createFailure, errorFromFailure } from "./failure.ts";
 import { classifyError } from "./failures/classify.ts";
 import { untriedFallbacks } from "./fallback-tries.ts";
 import type { Outcome, RunHandler } from "./handler.ts";
+import { inLine } from "./in-line.ts";
 import type { LiveRun } from "./live-run.ts";
 import type { LiveRuns } from "./live-runs.ts";
 import type { Logger } from "./logger.ts";
@@ -43,8 +44,8 @@ export interface TurnsOptions {
   readonly gates: Pick<Gates, "waiting">;
   readonly payloads: Payloads;
   readonly contracts: ContractCheck;
-  readonly pauses: Pick<Pauses, "of">;
-  readonly breakers: Pick<Breakers, "keeps">;
+  readonly pauses: Pick<Pauses, "of" | "keeps" | "waiting">;
+  readonly breakers: Pick<Breakers, "find" | "keeps">;
   /** A run will make no attempt: whatever it waits for, or was let through to, goes to others. */
   readonly withdraw: (runId: string) => void;
   /** The stages, composed, with the back-ends innermost. */
@@ -264,7 +265,7 @@ export class Turns {
       const contract = check instanceof Promise ? await check : check;
       const staysParked =
         (entry.parkedBy === "contract" && contract.kind === "changed") ||
-        (entry.parkedBy === "pause" && pauses.of(run.record.accepted.workflow) !== undefined) ||
+        (entry.parkedBy === "pause" && pauses.keeps(run.id, run.record.accepted.workflow)) ||
         (entry.parkedBy === "breaker" && contract.kind === "same" && breakers.keeps(run.record, contract.workflow));
       if (staysParked) {
         this.#wish(run);
@@ -406,8 +407,8 @@ export class Turns {
     }
     const { record } = run;
     const { policy } = workflow;
-    if (run.unwritten && outcome.kind === "blocked") {
-      const refusal = this.#refusalOf(run, policy);
+    if (run.unwritten && (outcome.kind === "blocked" || outcome.kind === "waiting")) {
+      const refusal = this.#refusalOf(run, policy, outcome);
       if (refusal !== undefined) {
         this.#options.withdraw(run.id);
         run.discard(refusal);
@@ -607,14 +608,18 @@ export class Turns {
     }
   }
 
-  #refusalOf(run: LiveRun, policy: Policy): ConnectError | undefined {
-    if (this.#stopped) {
+  #refusalOf(run: LiveRun, policy: Policy, outcome: Outcome): ConnectError | undefined {
+    if (outcome.kind === "waiting") {
+      if (outcome.events[0]?.case !== "parked") {
+        return undefined;
+      }
+    } else if (this.#stopped) {
       return draining();
     }
     const { workflow, parentRunId } = run.record.accepted;
     const { queueLimit } = policy.concurrency;
     // A child belongs to a run that has been accepted, so it is never refused.
-    return parentRunId === "" && this.#options.gates.waiting(workflowLimitKey(workflow)) > queueLimit
+    return parentRunId === "" && inLine(this.#options, workflow) > queueLimit
       ? queueFull(workflow, queueLimit, this.#options.random)
       : undefined;
   }
@@ -707,8 +712,3 @@ const queuedEntry: Entry = { wake: undefined, parkedBy: undefined };
 
 /** The turn ends without having entered its chain. */
 const notStarted: Outcome = { kind: "blocked", gate: "", reason: "" };
-
-/** What a workflow's concurrency limit is called among the gates. */
-export function workflowLimitKey(workflow: string): string {
-  return `workflow/${workflow}`;
-}
