@@ -1,18 +1,23 @@
 import { type Message, toBinary } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
+import { BreakerState } from "../../gen/retake/v1/breaker_pb.js";
 import type { Quality } from "../../gen/retake/v1/options_pb.js";
 import { type Accepted, type Payload, type RunMode, RunState } from "../../gen/retake/v1/run_pb.js";
 import type { Clock, RandomSource } from "../clock.ts";
 import { artifactIdsIn, type Workflow } from "../contract/index.ts";
 import { artifactConnectError } from "./artifacts/connect-error.ts";
 import { assertUsable, ownedBy } from "./artifacts/usable-artifacts.ts";
+import type { Breakers } from "./breakers/breakers.ts";
+import { failsOnOpen } from "./breakers/on-open.ts";
 import { equalBytes } from "./equal-bytes.ts";
 import { draining, journalUnavailable, keyTaken, queueFull } from "./errors.ts";
 import { payloadOf } from "./events.ts";
 import { createError } from "./failure.ts";
+import { inLine, workflowLimitKey } from "./in-line.ts";
 import type { LiveRun } from "./live-run.ts";
 import type { LiveRuns } from "./live-runs.ts";
 import type { Overload } from "./load/overload.ts";
+import type { Pauses } from "./pauses.ts";
 import type { Artifacts } from "./ports/artifacts.ts";
 import type { Gates } from "./ports/gates.ts";
 import type { Journal, RunOwner } from "./ports/journal.ts";
@@ -21,7 +26,7 @@ import { newRunId } from "./run-id.ts";
 import type { RunRecord } from "./run-record.ts";
 import { timeAt } from "./storage/positions.ts";
 import { msFromDuration, timestampFromMs } from "./time.ts";
-import { type Turns, workflowLimitKey } from "./turns.ts";
+import type { Turns } from "./turns.ts";
 
 /** A wish to execute a workflow; its message has been validated. */
 export interface RunOrder {
@@ -71,6 +76,8 @@ export interface AcceptanceOptions {
   readonly live: LiveRuns;
   readonly turns: Turns;
   readonly gates: Pick<Gates, "isFull" | "waiting">;
+  readonly breakers: Pick<Breakers, "find" | "of">;
+  readonly pauses: Pick<Pauses, "of" | "waiting">;
   /** Absent where nothing counts as trouble. */
   readonly overload?: Pick<Overload, "refusal"> | undefined;
   readonly journal: Journal;
@@ -272,19 +279,36 @@ export class Acceptance {
   }
 
   /** Refuses what would be refused later, or should be while the server is in trouble, before it has cost anything. */
-  #assertRoom({ workflow, priority }: RunOrder): void {
-    const { gates, overload, random } = this.#options;
+  #assertRoom(order: RunOrder): void {
+    const { overload, random } = this.#options;
+    const { workflow, priority } = order;
     const refusal = overload?.refusal(priority ?? 0);
     if (refusal !== undefined) {
       throw refusal;
     }
-    const { limit, queueLimit } = workflow.policy.concurrency;
-    if (limit !== Number.POSITIVE_INFINITY) {
-      const key = workflowLimitKey(workflow.name);
-      if (gates.isFull(key) && gates.waiting(key) >= queueLimit) {
-        throw queueFull(workflow.name, queueLimit, random);
-      }
+    const { queueLimit } = workflow.policy.concurrency;
+    if (this.#wouldWait(order) && inLine(this.#options, workflow.name) >= queueLimit) {
+      throw queueFull(workflow.name, queueLimit, random);
     }
+  }
+
+  /** Whether a run would stand in line, as far as that is seen from here. */
+  #wouldWait({ workflow, mode }: RunOrder): boolean {
+    const { gates, breakers, pauses } = this.#options;
+    const { name, policy } = workflow;
+    if (policy.concurrency.limit !== Number.POSITIVE_INFINITY && gates.isFull(workflowLimitKey(name))) {
+      return true;
+    }
+    if (pauses.of(name) !== undefined) {
+      return true;
+    }
+    const breaker = breakers.of(workflow);
+    if (breaker?.holdsNewcomers !== true) {
+      return false;
+    }
+    // It fails at once, or has a fallback.
+    const leaves = failsOnOpen({ mode }, policy) || policy.fallbacks.length > 0;
+    return breaker.state === BreakerState.CLOSED || !leaves;
   }
 }
 

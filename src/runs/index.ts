@@ -57,6 +57,7 @@ export {
   type RunRequest,
   type Turn,
 } from "./handler.ts";
+export { workflowLimitKey } from "./in-line.ts";
 export type { LiveRun } from "./live-run.ts";
 export { LiveRuns } from "./live-runs.ts";
 export {
@@ -116,7 +117,7 @@ export { viewRun, withValue } from "./run-view.ts";
 export { sleep } from "./sleep.ts";
 export { StoredSettings, type StoredSettingsOptions } from "./stored-settings.ts";
 export { durationFromMs, eventTimeMs, msFromDuration, msFromTimestamp, timestampFromMs } from "./time.ts";
-export { Turns, workflowLimitKey } from "./turns.ts";
+export { Turns } from "./turns.ts";
 export { untilAborted } from "./until-aborted.ts";
 export { type Sight, Watch } from "./watch.ts";
 export { within } from "./within.ts";

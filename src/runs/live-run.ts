@@ -194,6 +194,14 @@ export class LiveRun {
     this.#tellEnded();
   }
 
+  /** Takes a refusal back, for a turn that follows one that has failed: whoever joins from now on waits for its end. */
+  admit(): void {
+    if (this.refusal !== undefined && this.acceptanceDurable && !this.lost) {
+      this.refusal = undefined;
+      this.#ended = undefined;
+    }
+  }
+
   /** Gives up a run of which nothing has been written. */
   discard(error: ConnectError): void {
     this.lost = true;

@@ -36,6 +36,8 @@ export class Pauses {
   /** Workflows that go on, whose parked runs have not all been woken. */
   readonly #owed = new Set<string>();
   readonly #paused = new Map<string, Pause>();
+  /** The runs that each paused workflow keeps from working; after a start those of them that have taken a turn. */
+  readonly #kept = new Map<string, Set<string>>();
   /** The number of the newest record of each stream. */
   readonly #sequences = new Map<string, number>();
   /** Changes come one after the other. */
@@ -48,6 +50,32 @@ export class Pauses {
   /** The pause of a workflow, if it is paused. */
   of(workflow: string): Pause | undefined {
     return this.#paused.size === 0 ? undefined : this.#paused.get(workflow);
+  }
+
+  /** Whether a run may not work because its workflow is paused. It counts among those that wait until it is withdrawn. */
+  keeps(runId: string, workflow: string): boolean {
+    if (this.of(workflow) === undefined) {
+      return false;
+    }
+    const kept = this.#kept.get(workflow);
+    if (kept === undefined) {
+      this.#kept.set(workflow, new Set([runId]));
+    } else {
+      kept.add(runId);
+    }
+    return true;
+  }
+
+  /** How many runs wait for a workflow to be resumed. */
+  waiting(workflow: string): number {
+    return this.#kept.get(workflow)?.size ?? 0;
+  }
+
+  /** A run waits no more. */
+  withdraw(runId: string): void {
+    for (const kept of this.#kept.values()) {
+      kept.delete(runId);
+    }
   }
 
   /** Reads what earlier processes have left. */
@@ -98,6 +126,7 @@ export class Pauses {
         value: { $typeName: "retake.v1.WorkflowResumed", requestedBy },
       });
       this.#paused.delete(workflow);
+      this.#kept.delete(workflow);
       this.#owed.add(workflow);
       await this.#wakeOwed(workflow);
       return true;

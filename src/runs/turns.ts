@@ -1,6 +1,6 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { type Failure, type FallbackStarted, RunMode, RunState, WakeCause } from "../../gen/retake/v1/run_pb.js";
-import type { Clock, RandomSource } from "../clock.ts";
+import type { Clock, RandomSource, Timer } from "../clock.ts";
 import type { Policy, Workflow } from "../contract/index.ts";
 import { runFields } from "../trace-fields.ts";
 import { ActiveTurn, type LoadInput } from "./active-turn.ts";
@@ -27,6 +27,7 @@ import { createFailure, errorFromFailure } from "./failure.ts";
 import { classifyError } from "./failures/classify.ts";
 import { untriedFallbacks } from "./fallback-tries.ts";
 import type { Outcome, RunHandler } from "./handler.ts";
+import { inLine } from "./in-line.ts";
 import type { LiveRun } from "./live-run.ts";
 import type { LiveRuns } from "./live-runs.ts";
 import type { Logger } from "./logger.ts";
@@ -35,6 +36,7 @@ import type { Gates } from "./ports/gates.ts";
 import type { Payloads } from "./ports/payloads.ts";
 import type { Scheduler } from "./ports/scheduler.ts";
 import { allowsEvent, type RunEventBody, type RunRecord } from "./run-record.ts";
+import { retryDelayMs } from "./storage/retry-delay.ts";
 
 export interface TurnsOptions {
   readonly live: LiveRuns;
@@ -42,8 +44,8 @@ export interface TurnsOptions {
   readonly gates: Pick<Gates, "waiting">;
   readonly payloads: Payloads;
   readonly contracts: ContractCheck;
-  readonly pauses: Pick<Pauses, "of">;
-  readonly breakers: Pick<Breakers, "keeps">;
+  readonly pauses: Pick<Pauses, "of" | "keeps" | "waiting">;
+  readonly breakers: Pick<Breakers, "find" | "keeps">;
   /** A run will make no attempt: whatever it waits for, or was let through to, goes to others. */
   readonly withdraw: (runId: string) => void;
   /** The stages, composed, with the back-ends innermost. */
@@ -64,7 +66,8 @@ export const drained = "DRAINED";
  * 1. A run takes one turn at a time.
  * 2. What a turn decides is committed in one append; what was prepared for it (an Accepted, a Woken) goes first.
  * 3. The first commit wins: what a back-end answers after CancelRequested, or after its turn was concluded, is dropped.
- * 4. A turn that ends without an end leaves a wish with the scheduler, for the next moment that matters.
+ * 4. A turn that ends without an end leaves a wish with the scheduler, for the next moment that matters. One that fails, or
+ *    whose run cannot be read, has used up the wish that it came by, and leaves one to be taken again.
  */
 export class Turns {
   readonly #options: TurnsOptions;
@@ -72,6 +75,10 @@ export class Turns {
   /** Set by `handBack`: turns are taken no more. */
   #stopped = false;
   #active = 0;
+  /** How many turns have failed in a row, of the runs that this has happened to. */
+  readonly #failedTurns = new Map<string, number>();
+  /** For runs that are to be cancelled when they can be read. */
+  readonly #delayedCancels = new Set<Timer>();
   #whenIdle: (() => void) | undefined;
 
   constructor(options: TurnsOptions) {
@@ -90,15 +97,19 @@ export class Turns {
     try {
       run = await live.hold(runId);
     } catch (error) {
-      log.error({ err: error, run_id: runId }, "a run could not be read; it stays as it is until the next start");
       withdraw(runId);
+      if (this.#retake(runId, 0) === 1) {
+        log.error({ err: error, run_id: runId }, "a run could not be read; it is tried again until it can");
+      }
       return;
     }
     if (run === undefined) {
       withdraw(runId);
+      this.#failedTurns.delete(runId);
       return;
     }
     try {
+      run.admit();
       if (run.turn !== undefined) {
         if (this.#forsaken(run)) {
           this.cancel(run, "server", callerLost).catch(() => undefined);
@@ -125,11 +136,14 @@ export class Turns {
         run.turnAgain = false;
         await this.#turn(run);
       } while (run.turnAgain && !run.terminal && !run.lost && !this.#stopped);
+      if (this.#failedTurns.size > 0) {
+        this.#failedTurns.delete(run.id);
+      }
     } catch (error) {
       // Nothing may be kept for it that nobody comes for.
       this.#options.withdraw(run.id);
       if (!run.lost) {
-        // A stage has thrown, or a commit was not allowed: a fault of ours. The run stays as its journal says.
+        // A stage has thrown, or a commit was not allowed: a fault of ours, or one that passes.
         const { log, clock, random } = this.#options;
         const { failure } = classifyError(error, random, clock.now());
         log.error(
@@ -138,9 +152,10 @@ export class Turns {
             ...runFields(run.record.accepted),
             referenceId: failure.referenceId,
           },
-          "a turn failed; the run resumes at the next start",
+          "a turn failed; the run takes another one later",
         );
         run.refuse(errorFromFailure(failure));
+        this.#resume(run);
       }
     } finally {
       this.#options.live.settle(run);
@@ -214,6 +229,9 @@ export class Turns {
   /** Takes no more turns; those that are being taken are handed back. Resolves when that is durable. */
   async handBack(): Promise<void> {
     this.#stopped = true;
+    for (const timer of this.#delayedCancels) {
+      timer.cancel();
+    }
     const failure = createFailure({
       code: Code.Unavailable,
       reason: "HANDED_BACK",
@@ -247,7 +265,7 @@ export class Turns {
       const contract = check instanceof Promise ? await check : check;
       const staysParked =
         (entry.parkedBy === "contract" && contract.kind === "changed") ||
-        (entry.parkedBy === "pause" && pauses.of(run.record.accepted.workflow) !== undefined) ||
+        (entry.parkedBy === "pause" && pauses.keeps(run.id, run.record.accepted.workflow)) ||
         (entry.parkedBy === "breaker" && contract.kind === "same" && breakers.keeps(run.record, contract.workflow));
       if (staysParked) {
         this.#wish(run);
@@ -291,6 +309,51 @@ export class Turns {
         this.#whenIdle?.();
       }
     }
+  }
+
+  /** Lets a run whose turn has failed go on from what its journal says. Never throws. */
+  #resume(run: LiveRun): void {
+    if (run.terminal || run.unwritten) {
+      // Of a run that nobody was told of nothing is left to go on.
+      return;
+    }
+    const { record } = run;
+    const { attempt } = record;
+    this.#retake(run.id, record.accepted.priority);
+    if (attempt === undefined) {
+      return;
+    }
+    const failure = createFailure({
+      code: Code.Unavailable,
+      reason: "INTERRUPTED",
+      message: "the attempt could not be brought to its end by the server",
+    });
+    const attemptMs = Math.max(0, this.#options.clock.now() - attempt.startedMs);
+    try {
+      run.commit(
+        record.state === RunState.CANCELLING
+          ? [attemptFailed(attempt.number, failure, false, attemptMs)]
+          : // It counts as interruptions do, so a fault that stays does not have attempts made for ever.
+            this.interruption(run, failure, this.#policyOf(record), attemptMs),
+      );
+      if (run.terminal) {
+        this.#cancelChildren(record, run.id);
+      }
+    } catch (error) {
+      this.#options.log.error(
+        { err: error, ...runFields(record.accepted) },
+        "an attempt could not be ended; its run resumes at the next start",
+      );
+    }
+  }
+
+  /** Leaves a wish in the place of one that a failed turn has used up. Returns how many have failed in a row. */
+  #retake(runId: string, priority: number): number {
+    const { clock, scheduler } = this.#options;
+    const failed = (this.#failedTurns.get(runId) ?? 0) + 1;
+    this.#failedTurns.set(runId, failed);
+    scheduler.wake(runId, clock.now() + retryDelayMs(failed), priority);
+    return failed;
   }
 
   /** How the run takes a turn now; undefined when it takes none. What makes a turn needless is done. */
@@ -344,8 +407,8 @@ export class Turns {
     }
     const { record } = run;
     const { policy } = workflow;
-    if (run.unwritten && outcome.kind === "blocked") {
-      const refusal = this.#refusalOf(run, policy);
+    if (run.unwritten && (outcome.kind === "blocked" || outcome.kind === "waiting")) {
+      const refusal = this.#refusalOf(run, policy, outcome);
       if (refusal !== undefined) {
         this.#options.withdraw(run.id);
         run.discard(refusal);
@@ -475,10 +538,12 @@ export class Turns {
       ]);
       scheduler.forget(run.id);
     } catch (error) {
-      log.error(
-        { err: error, ...runFields(record.accepted) },
-        "a fallback could not be read; its run ends at the next start",
-      );
+      if (this.#retake(run.id, record.accepted.priority) === 1) {
+        log.error(
+          { err: error, ...runFields(record.accepted) },
+          "a fallback could not be read; its run ends when it can",
+        );
+      }
     } finally {
       live.release(run);
     }
@@ -543,14 +608,18 @@ export class Turns {
     }
   }
 
-  #refusalOf(run: LiveRun, policy: Policy): ConnectError | undefined {
-    if (this.#stopped) {
+  #refusalOf(run: LiveRun, policy: Policy, outcome: Outcome): ConnectError | undefined {
+    if (outcome.kind === "waiting") {
+      if (outcome.events[0]?.case !== "parked") {
+        return undefined;
+      }
+    } else if (this.#stopped) {
       return draining();
     }
     const { workflow, parentRunId } = run.record.accepted;
     const { queueLimit } = policy.concurrency;
     // A child belongs to a run that has been accepted, so it is never refused.
-    return parentRunId === "" && this.#options.gates.waiting(workflowLimitKey(workflow)) > queueLimit
+    return parentRunId === "" && inLine(this.#options, workflow) > queueLimit
       ? queueFull(workflow, queueLimit, this.#options.random)
       : undefined;
   }
@@ -571,9 +640,9 @@ export class Turns {
     return this.cancelById(childRunId, "parent", `its parent ${parentRunId} has ended`);
   }
 
-  /** Cancels a run that may not be in memory. Never rejects. */
-  async cancelById(runId: string, requestedBy: string, reason: string): Promise<void> {
-    const { live, log } = this.#options;
+  /** Cancels a run that may not be in memory; where it cannot be read, later, and resolves before that. Never rejects. */
+  async cancelById(runId: string, requestedBy: string, reason: string, failedTries = 0): Promise<void> {
+    const { live, clock, log } = this.#options;
     try {
       const run = await live.hold(runId);
       if (run !== undefined) {
@@ -584,7 +653,16 @@ export class Turns {
         }
       }
     } catch (error) {
-      log.error({ err: error, run_id: runId }, "a run could not be cancelled");
+      if (failedTries === 0) {
+        log.error({ err: error, run_id: runId }, "a run could not be cancelled; it is tried again until it can");
+      }
+      if (!this.#stopped) {
+        const timer = clock.setTimeout(() => {
+          this.#delayedCancels.delete(timer);
+          void this.cancelById(runId, requestedBy, reason, failedTries + 1);
+        }, retryDelayMs(failedTries));
+        this.#delayedCancels.add(timer);
+      }
     }
   }
 
@@ -634,8 +712,3 @@ const queuedEntry: Entry = { wake: undefined, parkedBy: undefined };
 
 /** The turn ends without having entered its chain. */
 const notStarted: Outcome = { kind: "blocked", gate: "", reason: "" };
-
-/** What a workflow's concurrency limit is called among the gates. */
-export function workflowLimitKey(workflow: string): string {
-  return `workflow/${workflow}`;
-}

@@ -371,6 +371,8 @@ export class Engine {
       live: this.live,
       turns: this.turns,
       gates,
+      breakers: this.breakers,
+      pauses: this.pauses,
       overload: this.overload,
       journal,
       payloads,
@@ -611,6 +613,7 @@ export class Engine {
     this.gates.withdraw(runId);
     this.breakers.withdraw(runId);
     this.retryBudgets.withdraw(runId);
+    this.pauses.withdraw(runId);
   }
 
   #backend(endpoint: string): Backend {

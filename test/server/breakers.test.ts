@@ -60,6 +60,33 @@ describe("a back-end that is dead", () => {
     ]);
   });
 
+  it("has no more runs parked than may wait, while those that do not wait go on to fail at once", async () => {
+    const studio = await start({}, { concurrency: { queueLimit: 2 } });
+    await trip(studio);
+    const first = await startRun(studio, "1");
+    await startRun(studio, "2");
+    const refused = await rejection(startRun(studio, "3"), Code.ResourceExhausted);
+    expect(refused.findDetails(ErrorInfoSchema)[0]?.reason).toBe("QUEUE_FULL");
+    const failed = await rejection(studio.workflows.plain({}), Code.Unavailable);
+    expect(failed.findDetails(ErrorInfoSchema)[0]?.reason).toBe("BREAKER_OPEN");
+    await studio.runs.cancelRun({ runId: first });
+    await startRun(studio, "4");
+    // As many come at once as like.
+    const restarted = await Promise.allSettled(Array.from({ length: 5 }, () => startRun(studio, "5")));
+    expect(restarted.filter(({ status }) => status === "fulfilled")).toEqual([]);
+    expect(await breakerOf(studio)).toMatchObject({ waitingRuns: 2n });
+  });
+
+  it("gets its trial from a newcomer also where nobody may wait", async () => {
+    const studio = await start({}, { concurrency: { queueLimit: 0 } });
+    await trip(studio);
+    await rejection(startRun(studio), Code.ResourceExhausted);
+    studio.backend.down = false;
+    await studio.clock.advance(30_000);
+    await startRun(studio, "trial");
+    expect([studio.backend.calls, await stateName(studio)]).toEqual([["trial"], "CLOSED"]);
+  });
+
   it("is tried by one run a time, whose failure costs the others nothing", async () => {
     const studio = await start();
     await trip(studio);

@@ -1,5 +1,6 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { describe, expect, it, onTestFinished } from "vitest";
+import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
 import { type Run, RunState } from "../../gen/retake/v1/run_pb.js";
 import { createMemoryStorage } from "../../src/runs/memory/index.ts";
 import { createVirtualClock } from "../../src/testing/index.ts";
@@ -28,6 +29,33 @@ async function show({ runs }: Harness, runId: string): Promise<Run | undefined> 
 const recorded = async ({ storage }: Harness, stream: string) => (await storage.journal.read(stream, 0, 100)).length;
 
 describe("a paused workflow", () => {
+  it("takes no more runs than may wait, also after a restart, and others once it is resumed", async () => {
+    const clock = createVirtualClock();
+    const storage = createMemoryStorage({ clock });
+    const options = { clock, storage, config: { workflows: { [plain]: { concurrency: { queueLimit: 2 } } } } };
+    const before = await startServer({}, options);
+    await before.runs.pauseWorkflow({ workflow: plain });
+    const atOnce = await Promise.allSettled(Array.from({ length: 5 }, () => startRun(before)));
+    expect(atOnce.map(({ status }) => status).sort()).toEqual([
+      ...["fulfilled", "fulfilled"],
+      ...["rejected", "rejected", "rejected"],
+    ]);
+    await stopServer(before);
+    const harness = await start({}, options);
+    const refused = await rejection(startRun(harness), Code.ResourceExhausted);
+    expect(refused.findDetails(ErrorInfoSchema)[0]?.reason).toBe("QUEUE_FULL");
+    const { runs } = await harness.runs.listRuns({ workflow: plain, states: [RunState.PARKED] });
+    await harness.runs.cancelRun({ runId: runs[0]?.runId ?? "" });
+    await startRun(harness);
+    await rejection(startRun(harness), Code.ResourceExhausted);
+    await harness.runs.resumeWorkflow({ workflow: plain });
+    await clock.advance(0);
+    await harness.runs.pauseWorkflow({ workflow: plain });
+    await startRun(harness);
+    await startRun(harness);
+    await rejection(startRun(harness), Code.ResourceExhausted);
+  });
+
   it("takes runs and parks them, saying why, until it is resumed; then they go in the order in which they came", async () => {
     const texts: string[] = [];
     const harness = await start({

@@ -372,8 +372,8 @@ export declare type ConcurrencyPolicy = Message<"retake.v1.ConcurrencyPolicy"> &
   limit?: number | undefined;
 
   /**
-   * Runs that may wait for a permit; one more is refused RESOURCE_EXHAUSTED (reason QUEUE_FULL) at acceptance. Children
-   * never are: they belong to a run that has been accepted.
+   * Runs that may wait to be let through: for a permit, by a breaker, or while the workflow is paused; one more is refused
+   * RESOURCE_EXHAUSTED (reason QUEUE_FULL) at acceptance. Children never are: they belong to a run that has been accepted.
    * Default: 10,000. Limits: 0 (nobody waits) to 10,000,000.
    *
    * @generated from field: optional int32 queue_limit = 2;

@@ -31,7 +31,7 @@ import { createPermitLimits, type PermitLimits } from "./permit-limits.ts";
 
 export interface GateOptions {
   readonly gates: Gates;
-  readonly pauses: Pick<Pauses, "of">;
+  readonly pauses: Pick<Pauses, "of" | "keeps">;
   readonly breakers: Pick<Breakers, "of" | "withdraw">;
   readonly retryBudgets: Pick<RetryBudgets, "of" | "withdraw">;
   /** Attempts at once, over all workflows. */
@@ -66,6 +66,7 @@ export function gate(options: GateOptions): RunInterceptor {
       gates.withdraw(runId);
       breakers.withdraw(runId);
       retryBudgets.withdraw(runId);
+      pauses.keeps(runId, workflow.name);
       return { kind: "waiting", wakeAtMs: undefined, events: [parked("pause", pauseReason(pause))] };
     }
     const breaker = breakers.of(workflow);

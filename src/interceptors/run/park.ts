@@ -28,7 +28,7 @@ export function park(options: { readonly breakers: Pick<Breakers, "of">; readonl
       if (outcome.kind !== "blocked" || outcome.gate !== "breaker") {
         return outcome;
       }
-      return failsOnOpen(request.run, request.workflow.policy)
+      return failsOnOpen(request.run.accepted, request.workflow.policy)
         ? failed(outcome.reason, (outcome.notBeforeMs ?? clock.now() + unknownDelayMs) - clock.now())
         : holdAtBreaker(breaker, request.run, outcome.reason);
     });

@@ -139,6 +139,11 @@ export class Breaker {
     return this.#held.size;
   }
 
+  /** Whether a run that comes now would be held. */
+  get holdsNewcomers(): boolean {
+    return !(this.#isClosed ? this.#held.size === 0 : this.#trialIsFree);
+  }
+
   /** Runs that were let through in the wave that is under way. */
   get waveSize(): number {
     return this.#waveLeft === 0 ? 0 : this.#waveSize;

@@ -44,7 +44,7 @@ function create() {
   } as unknown as RunRequest;
   const stage = gate({
     gates,
-    pauses: { of: () => undefined },
+    pauses: { of: () => undefined, keeps: () => false },
     breakers: { of: () => harness.breaker, withdraw: () => undefined },
     retryBudgets: { of: () => budget, withdraw: () => undefined },
     concurrencyLimit: 10,

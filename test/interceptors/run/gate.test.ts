@@ -27,7 +27,7 @@ describe("the permit of an attempt that waits for a child", () => {
         waiting: () => 0,
         isFull: () => false,
       },
-      pauses: { of: () => undefined },
+      pauses: { of: () => undefined, keeps: () => false },
       breakers: { of: () => undefined, withdraw: () => undefined },
       retryBudgets: { of: () => undefined, withdraw: () => undefined },
       concurrencyLimit: 10,
