@@ -50,6 +50,11 @@ export class SeriesCollector {
   #timer: Timer | undefined;
   #sampling: Promise<void> = Promise.resolve();
   #rounds = 0;
+  /** What is stored now; nothing that is decided by samples waits for the disk. */
+  #keeping: Promise<void> | undefined;
+  /** Whether it has been told that the disk does not answer. */
+  #toldOfWaiting = false;
+  #pruneDue = false;
   #closed = false;
 
   constructor(options: SeriesCollectorOptions) {
@@ -99,8 +104,8 @@ export class SeriesCollector {
       this.#lastMs = timeMs;
       onSampled?.(timeMs);
       this.#rounds++;
-      if (this.#rounds % flushEvery === 0) await store.flush();
-      if (this.#rounds % pruneEvery === 0) await store.prune();
+      if (this.#rounds % pruneEvery === 0) this.#pruneDue = true;
+      if (this.#rounds % flushEvery === 0) this.#keep();
     } catch (error) {
       log.error({ err: error }, "the metrics of this moment could not be sampled");
     }
@@ -110,6 +115,25 @@ export class SeriesCollector {
     this.#closed = true;
     this.#timer?.cancel();
     await this.#sampling;
+  }
+
+  /** Hands to the disk what is new, unless it is still busy with what was new before. */
+  #keep(): void {
+    const { log, store } = this.#options;
+    if (this.#keeping !== undefined) {
+      if (!this.#toldOfWaiting)
+        log.warn({}, "the series of metrics have not been stored for a minute: the disk is slow");
+      this.#toldOfWaiting = true;
+      return;
+    }
+    const prune = this.#pruneDue;
+    this.#pruneDue = false;
+    this.#keeping = (prune ? store.prune() : store.flush())
+      .catch((error: unknown) => log.error({ err: error }, "the series of metrics cannot be stored"))
+      .finally(() => {
+        this.#keeping = undefined;
+        this.#toldOfWaiting = false;
+      });
   }
 
   #describe({ descriptor, dataPointType, ...metric }: MetricData): MetricDescription | undefined {

@@ -29,6 +29,21 @@ const defaultMaxSeries = 20_000;
 /** How many series are handed to the storage at once: a millisecond of the event loop. */
 const slice = 500;
 
+/** How many chunks at once that are to be summed up: others who ask the storage wait for them. */
+const closedSlice = 100;
+
+/** How many chunks that have ended are stored at once: all series end one at the full hour, and each costs much. */
+const closedAtLeast = 1_000;
+
+/** They are all stored after so many times. */
+const closedIn = 10;
+
+/** What a storage that takes nothing leaves waiting in memory: a day. */
+const mostClosing = 24;
+
+/** What nobody waits for longer when the store is closed. */
+const closingMs = 10_000;
+
 /** What a clock may go back before it counts as set anew: more than a sample's jitter. */
 const toleratedStepMs = 2 * sampleIntervalMs;
 
@@ -208,10 +223,12 @@ export class SeriesStore {
     return this.#storage.aggregates(series.id, resolution, afterMs, untilMs);
   }
 
-  /** Hands to the storage what is new. What fails is tried again with the next; only the log is told. */
+  /**
+   * Hands to the storage what is new; of what the full hour has ended a part. What fails is tried again with the next; only
+   * the log is told.
+   */
   flush(): Promise<void> {
-    this.#flushing = this.#flushing.then(() => this.#flush());
-    return this.#flushing;
+    return this.#afterFlush(Math.max(closedAtLeast, Math.ceil(this.#closing.size / closedIn)));
   }
 
   /** Forgets what is too old, on disk as in memory. */
@@ -232,10 +249,18 @@ export class SeriesStore {
     }
   }
 
-  /** Stores what is new, and closes the storage. */
+  /** Stores what is new, and closes the storage. One that does not answer is not waited for. */
   async close(): Promise<void> {
-    await this.flush();
-    await this.#storage.close();
+    const closed = this.#afterFlush(Number.POSITIVE_INFINITY).then(() => this.#storage.close());
+    const over = Promise.withResolvers<"over">();
+    const timer = this.#clock.setTimeout(() => over.resolve("over"), closingMs);
+    try {
+      if ((await Promise.race([closed, over.promise])) === "over") {
+        this.#log.error({}, "the last samples of the metrics are not stored: the disk does not answer");
+      }
+    } finally {
+      timer.cancel();
+    }
   }
 
   /** How far back somebody looks; 0 for no further than memory does. */
@@ -285,17 +310,20 @@ export class SeriesStore {
     const waiting = this.#closing.get(series) ?? [];
     // Not those in the page, which would be sent as a whole.
     waiting.push({ ...headOf(series), closed: true });
+    if (waiting.length > mostClosing) waiting.shift();
     series.startChunk();
     this.#closing.set(series, waiting);
   }
 
-  async #flush(): Promise<void> {
-    const unstored = [...this.#unstored];
-    const series = [...new Set([...unstored, ...this.#closing.keys(), ...this.#dirty])];
-    for (let from = 0; from < series.length; from += slice) {
-      const some = series.slice(from, from + slice);
+  #afterFlush(mostClosed: number): Promise<void> {
+    this.#flushing = this.#flushing.then(() => this.#flush(mostClosed));
+    return this.#flushing;
+  }
+
+  async #flush(mostClosed: number): Promise<void> {
+    for (const some of this.#slices(mostClosed)) {
       const made = some.filter((one) => this.#unstored.has(one));
-      const closing = some.map((one) => [one, this.#closing.get(one) ?? []] as const);
+      const closing = some.map((one) => [one, [...(this.#closing.get(one) ?? [])]] as const);
       const chunks = closing.flatMap(([one, closed]) => [...closed, ...(one.head.samples > 0 ? [headOf(one)] : [])]);
       for (const one of some) this.#dirty.delete(one);
       try {
@@ -304,7 +332,7 @@ export class SeriesStore {
           chunks,
         );
         for (const one of made) this.#unstored.delete(one);
-        for (const [one, closed] of closing) this.#stored(one, closed.length);
+        for (const [one, closed] of closing) this.#stored(one, new Set(closed));
       } catch (error) {
         for (const one of some) this.#dirty.add(one);
         this.#complain(error);
@@ -313,8 +341,21 @@ export class SeriesStore {
     }
   }
 
-  #stored(series: Series, chunks: number): void {
-    const left = this.#closing.get(series)?.slice(chunks) ?? [];
+  /** What is to be stored now, a few at a time. A series whose chunk has to wait does so with all that follows it. */
+  #slices(mostClosed: number): Series[][] {
+    const closing = [...this.#closing.keys()];
+    const open = [...new Set([...this.#unstored, ...this.#dirty])].filter((one) => !this.#closing.has(one));
+    const slices: Series[][] = [];
+    const cut = (all: readonly Series[], size: number): void => {
+      for (let from = 0; from < all.length; from += size) slices.push(all.slice(from, from + size));
+    };
+    cut(open, slice);
+    cut(closing.slice(0, mostClosed), closedSlice);
+    return slices;
+  }
+
+  #stored(series: Series, chunks: ReadonlySet<StoredChunk>): void {
+    const left = this.#closing.get(series)?.filter((chunk) => !chunks.has(chunk)) ?? [];
     if (left.length === 0) this.#closing.delete(series);
     else this.#closing.set(series, left);
   }

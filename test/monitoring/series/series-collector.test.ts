@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import type { LabelMatcher } from "../../../src/monitoring/series/matcher.ts";
 import { querySeries, type SeriesResult } from "../../../src/monitoring/series/query-series.ts";
 import { SeriesCollector } from "../../../src/monitoring/series/series-collector.ts";
-import { noSeriesStorage } from "../../../src/monitoring/series/series-storage.ts";
+import { noSeriesStorage, type SeriesStorage } from "../../../src/monitoring/series/series-storage.ts";
 import { SeriesStore } from "../../../src/monitoring/series/series-store.ts";
 import { silentLogger } from "../../../src/runs/index.ts";
 import { createVirtualClock } from "../../../src/testing/virtual-clock.ts";
@@ -15,9 +15,9 @@ class ManualReader extends MetricReader {
 
 const minute = 60_000;
 
-async function setUp() {
+async function setUp(storage: SeriesStorage = noSeriesStorage) {
   const clock = createVirtualClock({ startMs: 1_800_000_000_000 });
-  const store = await SeriesStore.open({ clock, log: silentLogger, storage: noSeriesStorage });
+  const store = await SeriesStore.open({ clock, log: silentLogger, storage });
   const reader = new ManualReader();
   const meter = new MeterProvider({ readers: [reader] }).getMeter("test");
   const sampled: number[] = [];
@@ -84,6 +84,26 @@ describe("SeriesCollector", () => {
     expect(await samplesOf("studio_early_total")).toEqual([0, 2, 2, 2, 2]);
     expect(await samplesOf("studio_late_total")).toEqual([0, 5]);
     expect(await samplesOf("studio_depth")).toEqual([7]);
+  });
+
+  it("goes on while the disk does not answer, and asks it one thing at a time", async () => {
+    let writes = 0;
+    const storage: SeriesStorage = {
+      ...noSeriesStorage,
+      write: () => {
+        writes++;
+        return new Promise(() => {});
+      },
+    };
+    const { clock, meter, collector, sampled, store } = await setUp(storage);
+    meter.createGauge("studio.depth").record(7);
+    collector.start();
+    await clock.advance(2 * 60 * minute);
+    expect([sampled.length, writes]).toEqual([720, 1]);
+    await collector.close();
+    const closed = store.close();
+    await clock.advance(10_000);
+    await closed;
   });
 
   it("goes on when a round fails", async () => {

@@ -53,7 +53,7 @@ function fill(
   store: SeriesStore,
   fromMs: number,
   count: number,
-  ...all: readonly [Series, (i: number) => number][]
+  ...all: readonly (readonly [Series, (i: number) => number])[]
 ): void {
   for (let i = 0; i < count; i++) {
     const timeMs = fromMs + i * 10_000;
@@ -239,5 +239,30 @@ describe("SeriesStore", () => {
     broken = false;
     await store.flush();
     expect(written).toEqual([360, 40]);
+  });
+
+  it("stores what the full hour has ended a part at a time, and loses nothing of it", async () => {
+    const written: { chunks: number; closed: number }[] = [];
+    const kept = new Map<number, number>();
+    const storage: SeriesStorage = {
+      ...noSeriesStorage,
+      write: async (_, chunks) => {
+        written.push({ chunks: chunks.length, closed: chunks.filter(({ closed }) => closed).length });
+        for (const { series, samples, closed } of chunks) if (closed) kept.set(series, samples);
+      },
+    };
+    const store = await open(start, storage);
+    const all = Array.from({ length: 2_500 }, (_, i) => [made(store, `m${i}`), () => i] as const);
+    fill(store, start + 3_590_000, 3, ...all);
+    const flushed = async (): Promise<number> => {
+      written.length = 0;
+      await store.flush();
+      return written.reduce((sum, { closed }) => sum + closed, 0);
+    };
+    expect([await flushed(), await flushed()]).toEqual([1_000, 1_000]);
+    expect(Math.max(...written.map(({ closed }) => closed))).toBe(100);
+    await store.close();
+    expect(kept.size).toBe(2_500);
+    expect(new Set(kept.values())).toEqual(new Set([2]));
   });
 });
