@@ -13,8 +13,18 @@ export interface SeriesStoreOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly storage: SeriesStorage;
-  /** Series at once; further ones are refused. Default: 20,000. */
+  /**
+   * Series at once; further ones are refused. Those that have had no sample for some six hours do not count: as many of them
+   * are remembered for what they were. Default: 20,000.
+   */
   readonly maxSeries?: number;
+}
+
+/** What a series is known by. */
+export interface SeriesIdentity {
+  readonly name: string;
+  readonly labels: Labels;
+  readonly kind: SeriesKind;
 }
 
 /** Counters that somebody looks at further back than six hours. */
@@ -28,6 +38,9 @@ const defaultMaxSeries = 20_000;
 
 /** How many series are handed to the storage at once: a millisecond of the event loop. */
 const slice = 500;
+
+/** How many series are read at once: some ten milliseconds of the event loop. */
+const loadSlice = 250;
 
 /** How many chunks at once that are to be summed up: others who ask the storage wait for them. */
 const closedSlice = 100;
@@ -58,6 +71,8 @@ export class SeriesStore {
   readonly #maxSeries: number;
   readonly #byKey = new Map<string, Series>();
   readonly #byName = new Map<string, Set<Series>>();
+  /** Those that have no samples in memory, the longest first: their place is free. */
+  readonly #asleep = new Set<Series>();
   readonly #pages = new ChunkPages();
   /** What a counter had reached before it began anew. */
   readonly #offsets = new Map<Series, number>();
@@ -73,7 +88,6 @@ export class SeriesStore {
   #wantedPasts: readonly WantedPast[] = [];
   #lastId = 0;
   #newestMs = Number.NEGATIVE_INFINITY;
-  #refused = 0;
   #flushing: Promise<void> = Promise.resolve();
 
   private constructor(options: SeriesStoreOptions) {
@@ -86,23 +100,13 @@ export class SeriesStore {
   /** Takes up what the storage holds. A storage that cannot be read is begun without, with a line in the log. */
   static async open(options: SeriesStoreOptions): Promise<SeriesStore> {
     const store = new SeriesStore(options);
-    const nowMs = options.clock.now();
     try {
-      const { series, chunks, reached } = await options.storage.load(nowMs - levels.raw.keptMs);
-      for (const stored of series) store.#restore(stored);
-      const byId = new Map([...store.#byKey.values()].map((one) => [one.id, one]));
-      for (const [id, stored] of Map.groupBy(chunks, ({ series: number }) => number)) {
-        const one = byId.get(id);
-        if (one !== undefined) store.#takeUp(one, stored, nowMs);
-      }
-      for (const [id, value] of reached) {
-        const one = byId.get(id);
-        if (one !== undefined) store.#reached.set(one, value);
-      }
+      await store.#load(options.clock.now());
+      return store;
     } catch (error) {
       options.log.error({ err: error }, "the series of metrics cannot be read: they begin anew");
+      return new SeriesStore(options);
     }
-    return store;
   }
 
   /** How many there are. */
@@ -110,9 +114,14 @@ export class SeriesStore {
     return this.#byKey.size;
   }
 
-  /** How many were asked for that there was no room for. */
-  get refused(): number {
-    return this.#refused;
+  /** How many further ones there is room for. */
+  get room(): number {
+    return Math.max(0, this.#maxSeries - this.#byKey.size + this.#asleep.size);
+  }
+
+  /** How many there may be. */
+  get limit(): number {
+    return this.#maxSeries;
   }
 
   /** The time of the newest sample; `-Infinity` before the first. */
@@ -122,18 +131,23 @@ export class SeriesStore {
 
   /** The series of that name and these labels, made when there is none; undefined when there are as many as may be. */
   series(name: string, labels: Labels, kind: SeriesKind): Series | undefined {
-    const key = seriesKey(name, labels);
-    const known = this.#byKey.get(key);
-    if (known !== undefined) return known;
-    if (this.#byKey.size >= this.#maxSeries) {
-      this.#refused++;
-      return undefined;
-    }
-    const made = new Series(++this.#lastId, name, labels, kind);
-    if (this.#pastWindowMs(made) > 0) made.past = [];
-    this.#add(key, made);
-    this.#unstored.add(made);
-    return made;
+    return this.together([{ name, labels, kind }])?.[0];
+  }
+
+  /** All of them, or none where there is no room for all. @param spare so many places are left to others */
+  together(wanted: readonly SeriesIdentity[], spare = 0): readonly Series[] | undefined {
+    const keyed = wanted.map((one) => ({ ...one, key: seriesKey(one.name, one.labels) }));
+    const lacking = keyed.filter(({ key }) => {
+      const known = this.#byKey.get(key);
+      return known === undefined || this.#asleep.has(known);
+    });
+    if (lacking.length > 0 && lacking.length > this.room - spare) return undefined;
+    return keyed.map(({ key, name, labels, kind }) => {
+      const known = this.#byKey.get(key);
+      if (known === undefined) return this.#make(key, name, labels, kind);
+      this.#asleep.delete(known);
+      return known;
+    });
   }
 
   /**
@@ -231,15 +245,19 @@ export class SeriesStore {
     return this.#afterFlush(Math.max(closedAtLeast, Math.ceil(this.#closing.size / closedIn)));
   }
 
-  /** Forgets what is too old, on disk as in memory. */
+  /** Forgets what is too old, on disk as in memory; what has had no sample for long lets go of its place. */
   async prune(): Promise<void> {
     const hour = hourOf(this.#clock.now());
     for (const series of this.#byKey.values()) {
       // Nothing else ends the last chunk of a series that gets no more samples.
       if (series.head.samples > 0 && hourOf(series.head.endMs) < hour) this.#closeHead(series);
     }
+    for (const series of this.#byKey.values()) {
+      if (series.firstMs === undefined && !this.#unstored.has(series)) this.#asleep.add(series);
+    }
     await this.flush();
     try {
+      await this.#forgetSleepers();
       const gone = new Set(await this.#storage.prune(this.#clock.now()));
       for (const [key, series] of this.#byKey) {
         if (gone.has(series.id) && series.firstMs === undefined) this.#remove(key, series);
@@ -263,6 +281,23 @@ export class SeriesStore {
     }
   }
 
+  /** As many that sleep are remembered as there may be others. */
+  async #forgetSleepers(): Promise<void> {
+    const many = this.#asleep.size - this.#maxSeries;
+    if (many <= 0) return;
+    const forgotten = [...this.#asleep].slice(0, many);
+    for (const series of forgotten) this.#remove(seriesKey(series.name, series.labels), series);
+    await this.#storage.forget(forgotten.map(({ id }) => id));
+  }
+
+  #make(key: string, name: string, labels: Labels, kind: SeriesKind): Series {
+    const made = new Series(++this.#lastId, name, labels, kind);
+    if (this.#pastWindowMs(made) > 0) made.past = [];
+    this.#add(key, made);
+    this.#unstored.add(made);
+    return made;
+  }
+
   /** How far back somebody looks; 0 for no further than memory does. */
   #pastWindowMs({ name, labels, kind }: Series): number {
     if (kind !== "counter") return 0;
@@ -280,6 +315,7 @@ export class SeriesStore {
     if (series.head.samples > 0 && hourOf(timeMs) !== hourOf(series.head.endMs)) this.#closeHead(series);
     series.append(timeMs, value);
     this.#dirty.add(series);
+    this.#asleep.delete(series);
   }
 
   #truncate(series: Series, untilMs: number): void {
@@ -360,11 +396,31 @@ export class SeriesStore {
     else this.#closing.set(series, left);
   }
 
-  #restore({ id, name, labels, kind }: StoredSeries): void {
+  /** A part at a time: others have their turn while the storage reads the next. */
+  async #load(nowMs: number): Promise<void> {
+    for (let afterId = 0; ; ) {
+      const { series, chunks, reached } = await this.#storage.load(nowMs - levels.raw.keptMs, afterId, loadSlice);
+      const restored = new Map(series.map((stored) => [stored.id, this.#restore(stored)]));
+      for (const [id, stored] of Map.groupBy(chunks, ({ series: number }) => number)) {
+        const one = restored.get(id);
+        if (one !== undefined) this.#takeUp(one, stored, nowMs);
+      }
+      for (const [id, value] of reached) {
+        const one = restored.get(id);
+        if (one !== undefined) this.#reached.set(one, value);
+      }
+      for (const one of restored.values()) if (one.firstMs === undefined) this.#asleep.add(one);
+      if (series.length < loadSlice) return;
+      afterId = series.at(-1)?.id ?? afterId;
+    }
+  }
+
+  #restore({ id, name, labels, kind }: StoredSeries): Series {
     const series = new Series(id, name, labels, kind);
     this.#add(seriesKey(name, labels), series);
     this.#lastId = Math.max(this.#lastId, id);
     if (kind === "counter") this.#restored.add(series);
+    return series;
   }
 
   /** Only the last chunk is unpacked: it goes on. */
@@ -397,7 +453,15 @@ export class SeriesStore {
     const named = this.#byName.get(series.name);
     named?.delete(series);
     if (named?.size === 0) this.#byName.delete(series.name);
-    for (const kept of [this.#reached, this.#offsets, this.#restored, this.#unstored, this.#closing, this.#dirty])
+    for (const kept of [
+      this.#reached,
+      this.#offsets,
+      this.#restored,
+      this.#unstored,
+      this.#closing,
+      this.#dirty,
+      this.#asleep,
+    ])
       kept.delete(series);
   }
 

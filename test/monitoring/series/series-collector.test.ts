@@ -2,6 +2,7 @@ import { MeterProvider, MetricReader } from "@opentelemetry/sdk-metrics";
 import { describe, expect, it } from "vitest";
 import type { LabelMatcher } from "../../../src/monitoring/series/matcher.ts";
 import { querySeries, type SeriesResult } from "../../../src/monitoring/series/query-series.ts";
+import type { Series } from "../../../src/monitoring/series/series.ts";
 import { SeriesCollector } from "../../../src/monitoring/series/series-collector.ts";
 import { noSeriesStorage, type SeriesStorage } from "../../../src/monitoring/series/series-storage.ts";
 import { SeriesStore } from "../../../src/monitoring/series/series-store.ts";
@@ -15,14 +16,14 @@ class ManualReader extends MetricReader {
 
 const minute = 60_000;
 
-async function setUp(storage: SeriesStorage = noSeriesStorage) {
+async function setUp(storage: SeriesStorage = noSeriesStorage, maxSeries = 1_000, log = silentLogger) {
   const clock = createVirtualClock({ startMs: 1_800_000_000_000 });
-  const store = await SeriesStore.open({ clock, log: silentLogger, storage });
+  const store = await SeriesStore.open({ clock, log: silentLogger, storage, maxSeries });
   const reader = new ManualReader();
   const meter = new MeterProvider({ readers: [reader] }).getMeter("test");
   const sampled: number[] = [];
   const collector = new SeriesCollector({
-    ...{ clock, store, log: silentLogger, onSampled: (timeMs: number) => sampled.push(timeMs) },
+    ...{ clock, store, log, onSampled: (timeMs: number) => sampled.push(timeMs) },
     collect: async () => (await reader.collect()).resourceMetrics,
   });
   const query = (name: string, windowMs: number, ...matchers: LabelMatcher[]): Promise<SeriesResult[]> => {
@@ -104,6 +105,37 @@ describe("SeriesCollector", () => {
     const closed = store.close();
     await clock.advance(10_000);
     await closed;
+  });
+
+  it("keeps no more series than it may, says so once, and leaves room for the server's own", async () => {
+    const warnings: unknown[] = [];
+    const log = { ...silentLogger, warn: (fields: object) => warnings.push(fields) };
+    const { clock, meter, collector, store } = await setUp(noSeriesStorage, 16, log);
+    const depth = meter.createGauge("studio.depth");
+    for (let i = 0; i < 14; i++) depth.record(i, { queue: String(i) });
+    meter.createHistogram("studio.wait", { advice: { explicitBucketBoundaries: [1, 2] } }).record(1);
+    collector.start();
+    await clock.advance(10_000);
+    expect([store.size, collector.refused]).toEqual([12, 7]);
+    meter.createHistogram("retake.wait", { advice: { explicitBucketBoundaries: [1] } }).record(1);
+    await clock.advance(30_000);
+    expect([store.size, collector.refused]).toEqual([16, 7]);
+    expect(store.names()).toContain("retake_wait_bucket");
+    expect(warnings).toEqual([{ refused: 7, limit: 16 }]);
+    await collector.close();
+  });
+
+  it("gives what was refused a place when there is room", async () => {
+    const { clock, meter, collector, store } = await setUp(noSeriesStorage, 4);
+    const gone = ["a", "b", "c"].map((name) => store.series(name, {}, "gauge") as Series);
+    for (const series of gone) store.append(series, clock.now(), 1);
+    meter.createGauge("studio.depth").record(1);
+    collector.start();
+    await clock.advance(10_000);
+    expect(collector.refused).toBe(1);
+    await clock.advance(9 * 60 * minute);
+    expect([collector.refused, store.names().includes("studio_depth")]).toEqual([0, true]);
+    await collector.close();
   });
 
   it("goes on when a round fails", async () => {
