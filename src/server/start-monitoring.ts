@@ -79,6 +79,7 @@ export async function startMonitoring(options: MonitoringOptions): Promise<Monit
       options.onSampled?.(timeMs);
     },
   });
+  observeSeries(instruments, store, collector);
   collector.start();
   return {
     meters,
@@ -90,6 +91,14 @@ export async function startMonitoring(options: MonitoringOptions): Promise<Monit
       await stopMeasuring();
     },
   };
+}
+
+function observeSeries(instruments: Instruments, store: SeriesStore, collector: SeriesCollector): void {
+  const gauge = (name: string, description: string, read: () => number): void =>
+    instruments.observed("gauge", { name, unit: "{series}", description }, (set) => set(read()));
+  gauge("retake.series.kept", "Series of metrics that are kept.", () => store.limit - store.room);
+  gauge("retake.series.limit", "How many series of metrics may be kept (monitoring.series.limit).", () => store.limit);
+  gauge("retake.series.refused", "Series of metrics that there was no room for.", () => collector.refused);
 }
 
 function seriesStorage({ config, ownsData }: MonitoringOptions) {

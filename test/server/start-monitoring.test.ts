@@ -26,7 +26,7 @@ async function start(options: StartOptions = {}) {
     config: {
       dataDirectory: directory,
       telemetry: { metricsEndpoint: false, metricsLevel: AccessLevel.PUBLIC, cardinalityLimit: 100 },
-      ...(monitored && { monitoring: { series: { limit: 100 } } }),
+      ...(monitored && { monitoring: { series: { limit: 200 } } }),
     },
     ...{ instruments, ownsData, clock, log: silentLogger },
     ...(options.onSampled && { onSampled: options.onSampled }),

@@ -206,7 +206,8 @@ export declare const SloLatencySchema: GenMessage<SloLatency>;
  */
 export declare type SeriesConfig = Message<"retake.v1.SeriesConfig"> & {
   /**
-   * Series at once; further ones are left out. 10,000 need up to 64 MB of memory. Default: 20,000.
+   * Series at once, not counting those that have had no sample for 6 hours; further ones are left out, which the alert
+   * RetakeSeriesRefused tells. A quarter is for the server's own. 10,000 need up to 64 MB of memory. Default: 20,000.
    * Limits: 100 to 1,000,000.
    *
    * @generated from field: optional int32 limit = 1;

@@ -195,6 +195,17 @@ const rules: readonly Init[] = [
     },
   },
   {
+    name: "RetakeSeriesRefused",
+    queries: { refused: { metric: "retake_series_refused" } },
+    warning: { at: 0.5 },
+    keepFiringFor: durationFromMs(2 * minute),
+    annotations: {
+      summary: "{{ $value | humanize }} series of metrics are not kept: alerts do not see what they tell",
+      description:
+        "There are more than monitoring.series.limit. Look for a metric with too many values of an attribute, or raise it.",
+    },
+  },
+  {
     name: "RetakeAuthenticationFailures",
     queries: {
       failures: {

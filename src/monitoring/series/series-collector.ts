@@ -11,7 +11,7 @@ import type { Logger } from "../../runs/index.ts";
 import { labelName, metricName } from "../prometheus/metric-name.ts";
 import { sampleIntervalMs } from "./resolutions.ts";
 import type { Labels, Series } from "./series.ts";
-import type { SeriesStore } from "./series-store.ts";
+import type { SeriesIdentity, SeriesStore } from "./series-store.ts";
 
 /** What a metric is, for those who list them. */
 export interface MetricDescription {
@@ -44,12 +44,20 @@ export class SeriesCollector {
   readonly #options: SeriesCollectorOptions;
   readonly #metrics = new Map<string, MetricDescription>();
   /** Attributes are the same object each time, so that names and labels are made once. */
-  readonly #known = new WeakMap<Attributes, Map<string, readonly (Series | undefined)[]>>();
+  readonly #known = new WeakMap<Attributes, Map<string, readonly Series[]>>();
+  /** Series that are not kept, of those of the last round; and of this one so far. */
+  #refused = 0;
+  #refusing = 0;
   /** When the last samples were taken, or before the first when it was begun. */
   #lastMs: number | undefined;
   #timer: Timer | undefined;
   #sampling: Promise<void> = Promise.resolve();
   #rounds = 0;
+  /** What is stored now; nothing that is decided by samples waits for the disk. */
+  #keeping: Promise<void> | undefined;
+  /** Whether it has been told that the disk does not answer. */
+  #toldOfWaiting = false;
+  #pruneDue = false;
   #closed = false;
 
   constructor(options: SeriesCollectorOptions) {
@@ -59,6 +67,11 @@ export class SeriesCollector {
   /** Those that have been seen, by name. */
   get metrics(): ReadonlyMap<string, MetricDescription> {
     return this.#metrics;
+  }
+
+  /** How many series there was no room for in the last round. */
+  get refused(): number {
+    return this.#refused;
   }
 
   start(): void {
@@ -82,6 +95,7 @@ export class SeriesCollector {
       const timeMs = wholeMs(clock.now());
       const { scopeMetrics } = await collect();
       store.advance(timeMs);
+      this.#refusing = 0;
       let appended = 0;
       for (const { metrics } of scopeMetrics) {
         for (const metric of metrics) {
@@ -96,11 +110,12 @@ export class SeriesCollector {
           }
         }
       }
+      this.#countRefused();
       this.#lastMs = timeMs;
       onSampled?.(timeMs);
       this.#rounds++;
-      if (this.#rounds % flushEvery === 0) await store.flush();
-      if (this.#rounds % pruneEvery === 0) await store.prune();
+      if (this.#rounds % pruneEvery === 0) this.#pruneDue = true;
+      if (this.#rounds % flushEvery === 0) this.#keep();
     } catch (error) {
       log.error({ err: error }, "the metrics of this moment could not be sampled");
     }
@@ -110,6 +125,34 @@ export class SeriesCollector {
     this.#closed = true;
     this.#timer?.cancel();
     await this.#sampling;
+  }
+
+  #countRefused(): void {
+    const { log, store } = this.#options;
+    if (this.#refusing > 0 && this.#refused === 0) {
+      const told = { refused: this.#refusing, limit: store.limit };
+      log.warn(told, "there are too many series of metrics: further ones are not kept, and no alert sees them");
+    }
+    this.#refused = this.#refusing;
+  }
+
+  /** Hands to the disk what is new, unless it is still busy with what was new before. */
+  #keep(): void {
+    const { log, store } = this.#options;
+    if (this.#keeping !== undefined) {
+      if (!this.#toldOfWaiting)
+        log.warn({}, "the series of metrics have not been stored for a minute: the disk is slow");
+      this.#toldOfWaiting = true;
+      return;
+    }
+    const prune = this.#pruneDue;
+    this.#pruneDue = false;
+    this.#keeping = (prune ? store.prune() : store.flush())
+      .catch((error: unknown) => log.error({ err: error }, "the series of metrics cannot be stored"))
+      .finally(() => {
+        this.#keeping = undefined;
+        this.#toldOfWaiting = false;
+      });
   }
 
   #describe({ descriptor, dataPointType, ...metric }: MetricData): MetricDescription | undefined {
@@ -126,12 +169,16 @@ export class SeriesCollector {
 
   #append(description: MetricDescription, point: DataPoint<unknown>, timeMs: number): number {
     const { store } = this.#options;
-    const series = this.#seriesOf(description, point);
     const values =
       description.kind === "histogram" ? histogramValues(point.value as Histogram) : [point.value as number];
+    const series = this.#seriesOf(description, point);
+    if (series === undefined) {
+      this.#refusing += values.length;
+      return values.length;
+    }
     for (const [i, one] of series.entries()) {
       const value = values[i];
-      if (one === undefined || value === undefined) continue;
+      if (value === undefined) continue;
       if (one.lastMs === undefined && one.kind === "counter") this.#beginAtZero(one, timeMs);
       store.append(one, timeMs, value);
     }
@@ -147,7 +194,7 @@ export class SeriesCollector {
   #seriesOf(
     { name, kind }: MetricDescription,
     { attributes, value }: DataPoint<unknown>,
-  ): readonly (Series | undefined)[] {
+  ): readonly Series[] | undefined {
     let byMetric = this.#known.get(attributes);
     if (byMetric === undefined) {
       byMetric = new Map();
@@ -155,22 +202,39 @@ export class SeriesCollector {
     }
     let known = byMetric.get(name);
     if (known === undefined) {
-      known = this.#makeSeries(name, kind, labelsOf(attributes), value);
-      byMetric.set(name, known);
+      const { store } = this.#options;
+      // What users count is not to take the place of what the server's own alerts look at.
+      const spare = ownMetric.test(name) ? 0 : Math.ceil(store.limit / ownShare);
+      known = store.together(identities(name, kind, labelsOf(attributes), value), spare);
+      // There may be room at another time.
+      if (known !== undefined) byMetric.set(name, known);
     }
     return known;
   }
+}
 
-  #makeSeries(name: string, kind: MetricDescription["kind"], labels: Labels, value: unknown): (Series | undefined)[] {
-    const { store } = this.#options;
-    if (kind !== "histogram") return [store.series(name, labels, kind)];
-    const { boundaries } = (value as Histogram).buckets;
-    return [
-      store.series(`${name}_count`, labels, "counter"),
-      store.series(`${name}_sum`, labels, "counter"),
-      ...[...boundaries.map(String), "+Inf"].map((le) => store.series(`${name}_bucket`, { ...labels, le }, "counter")),
-    ];
-  }
+/** How the metrics of this server begin. */
+const ownMetric = /^(retake|rpc|nodejs|v8js|process|otel)_/;
+
+/** A quarter of all series is for them alone. */
+const ownShare = 4;
+
+function identities(
+  name: string,
+  kind: MetricDescription["kind"],
+  labels: Labels,
+  value: unknown,
+): readonly SeriesIdentity[] {
+  if (kind !== "histogram") return [{ name, labels, kind }];
+  const { boundaries } = (value as Histogram).buckets;
+  return [
+    { name: `${name}_count`, labels, kind: "counter" },
+    { name: `${name}_sum`, labels, kind: "counter" },
+    ...[...boundaries.map(String), "+Inf"].map((le) => ({
+      ...{ name: `${name}_bucket`, labels: { ...labels, le } },
+      kind: "counter" as const,
+    })),
+  ];
 }
 
 /** Samples lie close to whole tens of seconds, and take less room where they are rounded. */

@@ -24,7 +24,7 @@ export interface StoredChunk {
   readonly closed: boolean;
 }
 
-/** What an earlier process has left. */
+/** What an earlier process has left: a part of it, by number of the series. */
 export interface StoredState {
   readonly series: readonly StoredSeries[];
   /** By series, in order. */
@@ -98,29 +98,22 @@ export class SeriesDatabase {
   }
 
   /**
-   * Every series that has samples, its samples as they came from a time on, and what counters without any had reached. Nobody
-   * else closes chunks that a process has left open before that.
+   * Series from a number on, of those that have samples; their samples as they came from a time on, and what counters without
+   * any had reached. With the first of them it closes chunks that a process has left open before that: nobody else does.
    */
-  load(afterMs: number): StoredState {
-    this.#inTransaction(() => this.#closeLeft(afterMs));
-    const series = this.#all("SELECT id, name, labels, kind FROM series ORDER BY id").map((row) => ({
+  load(afterMs: number, afterId: number, limit: number): StoredState {
+    if (afterId === 0) this.#inTransaction(() => this.#closeLeft(afterMs));
+    const series = this.#all(
+      "SELECT id, name, labels, kind FROM series WHERE id > ? ORDER BY id LIMIT ?",
+      afterId,
+      limit,
+    ).map((row) => ({
       id: Number(row["id"]),
       name: String(row["name"]),
       labels: JSON.parse(String(row["labels"])) as Labels,
       kind: row["kind"] as SeriesKind,
     }));
-    const chunks = this.#all(
-      "SELECT series, samples, start_ms, end_ms, bytes FROM chunks WHERE level = ? AND end_ms > ? ORDER BY series, start_ms",
-      raw,
-      afterMs,
-    ).map((row) => ({
-      series: Number(row["series"]),
-      samples: Number(row["samples"]),
-      startMs: Number(row["start_ms"]),
-      endMs: Number(row["end_ms"]),
-      bytes: row["bytes"] as Uint8Array,
-      closed: true,
-    }));
+    const chunks = series.flatMap(({ id }) => this.#recent(id, afterMs));
     const recent = new Set(chunks.map((chunk) => chunk.series));
     const silent = series.filter(({ id, kind }) => kind === "counter" && !recent.has(id));
     return { series, chunks, reached: silent.flatMap(({ id }) => this.#reached(id)) };
@@ -197,6 +190,16 @@ export class SeriesDatabase {
     });
   }
 
+  /** Forgets series with all that they have. */
+  forget(series: readonly number[]): void {
+    this.#inTransaction(() => {
+      for (const id of series) {
+        this.#run("DELETE FROM chunks WHERE series = ?", id);
+        this.#run("DELETE FROM series WHERE id = ?", id);
+      }
+    });
+  }
+
   /** Forgets what came after a time: the clock was wrong then. */
   truncate(untilMs: number): void {
     this.#inTransaction(() => {
@@ -212,6 +215,16 @@ export class SeriesDatabase {
         if (kept.samples > 0) this.#put(Number(row["series"]), Number(row["level"]), Number(row["part"]), kept);
       }
     });
+  }
+
+  #recent(series: number, afterMs: number): StoredChunk[] {
+    return this.#all(
+      "SELECT samples, start_ms, end_ms, bytes FROM chunks WHERE series = ? AND level = ? AND end_ms > ? ORDER BY start_ms",
+      ...[series, raw, afterMs],
+    ).map((row) => ({
+      ...{ series, samples: Number(row["samples"]), closed: true },
+      ...{ startMs: Number(row["start_ms"]), endMs: Number(row["end_ms"]), bytes: row["bytes"] as Uint8Array },
+    }));
   }
 
   #closeLeft(beforeMs: number): void {

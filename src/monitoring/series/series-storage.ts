@@ -5,8 +5,8 @@ import type { AggregateSample, SeriesDatabase, StoredChunk, StoredSeries, Stored
 
 /** Where series survive a restart. */
 export interface SeriesStorage {
-  /** What there is, with its samples as they came after a time. */
-  load(afterMs: number): Promise<StoredState>;
+  /** Series after a number, as many as that at most, with their samples as they came after a time. No series: no more. */
+  load(afterMs: number, afterId: number, limit: number): Promise<StoredState>;
   write(series: readonly StoredSeries[], chunks: readonly StoredChunk[]): Promise<void>;
   aggregates(
     series: number,
@@ -16,6 +16,8 @@ export interface SeriesStorage {
   ): Promise<readonly AggregateSample[]>;
   /** Forgets what is too old, and tells which series have nothing left. */
   prune(nowMs: number): Promise<readonly number[]>;
+  /** Forgets series with all that they have. */
+  forget(series: readonly number[]): Promise<void>;
   truncate(untilMs: number): Promise<void>;
   close(): Promise<void>;
 }
@@ -28,11 +30,12 @@ export function openSeriesStorage(path: string): SeriesStorage {
     data: { path },
   });
   return {
-    load: (afterMs) => thread.call("load", afterMs),
+    load: (afterMs, afterId, limit) => thread.call("load", afterMs, afterId, limit),
     write: (series, chunks) => thread.call("write", series, chunks),
     aggregates: (series, resolution, afterMs, untilMs) =>
       thread.call("aggregates", series, resolution, afterMs, untilMs),
     prune: (nowMs) => thread.call("prune", nowMs),
+    forget: (series) => thread.call("forget", series),
     truncate: (untilMs) => thread.call("truncate", untilMs),
     close: () => thread.close(),
   };
@@ -44,6 +47,7 @@ export const noSeriesStorage: SeriesStorage = {
   write: async () => undefined,
   aggregates: async () => [],
   prune: async () => [],
+  forget: async () => undefined,
   truncate: async () => undefined,
   close: async () => undefined,
 };

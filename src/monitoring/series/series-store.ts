@@ -13,8 +13,18 @@ export interface SeriesStoreOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly storage: SeriesStorage;
-  /** Series at once; further ones are refused. Default: 20,000. */
+  /**
+   * Series at once; further ones are refused. Those that have had no sample for some six hours do not count: as many of them
+   * are remembered for what they were. Default: 20,000.
+   */
   readonly maxSeries?: number;
+}
+
+/** What a series is known by. */
+export interface SeriesIdentity {
+  readonly name: string;
+  readonly labels: Labels;
+  readonly kind: SeriesKind;
 }
 
 /** Counters that somebody looks at further back than six hours. */
@@ -28,6 +38,24 @@ const defaultMaxSeries = 20_000;
 
 /** How many series are handed to the storage at once: a millisecond of the event loop. */
 const slice = 500;
+
+/** How many series are read at once: some ten milliseconds of the event loop. */
+const loadSlice = 250;
+
+/** How many chunks at once that are to be summed up: others who ask the storage wait for them. */
+const closedSlice = 100;
+
+/** How many chunks that have ended are stored at once: all series end one at the full hour, and each costs much. */
+const closedAtLeast = 1_000;
+
+/** They are all stored after so many times. */
+const closedIn = 10;
+
+/** What a storage that takes nothing leaves waiting in memory: a day. */
+const mostClosing = 24;
+
+/** What nobody waits for longer when the store is closed. */
+const closingMs = 10_000;
 
 /** What a clock may go back before it counts as set anew: more than a sample's jitter. */
 const toleratedStepMs = 2 * sampleIntervalMs;
@@ -43,6 +71,8 @@ export class SeriesStore {
   readonly #maxSeries: number;
   readonly #byKey = new Map<string, Series>();
   readonly #byName = new Map<string, Set<Series>>();
+  /** Those that have no samples in memory, the longest first: their place is free. */
+  readonly #asleep = new Set<Series>();
   readonly #pages = new ChunkPages();
   /** What a counter had reached before it began anew. */
   readonly #offsets = new Map<Series, number>();
@@ -58,7 +88,6 @@ export class SeriesStore {
   #wantedPasts: readonly WantedPast[] = [];
   #lastId = 0;
   #newestMs = Number.NEGATIVE_INFINITY;
-  #refused = 0;
   #flushing: Promise<void> = Promise.resolve();
 
   private constructor(options: SeriesStoreOptions) {
@@ -71,23 +100,13 @@ export class SeriesStore {
   /** Takes up what the storage holds. A storage that cannot be read is begun without, with a line in the log. */
   static async open(options: SeriesStoreOptions): Promise<SeriesStore> {
     const store = new SeriesStore(options);
-    const nowMs = options.clock.now();
     try {
-      const { series, chunks, reached } = await options.storage.load(nowMs - levels.raw.keptMs);
-      for (const stored of series) store.#restore(stored);
-      const byId = new Map([...store.#byKey.values()].map((one) => [one.id, one]));
-      for (const [id, stored] of Map.groupBy(chunks, ({ series: number }) => number)) {
-        const one = byId.get(id);
-        if (one !== undefined) store.#takeUp(one, stored, nowMs);
-      }
-      for (const [id, value] of reached) {
-        const one = byId.get(id);
-        if (one !== undefined) store.#reached.set(one, value);
-      }
+      await store.#load(options.clock.now());
+      return store;
     } catch (error) {
       options.log.error({ err: error }, "the series of metrics cannot be read: they begin anew");
+      return new SeriesStore(options);
     }
-    return store;
   }
 
   /** How many there are. */
@@ -95,9 +114,14 @@ export class SeriesStore {
     return this.#byKey.size;
   }
 
-  /** How many were asked for that there was no room for. */
-  get refused(): number {
-    return this.#refused;
+  /** How many further ones there is room for. */
+  get room(): number {
+    return Math.max(0, this.#maxSeries - this.#byKey.size + this.#asleep.size);
+  }
+
+  /** How many there may be. */
+  get limit(): number {
+    return this.#maxSeries;
   }
 
   /** The time of the newest sample; `-Infinity` before the first. */
@@ -107,18 +131,23 @@ export class SeriesStore {
 
   /** The series of that name and these labels, made when there is none; undefined when there are as many as may be. */
   series(name: string, labels: Labels, kind: SeriesKind): Series | undefined {
-    const key = seriesKey(name, labels);
-    const known = this.#byKey.get(key);
-    if (known !== undefined) return known;
-    if (this.#byKey.size >= this.#maxSeries) {
-      this.#refused++;
-      return undefined;
-    }
-    const made = new Series(++this.#lastId, name, labels, kind);
-    if (this.#pastWindowMs(made) > 0) made.past = [];
-    this.#add(key, made);
-    this.#unstored.add(made);
-    return made;
+    return this.together([{ name, labels, kind }])?.[0];
+  }
+
+  /** All of them, or none where there is no room for all. @param spare so many places are left to others */
+  together(wanted: readonly SeriesIdentity[], spare = 0): readonly Series[] | undefined {
+    const keyed = wanted.map((one) => ({ ...one, key: seriesKey(one.name, one.labels) }));
+    const lacking = keyed.filter(({ key }) => {
+      const known = this.#byKey.get(key);
+      return known === undefined || this.#asleep.has(known);
+    });
+    if (lacking.length > 0 && lacking.length > this.room - spare) return undefined;
+    return keyed.map(({ key, name, labels, kind }) => {
+      const known = this.#byKey.get(key);
+      if (known === undefined) return this.#make(key, name, labels, kind);
+      this.#asleep.delete(known);
+      return known;
+    });
   }
 
   /**
@@ -208,21 +237,27 @@ export class SeriesStore {
     return this.#storage.aggregates(series.id, resolution, afterMs, untilMs);
   }
 
-  /** Hands to the storage what is new. What fails is tried again with the next; only the log is told. */
+  /**
+   * Hands to the storage what is new; of what the full hour has ended a part. What fails is tried again with the next; only
+   * the log is told.
+   */
   flush(): Promise<void> {
-    this.#flushing = this.#flushing.then(() => this.#flush());
-    return this.#flushing;
+    return this.#afterFlush(Math.max(closedAtLeast, Math.ceil(this.#closing.size / closedIn)));
   }
 
-  /** Forgets what is too old, on disk as in memory. */
+  /** Forgets what is too old, on disk as in memory; what has had no sample for long lets go of its place. */
   async prune(): Promise<void> {
     const hour = hourOf(this.#clock.now());
     for (const series of this.#byKey.values()) {
       // Nothing else ends the last chunk of a series that gets no more samples.
       if (series.head.samples > 0 && hourOf(series.head.endMs) < hour) this.#closeHead(series);
     }
+    for (const series of this.#byKey.values()) {
+      if (series.firstMs === undefined && !this.#unstored.has(series)) this.#asleep.add(series);
+    }
     await this.flush();
     try {
+      await this.#forgetSleepers();
       const gone = new Set(await this.#storage.prune(this.#clock.now()));
       for (const [key, series] of this.#byKey) {
         if (gone.has(series.id) && series.firstMs === undefined) this.#remove(key, series);
@@ -232,10 +267,35 @@ export class SeriesStore {
     }
   }
 
-  /** Stores what is new, and closes the storage. */
+  /** Stores what is new, and closes the storage. One that does not answer is not waited for. */
   async close(): Promise<void> {
-    await this.flush();
-    await this.#storage.close();
+    const closed = this.#afterFlush(Number.POSITIVE_INFINITY).then(() => this.#storage.close());
+    const over = Promise.withResolvers<"over">();
+    const timer = this.#clock.setTimeout(() => over.resolve("over"), closingMs);
+    try {
+      if ((await Promise.race([closed, over.promise])) === "over") {
+        this.#log.error({}, "the last samples of the metrics are not stored: the disk does not answer");
+      }
+    } finally {
+      timer.cancel();
+    }
+  }
+
+  /** As many that sleep are remembered as there may be others. */
+  async #forgetSleepers(): Promise<void> {
+    const many = this.#asleep.size - this.#maxSeries;
+    if (many <= 0) return;
+    const forgotten = [...this.#asleep].slice(0, many);
+    for (const series of forgotten) this.#remove(seriesKey(series.name, series.labels), series);
+    await this.#storage.forget(forgotten.map(({ id }) => id));
+  }
+
+  #make(key: string, name: string, labels: Labels, kind: SeriesKind): Series {
+    const made = new Series(++this.#lastId, name, labels, kind);
+    if (this.#pastWindowMs(made) > 0) made.past = [];
+    this.#add(key, made);
+    this.#unstored.add(made);
+    return made;
   }
 
   /** How far back somebody looks; 0 for no further than memory does. */
@@ -255,6 +315,7 @@ export class SeriesStore {
     if (series.head.samples > 0 && hourOf(timeMs) !== hourOf(series.head.endMs)) this.#closeHead(series);
     series.append(timeMs, value);
     this.#dirty.add(series);
+    this.#asleep.delete(series);
   }
 
   #truncate(series: Series, untilMs: number): void {
@@ -285,17 +346,20 @@ export class SeriesStore {
     const waiting = this.#closing.get(series) ?? [];
     // Not those in the page, which would be sent as a whole.
     waiting.push({ ...headOf(series), closed: true });
+    if (waiting.length > mostClosing) waiting.shift();
     series.startChunk();
     this.#closing.set(series, waiting);
   }
 
-  async #flush(): Promise<void> {
-    const unstored = [...this.#unstored];
-    const series = [...new Set([...unstored, ...this.#closing.keys(), ...this.#dirty])];
-    for (let from = 0; from < series.length; from += slice) {
-      const some = series.slice(from, from + slice);
+  #afterFlush(mostClosed: number): Promise<void> {
+    this.#flushing = this.#flushing.then(() => this.#flush(mostClosed));
+    return this.#flushing;
+  }
+
+  async #flush(mostClosed: number): Promise<void> {
+    for (const some of this.#slices(mostClosed)) {
       const made = some.filter((one) => this.#unstored.has(one));
-      const closing = some.map((one) => [one, this.#closing.get(one) ?? []] as const);
+      const closing = some.map((one) => [one, [...(this.#closing.get(one) ?? [])]] as const);
       const chunks = closing.flatMap(([one, closed]) => [...closed, ...(one.head.samples > 0 ? [headOf(one)] : [])]);
       for (const one of some) this.#dirty.delete(one);
       try {
@@ -304,7 +368,7 @@ export class SeriesStore {
           chunks,
         );
         for (const one of made) this.#unstored.delete(one);
-        for (const [one, closed] of closing) this.#stored(one, closed.length);
+        for (const [one, closed] of closing) this.#stored(one, new Set(closed));
       } catch (error) {
         for (const one of some) this.#dirty.add(one);
         this.#complain(error);
@@ -313,17 +377,50 @@ export class SeriesStore {
     }
   }
 
-  #stored(series: Series, chunks: number): void {
-    const left = this.#closing.get(series)?.slice(chunks) ?? [];
+  /** What is to be stored now, a few at a time. A series whose chunk has to wait does so with all that follows it. */
+  #slices(mostClosed: number): Series[][] {
+    const closing = [...this.#closing.keys()];
+    const open = [...new Set([...this.#unstored, ...this.#dirty])].filter((one) => !this.#closing.has(one));
+    const slices: Series[][] = [];
+    const cut = (all: readonly Series[], size: number): void => {
+      for (let from = 0; from < all.length; from += size) slices.push(all.slice(from, from + size));
+    };
+    cut(open, slice);
+    cut(closing.slice(0, mostClosed), closedSlice);
+    return slices;
+  }
+
+  #stored(series: Series, chunks: ReadonlySet<StoredChunk>): void {
+    const left = this.#closing.get(series)?.filter((chunk) => !chunks.has(chunk)) ?? [];
     if (left.length === 0) this.#closing.delete(series);
     else this.#closing.set(series, left);
   }
 
-  #restore({ id, name, labels, kind }: StoredSeries): void {
+  /** A part at a time: others have their turn while the storage reads the next. */
+  async #load(nowMs: number): Promise<void> {
+    for (let afterId = 0; ; ) {
+      const { series, chunks, reached } = await this.#storage.load(nowMs - levels.raw.keptMs, afterId, loadSlice);
+      const restored = new Map(series.map((stored) => [stored.id, this.#restore(stored)]));
+      for (const [id, stored] of Map.groupBy(chunks, ({ series: number }) => number)) {
+        const one = restored.get(id);
+        if (one !== undefined) this.#takeUp(one, stored, nowMs);
+      }
+      for (const [id, value] of reached) {
+        const one = restored.get(id);
+        if (one !== undefined) this.#reached.set(one, value);
+      }
+      for (const one of restored.values()) if (one.firstMs === undefined) this.#asleep.add(one);
+      if (series.length < loadSlice) return;
+      afterId = series.at(-1)?.id ?? afterId;
+    }
+  }
+
+  #restore({ id, name, labels, kind }: StoredSeries): Series {
     const series = new Series(id, name, labels, kind);
     this.#add(seriesKey(name, labels), series);
     this.#lastId = Math.max(this.#lastId, id);
     if (kind === "counter") this.#restored.add(series);
+    return series;
   }
 
   /** Only the last chunk is unpacked: it goes on. */
@@ -356,7 +453,15 @@ export class SeriesStore {
     const named = this.#byName.get(series.name);
     named?.delete(series);
     if (named?.size === 0) this.#byName.delete(series.name);
-    for (const kept of [this.#reached, this.#offsets, this.#restored, this.#unstored, this.#closing, this.#dirty])
+    for (const kept of [
+      this.#reached,
+      this.#offsets,
+      this.#restored,
+      this.#unstored,
+      this.#closing,
+      this.#dirty,
+      this.#asleep,
+    ])
       kept.delete(series);
   }
 

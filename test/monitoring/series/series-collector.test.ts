@@ -2,8 +2,9 @@ import { MeterProvider, MetricReader } from "@opentelemetry/sdk-metrics";
 import { describe, expect, it } from "vitest";
 import type { LabelMatcher } from "../../../src/monitoring/series/matcher.ts";
 import { querySeries, type SeriesResult } from "../../../src/monitoring/series/query-series.ts";
+import type { Series } from "../../../src/monitoring/series/series.ts";
 import { SeriesCollector } from "../../../src/monitoring/series/series-collector.ts";
-import { noSeriesStorage } from "../../../src/monitoring/series/series-storage.ts";
+import { noSeriesStorage, type SeriesStorage } from "../../../src/monitoring/series/series-storage.ts";
 import { SeriesStore } from "../../../src/monitoring/series/series-store.ts";
 import { silentLogger } from "../../../src/runs/index.ts";
 import { createVirtualClock } from "../../../src/testing/virtual-clock.ts";
@@ -15,14 +16,14 @@ class ManualReader extends MetricReader {
 
 const minute = 60_000;
 
-async function setUp() {
+async function setUp(storage: SeriesStorage = noSeriesStorage, maxSeries = 1_000, log = silentLogger) {
   const clock = createVirtualClock({ startMs: 1_800_000_000_000 });
-  const store = await SeriesStore.open({ clock, log: silentLogger, storage: noSeriesStorage });
+  const store = await SeriesStore.open({ clock, log: silentLogger, storage, maxSeries });
   const reader = new ManualReader();
   const meter = new MeterProvider({ readers: [reader] }).getMeter("test");
   const sampled: number[] = [];
   const collector = new SeriesCollector({
-    ...{ clock, store, log: silentLogger, onSampled: (timeMs: number) => sampled.push(timeMs) },
+    ...{ clock, store, log, onSampled: (timeMs: number) => sampled.push(timeMs) },
     collect: async () => (await reader.collect()).resourceMetrics,
   });
   const query = (name: string, windowMs: number, ...matchers: LabelMatcher[]): Promise<SeriesResult[]> => {
@@ -84,6 +85,57 @@ describe("SeriesCollector", () => {
     expect(await samplesOf("studio_early_total")).toEqual([0, 2, 2, 2, 2]);
     expect(await samplesOf("studio_late_total")).toEqual([0, 5]);
     expect(await samplesOf("studio_depth")).toEqual([7]);
+  });
+
+  it("goes on while the disk does not answer, and asks it one thing at a time", async () => {
+    let writes = 0;
+    const storage: SeriesStorage = {
+      ...noSeriesStorage,
+      write: () => {
+        writes++;
+        return new Promise(() => {});
+      },
+    };
+    const { clock, meter, collector, sampled, store } = await setUp(storage);
+    meter.createGauge("studio.depth").record(7);
+    collector.start();
+    await clock.advance(2 * 60 * minute);
+    expect([sampled.length, writes]).toEqual([720, 1]);
+    await collector.close();
+    const closed = store.close();
+    await clock.advance(10_000);
+    await closed;
+  });
+
+  it("keeps no more series than it may, says so once, and leaves room for the server's own", async () => {
+    const warnings: unknown[] = [];
+    const log = { ...silentLogger, warn: (fields: object) => warnings.push(fields) };
+    const { clock, meter, collector, store } = await setUp(noSeriesStorage, 16, log);
+    const depth = meter.createGauge("studio.depth");
+    for (let i = 0; i < 14; i++) depth.record(i, { queue: String(i) });
+    meter.createHistogram("studio.wait", { advice: { explicitBucketBoundaries: [1, 2] } }).record(1);
+    collector.start();
+    await clock.advance(10_000);
+    expect([store.size, collector.refused]).toEqual([12, 7]);
+    meter.createHistogram("retake.wait", { advice: { explicitBucketBoundaries: [1] } }).record(1);
+    await clock.advance(30_000);
+    expect([store.size, collector.refused]).toEqual([16, 7]);
+    expect(store.names()).toContain("retake_wait_bucket");
+    expect(warnings).toEqual([{ refused: 7, limit: 16 }]);
+    await collector.close();
+  });
+
+  it("gives what was refused a place when there is room", async () => {
+    const { clock, meter, collector, store } = await setUp(noSeriesStorage, 4);
+    const gone = ["a", "b", "c"].map((name) => store.series(name, {}, "gauge") as Series);
+    for (const series of gone) store.append(series, clock.now(), 1);
+    meter.createGauge("studio.depth").record(1);
+    collector.start();
+    await clock.advance(10_000);
+    expect(collector.refused).toBe(1);
+    await clock.advance(9 * 60 * minute);
+    expect([collector.refused, store.names().includes("studio_depth")]).toEqual([0, true]);
+    await collector.close();
   });
 
   it("goes on when a round fails", async () => {

@@ -11,7 +11,7 @@ import {
 } from "../../../src/monitoring/series/series-storage.ts";
 import { SeriesStore } from "../../../src/monitoring/series/series-store.ts";
 import { silentLogger } from "../../../src/runs/index.ts";
-import { createVirtualClock } from "../../../src/testing/virtual-clock.ts";
+import { createVirtualClock, type VirtualClock } from "../../../src/testing/virtual-clock.ts";
 
 const hour = 3_600_000;
 const start = Math.ceil(1_800_000_000_000 / hour) * hour;
@@ -53,12 +53,21 @@ function fill(
   store: SeriesStore,
   fromMs: number,
   count: number,
-  ...all: readonly [Series, (i: number) => number][]
+  ...all: readonly (readonly [Series, (i: number) => number])[]
 ): void {
   for (let i = 0; i < count; i++) {
     const timeMs = fromMs + i * 10_000;
     store.advance(timeMs);
     for (const [series, value] of all) store.append(series, timeMs, value(i));
+  }
+}
+
+/** As a collector does that has nothing to tell of these series. */
+async function passHours(clock: VirtualClock, store: SeriesStore, hours: number): Promise<void> {
+  for (let i = 0; i < hours; i++) {
+    clock.jump(hour);
+    store.advance(clock.now());
+    await store.prune();
   }
 }
 
@@ -122,8 +131,75 @@ describe("SeriesStore", () => {
     expect(made(store, "m", "gauge", { a: "1", b: "2" })).toBe(made(store, "m", "gauge", { b: "2", a: "1" }));
     made(store, "m", "gauge", { a: "2" });
     expect(store.series("m", { a: "3" }, "gauge")).toBeUndefined();
-    expect([store.size, store.refused]).toEqual([2, 1]);
+    expect([store.size, store.room]).toEqual([2, 0]);
     expect(seriesKey("m", { a: "1", b: "2" })).not.toBe(seriesKey("m", { a: "1\u0000b\u00002" }));
+  });
+
+  it("gives the place of what has had no sample for long to others, and remembers as many as may be there", async () => {
+    const forgotten: (readonly number[])[] = [];
+    const storage: SeriesStorage = { ...noSeriesStorage, forget: async (ids) => void forgotten.push(ids) };
+    const clock = createVirtualClock({ startMs: start });
+    const store = await SeriesStore.open({ clock, storage, log: silentLogger, maxSeries: 2 });
+    const old = made(store, "old", "counter");
+    fill(store, start, 3, [old, (i) => i], [made(store, "older"), (i) => i]);
+    expect(store.together([{ name: "new", labels: {}, kind: "gauge" }])).toBeUndefined();
+    await passHours(clock, store, 1);
+    expect(store.room).toBe(0);
+
+    await passHours(clock, store, 7);
+    const wanted = ["new", "newer", "newest"].map((name) => ({ name, labels: {}, kind: "gauge" as const }));
+    expect([store.room, store.together(wanted), store.together(wanted.slice(0, 2), 1)]).toEqual([
+      2,
+      undefined,
+      undefined,
+    ]);
+    const [first, second] = store.together(wanted.slice(0, 2)) ?? [];
+    expect([store.names(), store.room]).toEqual([["new", "newer", "old", "older"], 0]);
+    expect(store.series("old", {}, "counter")).toBeUndefined();
+
+    fill(store, start + 8 * hour, 1, [first as Series, (i) => i], [second as Series, (i) => i]);
+    await passHours(clock, store, 8);
+    expect([store.room, forgotten, store.names()]).toEqual([2, [[1, 2]], ["new", "newer"]]);
+  });
+
+  it("lets what was silent for long go on where it was", async () => {
+    const clock = createVirtualClock({ startMs: start });
+    const store = await SeriesStore.open({ clock, storage: noSeriesStorage, log: silentLogger, maxSeries: 1 });
+    const old = made(store, "old", "counter");
+    fill(store, start, 3, [old, (i) => i]);
+    await passHours(clock, store, 8);
+    expect(store.room).toBe(1);
+    expect(made(store, "old", "counter")).toBe(old);
+    store.append(old, start + 8 * hour, 1);
+    expect([old.lastValue, store.room]).toEqual([3, 0]);
+  });
+
+  it("reads what an earlier process has left a part at a time", async () => {
+    const file = await path();
+    const before = await open(start, openSeriesStorage(file));
+    const all = Array.from({ length: 600 }, (_, i) => [made(before, `m${i}`, "counter"), () => i] as const);
+    fill(before, start, 3, ...all);
+    await before.close();
+    const stored = openSeriesStorage(file);
+    const parts: number[] = [];
+    const storage: SeriesStorage = {
+      ...stored,
+      async load(...args) {
+        const part = await stored.load(...args);
+        parts.push(part.series.length);
+        return part;
+      },
+    };
+    const after = await open(start + 60_000, storage);
+    expect([parts, after.size]).toEqual([[250, 250, 100], 600]);
+    expect(after.names().every((name) => samplesOf(made(after, name, "counter")).length === 3)).toBe(true);
+    await after.close();
+    const later = await open(start + 30 * hour, openSeriesStorage(file), 600);
+    expect([later.size, later.room]).toEqual([600, 600]);
+    const last = made(later, "m599", "counter");
+    later.append(last, start + 30 * hour, 1);
+    expect(last.lastValue).toBe(600);
+    await later.close();
   });
 
   it("goes on after a restart, counters without a fall", async () => {
@@ -239,5 +315,30 @@ describe("SeriesStore", () => {
     broken = false;
     await store.flush();
     expect(written).toEqual([360, 40]);
+  });
+
+  it("stores what the full hour has ended a part at a time, and loses nothing of it", async () => {
+    const written: { chunks: number; closed: number }[] = [];
+    const kept = new Map<number, number>();
+    const storage: SeriesStorage = {
+      ...noSeriesStorage,
+      write: async (_, chunks) => {
+        written.push({ chunks: chunks.length, closed: chunks.filter(({ closed }) => closed).length });
+        for (const { series, samples, closed } of chunks) if (closed) kept.set(series, samples);
+      },
+    };
+    const store = await open(start, storage);
+    const all = Array.from({ length: 2_500 }, (_, i) => [made(store, `m${i}`), () => i] as const);
+    fill(store, start + 3_590_000, 3, ...all);
+    const flushed = async (): Promise<number> => {
+      written.length = 0;
+      await store.flush();
+      return written.reduce((sum, { closed }) => sum + closed, 0);
+    };
+    expect([await flushed(), await flushed()]).toEqual([1_000, 1_000]);
+    expect(Math.max(...written.map(({ closed }) => closed))).toBe(100);
+    await store.close();
+    expect(kept.size).toBe(2_500);
+    expect(new Set(kept.values())).toEqual(new Set([2]));
   });
 });

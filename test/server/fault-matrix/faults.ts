@@ -2,6 +2,7 @@ import { createClient } from "@connectrpc/connect";
 import { onTestFinished, vi } from "vitest";
 import { AdminService } from "../../../gen/retake/v1/admin_service_pb.js";
 import { AlertAbsence } from "../../../gen/retake/v1/alert_pb.js";
+import { MetricKind } from "../../../gen/retake/v1/monitoring_service_pb.js";
 import { AccessLevel, Quality } from "../../../gen/retake/v1/options_pb.js";
 import { RunService } from "../../../gen/retake/v1/run_service_pb.js";
 import { durationFromMs } from "../../../src/runs/time.ts";
@@ -239,6 +240,23 @@ export const faultCases: readonly FaultCase[] = [
       });
       const { startRun } = createClient(RunService, world.remote);
       await world.pass(3 * minute, () => flood(world, 10, () => startRun({ workflow: nameOf("Plain") })));
+    },
+  },
+  {
+    fault: "somebody counts by what has too many values",
+    quick: true,
+    raises: ["RetakeSeriesRefused warning"],
+    world: { config: { monitoring: { series: { limit: 800 } } } },
+    async play(world) {
+      await world.pass(minute);
+      for (let from = 0; from < 900; from += 100) {
+        const records = Array.from({ length: 100 }, (_, i) => ({
+          ...{ name: "studio.frames", kind: MetricKind.COUNTER, value: 1 },
+          attributes: { frame: String(from + i) },
+        }));
+        await world.monitoring.recordMetric({ records });
+      }
+      await world.pass(minute);
     },
   },
   {
