@@ -246,7 +246,7 @@ export class NoticeOutbox implements AlertOutbox {
       ...{ notifier, clock, random, log },
       isSilenced: (notice) => this.#isSilenced(notice),
       store: (notices) => this.#storeFirst(notices),
-      settled: (notices) => this.#settled(lane, notices),
+      settled: (told, refused) => this.#settled(lane, told, refused),
       onOutcome: (outcome) => onOutcome(notifier.name, outcome),
     });
     return lane;
@@ -262,8 +262,8 @@ export class NoticeOutbox implements AlertOutbox {
     patience.abort();
   }
 
-  #settled(lane: NotifierLane, told: readonly (readonly [PendingNotice, Notice])[]): void {
-    const news = told.filter(([pending, notice]) => pending.tell(notice) && !pending.isDone);
+  #settled(lane: NotifierLane, told: readonly (readonly [PendingNotice, Notice])[], refused: boolean): void {
+    const news = told.filter(([pending, notice]) => pending.tell(notice, refused) && !pending.isDone);
     void this.#store(news.map(([pending]) => pending));
     this.#sweep(lane);
   }

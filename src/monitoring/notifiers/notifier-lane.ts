@@ -14,7 +14,7 @@ export interface NotifierLaneOptions {
   /** What is about to be told is stored first, if it was not meant to be until now. */
   readonly store: (notices: readonly PendingNotice[]) => Promise<void>;
   /** They were told that, or it would never be taken. */
-  readonly settled: (told: readonly (readonly [PendingNotice, Notice])[]) => void;
+  readonly settled: (told: readonly (readonly [PendingNotice, Notice])[], refused: boolean) => void;
   readonly onOutcome: (outcome: SendOutcome["kind"]) => void;
 }
 
@@ -112,7 +112,8 @@ export class NotifierLane {
       this.#settle(batch, notices, outcome);
       if (outcome.kind === "failed" || (outcome.kind === "refused" && batch.length > 1)) return;
       this.#oneByOne &&= outcome.kind === "refused" || this.#hasMore(batch);
-      settled(batch.map(({ wanted }, index) => [batch[index] as PendingNotice, notices[index] ?? wanted]));
+      const told = batch.map((each, index) => [each, notices[index] ?? each.wanted] as const);
+      settled(told, outcome.kind === "refused");
     } catch (error) {
       log.error({ err: error, notifier: notifier.name }, "alerts could not be told; tried again");
       this.#fail({ kind: "failed", error: (error as Error).message });

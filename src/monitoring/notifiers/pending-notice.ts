@@ -31,6 +31,8 @@ export class PendingNotice {
   /** Of the monotonic clock, so that one that is set does not count. */
   #toldMonotonicMs = 0;
   #storedMonotonicMs = Number.NEGATIVE_INFINITY;
+  /** Whether a notice that it fires was taken. */
+  #taken: boolean;
 
   constructor(
     state: NoticeState,
@@ -57,6 +59,7 @@ export class PendingNotice {
     this.#random = random;
     this.#stream = stored?.stream ?? this.#newStream();
     this.#sequence = stored?.sequence ?? 0;
+    this.#taken = state.mayBeTold && state.told !== undefined;
     if (state.told !== undefined) {
       this.#toldMonotonicMs = clock.monotonic() - Math.max(0, clock.now() - state.told.timeMs);
     }
@@ -102,9 +105,12 @@ export class PendingNotice {
     return this.#clock.monotonic() - this.#toldMonotonicMs >= (heartbeatMs ?? this.repeatMs) - repeatSlackMs;
   }
 
-  /** It was told; whether that has to be stored. */
-  tell({ status, severity, acknowledgedBy = "" }: Notice): boolean {
+  /** It was told, or refused; whether that has to be stored. */
+  tell({ status, severity, acknowledgedBy = "" }: Notice, refused = false): boolean {
     const before = this.told;
+    this.#taken ||= !refused && status === "firing";
+    // Who has taken nothing of it is not told its end, which would be refused as well.
+    if (refused && !this.#taken) this.mayBeTold = false;
     this.told = { status, severity, acknowledgedBy, timeMs: this.#clock.now() };
     this.#toldMonotonicMs = this.#clock.monotonic();
     const isNews =

@@ -209,6 +209,18 @@ describe("NoticeOutbox", () => {
     expect(chat.told).toHaveLength(3);
   });
 
+  it("does not tell the end of an alert to whoever has refused all that was told of it", async () => {
+    const world = setUp();
+    const chat = new TestNotifier("chat");
+    chat.answer = () => (chat.told.at(-1) === "a critical" ? { kind: "delivered" } : { kind: "refused", error: "no" });
+    const { at } = await start(world, [chat]);
+    await at(15, 5, 5);
+    expect(chat.told).toEqual(["a warning"]);
+    expect(await streams(world.journal)).toEqual([]);
+    await at(25, 15, 5, 5);
+    expect(chat.told).toEqual(["a warning", "a critical", "a warning", "a resolved"]);
+  });
+
   it("keeps what is silenced to itself until the silence ends, and tells that what it has told is over", async () => {
     const world = setUp();
     const chat = new TestNotifier("chat");
