@@ -8,7 +8,11 @@ function setUp() {
   const clock = createVirtualClock();
   const log = recordingLogger();
   const batches: number[][] = [];
-  const state = { away: false, shut: false, refuses: (_: readonly number[]): { code: number } | undefined => undefined };
+  const state = {
+    away: false,
+    shut: false,
+    refuses: (_: readonly number[]): { code: number } | undefined => undefined,
+  };
   const lost: string[] = [];
   const posts: number[] = [];
   const sender = new BatchSender<number>({
