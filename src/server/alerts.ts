@@ -74,6 +74,7 @@ export class Alerts implements Watching {
     this.silences = new Silences({ journal, clock });
     this.outbox = new NoticeOutbox({
       ...{ journal, clock, random, log, silences: this.silences },
+      current: (rule, key) => this.engine.alertOf(rule, key),
       onOutcome: (notifier, outcome) => {
         this.#notifications.of(notifier, outcome).value++;
       },

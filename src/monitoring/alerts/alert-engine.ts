@@ -140,6 +140,15 @@ export class AlertEngine {
       .sort((a, b) => urgency(b.alert) - urgency(a.alert) || activeMs(a.alert) - activeMs(b.alert));
   }
 
+  /** One of them. */
+  alertOf(rule: string, key: string): ListedAlert | undefined {
+    const watched = this.#watched.get(rule);
+    const alert = watched?.alerts.alerts.get(key);
+    if (watched === undefined || alert === undefined) return undefined;
+    const acknowledgement = this.#acknowledgement(watched, key);
+    return { key, rule: watched.alerts.rule, alert, ...(acknowledgement && { acknowledgement }) };
+  }
+
   /** Calls back after each evaluation in which anything has moved, until the returned function is called. */
   onChanged(listener: (changes: readonly RuleChange[]) => void): () => void {
     this.#listeners.add(listener);

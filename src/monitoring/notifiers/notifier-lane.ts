@@ -10,7 +10,9 @@ export interface NotifierLaneOptions {
   readonly clock: Clock;
   readonly random: RandomSource;
   readonly log: Logger;
-  readonly isSilenced: (notice: Notice) => boolean;
+  readonly isSilenced: (notice: Pick<Notice, "labels">) => boolean;
+  /** What is told of it now. */
+  readonly noticeOf: (pending: PendingNotice) => Notice;
   /** What is about to be told is stored first, if it was not meant to be until now. */
   readonly store: (notices: readonly PendingNotice[]) => Promise<void>;
   /** They were told that, or it would never be taken. */
@@ -96,13 +98,13 @@ export class NotifierLane {
   }
 
   async #send(batch: readonly PendingNotice[]): Promise<void> {
-    const { notifier, clock, log, store, settled, onOutcome } = this.#options;
+    const { notifier, clock, log, noticeOf, store, settled, onOutcome } = this.#options;
     for (const each of batch) each.sending = true;
     try {
       const nowMs = clock.monotonic();
       this.#theoreticalMs = Math.max(nowMs, this.#theoreticalMs) + 60_000 / notifier.maxPerMinute;
       await store(batch.filter(({ mayBeTold }) => !mayBeTold));
-      const notices = batch.map(({ wanted }) => wanted);
+      const notices = batch.map(noticeOf);
       const outcome = await notifier
         .send({ notices, id: idOf(batch), signal: this.#stop.signal })
         .catch((error: unknown): SendOutcome => ({ kind: "failed", error: (error as Error).message }));
