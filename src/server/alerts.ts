@@ -1,7 +1,7 @@
 import { hostname } from "node:os";
 import type { Clock, RandomSource } from "../clock.ts";
 import { ConfigError, type ResolvedAlerting } from "../config/index.ts";
-import type { Instruments } from "../instruments.ts";
+import type { Instruments, NumberFamily } from "../instruments.ts";
 import {
   AlertEngine,
   AlertRules,
@@ -50,13 +50,14 @@ export class Alerts implements Watching {
   readonly silences: Silences;
   readonly outbox: NoticeOutbox;
   readonly #options: AlertsOptions;
+  readonly #notifications: NumberFamily;
   #slos: AlertsOptions["config"]["slos"];
 
   private constructor(options: AlertsOptions) {
     this.#options = options;
     this.#slos = options.config.slos;
     const { journal, clock, random, log, store, instruments } = options;
-    const notifications = instruments.counter({
+    this.#notifications = instruments.counter({
       name: "retake.notifications",
       unit: "{notification}",
       description: "Messages to notifiers.",
@@ -73,8 +74,9 @@ export class Alerts implements Watching {
     this.silences = new Silences({ journal, clock });
     this.outbox = new NoticeOutbox({
       ...{ journal, clock, random, log, silences: this.silences },
+      current: (rule, key) => this.engine.alertOf(rule, key),
       onOutcome: (notifier, outcome) => {
-        notifications.of(notifier, outcome).value++;
+        this.#notifications.of(notifier, outcome).value++;
       },
     });
     this.engine = new AlertEngine({ journal, clock, log, source: store, outbox: this.outbox });
@@ -87,7 +89,7 @@ export class Alerts implements Watching {
     const notifiers = await checkedNotifiers(options.config, options);
     rules.configure(options.config);
     await Promise.all([rules.open(), silences.open(), outbox.open()]);
-    await outbox.configure(notifiers, options.config.routes);
+    await alerts.#tell(notifiers, options.config.routes);
     // Before anything is evaluated: what is not known yet would count as nothing.
     await options.store.keepPast(wantedPasts(rules.active));
     await engine.open(rules.active, options.store.newestMs);
@@ -106,7 +108,7 @@ export class Alerts implements Watching {
   /** Goes by another configuration, which `checkAlerting` has found sound. @throws ConfigError */
   async configure(config: ResolvedAlerting): Promise<void> {
     const notifiers = await checkedNotifiers(config, this.#options);
-    await this.outbox.configure(notifiers, config.routes);
+    await this.#tell(notifiers, config.routes);
     this.rules.configure(config);
     this.#slos = config.slos;
     await this.followRules();
@@ -145,6 +147,14 @@ export class Alerts implements Watching {
 
   async close(): Promise<void> {
     await this.outbox.stop();
+  }
+
+  async #tell(notifiers: readonly Notifier[], routes: ResolvedAlerting["routes"]): Promise<void> {
+    // A rule adds them up, and a first one counts only from a sample before it.
+    for (const { name } of notifiers) {
+      for (const outcome of ["delivered", "failed", "refused", "dropped"]) this.#notifications.of(name, outcome);
+    }
+    await this.outbox.configure(notifiers, routes);
   }
 
   #firing(severity: string): number {

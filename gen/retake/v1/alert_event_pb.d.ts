@@ -409,6 +409,13 @@ export declare type ToldNotice = Message<"retake.v1.ToldNotice"> & {
    * @generated from field: string acknowledged_by = 4;
    */
   acknowledgedBy: string;
+
+  /**
+   * The labels that it was told with: its end is told with the same.
+   *
+   * @generated from field: map<string, string> labels = 5;
+   */
+  labels: { [key: string]: string };
 };
 
 /**

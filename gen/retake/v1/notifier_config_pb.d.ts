@@ -174,7 +174,8 @@ export declare type PagerDutyNotifier = Message<"retake.v1.PagerDutyNotifier"> &
 export declare const PagerDutyNotifierSchema: GenMessage<PagerDutyNotifier>;
 
 /**
- * Hands alerts to an Alertmanager, each minute while they fire: it groups, inhibits and tells them on.
+ * Hands alerts to an Alertmanager, each minute while they fire and for 15 minutes once they are over: it groups, inhibits and
+ * tells them on. What is silenced here after it was told goes on to be told as it was: silence it there as well.
  *
  * @generated from message retake.v1.AlertmanagerNotifier
  */

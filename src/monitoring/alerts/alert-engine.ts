@@ -9,11 +9,11 @@ import {
   streamsNamed,
 } from "../../runs/index.ts";
 import { type Alert, type AlertChange, type AlertView, RuleAlerts, viewAlert } from "./alert.ts";
-import { acknowledgedRecord, movedRecord, readAlertRecord } from "./alert-events.ts";
+import { type AlertRecord, acknowledgedRecord, movedRecord, readAlertRecord } from "./alert-events.ts";
 import { AlertHistory } from "./alert-history.ts";
 import type { SeriesSource } from "./evaluate.ts";
 import type { Rule } from "./rule.ts";
-import { inactive, isFiring, shiftTracker, track } from "./tracker.ts";
+import { inactive, newestMs, shiftTracker, type TrackerState, track } from "./tracker.ts";
 
 /** What is told of the changes of an evaluation, in the same append. */
 export interface AlertOutbox {
@@ -86,6 +86,8 @@ export class AlertEngine {
   readonly #options: AlertEngineOptions;
   readonly #watched = new Map<string, Watched>();
   readonly #listeners = new Set<(changes: readonly RuleChange[]) => void>();
+  /** Acknowledgements that are not durable yet, with those that are shown until then. */
+  readonly #unstored = new Map<Acknowledgement, Acknowledgement | undefined>();
   /** Streams that others have taken the place of. */
   readonly #outgrown: string[] = [];
   #lastMs: number | undefined;
@@ -109,12 +111,17 @@ export class AlertEngine {
       const older = known === undefined ? [] : [...known.older, streamOf(name, known.generation)];
       newest.set(name, { generation: Math.max(Number(generation), known?.generation ?? 0), older });
     }
+    const read: (Watched & { lastMs: number })[] = [];
+    for (const rule of rules) read.push(await this.#read(rule, newest.get(rule.name)?.generation ?? 0));
     const nowMs = clock.now();
-    for (const rule of rules) {
-      const found = newest.get(rule.name);
-      const watched = await this.#read(rule, found?.generation ?? 0);
+    // A clock that was set back meanwhile would leave everything to begin, and to end, in times to come.
+    const aheadMs = lastMs - nowMs;
+    for (const watched of read) {
+      const { rule } = watched.alerts;
       const awayMs = Math.max(0, nowMs - Math.max(lastMs, watched.lastMs));
-      if (awayMs > 0) watched.alerts = new RuleAlerts(rule, pendingShifted(watched.alerts, awayMs));
+      if (aheadMs > toleratedStepMs) watched.alerts = new RuleAlerts(rule, allShifted(watched.alerts, -aheadMs));
+      else if (awayMs > 0) watched.alerts = new RuleAlerts(rule, pendingShifted(watched.alerts, awayMs));
+      watched.alerts = new RuleAlerts(rule, noneAhead(watched.alerts, nowMs));
       this.#watched.set(rule.name, watched);
     }
     this.history.sort();
@@ -131,13 +138,16 @@ export class AlertEngine {
   /** Those that are not inactive, worst first, then by what fires longest. */
   list(): readonly ListedAlert[] {
     return [...this.#watched.values()]
-      .flatMap((watched) =>
-        Array.from(watched.alerts.alerts, ([key, alert]) => {
-          const acknowledgement = this.#acknowledgement(watched, key);
-          return { key, rule: watched.alerts.rule, alert, ...(acknowledgement && { acknowledgement }) };
-        }),
-      )
+      .flatMap((watched) => Array.from(watched.alerts.alerts, ([key, alert]) => this.#listed(watched, key, alert)))
       .sort((a, b) => urgency(b.alert) - urgency(a.alert) || activeMs(a.alert) - activeMs(b.alert));
+  }
+
+  /** One of them. */
+  alertOf(rule: string, key: string): ListedAlert | undefined {
+    const watched = this.#watched.get(rule);
+    const alert = watched?.alerts.alerts.get(key);
+    if (watched === undefined || alert === undefined) return undefined;
+    return this.#listed(watched, key, alert);
   }
 
   /** Calls back after each evaluation in which anything has moved, until the returned function is called. */
@@ -205,7 +215,9 @@ export class AlertEngine {
       ...(acknowledgement && { acknowledgement }),
     };
     const { journal, outbox } = this.#options;
+    const before = watched.acknowledgements.get(key);
     setAcknowledgement(watched, key, acknowledgement);
+    if (acknowledgement !== undefined) this.#unstored.set(acknowledgement, before);
     // Never impatient: what is appended behind it to the same streams would be lost with it.
     const changes = [change];
     const record = acknowledgedRecord(alert, acknowledgement, nowMs);
@@ -214,8 +226,11 @@ export class AlertEngine {
       await journal.append(appends);
     } catch (error) {
       watched.broken = true;
+      if (watched.acknowledgements.get(key) === acknowledgement) setAcknowledgement(watched, key, before);
       this.#tell(changes, error);
       throw error;
+    } finally {
+      if (acknowledgement !== undefined) this.#unstored.delete(acknowledgement);
     }
     this.#tell(changes);
     return true;
@@ -226,9 +241,19 @@ export class AlertEngine {
     for (const listener of this.#listeners) listener(changes);
   }
 
+  #listed(watched: Watched, key: string, alert: Alert): ListedAlert {
+    const newest = watched.acknowledgements.get(key);
+    const stored = newest !== undefined && this.#unstored.has(newest) ? this.#unstored.get(newest) : newest;
+    const acknowledgement = this.#valid(stored);
+    return { key, rule: watched.alerts.rule, alert, ...(acknowledgement && { acknowledgement }) };
+  }
+
   /** Who looks after an alert, as long as that holds. */
   #acknowledgement({ acknowledgements }: Watched, key: string): Acknowledgement | undefined {
-    const found = acknowledgements.get(key);
+    return this.#valid(acknowledgements.get(key));
+  }
+
+  #valid(found: Acknowledgement | undefined): Acknowledgement | undefined {
     const expires = found?.expireTime;
     return expires !== undefined && msFromTimestamp(expires) <= this.#options.clock.now() ? undefined : found;
   }
@@ -295,11 +320,19 @@ export class AlertEngine {
     const alerts = new Map<string, Alert>();
     const acknowledgements = new Map<string, Acknowledgement>();
     let [sequence, lastMs] = [0, 0];
+    let broken = false;
     for await (const record of recordsOf(this.#options.journal, streamOf(rule.name, generation))) {
       sequence = record.sequence;
-      const told = readAlertRecord(rule.name, record.data);
+      let told: AlertRecord | undefined;
+      try {
+        told = readAlertRecord(rule.name, record.data);
+      } catch (error) {
+        // What it told is as good as lost already; alerts of all rules would be with it.
+        this.#options.log.error({ err: error, rule: rule.name, sequence }, "a record of an alert cannot be read");
+        broken = true;
+      }
       if (told === undefined) continue;
-      lastMs = Math.max(lastMs, told.timeMs);
+      lastMs = told.timeMs;
       const key = RuleAlerts.keyOf(told.alert);
       if (told.kind === "acknowledged") {
         if (told.acknowledgement === undefined) acknowledgements.delete(key);
@@ -310,9 +343,11 @@ export class AlertEngine {
       if (after.state === "inactive") alerts.delete(key);
       else alerts.set(key, told.alert);
       if (endsAcknowledgement(before, after)) acknowledgements.delete(key);
+      if (before.state === after.state && before.severity === after.severity) continue;
       this.history.add({ ...told.alert, timeMs: told.timeMs, key, before, after });
     }
-    return { alerts: new RuleAlerts(rule, alerts.values()), acknowledgements, generation, sequence, lastMs };
+    // A stream with a record that cannot be read has another one take its place.
+    return { alerts: new RuleAlerts(rule, alerts.values()), acknowledgements, generation, sequence, broken, lastMs };
   }
 
   /** Moves the times of alerts along when the clock was set (rule 2). */
@@ -323,10 +358,27 @@ export class AlertEngine {
     this.#lastMonotonicMs = monotonicMs;
     if (Math.abs(stepMs) <= toleratedStepMs) return;
     this.#options.log.warn({ byMs: stepMs }, "the clock was set: the times of alerts are moved along");
+    const appends: StreamAppend[] = [];
+    const touched: Watched[] = [];
     for (const watched of this.#watched.values()) {
-      const moved = Array.from(watched.alerts.alerts.values(), (alert) => shifted(alert, stepMs));
+      const moved = allShifted(watched.alerts, stepMs);
+      if (moved.length === 0) continue;
       watched.alerts = new RuleAlerts(watched.alerts.rule, moved);
+      touched.push(watched);
+      appends.push(
+        ...this.#appendsOf(
+          watched,
+          moved.map((alert) => movedRecord(alert, nowMs)),
+          nowMs,
+        ),
+      );
     }
+    if (appends.length === 0) return;
+    // The next process goes by the clock of today, too.
+    this.#options.journal.append(appends).catch((error: unknown) => {
+      for (const watched of touched) watched.broken = true;
+      this.#complain(error, appends.map(({ stream }) => stream).join(", "));
+    });
   }
 
   #complain(error: unknown, what: string): void {
@@ -389,6 +441,19 @@ function shifted(alert: Alert, byMs: number): Alert {
   return { ...alert, trackers: { warning: shiftTracker(warning, byMs), critical: shiftTracker(critical, byMs) } };
 }
 
+function allShifted(alerts: RuleAlerts, byMs: number): Alert[] {
+  return Array.from(alerts.alerts.values(), (alert) => shifted(alert, byMs));
+}
+
+/** Nothing has begun, nor ended, in times to come. */
+function noneAhead(alerts: RuleAlerts, nowMs: number): Alert[] {
+  return Array.from(alerts.alerts.values(), (alert) => {
+    const { warning, critical } = alert.trackers;
+    const aheadMs = Math.max(newestMs(warning), newestMs(critical)) - nowMs;
+    return aheadMs > 0 ? shifted(alert, -aheadMs) : alert;
+  });
+}
+
 /** While nobody looked, nothing was pending. */
 function pendingShifted(alerts: RuleAlerts, byMs: number): Alert[] {
   return Array.from(alerts.alerts.values(), (alert) => {
@@ -403,10 +468,9 @@ function ended(alerts: RuleAlerts, nowMs: number): RuleChange[] {
   const times = { forMs: 0, keepFiringForMs: 0 };
   return Array.from(alerts.alerts, ([key, alert]) => {
     const { warning, critical } = alert.trackers;
-    const trackers = {
-      warning: isFiring(warning) ? track(warning, false, nowMs, times) : warning,
-      critical: isFiring(critical) ? track(critical, false, nowMs, times) : critical,
-    };
+    const end = (state: TrackerState): TrackerState =>
+      state.kind === "resolved" ? state : track(state, false, nowMs, times);
+    const trackers = { warning: end(warning), critical: end(critical) };
     const after: Alert = { ...alert, trackers };
     return { key, rule: alerts.rule, before: viewAlert(alert), alert: after, after: viewAlert(after) };
   }).filter(({ before, after }) => before.state !== after.state);

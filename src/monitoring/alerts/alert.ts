@@ -81,8 +81,10 @@ export class RuleAlerts {
     const changes: AlertChange[] = [];
     const { noData, onError } = this.rule;
     const policy = failure !== undefined ? onError : values?.size === 0 ? noData : "ok";
-    if (policy === "ok") this.#stepAll(values ?? new Map(), nowMs, changes);
-    this.#stepAbsence("no_data", failure === undefined && policy === "alert", nowMs, changes);
+    // Without samples there is no number that could go on to fire: the alert that there is none takes the place of the others.
+    const isGone = failure === undefined && policy === "alert";
+    if (policy === "ok" || isGone) this.#stepAll(values ?? new Map(), nowMs, changes);
+    this.#stepAbsence("no_data", isGone, nowMs, changes);
     this.#stepAbsence("error", failure !== undefined && policy === "alert", nowMs, changes);
     return { changes, ...failure };
   }

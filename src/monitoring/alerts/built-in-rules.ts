@@ -318,18 +318,25 @@ const rules: readonly Init[] = [
   {
     name: "RetakeNotifierFailing",
     queries: {
-      failures: {
-        metric: "retake_notifications_total",
-        matchers: [{ label: "outcome", value: "failed" }],
-        statistic: AlertStatistic.INCREASE,
-        window: durationFromMs(10 * minute),
-        grouping: { labels: ["notifier"] },
-      },
+      failed: notifications("failed", 10 * minute),
+      // Not tried again until the alert is repeated: one is as bad as failures in a row, and known of for longer.
+      lost: notifications("refused|dropped", 30 * minute),
     },
+    expression: "failed + 3.0 * lost",
     warning: { at: 2.5 },
     annotations: { summary: "{{ $labels.notifier }} does not take what it is told" },
   },
 ];
+
+function notifications(outcomes: string, windowMs: number) {
+  return {
+    metric: "retake_notifications_total",
+    matchers: [{ label: "outcome", operator: MatcherOperator.MATCHES, value: outcomes }],
+    statistic: AlertStatistic.INCREASE,
+    window: durationFromMs(windowMs),
+    grouping: { labels: ["notifier"] },
+  };
+}
 
 function counted(
   metric: string,

@@ -34,6 +34,22 @@ export function isFiring({ kind }: TrackerState): boolean {
   return kind === "firing" || kind === "recovering";
 }
 
+/** The newest of its times. */
+export function newestMs(state: TrackerState): number {
+  switch (state.kind) {
+    case "inactive":
+      return Number.NEGATIVE_INFINITY;
+    case "pending":
+      return state.activeMs;
+    case "firing":
+      return state.firedMs;
+    case "recovering":
+      return state.missedMs;
+    case "resolved":
+      return state.resolvedMs;
+  }
+}
+
 /** The same, with every time moved. */
 export function shiftTracker(state: TrackerState, byMs: number): TrackerState {
   switch (state.kind) {

@@ -4,8 +4,8 @@ import type { Notice } from "./notice.ts";
 const tellings = 4;
 
 /**
- * Alerts for `POST /api/v2/alerts`. To Alertmanager the severity is part of what an alert is: one whose severity has moved is
- * two, of which the one before is over.
+ * Alerts for `POST /api/v2/alerts`. To Alertmanager labels are what an alert is, the severity among them: one whose severity
+ * has moved is two, of which the one before is over.
  */
 export function alertmanagerAlerts(
   notices: readonly Notice[],
@@ -13,9 +13,10 @@ export function alertmanagerAlerts(
 ): object[] {
   return notices.flatMap((notice) => {
     const own = one(notice, notice.endMs ?? nowMs + tellings * repeatMs, externalUrl);
-    const other = notice.severity === "critical" ? "warning" : "critical";
-    const labels = { ...notice.labels, severity: other };
-    return [own, one({ ...notice, labels }, Math.max(notice.startMs, notice.endMs ?? nowMs), externalUrl)];
+    const ended = (notice.before ?? []).map(({ labels, endMs }) =>
+      one({ ...notice, labels }, Math.max(notice.startMs, endMs), externalUrl),
+    );
+    return [own, ...ended];
   });
 }
 

@@ -7,7 +7,7 @@ import type { Severity } from "../alerts/rule.ts";
 import type { Notice } from "./notice.ts";
 
 /** What a notifier was told last of an alert. */
-export interface Told extends Pick<Notice, "status" | "severity"> {
+export interface Told extends Pick<Notice, "status" | "severity" | "labels"> {
   readonly acknowledgedBy: string;
   readonly timeMs: number;
 }
@@ -43,6 +43,7 @@ export function noticeRecord({ wanted, told, ...state }: NoticeState, nowMs: num
         resolved: told.status === "resolved",
         severity: alertSeverities[told.severity],
         acknowledgedBy: told.acknowledgedBy,
+        labels: { ...told.labels },
       }),
     }),
   });
@@ -69,6 +70,7 @@ export function readNoticeRecord(data: Uint8Array): NoticeState | undefined {
       status: told.resolved ? "resolved" : "firing",
       severity: severityOf(told.severity),
       acknowledgedBy: told.acknowledgedBy,
+      labels: told.labels,
       timeMs: msFromTimestamp(told.time),
     },
     repeatMs: repeatInterval === undefined ? 0 : durationMs(repeatInterval),

@@ -11,6 +11,7 @@ import {
 } from "../../runs/index.ts";
 import type { AlertOutbox, ListedAlert } from "../alerts/alert-engine.ts";
 import type { Silences } from "../alerts/silences.ts";
+import { seriesKey } from "../series/series.ts";
 import type { Notice } from "./notice.ts";
 import { type NoticeState, readNoticeRecord } from "./notice-events.ts";
 import { noticeOf, type TellableAlert } from "./notice-of.ts";
@@ -25,6 +26,8 @@ export interface NoticeOutboxOptions {
   readonly random: RandomSource;
   readonly log: Logger;
   readonly silences: Pick<Silences, "of">;
+  /** The alert as it is now, if it is known. */
+  readonly current: (rule: string, key: string) => TellableAlert | undefined;
   /** Told of each message; "dropped" for an alert that there was no room for. */
   readonly onOutcome: (notifier: string, outcome: SendOutcome["kind"] | "dropped") => void;
 }
@@ -185,6 +188,8 @@ export class NoticeOutbox implements AlertOutbox {
     const told = fires ? this.#routes.of(notice.labels) : undefined;
     return this.#lanes.flatMap((lane) => {
       const pending = lane.pending.get(notice.fingerprint);
+      const about = { rule: change.rule.name, key: change.key };
+      if (pending !== undefined) pending.about = about;
       const repeatMs = told?.get(lane.notifier.name);
       if (repeatMs === undefined) {
         if (pending === undefined || pending.wanted.status === "resolved") return [];
@@ -195,6 +200,7 @@ export class NoticeOutbox implements AlertOutbox {
       if (pending === undefined) {
         const added = this.#add(lane, notice, repeatMs, untilMs);
         if (added === undefined) return [];
+        added.about = about;
         storing.push(added);
         return [this.#append(added)];
       }
@@ -236,8 +242,15 @@ export class NoticeOutbox implements AlertOutbox {
     return append;
   }
 
-  #isSilenced(notice: Notice): boolean {
-    return this.#options.silences.of(notice.labels).length > 0;
+  #isSilenced({ labels }: Pick<Notice, "labels">): boolean {
+    return this.#options.silences.of(labels).length > 0;
+  }
+
+  /** With the value and the texts of now. */
+  #noticeOf(pending: PendingNotice): Notice {
+    const { about, wanted } = pending;
+    const alert = about && this.#options.current(about.rule, about.key);
+    return pending.notice(alert && noticeOf(alert, this.#options.clock.now()), this.#isSilenced(wanted));
   }
 
   #lane(notifier: Notifier): NotifierLane {
@@ -245,8 +258,9 @@ export class NoticeOutbox implements AlertOutbox {
     const lane: NotifierLane = new NotifierLane({
       ...{ notifier, clock, random, log },
       isSilenced: (notice) => this.#isSilenced(notice),
+      noticeOf: (pending) => this.#noticeOf(pending),
       store: (notices) => this.#storeFirst(notices),
-      settled: (notices) => this.#settled(lane, notices),
+      settled: (told, refused) => this.#settled(lane, told, refused),
       onOutcome: (outcome) => onOutcome(notifier.name, outcome),
     });
     return lane;
@@ -262,8 +276,8 @@ export class NoticeOutbox implements AlertOutbox {
     patience.abort();
   }
 
-  #settled(lane: NotifierLane, told: readonly (readonly [PendingNotice, Notice])[]): void {
-    const news = told.filter(([pending, notice]) => pending.tell(notice) && !pending.isDone);
+  #settled(lane: NotifierLane, told: readonly (readonly [PendingNotice, Notice])[], refused: boolean): void {
+    const news = told.filter(([pending, notice]) => pending.tell(notice, refused) && !pending.isDone(lane.notifier));
     void this.#store(news.map(([pending]) => pending));
     this.#sweep(lane);
   }
@@ -282,7 +296,7 @@ export class NoticeOutbox implements AlertOutbox {
   /** Forgets what nothing is left to tell of. */
   #sweep(lane: NotifierLane): void {
     for (const [fingerprint, pending] of lane.pending) {
-      if (!pending.isDone || pending.sending || pending.storing > 0) continue;
+      if (!pending.isDone(lane.notifier) || pending.sending || pending.storing > 0) continue;
       lane.pending.delete(fingerprint);
       this.#gone.push(pending.stream);
     }
@@ -305,5 +319,10 @@ function over({ endMs: _, acknowledgedBy: __, ...notice }: Notice, nowMs: number
 }
 
 function isSame(a: Notice, b: Notice): boolean {
-  return a.status === b.status && a.severity === b.severity && a.acknowledgedBy === b.acknowledgedBy;
+  return (
+    a.status === b.status &&
+    a.severity === b.severity &&
+    a.acknowledgedBy === b.acknowledgedBy &&
+    seriesKey("", a.labels) === seriesKey("", b.labels)
+  );
 }

@@ -19,6 +19,13 @@ export interface Notice {
   readonly endMs?: number;
   /** Who looks after it. */
   readonly acknowledgedBy?: string;
+  /** What it was told with before. To whom labels are what an alert is, those alerts are over. */
+  readonly before?: readonly EndedLabels[];
+}
+
+export interface EndedLabels {
+  readonly labels: Labels;
+  readonly endMs: number;
 }
 
 /** What an alert is known by to those who are told: whatever its severity is at the moment. */

@@ -10,11 +10,13 @@ export interface NotifierLaneOptions {
   readonly clock: Clock;
   readonly random: RandomSource;
   readonly log: Logger;
-  readonly isSilenced: (notice: Notice) => boolean;
+  readonly isSilenced: (notice: Pick<Notice, "labels">) => boolean;
+  /** What is told of it now. */
+  readonly noticeOf: (pending: PendingNotice) => Notice;
   /** What is about to be told is stored first, if it was not meant to be until now. */
   readonly store: (notices: readonly PendingNotice[]) => Promise<void>;
   /** They were told that, or it would never be taken. */
-  readonly settled: (told: readonly (readonly [PendingNotice, Notice])[]) => void;
+  readonly settled: (told: readonly (readonly [PendingNotice, Notice])[], refused: boolean) => void;
   readonly onOutcome: (outcome: SendOutcome["kind"]) => void;
 }
 
@@ -96,13 +98,13 @@ export class NotifierLane {
   }
 
   async #send(batch: readonly PendingNotice[]): Promise<void> {
-    const { notifier, clock, log, store, settled, onOutcome } = this.#options;
+    const { notifier, clock, log, noticeOf, store, settled, onOutcome } = this.#options;
     for (const each of batch) each.sending = true;
     try {
       const nowMs = clock.monotonic();
       this.#theoreticalMs = Math.max(nowMs, this.#theoreticalMs) + 60_000 / notifier.maxPerMinute;
       await store(batch.filter(({ mayBeTold }) => !mayBeTold));
-      const notices = batch.map(({ wanted }) => wanted);
+      const notices = batch.map(noticeOf);
       const outcome = await notifier
         .send({ notices, id: idOf(batch), signal: this.#stop.signal })
         .catch((error: unknown): SendOutcome => ({ kind: "failed", error: (error as Error).message }));
@@ -112,7 +114,8 @@ export class NotifierLane {
       this.#settle(batch, notices, outcome);
       if (outcome.kind === "failed" || (outcome.kind === "refused" && batch.length > 1)) return;
       this.#oneByOne &&= outcome.kind === "refused" || this.#hasMore(batch);
-      settled(batch.map(({ wanted }, index) => [batch[index] as PendingNotice, notices[index] ?? wanted]));
+      const told = batch.map((each, index) => [each, notices[index] ?? each.wanted] as const);
+      settled(told, outcome.kind === "refused");
     } catch (error) {
       log.error({ err: error, notifier: notifier.name }, "alerts could not be told; tried again");
       this.#fail({ kind: "failed", error: (error as Error).message });

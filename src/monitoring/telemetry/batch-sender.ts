@@ -12,11 +12,17 @@ export interface BatchSenderOptions<T> {
   /** What is sent, for the log: "spans". */
   readonly what: string;
   readonly exporter: BatchExporter<T>;
+  /** About how many bytes one is on its way. */
+  readonly bytesOf: (item: T) => number;
+  /** Told of each item that is lost, and why: too many wait, the receiver does not take it, or it is the end. */
+  readonly onLost: (reason: "full" | "refused" | "end", count: number) => void;
   readonly clock: Clock;
   readonly log: Logger;
 }
 
 const batchSize = 512;
+/** Half of what a Collector takes by gRPC, since sizes are guessed. A single item may be more. */
+const batchBytes = 2_097_152;
 
 /** How long an item waits for others at most. */
 const delayMs = 2_000;
@@ -30,9 +36,13 @@ const maxBackoffMs = 15_000;
 /** How long whoever closes waits for what is left. */
 const closeTimeoutMs = 5_000;
 
+/** After so many in a row, each alone, it is the receiver that is wrong, and not what it is sent. */
+const refusalsUntilPause = 5;
+
 /**
  * Sends items in batches, in their order. A batch that is not taken is sent again until it is: the SDK's own processors
- * drop what a receiver that is away does not take within seconds, and go by timers that no test can move.
+ * drop what a receiver that is away does not take within seconds, and go by timers that no test can move. One that would
+ * never be taken is sent in halves, until the item that is refused is alone: that one is lost, and holds up nobody.
  */
 export class BatchSender<T> {
   readonly #options: BatchSenderOptions<T>;
@@ -40,7 +50,11 @@ export class BatchSender<T> {
   #timer: Timer | undefined;
   #sending: Promise<void> | undefined;
   #dropped = 0;
+  #refused = 0;
+  #refusedInARow = 0;
   #failures = 0;
+  /** Items that a batch may have: fewer while it is found out which one is refused. */
+  #most = batchSize;
   #closing = false;
   #wake: (() => void) | undefined;
 
@@ -55,6 +69,7 @@ export class BatchSender<T> {
 
   add(item: T): void {
     if (this.#items.length >= mostItems) {
+      this.#options.onLost("full", 1);
       if (this.#dropped++ === 0) {
         const { log, what } = this.#options;
         log.warn({ most: mostItems }, `${what} are lost: more are waiting to be exported than may`);
@@ -69,14 +84,17 @@ export class BatchSender<T> {
 
   /** Sends what is left, for as long as that may take, and lets the rest go with a line in the log. */
   async close(): Promise<void> {
-    const { clock, exporter, log, what } = this.#options;
+    const { clock, exporter, log, what, onLost } = this.#options;
     this.#closing = true;
     this.#wake?.();
     const late = Promise.withResolvers<void>();
     const timer = clock.setTimeout(late.resolve, closeTimeoutMs);
     await Promise.race([this.#flush(), late.promise]);
     timer.cancel();
-    if (this.#items.length > 0) log.warn({ lost: this.#items.length }, `${what} could not be exported before the end`);
+    if (this.#items.length > 0) {
+      onLost("end", this.#items.length);
+      log.warn({ lost: this.#items.length }, `${what} could not be exported before the end`);
+    }
     this.#items = [];
     await exporter.shutdown();
   }
@@ -103,18 +121,47 @@ export class BatchSender<T> {
   /** Until less than a batch is left, or nothing where it is the end. */
   async #sendAll(): Promise<void> {
     do {
-      const batch = this.#items.slice(0, batchSize);
+      const batch = this.#batch();
       const { code, error } = await this.#export(batch);
       if (code === ExportResultCode.SUCCESS) {
         this.#items.splice(0, batch.length);
+        this.#most = Math.min(batchSize, this.#most * 2);
+        this.#refusedInARow = 0;
         this.#recovered();
+      } else if (isRefusal(error) && batch.length > 1) {
+        this.#most = Math.ceil(batch.length / 2);
       } else {
+        if (isRefusal(error)) this.#lose(error);
+        if (isRefusal(error) && this.#refusedInARow < refusalsUntilPause) continue;
         this.#failed(error);
         // One try at the end has to do.
         if (this.#closing) return;
         await this.#backOff();
       }
-    } while (this.#items.length >= batchSize || (this.#failures > 0 && this.#items.length > 0));
+    } while (this.#items.length >= batchSize || (this.#isHeldUp && this.#items.length > 0));
+  }
+
+  /** Whether what is left does not wait for more. */
+  get #isHeldUp(): boolean {
+    return this.#failures > 0 || this.#most < batchSize;
+  }
+
+  #batch(): T[] {
+    let [count, bytes] = [0, 0];
+    while (count < Math.min(this.#items.length, this.#most)) {
+      bytes += this.#options.bytesOf(this.#items[count] as T);
+      if (bytes > batchBytes && count > 0) break;
+      count++;
+    }
+    return this.#items.slice(0, count);
+  }
+
+  #lose(error: Error | undefined): void {
+    const { log, what, onLost } = this.#options;
+    this.#items.shift();
+    this.#refusedInARow++;
+    onLost("refused", 1);
+    if (this.#refused++ === 0) log.warn({ err: error }, `some ${what} are lost: the receiver refuses them`);
   }
 
   #export(batch: T[]): Promise<ExportResult> {
@@ -122,7 +169,8 @@ export class BatchSender<T> {
       try {
         this.#options.exporter.export(batch, resolve);
       } catch (error) {
-        resolve({ code: ExportResultCode.FAILED, error: error as Error });
+        // What cannot be written down will not be the next time either.
+        resolve({ code: ExportResultCode.FAILED, error: new Unwritable("it cannot be sent", { cause: error }) });
       }
     });
   }
@@ -149,4 +197,20 @@ export class BatchSender<T> {
     });
     this.#wake = undefined;
   }
+}
+
+class Unwritable extends Error {}
+
+/** Bad request, too large, unprocessable. */
+const refusingStatuses: ReadonlySet<unknown> = new Set([400, 413, 422]);
+const invalidArgument = 3;
+const resourceExhausted = 8;
+
+/** Whether it is about what was sent, and not about the receiver or the way to it. */
+function isRefusal(error: Error | undefined): boolean {
+  if (error instanceof Unwritable) return true;
+  const code = (error as { readonly code?: unknown } | undefined)?.code;
+  if (code === invalidArgument || refusingStatuses.has(code)) return true;
+  // That status is also of a receiver that has too much to do.
+  return code === resourceExhausted && /larger than/i.test(error?.message ?? "");
 }

@@ -12,6 +12,7 @@ import type { OtelEnvironment } from "./otel-environment.ts";
 import { logExporter, metricExporter, spanExporter } from "./otlp-exporters.ts";
 import { ownResource } from "./resource.ts";
 import { RunSpans } from "./run-spans.ts";
+import { logRecordBytes, spanBytes } from "./sent-bytes.ts";
 import { SpanBudget } from "./span-budget.ts";
 import { SpanMetrics } from "./span-metrics.ts";
 import { Tracing } from "./tracing.ts";
@@ -59,10 +60,21 @@ export class Exporting {
     const { environment, version, instruments, clock, random, log, forwarded, audit, redactor } = options;
     const resource = ownResource(version);
     const senders: Pick<BatchSender<unknown>, "close">[] = [];
+    const lost = instruments?.counter({
+      name: "retake.export.lost",
+      unit: "{item}",
+      description: "Spans and log lines that no receiver has taken, by why.",
+      attributes: ["signal", "reason"],
+    });
+    const onLost = (signal: string) => (reason: string, count: number) => {
+      if (lost !== undefined) lost.of(signal, reason).value += count;
+    };
     let tracing: Exporting["tracing"];
     if (environment.traces !== undefined) {
       const exporter = await spanExporter(environment.traces);
-      const sender = new BatchSender<ReadableSpan>({ what: "spans", exporter, clock, log });
+      const sender = new BatchSender<ReadableSpan>({
+        ...{ what: "spans", exporter, clock, log, bytesOf: spanBytes, onLost: onLost("traces") },
+      });
       senders.push(sender);
       const service = String(resource.attributes["service.name"] ?? "");
       const metrics = instruments && new SpanMetrics(instruments, service);
@@ -85,7 +97,10 @@ export class Exporting {
       tracing = { spans, runs: new RunSpans(spans) };
     }
     if (environment.logs !== undefined) {
-      const sender = new BatchSender({ what: "log lines", exporter: await logExporter(environment.logs), clock, log });
+      const exporter = await logExporter(environment.logs);
+      const sender = new BatchSender({
+        ...{ what: "log lines", exporter, clock, log, bytesOf: logRecordBytes, onLost: onLost("logs") },
+      });
       senders.push(sender);
       const redact = (line: string): string => redactor().jsonLine(line);
       forwarded.forward((line) => sender.add(logRecord(line, { resource, version, redact })));

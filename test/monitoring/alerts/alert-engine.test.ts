@@ -1,5 +1,5 @@
 import { create } from "@bufbuild/protobuf";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { AcknowledgementSchema } from "../../../gen/retake/v1/alert_pb.js";
 import { viewAlert } from "../../../src/monitoring/alerts/alert.ts";
 import { AlertEngine, type RuleChange } from "../../../src/monitoring/alerts/alert-engine.ts";
@@ -105,6 +105,65 @@ describe("AlertEngine", () => {
     expect(states(started)).toEqual(["Deep firing"]);
   });
 
+  it("goes on as if nothing were when the clock was set back while there was no process", async () => {
+    const world = setUp();
+    const rules = [rule({ keepFiringFor: { seconds: 60n } }), rule({ name: "Long", for: { seconds: 60n } })];
+    const before = await start(world, rules);
+    await before.at(15, 15, 15, 15);
+    const lastMs = world.clock.now();
+    world.clock.jump(-3_600_000);
+
+    const after = await start({ ...world, gauges: new TestGauges() }, rules, lastMs);
+    await after.at(15, 15);
+    expect(states(after)).toEqual(["Deep firing", "Long pending"]);
+    await after.at(15);
+    expect(states(after)).toEqual(["Deep firing", "Long firing"]);
+    await after.at(5, 5, 5, 5, 5, 5, 5);
+    expect(states(after)).toEqual(["Deep resolved", "Long resolved"]);
+  });
+
+  it("reads what it can where a record cannot be read, and writes another stream then", async () => {
+    const world = setUp();
+    const rules = [rule(), rule({ name: "Other" })];
+    const before = await start(world, rules);
+    await before.at(15);
+    const records = [Uint8Array.of(255, 255, 255)];
+    await world.journal.append([{ stream: "alerts/Deep/0", expectedSequence: 1, records }]);
+
+    const after = await start(world, rules);
+    expect(states(after)).toEqual(["Deep firing", "Other firing"]);
+    await after.at(5);
+    expect(await world.journal.listStreams("alerts/", "", 10)).toEqual(["alerts/Deep/1", "alerts/Other/0"]);
+    expect(states(await start(world, rules))).toEqual(["Deep resolved", "Other resolved"]);
+  });
+
+  it("shows who looks after an alert once that is stored, and not if it cannot be", async () => {
+    const world = setUp();
+    const stored = Promise.withResolvers<void>();
+    const { engine, at } = await start(world, [rule()]);
+    const append = vi.spyOn(world.journal, "append");
+    await at(15);
+    const [listed] = engine.list();
+    append.mockReturnValueOnce(stored.promise);
+    const said = engine.acknowledge(
+      "Deep",
+      listed?.key ?? "",
+      create(AcknowledgementSchema, { acknowledgedBy: "ada" }),
+    );
+    expect(engine.list()[0]?.acknowledgement).toBeUndefined();
+    stored.resolve();
+    await said;
+    expect(engine.list()[0]?.acknowledgement?.acknowledgedBy).toBe("ada");
+    append.mockRejectedValueOnce(new Error("no space left"));
+    const refused = engine.acknowledge(
+      "Deep",
+      listed?.key ?? "",
+      create(AcknowledgementSchema, { acknowledgedBy: "bob" }),
+    );
+    await expect(refused).rejects.toThrow("no space left");
+    expect(engine.list()[0]?.acknowledgement?.acknowledgedBy).toBe("ada");
+  });
+
   it("remembers who looks after an alert until it is over", async () => {
     const world = setUp();
     const before = await start(world, [rule()]);
@@ -123,11 +182,12 @@ describe("AlertEngine", () => {
 
   it("ends the alerts of a rule that is gone, and keeps those of a rule that has changed", async () => {
     const world = setUp();
-    const { engine, told, at } = await start(world, [rule(), rule({ name: "Other" })]);
+    const waiting = rule({ name: "Waiting", for: { seconds: 60n } });
+    const { engine, told, at } = await start(world, [rule(), rule({ name: "Other" }), waiting]);
     await at(15);
     engine.replaceRules([rule({ warning: { at: 12 } }), rule({ name: "New", warning: { at: 1 } })], world.clock.now());
     await world.clock.advance(0);
-    expect(told.slice(2)).toEqual(["Other: firing > resolved"]);
+    expect(told.slice(3)).toEqual(["Other: firing > resolved", "Waiting: pending > inactive"]);
     await at(15);
     expect(states({ engine })).toEqual(["Deep firing", "New firing"]);
     expect(await world.journal.listStreams("alerts/", "", 10)).toEqual(["alerts/Deep/0", "alerts/New/0"]);

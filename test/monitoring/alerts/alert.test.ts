@@ -62,6 +62,18 @@ describe("an alert rule", () => {
     ]);
   });
 
+  it("has no number that fires on once an alert says that there are no samples", () => {
+    const gone = Array.from({ length: 31 }, () => undefined);
+    expect(moves({ noData: 2 }, [15, ...gone]).flat()).toEqual([
+      "> firing warning",
+      "firing warning > resolved warning",
+      "no_data: > firing warning",
+    ]);
+    expect(moves({ noData: 2, for: { seconds: 60n } }, [15, ...gone, 15]).at(-1)).toContain(
+      "resolved warning > pending warning",
+    );
+  });
+
   it("says that its expression has no value, and is well, fires, or stays as it was", () => {
     const expression = "depth > 3.0 ? depth : depth + ''";
     const alerts = new RuleAlerts(rule({ expression }));

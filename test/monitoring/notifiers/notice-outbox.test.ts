@@ -10,6 +10,7 @@ import type { ResolvedRoute } from "../../../src/config/index.ts";
 import { AlertEngine } from "../../../src/monitoring/alerts/alert-engine.ts";
 import type { Rule } from "../../../src/monitoring/alerts/rule.ts";
 import { Silences } from "../../../src/monitoring/alerts/silences.ts";
+import type { Notice } from "../../../src/monitoring/notifiers/notice.ts";
 import { NoticeOutbox } from "../../../src/monitoring/notifiers/notice-outbox.ts";
 import type { Notifier, SendOutcome } from "../../../src/monitoring/notifiers/notifier.ts";
 import { type Journal, silentLogger, timestampFromMs } from "../../../src/runs/index.ts";
@@ -43,6 +44,7 @@ class TestNotifier implements Notifier {
   readonly heartbeatMs?: number;
   readonly told: string[] = [];
   readonly ids: string[] = [];
+  readonly notices: Notice[] = [];
   answer: () => SendOutcome | Promise<SendOutcome> = () => ({ kind: "delivered" });
 
   constructor(name: string, init: Partial<Notifier> = {}) {
@@ -52,6 +54,7 @@ class TestNotifier implements Notifier {
 
   async send({ notices, id, signal }: Parameters<Notifier["send"]>[0]): Promise<SendOutcome> {
     this.ids.push(id);
+    this.notices.push(...notices);
     const line = notices.map(
       ({ labels, severity, status, acknowledgedBy }) =>
         `${labels["queue"]} ${status === "resolved" ? "resolved" : severity}${acknowledgedBy ? ` by ${acknowledgedBy}` : ""}`,
@@ -75,9 +78,10 @@ async function start(
   await silences.open();
   const outbox = new NoticeOutbox({
     ...{ journal, clock, random: createSeededRandom(1), log: silentLogger, silences },
+    current: (name, key) => engine.alertOf(name, key),
     onOutcome: (notifier, outcome) => outcomes.push(`${notifier} ${outcome}`),
   });
-  const engine = new AlertEngine({ clock, journal, log: silentLogger, source: gauges, outbox });
+  const engine: AlertEngine = new AlertEngine({ clock, journal, log: silentLogger, source: gauges, outbox });
   await outbox.open();
   await outbox.configure(notifiers, routes);
   await engine.open(rules, clock.now());
@@ -209,6 +213,18 @@ describe("NoticeOutbox", () => {
     expect(chat.told).toHaveLength(3);
   });
 
+  it("does not tell the end of an alert to whoever has refused all that was told of it", async () => {
+    const world = setUp();
+    const chat = new TestNotifier("chat");
+    chat.answer = () => (chat.told.at(-1) === "a critical" ? { kind: "delivered" } : { kind: "refused", error: "no" });
+    const { at } = await start(world, [chat]);
+    await at(15, 5, 5);
+    expect(chat.told).toEqual(["a warning"]);
+    expect(await streams(world.journal)).toEqual([]);
+    await at(25, 15, 5, 5);
+    expect(chat.told).toEqual(["a warning", "a critical", "a warning", "a resolved"]);
+  });
+
   it("keeps what is silenced to itself until the silence ends, and tells that what it has told is over", async () => {
     const world = setUp();
     const chat = new TestNotifier("chat");
@@ -284,6 +300,100 @@ describe("NoticeOutbox", () => {
     await acknowledge("ada");
     await at(15, 15, 15, 15, 15, 15);
     expect(manager.told).toHaveLength(2);
+  });
+
+  it("goes on to tell such a one what it has been told while that is silenced, and nothing that is news", async () => {
+    const world = setUp();
+    const [manager, chat] = [new TestNotifier("manager", { heartbeatMs: 60_000 }), new TestNotifier("chat")];
+    const { at, silences } = await start(world, [manager, chat]);
+    await at({ a: 15 });
+    const endTime = timestampFromMs(world.clock.now() + hour);
+    await silences.set(create(SilenceSchema, { silenceId: "s", matchers: [matcher("alertname", "Deep")], endTime }));
+    for (let i = 0; i < 12; i++) await at({ a: 25, b: 15 });
+    expect(manager.told).toEqual(["a warning", "a warning", "a warning"]);
+    expect(chat.told).toEqual(["a warning"]);
+    await silences.set(
+      create(SilenceSchema, {
+        silenceId: "s",
+        endTime: timestampFromMs(world.clock.now()),
+        matchers: [matcher("a", "b")],
+      }),
+    );
+    await at({ a: 25 });
+    expect(manager.told.slice(3)).toEqual(["a critical, b warning"]);
+  });
+
+  it("tells such a one the end of an alert for a quarter of an hour, over restarts, and then forgets it", async () => {
+    const world = setUp();
+    const manager = new TestNotifier("manager", { heartbeatMs: 60_000 });
+    const before = await start(world, [manager]);
+    await before.at(15, 5, 5, 5);
+    expect(manager.told).toEqual(["a warning", "a resolved"]);
+    for (let i = 0; i < 30; i++) await before.at(5);
+    expect(manager.told.slice(2)).toEqual(Array(5).fill("a resolved"));
+    await before.outbox.stop();
+
+    const again = new TestNotifier("manager", { heartbeatMs: 60_000 });
+    const after = await start(world, [again]);
+    for (let i = 0; i < 70; i++) await after.at(5);
+    expect(again.told.length).toBeGreaterThanOrEqual(8);
+    expect(again.told.length).toBeLessThanOrEqual(10);
+    expect(await streams(world.journal)).toEqual([]);
+  });
+
+  it("tells the value and the texts of the time when it tells", async () => {
+    const world = setUp();
+    const manager = new TestNotifier("manager", { heartbeatMs: 60_000 });
+    const { at } = await start(world, [manager], {
+      rules: [rule({ ...levels, annotations: { summary: "{{ $value }} wait" } })],
+    });
+    await at(12, 13, 14, 15, 16, 17, 18);
+    expect(manager.notices.map(({ value, annotations }) => [value, annotations["summary"]])).toEqual([
+      [12, "12 wait"],
+      [18, "18 wait"],
+    ]);
+  });
+
+  it("ends an alert with the labels that it was told with, over restarts, whatever the rule says by then", async () => {
+    const world = setUp();
+    const labels = ({ notices }: TestNotifier) => notices.map((each) => [each.status, each.labels["team"]]);
+    const chat = new TestNotifier("chat");
+    const before = await start(world, [chat], { rules: [rule({ labels: { team: "old" } })] });
+    await before.at(15);
+    await before.outbox.stop();
+    const again = new TestNotifier("chat");
+    const after = await start(world, [again], { rules: [rule({ labels: { team: "new" } })] });
+    await after.at(15, 5);
+    expect([...labels(chat), ...labels(again)]).toEqual([
+      ["firing", "old"],
+      ["resolved", "old"],
+    ]);
+  });
+
+  it("tells whoever is told again and again which labels are over when they have changed", async () => {
+    const world = setUp();
+    const manager = new TestNotifier("manager", { heartbeatMs: 60_000 });
+    const { at, engine, outbox } = await start(world, [manager], { rules: [rule({ labels: { team: "old" } })] });
+    await at(15);
+    engine.replaceRules([rule({ labels: { team: "new" } })], world.clock.now());
+    outbox.reconcile(engine.list());
+    await at(15, 15, 15, 15, 15, 15);
+    const [first, second] = manager.notices;
+    expect([first?.labels["team"], first?.before]).toEqual(["old", undefined]);
+    expect(second?.labels["team"]).toBe("new");
+    expect(second?.before?.map((ended) => ended.labels["team"])).toEqual(["old"]);
+  });
+
+  it("names no severity as over that was never told, and the one before for a while", async () => {
+    const world = setUp();
+    const manager = new TestNotifier("manager", { heartbeatMs: 60_000 });
+    const { at } = await start(world, [manager]);
+    await at(25);
+    await at(...Array(7).fill(15));
+    await at(...Array(100).fill(15));
+    const before = manager.notices.map((each) => each.before?.map((ended) => ended.labels["severity"]).join() ?? "");
+    expect(before.slice(0, 4)).toEqual(["", "critical", "critical", "critical"]);
+    expect(before.at(-1)).toBe("");
   });
 
   it("goes on after a restart: tells what was not told, nothing twice, and ends what is over", async () => {

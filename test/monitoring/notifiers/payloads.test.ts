@@ -94,21 +94,25 @@ describe("pagerdutyEvent", () => {
 });
 
 describe("alertmanagerAlerts", () => {
-  it("says until when to believe it, and that the other severity is over", () => {
-    const nowMs = Date.UTC(2026, 0, 1, 2);
-    const told = alertmanagerAlerts([notice()], { nowMs, repeatMs: 60_000, externalUrl: "" });
-    expect(told).toEqual([
+  const nowMs = Date.UTC(2026, 0, 1, 2);
+  const options = { nowMs, repeatMs: 60_000, externalUrl: "" };
+
+  it("says until when to believe it", () => {
+    expect(alertmanagerAlerts([notice()], options)).toEqual([
       {
         ...{ labels: notice().labels, annotations: notice().annotations },
         ...{ startsAt: "2026-01-01T00:00:00.000Z", endsAt: "2026-01-01T02:04:00.000Z" },
       },
-      expect.objectContaining({
-        labels: { ...notice().labels, severity: "warning" },
-        endsAt: "2026-01-01T02:00:00.000Z",
-      }),
     ]);
-    expect(alertmanagerAlerts([notice(ended)], { nowMs, repeatMs: 60_000, externalUrl: "" })[0]).toMatchObject({
-      endsAt: "2026-01-01T01:00:00.000Z",
-    });
+    expect(alertmanagerAlerts([notice(ended)], options)).toMatchObject([{ endsAt: "2026-01-01T01:00:00.000Z" }]);
+  });
+
+  it("says that what it was told with before is over", () => {
+    const labels = { ...notice().labels, severity: "warning" };
+    const endMs = Date.UTC(2026, 0, 1, 1, 30);
+    expect(alertmanagerAlerts([notice({ before: [{ labels, endMs }] })], options)).toMatchObject([
+      { labels: notice().labels, endsAt: "2026-01-01T02:04:00.000Z" },
+      { labels, startsAt: "2026-01-01T00:00:00.000Z", endsAt: "2026-01-01T01:30:00.000Z" },
+    ]);
   });
 });

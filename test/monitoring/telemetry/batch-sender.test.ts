@@ -8,15 +8,30 @@ function setUp() {
   const clock = createVirtualClock();
   const log = recordingLogger();
   const batches: number[][] = [];
-  const state = { away: false, shut: false };
+  const state = {
+    away: false,
+    shut: false,
+    refuses: (_: readonly number[]): { code: number } | undefined => undefined,
+  };
+  const lost: string[] = [];
+  const posts: number[] = [];
   const sender = new BatchSender<number>({
     what: "spans",
     clock,
     log,
+    // One from 1,000,000 on is as many bytes.
+    bytesOf: (item) => (item < 1_000_000 ? 100 : item),
+    onLost: (reason, count) => lost.push(`${count} ${reason}`),
     exporter: {
       export(items: number[], done: (result: ExportResult) => void) {
         if (state.away) {
           done({ code: ExportResultCode.FAILED, error: new Error("ECONNREFUSED") });
+          return;
+        }
+        posts.push(items.length);
+        const refusal = state.refuses(items);
+        if (refusal !== undefined) {
+          done({ code: ExportResultCode.FAILED, error: Object.assign(new Error("no"), refusal) });
           return;
         }
         batches.push([...items]);
@@ -30,7 +45,7 @@ function setUp() {
   const add = (count: number, from = 0): void => {
     for (let i = from; i < from + count; i++) sender.add(i);
   };
-  return { clock, log, batches, state, sender, add };
+  return { clock, log, batches, state, sender, add, lost, posts };
 }
 
 const upTo = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
@@ -72,6 +87,54 @@ describe("BatchSender", () => {
     state.away = false;
     await clock.advance(60_000);
     expect(batches.flat()).toHaveLength(65_536);
+  });
+
+  it.each([
+    ["HTTP 400", { code: 400 }],
+    ["HTTP 413", { code: 413 }],
+    ["INVALID_ARGUMENT", { code: 3 }],
+    ["RESOURCE_EXHAUSTED for its size", { code: 8, message: "Received message larger than max (5 vs. 4)" }],
+  ])("loses only the item that is refused: %s", async (_, refusal) => {
+    const { clock, log, batches, state, add, lost, posts } = setUp();
+    state.refuses = (items) => (items.includes(300) || items.includes(301) ? refusal : undefined);
+    add(700);
+    await clock.advance(2_000);
+    expect(batches.flat()).toEqual(upTo(700).filter((item) => item !== 300 && item !== 301));
+    expect(lost).toEqual(["1 refused", "1 refused"]);
+    expect(posts.length).toBeLessThan(40);
+    expect(log.entries.map(({ level, message }) => [level, message])).toEqual([
+      ["warn", "some spans are lost: the receiver refuses them"],
+    ]);
+  });
+
+  it.each([
+    ["HTTP 503", { code: 503 }],
+    ["HTTP 401", { code: 401 }],
+    ["RESOURCE_EXHAUSTED for what it has to do", { code: 8, message: "slow down" }],
+  ])("keeps what a receiver refuses that may take it another time: %s", async (_, refusal) => {
+    const { clock, batches, state, add, lost } = setUp();
+    state.refuses = () => refusal;
+    add(600);
+    await clock.advance(60_000);
+    state.refuses = () => undefined;
+    await clock.advance(20_000);
+    expect(batches.flat()).toEqual(upTo(600));
+    expect(lost).toEqual([]);
+  });
+
+  it("does not storm a receiver that refuses everything", async () => {
+    const { clock, state, add, posts } = setUp();
+    state.refuses = () => ({ code: 400 });
+    add(512);
+    await clock.advance(60_000);
+    expect(posts.length).toBeLessThan(30);
+  });
+
+  it("sends no more bytes at once than a receiver takes, but one item whatever it is", async () => {
+    const { clock, batches, sender } = setUp();
+    for (const item of [1_500_000, 1_500_001, 3_000_000, 1]) sender.add(item);
+    await clock.advance(10_000);
+    expect(batches).toEqual([[1_500_000], [1_500_001], [3_000_000], [1]]);
   });
 
   it("sends what is left when it is closed, all of it", async () => {

@@ -8,6 +8,7 @@ import { RunService } from "../../../gen/retake/v1/run_service_pb.js";
 import { durationFromMs } from "../../../src/runs/time.ts";
 import { QualityService } from "../../gen/retake/test/v1/quality_pb.js";
 import { WorkflowsService } from "../../gen/retake/test/v1/workflows_pb.js";
+import { startReceiver } from "../../monitoring/notifiers/receiver.ts";
 import { startListening } from "../listening-server.ts";
 import { type Durable, hour, minute, nameOf, second, type World, type WorldOptions } from "./world.ts";
 
@@ -321,6 +322,15 @@ export const faultCases: readonly FaultCase[] = [
       },
     },
     play: (world) => world.pass(10 * minute, () => realTurns(world)),
+  },
+  {
+    fault: "a notifier refuses what it is told",
+    raises: ["RetakeNotifierFailing warning hook"],
+    async play(world) {
+      const { url } = await startReceiver({ status: 400 });
+      await world.reload({ monitoring: { notifiers: [{ name: "hook", kind: { case: "webhook", value: { url } } }] } });
+      await world.pass(10 * minute, () => realTurns(world));
+    },
   },
   {
     fault: "who is to be told the ends of runs cannot be reached",
