@@ -56,7 +56,10 @@ describe("the parts of a plan", () => {
     expect(await fails(new Set())).toBe(true);
     const without = await shrink(parts, fails);
     const left = parts.filter((part) => !without.has(part));
-    expect(left).toHaveLength(2);
-    expect(left).toEqual([expect.stringMatching(/^caller-\d$/), expect.stringMatching(/^work-\d\.\d$/)]);
+    // The caller, and the work down to the step: each of it needed, and nothing else.
+    expect(left.filter((part) => /^caller-\d$/.test(part))).toHaveLength(1);
+    expect(left.filter((part) => /^work-\d\.\d$/.test(part))).toHaveLength(left.length - 1);
+    expect(left.length).toBeLessThan(5);
+    for (const part of left) expect(await fails(new Set([...without, part]))).toBe(false);
   });
 });
