@@ -1,10 +1,13 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { StartRunRequestSchema } from "../gen/retake/v1/run_service_pb.js";
-import { plainPath } from "./servers/plain-method.ts";
+import { plainPath, unruledPath } from "./servers/plain-method.ts";
 import type { Subject } from "./subjects.ts";
 
-/** The call that a subject gets. All but one get the same, with an empty message. */
+/** The call that a subject gets: of most the same, with an empty message. */
 export function requestOf(subject: Subject): { readonly path: string; readonly message: Uint8Array } {
+  if (subject === "unsecured-run") {
+    return { path: unruledPath, message: new Uint8Array() };
+  }
   if (subject !== "start-run") {
     return { path: plainPath, message: new Uint8Array() };
   }

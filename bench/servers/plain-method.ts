@@ -7,8 +7,11 @@ import {
   PlainResponseSchema,
 } from "../../test/gen/retake/test/v1/workflows_pb.js";
 
-/** The path that every server is called by, but for the one that starts runs. */
+/** The path that nearly every server is called by. */
 export const plainPath = "/retake.test.v1.WorkflowsService/Plain";
+
+/** Of a workflow that is the same, whose request has no rules: nothing is validated. */
+export const unruledPath = "/retake.test.v1.WorkflowsService/Once";
 
 /**
  * The method as grpc-js has it, with messages as its users have them: encoded and decoded by protobuf-es, which no server

@@ -121,7 +121,7 @@ function handlers(steps: number): WorkflowImpl<typeof WorkflowsService> {
     streaming: unused,
     limited: unused,
     hurried: unused,
-    once: unused,
+    once: () => ({}),
     forwarding: unused,
   };
 }
