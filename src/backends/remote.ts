@@ -1,6 +1,6 @@
 import type { Message, MessageInitShape } from "@bufbuild/protobuf";
 import { Code, ConnectError, type Transport } from "@connectrpc/connect";
-import { Quality } from "../../gen/retake/v1/options_pb.js";
+import { FailureCategory, Quality } from "../../gen/retake/v1/options_pb.js";
 import type { Clock } from "../clock.ts";
 import { createError, failureFromConnectError, msFromDuration } from "../runs/index.ts";
 import type { Backend, BackendCall } from "./backend.ts";
@@ -51,7 +51,7 @@ export function createRemoteBackend(
         if (cause.code === Code.Unavailable && !signal.aborted) {
           options.onUnavailable();
         }
-        if (signal.aborted ? cause.code === Code.Unavailable : telling.has(cause.code)) {
+        if (signal.aborted ? cause.code === Code.Unavailable : speaksAgainst(cause)) {
           options.onFailure(workflow.service.typeName);
         }
       }
@@ -76,6 +76,11 @@ const telling: ReadonlySet<Code> = new Set([
   Code.DataLoss,
   Code.Unauthenticated,
 ]);
+
+/** Others of the service may have the model that this one has not. */
+function speaksAgainst(error: ConnectError): boolean {
+  return telling.has(error.code) || failureFromConnectError(error).category === FailureCategory.MODEL;
+}
 
 interface CallEnd {
   /** When, by the monotonic clock. */

@@ -174,7 +174,7 @@ export class Pauses {
     }
     // The oldest first: they stand in line in the order in which they ask.
     for (const runId of runIds.reverse()) {
-      scheduler.wake(runId, 0, 0);
+      scheduler.wake(runId, 0);
     }
   }
 

@@ -33,7 +33,7 @@ export class RetryBudgets {
       const { backend } = settings;
       let budget = this.#byBackend.get(backend);
       if (budget === undefined) {
-        budget = new RetryBudget(settings, clock, (runId) => scheduler.wake(runId, 0, 0));
+        budget = new RetryBudget(settings, clock, (runId) => scheduler.wake(runId, 0));
         this.#byBackend.set(backend, budget);
       } else if (!kept.has(backend)) {
         budget.adopt(settings);

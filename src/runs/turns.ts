@@ -98,7 +98,7 @@ export class Turns {
       run = await live.hold(runId);
     } catch (error) {
       withdraw(runId);
-      if (this.#retake(runId, 0) === 1) {
+      if (this.#retake(runId) === 1) {
         log.error({ err: error, run_id: runId }, "a run could not be read; it is tried again until it can");
       }
       return;
@@ -348,7 +348,7 @@ export class Turns {
   }
 
   /** Leaves a wish in the place of one that a failed turn has used up. Returns how many have failed in a row. */
-  #retake(runId: string, priority: number): number {
+  #retake(runId: string, priority?: number): number {
     const { clock, scheduler } = this.#options;
     const failed = (this.#failedTurns.get(runId) ?? 0) + 1;
     this.#failedTurns.set(runId, failed);

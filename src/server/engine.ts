@@ -561,7 +561,7 @@ export class Engine {
         { limit: wakePage, ...(beforePosition === undefined ? {} : { beforePosition }) },
       );
       for (const { runId } of rows) {
-        this.#scheduler.wake(runId, 0, 0);
+        this.#scheduler.wake(runId, 0);
       }
       beforePosition = rows.length < wakePage ? undefined : rows.at(-1)?.position;
     } while (beforePosition !== undefined);

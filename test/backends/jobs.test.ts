@@ -5,6 +5,7 @@ import type { BackendJob } from "../../gen/retake/v1/backend_service_pb.js";
 import { BreakerMode, BreakerState } from "../../gen/retake/v1/breaker_pb.js";
 import { RecoveryAction } from "../../gen/retake/v1/options_pb.js";
 import { type RunEvent, RunState } from "../../gen/retake/v1/run_pb.js";
+import { fail } from "../../src/runs/index.ts";
 import { WorkflowsService } from "../gen/retake/test/v1/workflows_pb.js";
 import { ServingStatus, startBackend, startGateway } from "./gateway.ts";
 
@@ -359,6 +360,22 @@ describe("an endpoint that fails in a row", () => {
       });
     await gateway.workflows.plain({});
     expect(calls).toEqual({ broken: 4, well: 7 });
+  });
+
+  it("is taken out when it has not the model that the other one has", async () => {
+    let asked = 0;
+    const broken = await startBackend({
+      plain: () => {
+        asked += 1;
+        throw fail({ message: "no such model", category: "MODEL", code: Code.NotFound });
+      },
+    });
+    const well = await startBackend({});
+    const gateway = await startGateway([unprobed(broken), unprobed(well)], {
+      outlierDetection: { consecutiveFailures: 2 },
+    });
+    for (let i = 0; i < 4; i++) await gateway.workflows.plain({}).catch(() => undefined);
+    expect(asked).toBe(2);
   });
 
   it("comes back before its time when the other one is not healthy any more, or no endpoint", async () => {

@@ -1,5 +1,3 @@
-import { Code } from "@connectrpc/connect";
-import { FailureCategory } from "../../../gen/retake/v1/options_pb.js";
 import { type Failure, type FallbackTry, RunState } from "../../../gen/retake/v1/run_pb.js";
 import type { Workflow } from "../../contract/index.ts";
 import {
@@ -12,6 +10,7 @@ import {
   fallbackSkipped,
   fallbackStarted,
   fallbackTry,
+  isCallersMistake,
   type Outcome,
   type RunEventBody,
   type RunHandler,
@@ -71,7 +70,7 @@ async function perform(options: FallbackOptions, next: RunHandler, request: RunR
     return outcome;
   }
   if (outcome.kind === "failed") {
-    return isCallersDoing(outcome.failure) ? outcome : replaced(options, request, outcome);
+    return isCallersMistake(outcome.failure) ? outcome : replaced(options, request, outcome);
   }
   const reason = outcome.kind === "blocked" ? obstacleOf(options, outcome, workflow) : undefined;
   return reason === undefined ? outcome : bypassed(options, request, outcome, reason);
@@ -169,11 +168,6 @@ function obstacleOf(
 /** Whether the turn has been decided over the head of its chain. */
 function isOver({ turn, run }: RunRequest): boolean {
   return turn.concluded || run.state === RunState.CANCELLING;
-}
-
-/** Whether another back-end would say the same, and should not be asked. */
-function isCallersDoing({ category, code }: Failure): boolean {
-  return category === FailureCategory.VALIDATION || code === Code.PermissionDenied || code === Code.Unauthenticated;
 }
 
 const nothingNew: Outcome = { kind: "waiting", wakeAtMs: undefined, events: [] };

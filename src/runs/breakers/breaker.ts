@@ -71,7 +71,9 @@ const longestNapMs = 60_000;
  * The breaker of one workflow and its back-end.
  *
  * 1. Each transition begins a generation. The end of an attempt that began in an older one changes nothing.
- * 2. While open, nobody is let through; while half-open, one run at a time, or none where the back-end is probed.
+ * 2. While open, nobody is let through; while half-open, one run at a time, or none where the back-end is probed. A run whose
+ *    attempt is not over after the reset time-out and the window, whichever is longer, may hang: another one is let through
+ *    then, and what comes of the first one still counts.
  * 3. Runs that are held leave in waves of 1, 2, 4, … once it is closed. A wave is over when the attempts of its runs have
  *    ended, or after the reset time-out: attempts may last for hours. While runs are held, newcomers go behind them.
  * 4. A run that is let through is so until its attempt has ended, it withdraws, or the next transition comes.
@@ -194,7 +196,7 @@ export class Breaker {
     }
     if (this.#trialIsFree) {
       // Nobody is held: those would have been let through.
-      this.#admitted.set(runId, this.#wave);
+      this.#admit(runId);
       return undefined;
     }
     return { open: !isClosed, reason: this.reason, notBeforeMs: isClosed ? undefined : this.notBeforeMs };
@@ -473,10 +475,18 @@ export class Breaker {
   #admitFirst(awake: string | undefined): void {
     const first = this.#held.take();
     if (first !== undefined) {
-      this.#admitted.set(first.runId, this.#wave);
+      this.#admit(first.runId);
       if (first.runId !== awake) {
         this.#options.wake(first.runId, first.priority);
       }
+    }
+  }
+
+  #admit(runId: string): void {
+    this.#admitted.set(runId, this.#wave);
+    if (this.#state.kind === "half-open" && this.#running) {
+      const patienceMs = Math.max(this.#policy.resetTimeoutMs, this.#policy.windowMs);
+      this.#timer = this.#options.clock.setTimeout(() => this.#release(runId), patienceMs);
     }
   }
 
@@ -486,6 +496,10 @@ export class Breaker {
       return;
     }
     this.#admitted.delete(runId);
+    if (this.#state.kind === "half-open") {
+      this.#timer?.cancel();
+      this.#timer = undefined;
+    }
     if (this.#waveLeft > 0 && wave === this.#wave && --this.#waveLeft === 0) {
       this.#startWave();
     } else {

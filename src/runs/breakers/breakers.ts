@@ -276,7 +276,7 @@ export class Breakers {
         { limit: pageSize, ...(beforePosition === undefined ? {} : { beforePosition }) },
       );
       for (const { runId } of rows) {
-        scheduler.wake(runId, 0, 0);
+        scheduler.wake(runId, 0);
       }
       beforePosition = rows.length < pageSize ? undefined : rows.at(-1)?.position;
     } while (beforePosition !== undefined && this.find(workflow)?.state === BreakerState.OPEN);

@@ -1,6 +1,5 @@
 import { Code } from "@connectrpc/connect";
-import { FailureCategory } from "../../../gen/retake/v1/options_pb.js";
-import { isHopeless } from "../failure.ts";
+import { isBackendsFailure } from "../failures/callers-mistake.ts";
 import type { Outcome, Turn } from "../handler.ts";
 import type { Verdict } from "./breaker.ts";
 
@@ -15,14 +14,5 @@ export function verdictOf(outcome: Outcome, { abortReason }: Pick<Turn, "abortRe
   }
   // Stages further in turn some failures into a wait.
   const failure = outcome.kind === "failed" || outcome.kind === "waiting" ? outcome.failure : undefined;
-  if (failure === undefined || failure.category === FailureCategory.VALIDATION) {
-    return undefined;
-  }
-  return isCallersMistake(failure.code) ? undefined : "failure";
-}
-
-/** Whether a back-end says that the request is wrong, and not that it is in trouble itself. */
-function isCallersMistake(code: Code): boolean {
-  // One that does not have its own method is the wrong one, or a broken one.
-  return code === Code.Canceled || (isHopeless(code) && code !== Code.Unimplemented);
+  return failure !== undefined && isBackendsFailure(failure) ? "failure" : undefined;
 }

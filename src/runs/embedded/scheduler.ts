@@ -53,7 +53,7 @@ class EmbeddedScheduler implements Scheduler {
     this.#clock = clock;
   }
 
-  wake(runId: string, notBeforeMs: number, priority: number): void {
+  wake(runId: string, notBeforeMs: number, priority?: number): void {
     if (Number.isNaN(notBeforeMs)) {
       throw new RangeError(`run ${runId} cannot be woken at a time that is not a number`);
     }
@@ -62,12 +62,12 @@ class EmbeddedScheduler implements Scheduler {
     }
     let wish = this.#wishes.get(runId);
     if (wish === undefined) {
-      wish = { runId, dueMs: notBeforeMs, priority, order: this.#wishesMade++, heapIndex: -1 };
+      wish = { runId, dueMs: notBeforeMs, priority: priority ?? 0, order: this.#wishesMade++, heapIndex: -1 };
       this.#wishes.set(runId, wish);
     } else if (notBeforeMs < wish.dueMs) {
       this.#later.remove(wish);
       wish.dueMs = notBeforeMs;
-      wish.priority = priority;
+      wish.priority = priority ?? wish.priority;
       wish.order = this.#wishesMade++;
     } else {
       return;

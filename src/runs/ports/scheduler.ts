@@ -8,9 +8,10 @@ export interface Scheduler {
    * that are due, a higher priority goes first, then the older wish. A later wish replaces an earlier one of the same
    * run only if it is due sooner; handing out a turn fulfils the wish. A wish for `Infinity` is none.
    *
+   * @param priority the run's; whoever does not know it leaves that to the wish that there is, or it is 0
    * @throws RangeError when the time is not a number
    */
-  wake(runId: string, notBeforeMs: number, priority: number): void;
+  wake(runId: string, notBeforeMs: number, priority?: number): void;
 
   /** Drops the wish of a run that has ended. */
   forget(runId: string): void;

@@ -148,6 +148,35 @@ describe("a half-open breaker", () => {
     expect(breaker.refusal("b")).toBeUndefined();
   });
 
+  it("lets another trial through where one is not over for long, and counts what comes of either", async () => {
+    for (const verdict of ["success", "failure"] as const) {
+      const { breaker, clock, begin, attempt, trip, state, woken } = createBreaker();
+      trip();
+      await clock.advance(30_000);
+      expect(breaker.refusal("hangs")).toBeUndefined();
+      const end = begin("hangs");
+      breaker.hold("held", 0, 0);
+      // Its window is longer than its reset time-out.
+      await clock.advance(59_999);
+      expect(woken).toEqual([]);
+      await clock.advance(1);
+      expect([woken, state(), attempt("success", "newcomer")]).toEqual([["held"], "HALF_OPEN", false]);
+      end(verdict);
+      expect(state()).toBe(verdict === "success" ? "CLOSED" : "OPEN");
+    }
+  });
+
+  it("keeps no timer for a trial that is over", async () => {
+    const { clock, attempt, trip } = createBreaker({ policy: { successThreshold: 2 } });
+    trip();
+    await clock.advance(30_000);
+    attempt(undefined);
+    attempt("success");
+    expect(clock.pendingTimers).toBe(0);
+    attempt("success");
+    expect(clock.pendingTimers).toBe(0);
+  });
+
   it("wants as many successes in a row as its policy says", async () => {
     const { breaker, clock, attempt, trip, state } = createBreaker({ policy: { successThreshold: 3 } });
     trip();
@@ -213,7 +242,7 @@ describe("a half-open breaker", () => {
     await clock.advance(30_000);
     expect([state(), woken]).toEqual(["HALF_OPEN", ["held"]]);
     // Nobody waits for a probe any more.
-    await clock.advance(60_000);
+    await clock.advance(59_000);
     expect(attempt("success")).toBe(false);
     expect(attempt("success", "held")).toBe(true);
     expect(state()).toBe("CLOSED");

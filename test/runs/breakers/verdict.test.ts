@@ -40,6 +40,13 @@ describe("what an attempt's end says of its back-end", () => {
     expect(verdictOf(failed(Code.Internal, FailureCategory.VALIDATION), free)).toBeUndefined();
   });
 
+  it.each([Code.FailedPrecondition, Code.NotFound, Code.PermissionDenied])(
+    "is that it is in trouble by code %i where its model is not there, which no caller can help",
+    (code) => {
+      expect(verdictOf(failed(code, FailureCategory.MODEL), free)).toBe("failure");
+    },
+  );
+
   it("is that it is well by a result", () => {
     const result = { $typeName: "retake.v1.Payload" } as Extract<Outcome, { kind: "succeeded" }>["result"];
     expect(verdictOf({ kind: "succeeded", result }, free)).toBe("success");

@@ -123,6 +123,18 @@ export function describeScheduler(name: string, create: (clock: Clock) => Schedu
       expect(turns).toEqual(["b", "a"]);
     });
 
+    it("keeps the priority that it knows where a sooner wish names none", async () => {
+      scheduler.wake("c", startMs);
+      scheduler.wake("a", startMs + 1000, -1);
+      scheduler.wake("b", startMs + 1000, 9);
+      scheduler.wake("a", 0);
+      scheduler.wake("b", 0);
+      scheduler.start(record);
+      await clock.advance(0);
+
+      expect(turns).toEqual(["b", "c", "a"]);
+    });
+
     it("gives another turn when one is wanted while a turn is under way", async () => {
       const ends: (() => void)[] = [];
       scheduler.start(async (runId) => {
