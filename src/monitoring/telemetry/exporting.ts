@@ -78,11 +78,16 @@ export class Exporting {
       senders.push(sender);
       const service = String(resource.attributes["service.name"] ?? "");
       const metrics = instruments && new SpanMetrics(instruments, service);
+      const leftOut = instruments?.counter({
+        ...{ name: "retake.traces.left_out", unit: "{trace}", attributes: [] },
+        description: "Traces that were not kept because there were more spans than are exported.",
+      });
       let told = false;
       const spans = new Tracing({
         ...{ resource, version, sampling: environment.sampling, clock, random },
         budget: new SpanBudget({ clock, perSecond: spansPerSecond, burst: mostSpansAtOnce }),
         onLeftOut: () => {
+          if (leftOut !== undefined) leftOut.of().value++;
           if (told) return;
           told = true;
           const advice = "a share of all traces is kept instead with OTEL_TRACES_SAMPLER=parentbased_traceidratio";
