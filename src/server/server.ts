@@ -1028,11 +1028,13 @@ class Running {
   }
 
   async #closeMonitoring(): Promise<void> {
-    try {
-      await (await this.#monitoring)?.close();
-      await this.#options.exporting?.close();
-    } catch (error) {
-      this.#options.log.error({ err: error }, "what was measured last could not be kept, or sent");
+    const { exporting, log } = this.#options;
+    for (const close of [async () => (await this.#monitoring)?.close(), async () => exporting?.close()]) {
+      try {
+        await close();
+      } catch (error) {
+        log.error({ err: error }, "what was measured last could not be kept, or sent");
+      }
     }
   }
 
