@@ -18,7 +18,13 @@ import {
   type WorkflowHandler,
 } from "../backends/index.ts";
 import { type Clock, type RandomSource, systemClock, systemRandom } from "../clock.ts";
-import { ConfigError, inProcessTarget, type ResolvedConfig, resolveConfig } from "../config/index.ts";
+import {
+  ConfigError,
+  defaultSpansPerSecond,
+  inProcessTarget,
+  type ResolvedConfig,
+  resolveConfig,
+} from "../config/index.ts";
 import {
   type AnyConverter,
   anyConverter,
@@ -580,6 +586,7 @@ class Server implements RetakeServer {
     const { startExporting } = await import("./start-exporting.ts");
     const { own: log, forwarded } = this.#logging;
     return startExporting({
+      spansPerSecond: this.#config.telemetry?.spansPerSecond ?? defaultSpansPerSecond,
       ...{ environment, instruments, clock: this.#clock, random: this.#random, log, forwarded },
       audit: this.#forwardedAudit,
       // Another one is made each time that the server starts to listen.
