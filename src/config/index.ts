@@ -4,7 +4,13 @@ export type { ResolvedCertificateRule, ResolvedIdentity, ResolvedJwt } from "./i
 export type { ResolvedInput } from "./input-settings.ts";
 export { type JsonProblem, jsonProblems } from "./json-problems.ts";
 export { loadConfig, parseConfig, parseYaml } from "./load-config.ts";
-export type { ResolvedAlerting, ResolvedMonitoring, ResolvedSlo, ResolvedTelemetry } from "./monitoring-settings.ts";
+export {
+  defaultSpansPerSecond,
+  type ResolvedAlerting,
+  type ResolvedMonitoring,
+  type ResolvedSlo,
+  type ResolvedTelemetry,
+} from "./monitoring-settings.ts";
 export type {
   ResolvedBasicCredentials,
   ResolvedNotifier,

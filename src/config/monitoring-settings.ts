@@ -11,6 +11,8 @@ export interface ResolvedTelemetry {
   /** Of those who read there. */
   readonly metricsLevel: AccessLevel;
   readonly cardinalityLimit: number;
+  /** Those that are exported. */
+  readonly spansPerSecond: number;
 }
 
 /** A `MonitoringConfig` with every default filled in. */
@@ -41,6 +43,9 @@ export interface ResolvedSlo {
 /** Names and addresses are many more than this; a metric with so many series is of no use to anybody. */
 const defaultCardinalityLimit = 2_000;
 
+/** As many cost a server that is busy some percent of what it can do, and are those of hundreds of runs. */
+export const defaultSpansPerSecond = 1_000;
+
 /** Some 128 MB. */
 const defaultSeriesLimit = 20_000;
 
@@ -52,6 +57,7 @@ export function resolveTelemetry(config: TelemetryConfig | undefined, webHost: s
       config?.metricsLevel ||
       (webHost === undefined || isLoopback(webHost) ? AccessLevel.PUBLIC : AccessLevel.PRIVILEGED),
     cardinalityLimit: config?.cardinalityLimit ?? defaultCardinalityLimit,
+    spansPerSecond: config?.spansPerSecond ?? defaultSpansPerSecond,
   };
 }
 

@@ -18,7 +18,13 @@ import {
   type WorkflowHandler,
 } from "../backends/index.ts";
 import { type Clock, type RandomSource, systemClock, systemRandom } from "../clock.ts";
-import { ConfigError, inProcessTarget, type ResolvedConfig, resolveConfig } from "../config/index.ts";
+import {
+  ConfigError,
+  defaultSpansPerSecond,
+  inProcessTarget,
+  type ResolvedConfig,
+  resolveConfig,
+} from "../config/index.ts";
 import {
   type AnyConverter,
   anyConverter,
@@ -581,6 +587,7 @@ class Server implements RetakeServer {
     const { startExporting } = await import("./start-exporting.ts");
     const { own: log, forwarded } = this.#logging;
     return startExporting({
+      spansPerSecond: this.#config.telemetry?.spansPerSecond ?? defaultSpansPerSecond,
       ...{ environment, instruments, clock: this.#clock, random: this.#random, log, forwarded },
       audit: this.#forwardedAudit,
       // Another one is made each time that the server starts to listen.
@@ -1030,11 +1037,13 @@ class Running {
   }
 
   async #closeMonitoring(): Promise<void> {
-    try {
-      await (await this.#monitoring)?.close();
-      await this.#options.exporting?.close();
-    } catch (error) {
-      this.#options.log.error({ err: error }, "what was measured last could not be kept, or sent");
+    const { exporting, log } = this.#options;
+    for (const close of [async () => (await this.#monitoring)?.close(), async () => exporting?.close()]) {
+      try {
+        await close();
+      } catch (error) {
+        log.error({ err: error }, "what was measured last could not be kept, or sent");
+      }
     }
   }
 

@@ -120,7 +120,9 @@ describe("resolveConfig", () => {
           json: { recursionLimit: 100, ignoreUnknownFields: true },
         },
       },
-      telemetry: { metricsEndpoint: true, metricsLevel: AccessLevel.PUBLIC, cardinalityLimit: 2_000 },
+      telemetry: {
+        ...{ metricsEndpoint: true, metricsLevel: AccessLevel.PUBLIC, cardinalityLimit: 2_000, spansPerSecond: 1_000 },
+      },
       monitoring: {
         series: { limit: 20_000 },
         ...{ rules: [], slos: [], notifiers: [], routes: [], disabledRules: [], externalUrl: "" },

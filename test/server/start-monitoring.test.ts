@@ -25,7 +25,9 @@ async function start(options: StartOptions = {}) {
   const monitoring = await startMonitoring({
     config: {
       dataDirectory: directory,
-      telemetry: { metricsEndpoint: false, metricsLevel: AccessLevel.PUBLIC, cardinalityLimit: 100 },
+      telemetry: {
+        ...{ metricsEndpoint: false, metricsLevel: AccessLevel.PUBLIC, cardinalityLimit: 100, spansPerSecond: 100 },
+      },
       ...(monitored && { monitoring: { series: { limit: 200 } } }),
     },
     ...{ instruments, ownsData, clock, log: silentLogger },

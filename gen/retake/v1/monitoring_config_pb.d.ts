@@ -53,6 +53,15 @@ export declare type TelemetryConfig = Message<"retake.v1.TelemetryConfig"> & {
    * @generated from field: retake.v1.AccessLevel metrics_level = 4;
    */
   metricsLevel: AccessLevel;
+
+  /**
+   * Spans in a second that are exported by OTLP, on average. What comes beyond them is left out as whole traces, counted in
+   * `retake.traces.left_out`. A thousand cost a busy server some percent of what it can do. Default: 1,000. Limits: 1 to
+   * 1,000,000.
+   *
+   * @generated from field: optional int32 spans_per_second = 5;
+   */
+  spansPerSecond?: number | undefined;
 };
 
 /**

@@ -90,13 +90,14 @@ export class BatchSender<T> {
     const late = Promise.withResolvers<void>();
     const timer = clock.setTimeout(late.resolve, closeTimeoutMs);
     await Promise.race([this.#flush(), late.promise]);
-    timer.cancel();
     if (this.#items.length > 0) {
       onLost("end", this.#items.length);
       log.warn({ lost: this.#items.length }, `${what} could not be exported before the end`);
     }
     this.#items = [];
-    await exporter.shutdown();
+    // It waits for what is under way, which may be a receiver that does not answer.
+    await Promise.race([exporter.shutdown(), late.promise]);
+    timer.cancel();
   }
 
   async #flush(): Promise<void> {

@@ -20,6 +20,8 @@ import { Tracing } from "./tracing.ts";
 export interface ExportingOptions {
   readonly environment: OtelEnvironment;
   readonly version: string;
+  /** More of them are left out, by whole traces. A sudden rush may have as many. */
+  readonly spansPerSecond: number;
   /** Absent where nothing is measured. */
   readonly instruments: Instruments | undefined;
   readonly clock: Clock;
@@ -33,11 +35,6 @@ export interface ExportingOptions {
   /** Takes out of texts, and of lines of JSON, what must not be in them. */
   readonly redactor: () => { text(text: string): string; jsonLine(line: string): string };
 }
-
-/** As many cost a server that is busy some percent of what it can do, and are those of hundreds of runs. */
-const spansPerSecond = 1_000;
-/** What a sudden rush may have. */
-const mostSpansAtOnce = 1_000;
 
 /** What is sent to an OpenTelemetry Collector, or whatever else speaks OTLP. */
 export class Exporting {
@@ -57,7 +54,8 @@ export class Exporting {
   }
 
   static async start(options: ExportingOptions): Promise<Exporting> {
-    const { environment, version, instruments, clock, random, log, forwarded, audit, redactor } = options;
+    const { environment, version, spansPerSecond, instruments, clock, random, log, forwarded, audit, redactor } =
+      options;
     const resource = ownResource(version);
     const senders: Pick<BatchSender<unknown>, "close">[] = [];
     const lost = instruments?.counter({
@@ -78,14 +76,20 @@ export class Exporting {
       senders.push(sender);
       const service = String(resource.attributes["service.name"] ?? "");
       const metrics = instruments && new SpanMetrics(instruments, service);
+      const leftOut = instruments?.counter({
+        ...{ name: "retake.traces.left_out", unit: "{trace}", attributes: [] },
+        description: "Traces that were not kept because there were more spans than are exported.",
+      });
       let told = false;
       const spans = new Tracing({
         ...{ resource, version, sampling: environment.sampling, clock, random },
-        budget: new SpanBudget({ clock, perSecond: spansPerSecond, burst: mostSpansAtOnce }),
+        budget: new SpanBudget({ clock, perSecond: spansPerSecond, burst: spansPerSecond }),
         onLeftOut: () => {
+          if (leftOut !== undefined) leftOut.of().value++;
           if (told) return;
           told = true;
-          const advice = "a share of all traces is kept instead with OTEL_TRACES_SAMPLER=parentbased_traceidratio";
+          const advice =
+            "telemetry.spans_per_second allows more, and OTEL_TRACES_SAMPLER=parentbased_traceidratio keeps a share of all";
           log.warn({ spansPerSecond }, `traces are left out, whole: there are more spans than are exported; ${advice}`);
         },
         redact: (text) => redactor().text(text),

@@ -18,6 +18,9 @@ export interface MetersOptions {
   readonly readers?: readonly IMetricReader[];
 }
 
+/** How long whoever closes waits until those who export have sent what is left. */
+const closeTimeoutMs = 5_000;
+
 /** Reads when it is asked to. */
 class AskedReader extends MetricReader {
   protected override async onShutdown(): Promise<void> {}
@@ -47,6 +50,6 @@ export class Meters {
   /** Sends what is left to those who export. */
   async close(): Promise<void> {
     if (this.#isGlobal) metrics.disable();
-    await this.provider.shutdown();
+    await this.provider.shutdown({ timeoutMillis: closeTimeoutMs });
   }
 }

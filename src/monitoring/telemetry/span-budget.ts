@@ -31,8 +31,8 @@ export class SpanBudget {
     return this.#left >= 1;
   }
 
-  /** A span has been made. */
+  /** A span has been made. However many of traces that have begun come at once, others begin again after a while. */
   spend(): void {
-    this.#left--;
+    this.#left = Math.max(-this.#options.burst, this.#left - 1);
   }
 }

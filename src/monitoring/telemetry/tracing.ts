@@ -100,7 +100,8 @@ export class Tracing implements CallSpans {
 
   end(span: EndedSpan): void {
     const { resource, redact, onEnd, budget } = this.#options;
-    budget.spend();
+    // What an earlier process has made is no rush of this one.
+    if (span.again !== true) budget.spend();
     const context = contextOf(span.traceId, span.spanId);
     const startTime = millisToHrTime(span.startMs);
     const endTime = millisToHrTime(Math.max(span.startMs, span.endMs));

@@ -11,6 +11,7 @@ function setUp() {
   const state = {
     away: false,
     shut: false,
+    hangs: false,
     refuses: (_: readonly number[]): { code: number } | undefined => undefined,
   };
   const lost: string[] = [];
@@ -24,6 +25,7 @@ function setUp() {
     onLost: (reason, count) => lost.push(`${count} ${reason}`),
     exporter: {
       export(items: number[], done: (result: ExportResult) => void) {
+        if (state.hangs) return;
         if (state.away) {
           done({ code: ExportResultCode.FAILED, error: new Error("ECONNREFUSED") });
           return;
@@ -39,6 +41,7 @@ function setUp() {
       },
       async shutdown() {
         state.shut = true;
+        if (state.hangs) await new Promise(() => {});
       },
     },
   });
@@ -145,6 +148,20 @@ describe("BatchSender", () => {
     await closed;
     expect(batches.flat()).toEqual(upTo(700));
     expect(state.shut).toBe(true);
+  });
+
+  it("ends although what is under way never does", async () => {
+    const { clock, log, state, sender, add } = setUp();
+    state.hangs = true;
+    add(10);
+    await clock.advance(3_000);
+    let closed = false;
+    void sender.close().then(() => {
+      closed = true;
+    });
+    await clock.advance(5_000);
+    expect(closed).toBe(true);
+    expect(log.entries.at(-1)?.fields).toMatchObject({ lost: 10 });
   });
 
   it("does not wait at the end for a receiver that is away, and says what is lost", async () => {

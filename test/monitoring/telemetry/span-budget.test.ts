@@ -32,6 +32,15 @@ describe("a budget of spans", () => {
     expect(budget.allows).toBe(false);
   });
 
+  it("makes up for no more than what a rush may have", () => {
+    const { clock, budget, spend } = budgetAt(10, 100);
+    spend(40_000);
+    clock.nowMs += 10_000;
+    expect(budget.allows).toBe(false);
+    clock.nowMs += 100;
+    expect(budget.allows).toBe(true);
+  });
+
   it("makes up for traces that have gone beyond it", () => {
     const { clock, budget, spend } = budgetAt(10, 100);
     spend(150);

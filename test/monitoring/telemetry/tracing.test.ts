@@ -1,3 +1,4 @@
+import { SpanKind } from "@opentelemetry/api";
 import { resourceFromAttributes } from "@opentelemetry/resources";
 import { describe, expect, it, vi } from "vitest";
 import { systemClock, systemRandom } from "../../../src/clock.ts";
@@ -32,6 +33,16 @@ describe("the span of a call", () => {
     expect(own).not.toBe(span);
     expect(onEnd.mock.calls[0]?.[0].spanContext()).toMatchObject({ traceId: trace, spanId: own });
     expect(spend).toHaveBeenCalledOnce();
+  });
+
+  it.each([
+    [true, 0],
+    [false, 1],
+  ])("costs none of what may be made where an earlier process has made it: %j", (again, times) => {
+    const { tracing, spend } = tracingWith(true);
+    const about = { traceId: trace, spanId: span, name: "a step", kind: SpanKind.INTERNAL, attributes: {} };
+    tracing.end({ ...about, startMs: 0, endMs: 1, again });
+    expect(spend).toHaveBeenCalledTimes(times);
   });
 
   it.each([
