@@ -180,10 +180,17 @@ function metricOf({ name, kind, unit = "", description = "", bounds = [] }: User
   if (!unitPattern.test(unit)) {
     throw new UserMetricError("INVALID_METRIC", `the unit of ${name} is printable ASCII without blanks, 63 at most`);
   }
-  if (bounds.length > mostBounds || bounds.some((bound, i) => !(bound > (bounds[i - 1] ?? Number.NEGATIVE_INFINITY)))) {
-    throw new UserMetricError("INVALID_METRIC", `the bounds of ${name} must ascend, ${mostBounds} at most`);
+  if (bounds.length > mostBounds || bounds.some((bound, i) => !isBound(bound, bounds[i - 1]))) {
+    throw new UserMetricError(
+      "INVALID_METRIC",
+      `the bounds of ${name} must ascend and be finite, ${mostBounds} at most`,
+    );
   }
   return { name, kind, unit, description, bounds: bounds.length > 0 ? [...bounds] : defaultBounds };
+}
+
+function isBound(bound: number, before = Number.NEGATIVE_INFINITY): boolean {
+  return Number.isFinite(bound) && bound > before;
 }
 
 /** What a record does not say is as it is. @throws UserMetricError */

@@ -187,7 +187,8 @@ export declare const SloConfigSchema: GenMessage<SloConfig>;
  */
 export declare type SloLatency = Message<"retake.v1.SloLatency"> & {
   /**
-   * No longer than that: one of the bounds of the histogram `retake_run_duration_seconds`. Required.
+   * No longer than that: one of the bounds of the histogram `retake_run_duration_seconds`, in seconds 0.005, 0.01, 0.025, 0.05,
+   * 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600 and 86400; others are refused. Required.
    *
    * @generated from field: google.protobuf.Duration threshold = 1;
    */

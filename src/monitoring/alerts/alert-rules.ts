@@ -5,6 +5,7 @@ import type { Clock } from "../../clock.ts";
 import type { ConfigProblem, ResolvedAlerting } from "../../config/index.ts";
 import { suggestion } from "../../nearest-name.ts";
 import { type Journal, type Logger, StoredSettings } from "../../runs/index.ts";
+import { durationBounds } from "../telemetry/duration-bounds.ts";
 import { builtInRules } from "./built-in-rules.ts";
 import { resolveRule } from "./resolve-rule.ts";
 import type { Rule } from "./rule.ts";
@@ -129,6 +130,12 @@ export function configuredRules({ rules, slos, disabledRules }: ConfiguredRules)
   }
   const own = new Set(rules.map(({ name }) => name));
   for (const [index, slo] of slos.entries()) {
+    const seconds = slo.latency?.seconds;
+    if (seconds !== undefined && !durationBounds.includes(seconds)) {
+      const bounds = durationBounds.map((bound) => `${bound}s`).join(", ");
+      const message = `runs are not counted by ${seconds}s, so that it could not be seen whether the promise is kept: take one of ${bounds}`;
+      problems.push({ field: `monitoring.slos[${index}].latency.threshold`, message });
+    }
     for (const message of sloRules(slo)) {
       const clash = own.has(message.name) || found.has(message.name);
       if (clash) {

@@ -140,7 +140,17 @@ function vectorPromql(expr: Expr | undefined, values: ReadonlyMap<string, string
 
 function selector(metric: string, matchers: readonly LabelMatcher[]): string {
   if (matchers.length === 0) return metric;
-  return `${metric}{${matchers.map(({ label, operator, value }) => `${label}${operator}${JSON.stringify(value)}`).join(",")}}`;
+  return `${metric}{${matchers
+    .map(exposedMatcher)
+    .map(({ label, operator, value }) => `${label}${operator}${JSON.stringify(value)}`)
+    .join(",")}}`;
+}
+
+/** The bound of a bucket that is 60 here is 60.0 to those who read OpenMetrics, and 60 to others. */
+function exposedMatcher(matcher: LabelMatcher): LabelMatcher {
+  const { label, operator, value } = matcher;
+  if (label !== "le" || !/^-?\d+$/.test(value) || (operator !== "=" && operator !== "!=")) return matcher;
+  return { label, operator: operator === "=" ? "=~" : "!~", value: `${value}(\\.0)?` };
 }
 
 /** Prometheus takes whole milliseconds. */

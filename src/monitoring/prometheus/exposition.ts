@@ -2,7 +2,7 @@ import type { Attributes } from "@opentelemetry/api";
 import { type DataPoint, DataPointType, type Histogram, type MetricData } from "@opentelemetry/sdk-metrics";
 import type { Exemplar } from "../../instruments.ts";
 import type { ExemplarDataPoint } from "../telemetry/instruments-producer.ts";
-import { labelName, metricName, unitSuffix } from "./metric-name.ts";
+import { labelName, metricName, SampleNames, unitSuffix } from "./metric-name.ts";
 
 /** `prometheus` is the text format 0.0.4, `openmetrics` is OpenMetrics 1.0. */
 export type ExpositionFormat = "prometheus" | "openmetrics";
@@ -20,7 +20,8 @@ export interface ExposedMetrics {
 
 /**
  * Metrics as text, series by series: whoever writes them chooses when others have their turn. Metrics that have the same
- * name once it is one of Prometheus are left out but for the first, since a name has one type.
+ * name once it is one of Prometheus, or one that samples of another have, are left out but for the first, since a name has one
+ * type.
  */
 export function* exposition({ resource, metrics }: ExposedMetrics, format: ExpositionFormat): Generator<string> {
   const open = format === "openmetrics";
@@ -29,15 +30,17 @@ export function* exposition({ resource, metrics }: ExposedMetrics, format: Expos
     yield head(open ? "target" : "target_info", open ? "info" : "gauge", "What is measured.", "", open);
     yield `target_info{${info}} 1\n`;
   }
-  const names = new Set(["target_info"]);
+  const names = new SampleNames();
+  for (const own of ["target", "target_info"]) names.claim(own, "gauge");
+  const told = new Set<string>();
   for (const metric of metrics) {
     const kind = kindOf(metric);
     if (kind === undefined) continue;
     const { descriptor } = metric;
     const name = metricName(descriptor.name, descriptor.unit, kind);
     const base = kind === "counter" ? name.slice(0, -"_total".length) : name;
-    if (names.has(base)) continue;
-    names.add(base);
+    if (told.has(base) || !names.claim(name, kind)) continue;
+    told.add(base);
     yield head(open ? base : name, kind, descriptor.description, unitOf(base, descriptor.unit), open);
     if (metric.dataPointType === DataPointType.HISTOGRAM) {
       for (const point of metric.dataPoints) yield histogramLines(name, point, open);
@@ -96,7 +99,7 @@ function histogramLines(name: string, point: DataPoint<Histogram>, open: boolean
 
 /** OpenMetrics writes bounds as floating-point numbers, always. */
 function boundText(bound: number, open: boolean): string {
-  return open && Number.isInteger(bound) ? `${bound}.0` : String(bound);
+  return open && Number.isInteger(bound) ? `${bound}.0` : numberText(bound);
 }
 
 function exemplarText(exemplar: Exemplar | undefined): string {

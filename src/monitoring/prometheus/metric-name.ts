@@ -16,7 +16,7 @@ const perNames: Readonly<Record<string, string>> = {
  * unit is appended, counters end in `_total`, and gauges of the unit 1 in `_ratio`.
  */
 export function metricName(name: string, unit: string, kind: "gauge" | "counter" | "histogram"): string {
-  let base = sanitized(name, /[^a-zA-Z0-9:_]/g).replace(/_total$/, "");
+  let base = sanitized(name, /[^a-zA-Z0-9:_]/g).replace(/_total$/, "") || nameless;
   const suffix = unitSuffix(unit);
   if (suffix !== "" && !base.endsWith(`_${suffix}`) && base !== suffix) base += `_${suffix}`;
   if (kind === "gauge" && unit === "1" && !base.endsWith("_ratio")) base += "_ratio";
@@ -32,9 +32,37 @@ export function unitSuffix(unit: string): string {
     : `${name}${name && "_"}per_${perNames[per] ?? sanitized(per, /[^a-zA-Z0-9_]/g)}`;
 }
 
-/** The name of a label. */
+/** The name of a label. Those that histograms and summaries have by themselves are given a prefix, as Prometheus does. */
 export function labelName(attribute: string): string {
-  return sanitized(attribute, /[^a-zA-Z0-9_]/g);
+  const name = sanitized(attribute, /[^a-zA-Z0-9_]/g) || nameless;
+  return name === "le" || name === "quantile" ? `exported_${name}` : name;
+}
+
+/** What nothing is left of, because it has no letters that Prometheus knows. */
+const nameless = "unnamed";
+
+/**
+ * The names that the samples of metrics have, of which each belongs to one: a gauge `x_count` is not to be taken for a part of
+ * the histogram `x`.
+ */
+export class SampleNames {
+  readonly #owners = new Map<string, string>();
+
+  /** Whether a metric, by its name in Prometheus, may have the names of its samples; the first has. */
+  claim(name: string, kind: "gauge" | "counter" | "histogram"): boolean {
+    const wanted = sampleNames(name, kind);
+    const owner = `${kind} ${name}`;
+    if (wanted.some((each) => (this.#owners.get(each) ?? owner) !== owner)) return false;
+    for (const each of wanted) this.#owners.set(each, owner);
+    return true;
+  }
+}
+
+function sampleNames(name: string, kind: "gauge" | "counter" | "histogram"): readonly string[] {
+  if (kind === "gauge") return [name];
+  if (kind === "histogram") return ["", "_bucket", "_count", "_sum", "_created"].map((suffix) => name + suffix);
+  const base = name.replace(/_total$/, "");
+  return [base, name, `${base}_created`];
 }
 
 function sanitized(name: string, forbidden: RegExp): string {

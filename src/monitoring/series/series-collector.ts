@@ -8,7 +8,7 @@ import {
 } from "@opentelemetry/sdk-metrics";
 import type { Clock, Timer } from "../../clock.ts";
 import type { Logger } from "../../runs/index.ts";
-import { labelName, metricName } from "../prometheus/metric-name.ts";
+import { labelName, metricName, SampleNames } from "../prometheus/metric-name.ts";
 import { sampleIntervalMs } from "./resolutions.ts";
 import type { Labels, Series } from "./series.ts";
 import type { SeriesIdentity, SeriesStore } from "./series-store.ts";
@@ -43,6 +43,8 @@ const pruneEvery = 360;
 export class SeriesCollector {
   readonly #options: SeriesCollectorOptions;
   readonly #metrics = new Map<string, MetricDescription>();
+  readonly #names = new SampleNames();
+  readonly #clashes = new Set<string>();
   /** Attributes are the same object each time, so that names and labels are made once. */
   readonly #known = new WeakMap<Attributes, Map<string, readonly Series[]>>();
   /** Series that are not kept, of those of the last round; and of this one so far. */
@@ -160,11 +162,20 @@ export class SeriesCollector {
     if (kind === undefined) return undefined;
     const name = metricName(descriptor.name, descriptor.unit, kind);
     let known = this.#metrics.get(name);
-    if (known === undefined) {
+    if (known?.kind !== kind) {
+      if (!this.#names.claim(name, kind)) return this.#leaveOut(name, descriptor.name);
       known = { name, kind, unit: descriptor.unit, description: descriptor.description };
       this.#metrics.set(name, known);
     }
     return known;
+  }
+
+  /** Its samples would be taken for those of another. */
+  #leaveOut(name: string, metric: string): undefined {
+    if (this.#clashes.has(name)) return;
+    this.#clashes.add(name);
+    const message = "a metric is left out: in Prometheus its samples have the names of another's";
+    this.#options.log.warn({ metric, name }, message);
   }
 
   #append(description: MetricDescription, point: DataPoint<unknown>, timeMs: number): number {
@@ -267,10 +278,15 @@ function histogramValues({ count, sum, buckets }: Histogram): number[] {
   return values;
 }
 
+/** As on /metrics: names that are the same in Prometheus share a label. */
 function labelsOf(attributes: Attributes): Labels {
   const labels: Record<string, string> = {};
-  for (const [name, value] of Object.entries(attributes)) {
-    if (value !== undefined) labels[labelName(name)] = String(value);
+  for (const name of Object.keys(attributes).sort()) {
+    const value = attributes[name];
+    if (value === undefined) continue;
+    const label = labelName(name);
+    const before = labels[label];
+    labels[label] = before === undefined ? String(value) : `${before};${String(value)}`;
   }
   return labels;
 }

@@ -20,6 +20,8 @@ export interface MetersOptions {
 
 /** How long whoever closes waits until those who export have sent what is left. */
 const closeTimeoutMs = 5_000;
+/** A measurement that others make may take so long; without one it is read the next time. */
+const collectTimeoutMs = 5_000;
 
 /** Reads when it is asked to. */
 class AskedReader extends MetricReader {
@@ -42,7 +44,7 @@ export class Meters {
 
   /** Everything, cumulated. What cannot be read is told, and left out. */
   async collect(onError: (error: unknown) => void): Promise<ResourceMetrics> {
-    const { resourceMetrics, errors } = await this.#reader.collect();
+    const { resourceMetrics, errors } = await this.#reader.collect({ timeoutMillis: collectTimeoutMs });
     for (const error of errors) onError(error);
     return resourceMetrics;
   }

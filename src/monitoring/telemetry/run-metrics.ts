@@ -13,14 +13,9 @@ import {
   type RunRecord,
 } from "../../runs/index.ts";
 import { traceIdOf } from "../../traceparent.ts";
+import { durationBounds } from "./duration-bounds.ts";
 import { OpenRuns } from "./open-runs.ts";
 import type { SevereFailures } from "./severe-failures.ts";
-
-/** Runs take between some milliseconds and a day. */
-const durationBounds: readonly number[] = [
-  ...[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
-  ...[60, 120, 300, 600, 1800, 3600, 7200, 21_600, 86_400],
-];
 
 /** A sync takes from a tenth of a millisecond to seconds, on a disk that is about to die. */
 const commitBounds: readonly number[] = [

@@ -78,6 +78,17 @@ describe("configuredRules", () => {
     expect(problems[1]?.message).toContain("the rule Odd: ");
   });
 
+  it("refuses a promise about a time that runs are not counted by, and names those that they are", () => {
+    const slo = (seconds: number) => ({ workflow: `a.v1.B/C${seconds}`, latency: { seconds, objective: 0.95 } });
+    const { problems } = configuredRules({ ...none, slos: [slo(0.005), slo(2.5), slo(3), slo(86_400)] });
+    expect(problems).toEqual([
+      {
+        field: "monitoring.slos[2].latency.threshold",
+        message: expect.stringMatching(/by 3s.* 2\.5s, 5s, .*86400s$/),
+      },
+    ]);
+  });
+
   it("makes rules of promises, and tells of two that would have one name", () => {
     const slos = ["a.v1.B/C", "a.v1_B/C"].map((workflow) => ({ workflow, availability: 0.99 }));
     const { rules, problems } = configuredRules({ ...none, slos });

@@ -1,12 +1,16 @@
 import { createValidator } from "@bufbuild/protovalidate";
+import { ValueType } from "@opentelemetry/api";
+import { AggregationTemporality, DataPointType } from "@opentelemetry/sdk-metrics";
 import { describe, expect, it } from "vitest";
 import { AlertRuleSchema } from "../../../gen/retake/v1/alert_pb.js";
+import { Instruments } from "../../../src/instruments.ts";
 import { RuleAlerts, viewAlert } from "../../../src/monitoring/alerts/alert.ts";
 import type { SeriesSource } from "../../../src/monitoring/alerts/evaluate.ts";
 import { rulePromql } from "../../../src/monitoring/alerts/promql.ts";
 import { resolveRule } from "../../../src/monitoring/alerts/resolve-rule.ts";
 import { sloRules } from "../../../src/monitoring/alerts/slo-rules.ts";
 import { wantedPasts } from "../../../src/monitoring/alerts/wanted-pasts.ts";
+import { type ExpositionFormat, exposition } from "../../../src/monitoring/prometheus/exposition.ts";
 import { noSeriesStorage } from "../../../src/monitoring/series/series-storage.ts";
 import { SeriesStore } from "../../../src/monitoring/series/series-store.ts";
 import { silentLogger } from "../../../src/runs/index.ts";
@@ -52,6 +56,23 @@ async function firing(...failing: Failing): Promise<string[]> {
   });
 }
 
+/** The buckets that a histogram is shown to have. */
+function bounds(instruments: Instruments, format: ExpositionFormat): string[] {
+  const histograms = instruments.collect(() => {}).filter((family) => family.kind === "histogram");
+  const metrics = histograms.map(({ description, bounds: boundaries }) => ({
+    ...{ descriptor: { ...description, valueType: ValueType.DOUBLE }, dataPointType: DataPointType.HISTOGRAM as const },
+    aggregationTemporality: AggregationTemporality.CUMULATIVE,
+    dataPoints: [
+      {
+        ...{ attributes: {}, startTime: [0, 0] as [number, number], endTime: [0, 0] as [number, number] },
+        value: { buckets: { boundaries: [...boundaries], counts: boundaries.map(() => 0) }, sum: 0, count: 0 },
+      },
+    ],
+  }));
+  const text = [...exposition({ resource: {}, metrics }, format)].join("");
+  return Array.from(text.matchAll(/le="([^"]*)"/g), ([, bound = ""]) => bound);
+}
+
 describe("sloRules", () => {
   it("makes rules for each promise, also for Prometheus", () => {
     const validator = createValidator();
@@ -71,6 +92,19 @@ describe("sloRules", () => {
       expect(rulePromql(resolveRule(rule))).toHaveLength(1);
     }
     expect(sloRules({ workflow })).toEqual([]);
+  });
+
+  it.each([0.5, 60])("asks Prometheus for the bucket of %d s by what either format of /metrics calls it", (seconds) => {
+    const [rule] = sloRules({ workflow, latency: { seconds, objective: 0.9 } });
+    const [alert] = rule === undefined ? [] : (rulePromql(resolveRule(rule)) ?? []);
+    const [, regular, quoted = '""'] = /le=(~?)("[^"]*")/.exec(alert?.expression ?? "") ?? [];
+    const asked: string = JSON.parse(quoted);
+    expect(regular).toBe(seconds === 60 ? "~" : "");
+    const instruments = new Instruments(10);
+    instruments.histogram({ name: "retake.run.duration", unit: "s", description: "" }, [seconds]).of().record(1);
+    for (const format of ["prometheus", "openmetrics"] as const) {
+      expect(bounds(instruments, format).filter((bound) => new RegExp(`^(?:${asked})$`).test(bound))).toHaveLength(1);
+    }
   });
 
   it("fires when the budget burns too fast, in the long window and in the short one", async () => {

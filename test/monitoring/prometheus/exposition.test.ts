@@ -5,6 +5,7 @@ import { acceptsGzip, chooseFormat } from "../../../src/monitoring/prometheus/ch
 import { type ExpositionFormat, exposition } from "../../../src/monitoring/prometheus/exposition.ts";
 import { InstrumentsProducer } from "../../../src/monitoring/telemetry/instruments-producer.ts";
 import { createVirtualClock } from "../../../src/testing/virtual-clock.ts";
+import { UserMetrics } from "../../../src/user-metrics.ts";
 
 async function textOf(instruments: Instruments, format: ExpositionFormat): Promise<string> {
   const producer = new InstrumentsProducer({ instruments, clock: createVirtualClock(), version: "1.0.0" });
@@ -77,6 +78,29 @@ describe("exposition", () => {
     const text = await textOf(instruments, "prometheus");
     expect(text.split("\n").filter((line) => line.startsWith("a_b_total"))).toEqual(["a_b_total 1"]);
   });
+
+  it.each(["prometheus", "openmetrics"] as const)(
+    "cannot be broken by what users name things, in %s",
+    async (format) => {
+      const refused: string[] = [];
+      const instruments = new Instruments(10);
+      const users = new UserMetrics(instruments, (_, name) => refused.push(name));
+      users.histogram("studio.h", { bounds: [1] }).record(2, { le: "x", _: "a", 色: "b" });
+      users.gauge("studio.h.count").record(7);
+      users.gauge("studio.g").record(1, { quantile: "0.5", "": "\n" });
+      users.histogram("studio.endless", { bounds: [1, Number.POSITIVE_INFINITY] }).record(1);
+      const lines = (await textOf(instruments, format)).split("\n").filter((line) => line.startsWith("studio_"));
+      const one = format === "openmetrics" ? "1.0" : "1";
+      expect(lines).toEqual([
+        `studio_h_bucket{unnamed="a;b",exported_le="x",le="${one}"} 0`,
+        'studio_h_bucket{unnamed="a;b",exported_le="x",le="+Inf"} 1',
+        'studio_h_sum{unnamed="a;b",exported_le="x"} 2',
+        'studio_h_count{unnamed="a;b",exported_le="x"} 1',
+        'studio_g{unnamed="\\n",exported_quantile="0.5"} 1',
+      ]);
+      expect(refused).toEqual(["studio.endless"]);
+    },
+  );
 });
 
 describe("chooseFormat", () => {

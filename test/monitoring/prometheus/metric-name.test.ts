@@ -12,6 +12,7 @@ describe("metricName", () => {
     ["retake.frames", "{frame}/s", "gauge", "retake_frames_per_second"],
     ["disk.io", "By/s", "gauge", "disk_io_bytes_per_second"],
     ["2nd..metric-name", "", "gauge", "_2nd_metric_name"],
+    ["色", "", "counter", "unnamed_total"],
     ["gpu:temperature", "Cel", "gauge", "gpu:temperature_celsius"],
   ] as const)("%s in %s, a %s, is %s", (name, unit, kind, expected) => {
     expect(metricName(name, unit, kind)).toBe(expected);
@@ -23,6 +24,12 @@ describe("labelName", () => {
     ["retake.workflow", "retake_workflow"],
     ["error.type", "error_type"],
     ["9lives", "_9lives"],
+    ["_", "unnamed"],
+    ["", "unnamed"],
+    ["色", "unnamed"],
+    ["le", "exported_le"],
+    ["quantile", "exported_quantile"],
+    ["__name__", "name"],
   ])("%s is %s", (attribute, expected) => {
     expect(labelName(attribute)).toBe(expected);
   });

@@ -138,6 +138,28 @@ describe("SeriesCollector", () => {
     await collector.close();
   });
 
+  it("leaves out what would be mixed with the samples of another metric, and says so once", async () => {
+    const warnings: object[] = [];
+    const log = { ...silentLogger, warn: (fields: object) => warnings.push(fields) };
+    const { clock, meter, collector, store } = await setUp(noSeriesStorage, 100, log);
+    meter.createHistogram("studio.wait", { advice: { explicitBucketBoundaries: [1] } }).record(0.5, { le: "x" });
+    meter.createGauge("studio.wait.count").record(7);
+    meter.createGauge("studio.waits").record(7);
+    collector.start();
+    await clock.advance(30_000);
+    await collector.close();
+    const counts = store.select("studio_wait_count", () => true);
+    expect(counts.map(({ kind, labels, lastValue }) => [kind, labels, lastValue])).toEqual([
+      ["counter", { exported_le: "x" }, 1],
+    ]);
+    expect(store.select("studio_wait_bucket", () => true).map(({ labels }) => labels)).toEqual([
+      { exported_le: "x", le: "1" },
+      { exported_le: "x", le: "+Inf" },
+    ]);
+    expect([...collector.metrics.keys()]).toEqual(["studio_wait", "studio_waits"]);
+    expect(warnings).toEqual([{ metric: "studio.wait.count", name: "studio_wait_count" }]);
+  });
+
   it("goes on when a round fails", async () => {
     const { clock, store, sampled } = await setUp();
     let rounds = 0;
