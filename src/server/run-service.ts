@@ -63,11 +63,14 @@ const defaultWorkflowsPage = 100;
 export function createRunService(engine: Engine, reading: ResolvedInput): ServiceImpl<typeof RunService> {
   return {
     async startRun(request, context) {
-      const workflow = workflowNamed(engine, request.workflow);
       const principal = context.values.get(principalKey);
+      const workflow = workflowNamed(engine, request.workflow, principal);
+      const requirement = engine.access.requirement(workflow.method);
+      // Before anything is decoded: what is wrong with an input says what the contract is.
+      engine.access.assertLevel(principal, requirement);
       const message = inputOf(workflow, request.input, engine, reading);
       const traceparent = traceparentOf(context.requestHeader);
-      engine.access.assertMayRun(principal, workflow, message, traceparent);
+      engine.access.assertCondition(principal, requirement, message, traceparent);
       engine.access.assertPriority(principal, request.priority);
       engine.validator.validate(workflow.input, message);
       const key = callKey(request.idempotencyKey, inputKey(workflow, message), "idempotency_key of the request");
