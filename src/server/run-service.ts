@@ -44,6 +44,7 @@ import { ownerOf } from "./owner-of.ts";
 import { createPageToken, pageScope, parsePageToken, parsePosition } from "./page-token.ts";
 import { type RerunOrder, rerun } from "./rerun.ts";
 import { inputFromAny, inputFromJson } from "./run-input.ts";
+import { seenBy } from "./seen-event.ts";
 import { durableView, released } from "./shown-run.ts";
 import {
   accessLost,
@@ -161,7 +162,7 @@ export function createRunService(engine: Engine, reading: ResolvedInput): Servic
         for await (const sight of engine.watch.run(from, call.signal)) {
           switch (sight.kind) {
             case "event":
-              yield watched(await withPayloads(sight.event, runId, view, engine));
+              yield watched(await withPayloads(seenBy(principal, sight.event), runId, view, engine));
               break;
             case "progress":
               yield create(WatchRunResponseSchema, { update: { case: "progress", value: sight.progress } });
