@@ -55,7 +55,7 @@ export function createRemoteBackend(
           options.onFailure(workflow.service.typeName);
         }
       }
-      return backendError(error, endpoint);
+      return backendError(error);
     },
   };
   return {
@@ -150,8 +150,8 @@ function headersOf({ context, attempt }: BackendCall, traceparentOf: BackendTele
   return headers;
 }
 
-/** Codes that mean something else to our callers than to us. */
-function backendError(error: unknown, endpoint: string): unknown {
+/** Codes that mean something else to our callers than to us. Where the back-end is is nobody's business out there. */
+function backendError(error: unknown): unknown {
   if (!(error instanceof ConnectError)) {
     return error;
   }
@@ -161,13 +161,26 @@ function backendError(error: unknown, endpoint: string): unknown {
         error,
         Code.Internal,
         "BACKEND_CREDENTIALS",
-        `the back-end ${endpoint} refuses the server's own credentials: ${error.rawMessage}`,
+        `the back-end refuses the server's own credentials: ${error.rawMessage}`,
       );
     case Code.DeadlineExceeded:
-      return restated(error, Code.Unavailable, "BACKEND_TIMEOUT", `the back-end ${endpoint} ran out of time`);
+      return restated(error, Code.Unavailable, "BACKEND_TIMEOUT", "the back-end ran out of time");
+    case Code.Unavailable:
+      return ofChannel.test(error.rawMessage) ? unreachable(error) : error;
     default:
       return error;
   }
+}
+
+/** What grpc-js says itself, with addresses and names of hosts in it. What a back-end says is its own to answer for. */
+const ofChannel =
+  /\bNo connection established\b|\bLast error: |\bName resolution failed for target\b|\b(connect|read|write|getaddrinfo) E[A-Z]{3,}/;
+
+/** Without the words, which are the log's: it has them with the endpoint's state. */
+function unreachable(error: ConnectError): ConnectError {
+  const [systemCode] = /\bE[A-Z]{4,}\b/.exec(error.rawMessage) ?? [];
+  const message = `the back-end cannot be reached${systemCode === undefined ? "" : ` (${systemCode})`}`;
+  return new ConnectError(message, error.code, error.metadata, [], error);
 }
 
 /** The same under another code. What the back-end says of another attempt stays. */

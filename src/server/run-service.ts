@@ -44,6 +44,7 @@ import { ownerOf } from "./owner-of.ts";
 import { createPageToken, pageScope, parsePageToken, parsePosition } from "./page-token.ts";
 import { type RerunOrder, rerun } from "./rerun.ts";
 import { inputFromAny, inputFromJson } from "./run-input.ts";
+import { seenBy } from "./seen-event.ts";
 import { durableView, released } from "./shown-run.ts";
 import {
   accessLost,
@@ -63,11 +64,14 @@ const defaultWorkflowsPage = 100;
 export function createRunService(engine: Engine, reading: ResolvedInput): ServiceImpl<typeof RunService> {
   return {
     async startRun(request, context) {
-      const workflow = workflowNamed(engine, request.workflow);
       const principal = context.values.get(principalKey);
+      const workflow = workflowNamed(engine, request.workflow, principal);
+      const requirement = engine.access.requirement(workflow.method);
+      // Before anything is decoded: what is wrong with an input says what the contract is.
+      engine.access.assertLevel(principal, requirement);
       const message = inputOf(workflow, request.input, engine, reading);
       const traceparent = traceparentOf(context.requestHeader);
-      engine.access.assertMayRun(principal, workflow, message, traceparent);
+      engine.access.assertCondition(principal, requirement, message, traceparent);
       engine.access.assertPriority(principal, request.priority);
       engine.validator.validate(workflow.input, message);
       const key = callKey(request.idempotencyKey, inputKey(workflow, message), "idempotency_key of the request");
@@ -158,7 +162,7 @@ export function createRunService(engine: Engine, reading: ResolvedInput): Servic
         for await (const sight of engine.watch.run(from, call.signal)) {
           switch (sight.kind) {
             case "event":
-              yield watched(await withPayloads(sight.event, runId, view, engine));
+              yield watched(await withPayloads(seenBy(principal, sight.event), runId, view, engine));
               break;
             case "progress":
               yield create(WatchRunResponseSchema, { update: { case: "progress", value: sight.progress } });

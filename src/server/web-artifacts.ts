@@ -126,7 +126,7 @@ export class WebArtifacts {
     if (response.headersSent) {
       // A reader that has been promised more bytes must not take these for all.
       this.#options.log.error(
-        { err: error, url: request.url, ...traceFields(String(request.headers["traceparent"])) },
+        { err: error, path: request.url?.split("?", 1)[0], ...traceFields(String(request.headers["traceparent"])) },
         "an artifact could not be sent to its end",
       );
       response.destroy();

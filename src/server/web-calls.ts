@@ -73,8 +73,8 @@ export class WebCalls {
   async serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     // What breaks a connection has no one else to tell: the call hears of it by its signal.
     response.on("error", () => undefined);
+    const [path = ""] = (request.url ?? "").split("?", 1);
     try {
-      const [path = ""] = (request.url ?? "").split("?", 1);
       const handler = this.#handlers.get(path);
       if (handler === undefined) {
         writeError(notFound(path, this.#paths), response);
@@ -90,7 +90,8 @@ export class WebCalls {
       }
     } catch (error) {
       this.#options.log.error(
-        { err: error, url: request.url, ...traceFields(String(request.headers["traceparent"])) },
+        // Without its query: that of a GET is a message.
+        { err: error, path, ...traceFields(String(request.headers["traceparent"])) },
         "a web request could not be answered",
       );
       writeError(internalError(), response);

@@ -7,6 +7,7 @@ import { BackendService } from "../../gen/retake/v1/backend_service_pb.js";
 import type { EndpointConfigSchema, OutlierDetectionConfigSchema } from "../../gen/retake/v1/config_pb.js";
 import type { WorkflowPolicySchema } from "../../gen/retake/v1/options_pb.js";
 import { RunService } from "../../gen/retake/v1/run_service_pb.js";
+import type { SecurityConfigSchema } from "../../gen/retake/v1/security_config_pb.js";
 import { createMemoryStorage } from "../../src/runs/memory/index.ts";
 import { createServer } from "../../src/server/index.ts";
 import { addConnectService, createGrpcTransport, listenGrpc, type ServerTls } from "../../src/transport/index.ts";
@@ -55,6 +56,9 @@ type EndpointInit = Omit<Init<typeof EndpointConfigSchema>, "target"> & {
 export interface GatewayOptions {
   /** Of Flaky, besides short waits. */
   readonly flaky?: Init<typeof WorkflowPolicySchema>;
+  readonly plain?: Init<typeof WorkflowPolicySchema>;
+  /** Default: everyone is ADMIN. */
+  readonly security?: Init<typeof SecurityConfigSchema>;
   readonly outlierDetection?: Init<typeof OutlierDetectionConfigSchema>;
 }
 
@@ -65,7 +69,7 @@ export async function startGateway(endpoints: readonly EndpointInit[], options: 
     {
       grpc: { port: 0 },
       web: { disabled: true },
-      security: everyoneIsAdmin,
+      security: options.security ?? everyoneIsAdmin,
       backends: [
         {
           service: WorkflowsService.typeName,
@@ -78,6 +82,7 @@ export async function startGateway(endpoints: readonly EndpointInit[], options: 
         },
       ],
       workflows: {
+        ...(options.plain && { [`${WorkflowsService.typeName}/Plain`]: options.plain }),
         [`${WorkflowsService.typeName}/Flaky`]: {
           retry: { initialBackoff: { nanos: 20_000_000 }, lowerQuality: true },
           ...options.flaky,

@@ -1,8 +1,10 @@
+import { inspect } from "node:util";
 import { create } from "@bufbuild/protobuf";
-import { Code, ConnectError } from "@connectrpc/connect";
+import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
-import { FailureCategory } from "../../gen/retake/v1/options_pb.js";
+import { AccessLevel, FailureCategory } from "../../gen/retake/v1/options_pb.js";
 import { FailureSchema, RunState } from "../../gen/retake/v1/run_pb.js";
+import { RunService } from "../../gen/retake/v1/run_service_pb.js";
 import { type StreamingResponse, WorkflowsService } from "../gen/retake/test/v1/workflows_pb.js";
 import { rejection } from "../server/harness.ts";
 import { startBackend, startGateway } from "./gateway.ts";
@@ -137,6 +139,32 @@ describe("a remote back-end", () => {
     code = Code.DeadlineExceeded;
     const late = await rejection(workflows.plain({}), Code.Unavailable);
     expect(late.findDetails(FailureSchema)[0]?.reason).toBe("BACKEND_TIMEOUT");
+  });
+
+  it("is nowhere, for callers below PRIVILEGED", async () => {
+    const backend = await startBackend({});
+    await backend.stop();
+    const anonymousLevel = AccessLevel.PUBLIC;
+    const gateway = await startGateway([{ port: backend.port, healthCheck: { disabled: true } }], {
+      security: { anonymousLevel },
+      plain: { access: { min: anonymousLevel } },
+    });
+    const told = await rejection(gateway.workflows.plain({}), Code.Unavailable);
+    expect(told.rawMessage).toBe("the back-end cannot be reached (ECONNREFUSED)");
+    expect(inspect(told.findDetails(FailureSchema), { depth: 9 })).not.toContain("127.0.0.1");
+    const { run } = await gateway.runs.startRun({ workflow: `${WorkflowsService.typeName}/Plain` });
+    const operator = createClient(RunService, gateway.server.transport);
+    const endpointsFor = async ({ watchRun }: Pick<typeof operator, "watchRun">) => {
+      const seen: string[] = [];
+      for await (const { update } of watchRun({ runId: run?.runId ?? "" })) {
+        if (update.case === "event" && update.value.event.case === "attemptStarted") {
+          seen.push(update.value.event.value.endpoint);
+        }
+      }
+      return seen;
+    };
+    expect(await endpointsFor(gateway.runs)).toEqual([""]);
+    expect(await endpointsFor(operator)).toEqual([`dns:///127.0.0.1:${backend.port}`]);
   });
 
   it("is told to stop when the run is cancelled", async () => {

@@ -894,8 +894,10 @@ export declare type ArtifactConfig = Message<"retake.v1.ArtifactConfig"> & {
   uploadTimeout?: Duration | undefined;
 
   /**
-   * Pixels of an image (PNG, JPEG, GIF, WebP), width times height as its first bytes say: a small file may be a huge image.
-   * The frames of an animation are not added up. What a PNG compresses is unpacked as it comes, and thrown away: one with more
+   * Pixels of an image, width times height as its first bytes say, or the first directory of a TIFF: a small file may be a huge
+   * image. Images of other kinds than PNG, JPEG, GIF, WebP, AVIF, HEIC, BMP, TIFF, JPEG XL, JPEG 2000, KTX and PSD, whose size
+   * is not known, are refused unless `unchecked_media_types` has them. The frames of an animation are not added up, nor
+   * looked at one by one. What a PNG compresses is unpacked as it comes, and thrown away: one with more
    * than those pixels, or with 16 MiB of texts and profiles, is refused too. Default: 100,000,000. Limits: 1 to 2^40.
    *
    * @generated from field: optional int64 max_image_pixels = 4;

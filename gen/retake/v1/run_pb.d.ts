@@ -1003,7 +1003,7 @@ export declare type AttemptStarted = Message<"retake.v1.AttemptStarted"> & {
   token: string;
 
   /**
-   * What carries it out: "in-process", or an address.
+   * What carries it out: "in-process", or an address, which callers below PRIVILEGED are not told (empty).
    *
    * @generated from field: string endpoint = 3;
    */
@@ -1304,14 +1304,14 @@ export declare type RecoveryActed = Message<"retake.v1.RecoveryActed"> & {
   action: RecoveryAction;
 
   /**
-   * Where.
+   * Where; empty for callers below PRIVILEGED.
    *
    * @generated from field: string endpoint = 2;
    */
   endpoint: string;
 
   /**
-   * Empty when it helped, else why it did not.
+   * Empty when it helped, else why it did not, in words that name no machine for callers below PRIVILEGED.
    *
    * @generated from field: string error = 3;
    */

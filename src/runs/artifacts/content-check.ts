@@ -1,4 +1,5 @@
 import { ArtifactError } from "../ports/artifacts.ts";
+import { isTiff } from "./tiff-size.ts";
 
 /** What is asked of an artifact's bytes. */
 export interface ContentRules {
@@ -8,6 +9,8 @@ export interface ContentRules {
   readonly uncheckedMediaTypes: readonly string[];
 }
 
+export const tiff = "image/tiff";
+
 /** How many of the first bytes are looked at. Images may have colour profiles and previews before they tell their size. */
 export const headBytes = 256 * 1024;
 
@@ -15,9 +18,14 @@ export const headBytes = 256 * 1024;
  * Looks at the first bytes of an artifact: whether they are what its media type says, and, of an image, how many pixels
  * it would have. What comes later in the file is not looked at here, nor is anything decompressed.
  *
+ * @returns what its bytes are, as a media type, if that is known
  * @throws ArtifactError "content"
  */
-export async function checkContent(head: Uint8Array, mediaType: string, rules: ContentRules): Promise<void> {
+export async function checkContent(
+  head: Uint8Array,
+  mediaType: string,
+  rules: ContentRules,
+): Promise<string | undefined> {
   const declared = essence(mediaType);
   // Loaded by the first artifact: few servers need it when they start.
   const [{ fileTypeFromBuffer, supportedMimeTypes }, { imageSize }] = await Promise.all([
@@ -25,7 +33,7 @@ export async function checkContent(head: Uint8Array, mediaType: string, rules: C
     import("image-size"),
   ]);
   const found = await fileTypeFromBuffer(head).catch(() => undefined);
-  const actual = found === undefined ? undefined : essence(found.mime);
+  const actual = found !== undefined ? essence(found.mime) : isTiff(head) ? tiff : undefined;
   if (!isUnchecked(declared, rules) && contradicts(declared, actual, head, supportedMimeTypes)) {
     throw new ArtifactError(
       "content",
@@ -33,21 +41,61 @@ export async function checkContent(head: Uint8Array, mediaType: string, rules: C
         "say what it is, or leave the media type out",
     );
   }
-  if (actual !== undefined && sized.has(actual)) {
+  if (actual?.startsWith("image/")) checkImage(actual, head, imageSize, rules);
+  return actual;
+}
+
+type ReadSize = (bytes: Uint8Array) => Dimensions;
+
+function checkImage(type: string, head: Uint8Array, read: ReadSize, rules: ContentRules): void {
+  if (sized.has(type)) {
     // A copy: image-size reads on behind the end of a part of a buffer.
-    checkPixels(actual, dimensionsOf(Uint8Array.from(head), imageSize), rules);
+    checkPixels(type, dimensionsOf(Uint8Array.from(head), read), rules);
+  } else if (boxed.test(type)) {
+    checkPixels(type, largestBoxed(Buffer.from(head.buffer, head.byteOffset, head.length)), rules);
+  } else if (!sizedElsewhere.has(type) && !isListed(type, rules)) {
+    throw new ArtifactError(
+      "content",
+      `how many pixels this ${type} has cannot be told from its first bytes: send it as another kind of image ` +
+        "(where such files are trusted: artifacts.unchecked_media_types)",
+    );
   }
 }
 
 /** Images whose size is known before anything is decompressed. */
-const sized = new Set(["image/png", "image/apng", "image/jpeg", "image/gif", "image/webp"]);
+const sized = new Set([
+  ...["image/png", "image/apng", "image/jpeg", "image/gif", "image/webp", "image/bmp", "image/jp2", "image/jxl"],
+  ...["image/ktx", "image/vnd.adobe.photoshop"],
+]);
 
-interface Dimensions {
+/** Images in boxes, of which one tells a size. */
+const boxed = /^image\/(avif|hei[cf](-sequence)?)$/;
+
+/** TIFF tells it where it likes (see `TiffSize`), and drawings have no pixels. */
+const sizedElsewhere = new Set([tiff, "image/svg+xml", "image/vnd.dwg"]);
+
+/**
+ * The largest of the sizes that a file in boxes names, whichever of its images is shown. Not by image-size, which takes the
+ * first and what it is cropped to.
+ */
+function largestBoxed(head: Buffer): Dimensions | undefined {
+  let largest: Dimensions | undefined;
+  for (let at = head.indexOf("ispe"); at >= 4 && at + 16 <= head.length; at = head.indexOf("ispe", at + 4)) {
+    const bytes = head.readUInt32BE(at - 4);
+    // Other bytes may read the same, but not behind the length of such a box.
+    if (bytes < 20 || bytes > 64) continue;
+    const found = { width: head.readUInt32BE(at + 8), height: head.readUInt32BE(at + 12) };
+    if (largest === undefined || found.width * found.height > largest.width * largest.height) largest = found;
+  }
+  return largest;
+}
+
+export interface Dimensions {
   readonly width: number;
   readonly height: number;
 }
 
-function dimensionsOf(head: Uint8Array, read: (bytes: Uint8Array) => Dimensions): Dimensions | undefined {
+function dimensionsOf(head: Uint8Array, read: ReadSize): Dimensions | undefined {
   try {
     return read(head);
   } catch {
@@ -55,12 +103,11 @@ function dimensionsOf(head: Uint8Array, read: (bytes: Uint8Array) => Dimensions)
   }
 }
 
-function checkPixels(type: string, dimensions: Dimensions | undefined, { maxImagePixels }: ContentRules): void {
+/** @throws ArtifactError "content" */
+export function checkPixels(type: string, dimensions: Dimensions | undefined, { maxImagePixels }: ContentRules): void {
   if (dimensions === undefined || dimensions.width < 1 || dimensions.height < 1) {
-    throw new ArtifactError(
-      "content",
-      `this ${type} does not say its size in its first ${headBytes} bytes: it is broken`,
-    );
+    const where = type === tiff ? "" : ` in its first ${headBytes} bytes`;
+    throw new ArtifactError("content", `this ${type} does not say its size${where}: it is broken`);
   }
   const { width, height } = dimensions;
   if (width * height > maxImagePixels) {
@@ -139,13 +186,13 @@ function contradicts(
 }
 
 /** Bytes of which nothing is said are what they are. */
-function isUnchecked(declared: string, { uncheckedMediaTypes }: ContentRules): boolean {
-  return (
-    declared === "" ||
-    declared === "application/octet-stream" ||
-    uncheckedMediaTypes.some((type) => {
-      const unchecked = type.toLowerCase();
-      return unchecked.endsWith("/*") ? declared.startsWith(unchecked.slice(0, -1)) : declared === essence(unchecked);
-    })
-  );
+function isUnchecked(declared: string, rules: ContentRules): boolean {
+  return declared === "" || declared === "application/octet-stream" || isListed(declared, rules);
+}
+
+function isListed(mediaType: string, { uncheckedMediaTypes }: ContentRules): boolean {
+  return uncheckedMediaTypes.some((type) => {
+    const unchecked = type.toLowerCase();
+    return unchecked.endsWith("/*") ? mediaType.startsWith(unchecked.slice(0, -1)) : mediaType === essence(unchecked);
+  });
 }

@@ -1,7 +1,8 @@
 import { createHash, type Hash } from "node:crypto";
 import { ArtifactError, type ArtifactWrite } from "../ports/artifacts.ts";
-import { type ContentRules, checkContent, headBytes } from "./content-check.ts";
+import { type ContentRules, checkContent, checkPixels, headBytes, tiff } from "./content-check.ts";
 import { PngInspection } from "./png-inspection.ts";
+import { TiffSize } from "./tiff-size.ts";
 
 /** What is known of an artifact once all of its bytes are there. */
 export interface TakenIn {
@@ -27,6 +28,9 @@ export class Intake {
   #head: Uint8Array[] | undefined;
   #headLength = 0;
   readonly #png: PngInspection | undefined;
+  readonly #tiff: TiffSize | undefined;
+  /** What its bytes are, once they have been looked at, if that is known. */
+  #type: string | undefined;
   readonly #hash: Hash = createHash("sha256");
   #size = 0;
 
@@ -37,6 +41,7 @@ export class Intake {
     this.#content = content;
     this.#head = content && [];
     this.#png = content && new PngInspection(content.maxImagePixels);
+    this.#tiff = content && new TiffSize();
     if ((what.size ?? 0) > maxBytes) {
       throw tooLarge(`${what.size} bytes are`, maxBytes);
     }
@@ -57,6 +62,7 @@ export class Intake {
       throw tooLarge("this is", this.#maxBytes);
     }
     this.#hash.update(chunk);
+    this.#tiff?.add(chunk);
     if (this.#head !== undefined && this.#headLength < headBytes) {
       const part = Uint8Array.from(chunk.subarray(0, headBytes - this.#headLength));
       this.#head.push(part);
@@ -89,13 +95,14 @@ export class Intake {
     const head = this.#head;
     if (head !== undefined && this.#content !== undefined) {
       this.#head = undefined;
-      await checkContent(Buffer.concat(head), this.#what.mediaType, this.#content);
+      this.#type = await checkContent(Buffer.concat(head), this.#what.mediaType, this.#content);
     }
   }
 
   /** @throws ArtifactError */
   async finish(): Promise<TakenIn> {
     await this.check();
+    if (this.#type === tiff && this.#content !== undefined) checkPixels(tiff, this.#tiff?.dimensions, this.#content);
     const { size, sha256 } = this.#what;
     if (size !== undefined && this.#size < size) {
       throw new ArtifactError("size", `only ${this.#size} bytes came of the ${size} that were announced`);

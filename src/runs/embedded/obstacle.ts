@@ -9,7 +9,9 @@ export interface Obstacle {
   readonly full: readonly Pool[];
 }
 
-/** What holds a run up first of all: its first limit that is full, else its endpoints. */
+/**
+ * What holds a run up first of all: its first limit that is full, else its endpoints. Callers are told: not where those are.
+ */
 export function findObstacle(limits: readonly Pool[], { endpoints, pools }: EndpointChoice): Obstacle {
   const full = limits.find((pool) => !pool.hasRoom);
   if (full !== undefined) {
@@ -17,17 +19,16 @@ export function findObstacle(limits: readonly Pool[], { endpoints, pools }: Endp
     const reason = limit === 0 ? `${key} lets nothing through: its limit is 0` : `${key} is at its limit of ${limit}`;
     return { gate, reason, full: [full] };
   }
-  const address = endpoints[0]?.endpoint;
   if (pools.every(({ limit }) => limit === 0)) {
     const reason =
       endpoints.length === 1
-        ? `${address} is not healthy, and gets no attempts before it is back`
-        : `none of ${endpoints.length} endpoints is healthy, ${address} among them`;
+        ? "its endpoint is not healthy, and gets no attempts before it is back"
+        : `none of its ${endpoints.length} endpoints is healthy`;
     return { gate: "endpoint", reason, full: pools };
   }
   const reason =
     endpoints.length === 1
-      ? `no slot is free at ${address}`
-      : `no slot is free at any of ${endpoints.length} endpoints, ${address} among them`;
+      ? "no slot is free at its endpoint"
+      : `no slot is free at any of its ${endpoints.length} endpoints`;
   return { gate: "endpoint", reason, full: pools };
 }

@@ -12,6 +12,12 @@ const webp = await small.clone().webp().toBuffer();
 const gif = await small.clone().gif().toBuffer();
 const avif = await small.clone().avif().toBuffer();
 const tiff = await small.clone().tiff().toBuffer();
+const bmp = bitmap(20, 10);
+const psd = Buffer.concat([
+  Buffer.from("8BPS\0\x01\0\0\0\0\0\0\0\x03"),
+  Buffer.from("0000000a0000001400080003", "hex"),
+]);
+const ico = Buffer.from("0000010001001010000001002000680400001600000000000000", "hex");
 const pdf = Buffer.from("%PDF-1.7\n1 0 obj\n");
 const zip = Buffer.from("504b0304140000000000", "hex");
 const exe = Buffer.concat([Buffer.from("MZ"), Buffer.alloc(100)]);
@@ -45,6 +51,8 @@ describe("bytes that are what they are said to be", () => {
     ["image/gif", gif],
     ["image/avif", avif],
     ["image/tiff", tiff],
+    ["image/bmp", bmp],
+    ["image/vnd.adobe.photoshop", psd],
     ["image/svg+xml", svg],
     ["image/svg+xml", xmlSvg],
     ["application/pdf", pdf],
@@ -135,6 +143,25 @@ function bomb(width: number, height: number): Buffer {
   return Buffer.concat([signature, chunk("IHDR", head), chunk("IDAT", deflateSync(Buffer.alloc(1_000_000)))]);
 }
 
+function box(type: string, ...numbers: readonly number[]): Buffer {
+  const bytes = Buffer.alloc(8 + numbers.length * 4);
+  bytes.writeUInt32BE(bytes.length);
+  bytes.write(type, 4);
+  for (const [index, number] of numbers.entries()) bytes.writeUInt32BE(number, 8 + index * 4);
+  return bytes;
+}
+
+/** The head of a BMP. */
+function bitmap(width: number, height: number): Buffer {
+  const head = Buffer.alloc(54);
+  head.write("BM");
+  head.writeUInt32LE(54, 10);
+  head.writeUInt32LE(40, 14);
+  head.writeInt32LE(width, 18);
+  head.writeInt32LE(height, 22);
+  return head;
+}
+
 /** The same image with another size in its head. */
 function resized(image: Buffer, at: number, write: (bytes: Buffer, offset: number) => void): Buffer {
   const copy = Buffer.from(image);
@@ -156,6 +183,11 @@ describe("images of too many pixels", () => {
         Buffer.from([0xff, 0xff, 0x3f, 0xff, 0xff, 0x3f]),
       ]),
     ],
+    ["image/bmp", bitmap(60_000, 60_000)],
+    ["image/bmp", bitmap(60_000, -60_000)],
+    ["image/vnd.adobe.photoshop", resized(psd, 14, (bytes, at) => bytes.fill(0x7f, at, at + 8))],
+    ["image/avif", resized(avif, avif.indexOf("ispe") + 8, (bytes, at) => bytes.fill(0x7f, at, at + 8))],
+    ["image/avif", Buffer.concat([avif, box("ispe", 0, 60_000, 60_000), box("clap", 1, 1, 59_999, 1)])],
   ];
   test.each(huge)("are refused: %s", async (mediaType, bytes) => {
     expect(await problemOf(bytes, mediaType)).toMatch(/^this image has \d+ x \d+ pixels, more than the 1000000 /);
@@ -165,6 +197,14 @@ describe("images of too many pixels", () => {
   test("are those above the limit", async () => {
     expect(await problemOf(png, "image/png", { maxImagePixels: 200 })).toBe("");
     expect(await problemOf(png, "image/png", { maxImagePixels: 199 })).toContain("20 x 10 pixels");
+  });
+
+  test("are not let in by being of a kind whose size is not known, unless such files are trusted", async () => {
+    expect(await problemOf(ico, "application/octet-stream")).toContain(
+      "how many pixels this image/x-icon has cannot be",
+    );
+    expect(await problemOf(ico, "image/x-icon", { uncheckedMediaTypes: ["image/x-icon"] })).toBe("");
+    expect(await problemOf(avif.subarray(0, avif.indexOf("ispe")), "image/avif")).toContain("does not say its size");
   });
 
   test("are not let in by hiding their size", async () => {

@@ -163,7 +163,11 @@ describe("createEmbeddedGates", () => {
     gates.release(leftPermit);
     gates.release(rightPermit);
     expect(woken).not.toContain("all");
-    expect(gates.place("all")).toMatchObject({ gate: "endpoint", reason: "no slot is free at x", position: 1 });
+    expect(gates.place("all")).toMatchObject({
+      gate: "endpoint",
+      reason: "no slot is free at its endpoint",
+      position: 1,
+    });
 
     await blocked(request("slot 2", {}, { endpoints }));
     gates.release(slotPermit);

@@ -119,7 +119,7 @@ export function describeGates(name: string, create: (scheduler: Pick<Scheduler, 
         await permit(request("a", {}, { endpoints: { far: 1 } }));
         const { gate, reason } = await blocked(request("b", {}, { endpoints: { far: 1 } }));
 
-        expect({ gate, reason }).toEqual({ gate: "endpoint", reason: "no slot is free at far" });
+        expect({ gate, reason }).toEqual({ gate: "endpoint", reason: "no slot is free at its endpoint" });
       });
 
       it("is the least busy of the request's, the first of equals", async () => {
@@ -166,8 +166,8 @@ export function describeGates(name: string, create: (scheduler: Pick<Scheduler, 
         await blocked(of("b", "another name"));
         await blocked(of("c", "a third name"));
 
-        expect(gates.place("b")?.reason).toBe("no slot is free at another name");
-        expect(gates.place("c")?.reason).toBe("no slot is free at a third name");
+        expect(gates.place("b")?.reason).toBe("no slot is free at its endpoint");
+        expect(gates.place("c")?.reason).toBe("no slot is free at its endpoint");
       });
 
       it("is found for a waiting run at whichever gets free", async () => {
@@ -175,7 +175,7 @@ export function describeGates(name: string, create: (scheduler: Pick<Scheduler, 
         const second = await permit(request("b", {}, { endpoints: { y: 1 } }));
         const waiting = request("c", {}, { endpoints: { x: 1, y: 1 } });
         const { reason } = await blocked(waiting);
-        expect(reason).toBe("no slot is free at any of 2 endpoints, x among them");
+        expect(reason).toBe("no slot is free at any of its 2 endpoints");
 
         gates.release(second);
         expect(woken).toEqual(["c"]);
@@ -616,11 +616,11 @@ export function describeGates(name: string, create: (scheduler: Pick<Scheduler, 
         const answer = await blocked(request("a", {}, { endpoints: { gpu: 0 } }));
         expect(answer).toMatchObject({
           gate: "endpoint",
-          reason: "gpu is not healthy, and gets no attempts before it is back",
+          reason: "its endpoint is not healthy, and gets no attempts before it is back",
         });
         expect(gates.place("a")).toMatchObject({ position: 1 });
         expect(await blocked(request("b", {}, { endpoints: { gpu: 0, cpu: 0 } }))).toMatchObject({
-          reason: "none of 2 endpoints is healthy, gpu among them",
+          reason: "none of its 2 endpoints is healthy",
         });
       });
 
@@ -630,7 +630,7 @@ export function describeGates(name: string, create: (scheduler: Pick<Scheduler, 
         expect(woken).toEqual(["a", "b"]);
         await permit(request("a", {}, { endpoints: { gpu: 2 } }));
         await permit(request("b", {}, { endpoints: { gpu: 2 } }));
-        expect(gates.place("c")).toMatchObject({ reason: "no slot is free at gpu" });
+        expect(gates.place("c")).toMatchObject({ reason: "no slot is free at its endpoint" });
       });
 
       it("wakes everybody where there is no limit", async () => {
@@ -702,7 +702,11 @@ export function describeGates(name: string, create: (scheduler: Pick<Scheduler, 
         await blocked(request("e", {}, { endpoints: { x: 1, y: 1 } }));
 
         expect(gates.place("e")).toMatchObject({ gate: "endpoint", position: 3 });
-        expect(gates.place("d")).toMatchObject({ gate: "endpoint", reason: "no slot is free at y", position: 1 });
+        expect(gates.place("d")).toMatchObject({
+          gate: "endpoint",
+          reason: "no slot is free at its endpoint",
+          position: 1,
+        });
       });
 
       it("knows nothing of runs that do not wait", async () => {

@@ -238,6 +238,19 @@ describe("callers without credentials", () => {
     expect(lead.workflows.find((each) => each.workflow === workflow("Privileged"))?.policy?.access).toBeDefined();
   });
 
+  it("learn nothing of the workflows that they may not call from what they are refused", async () => {
+    const begin = (name: string, json: string, caller?: Caller) =>
+      as(caller).runs.startRun({ workflow: workflow(name), input: { case: "json", value: json } });
+    const guessed = await rejection(begin("Admi", "{}"), Code.NotFound);
+    expect(guessed.rawMessage).not.toContain(workflow("Admin"));
+    expect((await rejection(begin("Publi", "{}"), Code.NotFound)).rawMessage).toContain(workflow("Public"));
+    expect((await rejection(begin("Admi", "{}", callers.admin), Code.NotFound)).rawMessage).toContain(
+      workflow("Admin"),
+    );
+    for (const json of ["{}", '{"texd":""}', "{"]) await rejection(begin("Admin", json), Code.Unauthenticated);
+    expect((await rejection(begin("Public", '{"texd":""}'), Code.InvalidArgument)).rawMessage).toContain("text");
+  });
+
   it("cannot push themselves forward", async () => {
     const call = (caller: Caller | undefined, priority: string) =>
       as(caller).workflows.public({}, { headers: { "retake-priority": priority } });
