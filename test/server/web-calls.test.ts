@@ -15,6 +15,7 @@ it("a web call that cannot be answered is logged without its query, which is a m
     registry: createRegistry(),
     reading: resolveConfig(create(ServerConfigSchema)).security.input,
     maxMessageBytes: 1024,
+    sourceOf: () => undefined,
     log,
   });
   calls.route([{ service: RunService, implementation: {} }]);
