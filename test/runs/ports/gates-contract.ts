@@ -185,7 +185,7 @@ export function describeGates(name: string, create: (scheduler: Pick<Scheduler, 
 
     describe("a run that waits", () => {
       it("is woken once, as soon as possible and with its priority, when its place gets free", async () => {
-        const wishes: [string, number, number?][] = [];
+        const wishes: [string, number, (number | undefined)?][] = [];
         gates = create({ wake: (...wish) => wishes.push(wish) });
         const first = await permit(request("a", { server: 1 }));
         await blocked(request("b", { server: 1 }, { priority: 3 }));
