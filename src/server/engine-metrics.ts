@@ -73,6 +73,25 @@ export function observeEngine(instruments: Instruments, engine: ObservedEngine):
   );
 }
 
+/** Counts how breakers change: one that opens and closes between two looks at its state leaves no other trace. */
+export function countBreakers(instruments: Instruments): NonNullable<EngineOptions["onBreaker"]> {
+  const transitions = instruments.counter({
+    ...{ name: "retake.breaker.transitions", unit: "{transition}", attributes: ["retake.workflow", "to"] },
+    description: "Transitions of breakers, by what they came to: closed, half_open, open, forced_closed, forced_open.",
+  });
+  return ({ workflow, event: { event } }) => {
+    if (event.case !== undefined) {
+      const to =
+        event.case === "forced"
+          ? `forced_${event.value.state === BreakerState.OPEN ? "open" : "closed"}`
+          : words[event.case];
+      transitions.of(workflow, to).value++;
+    }
+  };
+}
+
+const words = { closed: "closed", halfOpened: "half_open", opened: "open" } as const;
+
 /** Counts what comes of telling the ends of runs. */
 export function countWebhooks(instruments: Instruments): NonNullable<EngineOptions["onWebhook"]> {
   const outcomes = instruments.counter({

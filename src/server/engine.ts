@@ -40,6 +40,7 @@ import {
   type AttemptWorkServices,
   type BackendBudget,
   Breakers,
+  type BreakerTransition,
   ContractCheck,
   composeRun,
   createError,
@@ -120,6 +121,8 @@ export interface EngineOptions {
   /** Absent where nothing is measured. */
   readonly observer?: RunObserver | undefined;
   readonly backends?: BackendTelemetry | undefined;
+  /** Told of each transition of a breaker. Must not throw. */
+  readonly onBreaker?: (transition: BreakerTransition) => void;
   readonly onWebhook?: WebhookOutboxOptions["onOutcome"];
   readonly clock: Clock;
   readonly random: RandomSource;
@@ -234,6 +237,7 @@ export class Engine {
       },
       onTransition: (transition) => {
         auditBreaker(this.audit, transition);
+        options.onBreaker?.(transition);
         this.onTurnedOver?.();
       },
     });

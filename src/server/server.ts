@@ -81,7 +81,7 @@ import { ContractSources, type LoadedContracts } from "./contract-sources.ts";
 import { type StorageOpener, startEmbeddedStorage } from "./embedded-storage.ts";
 import { encryptedPayloads } from "./encrypted-payloads.ts";
 import { Engine } from "./engine.ts";
-import { countWebhooks, observeDisk, observeEngine, observeHealth } from "./engine-metrics.ts";
+import { countBreakers, countWebhooks, observeDisk, observeEngine, observeHealth } from "./engine-metrics.ts";
 import { FallbackLosses } from "./fallback-losses.ts";
 import { faultProblems } from "./fault-problems.ts";
 import { type GrpcFront, listenGrpcFront } from "./grpc-front.ts";
@@ -473,7 +473,7 @@ class Server implements RetakeServer {
           exporting?.tracing?.runs,
         ]),
         backends: backendTelemetry(instruments, exporting),
-        ...(instruments && { onWebhook: countWebhooks(instruments) }),
+        ...(instruments && { onBreaker: countBreakers(instruments), onWebhook: countWebhooks(instruments) }),
         clock: this.#clock,
         random: this.#random,
         log: this.#log,

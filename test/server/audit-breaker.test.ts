@@ -2,6 +2,26 @@ import { expect, it } from "vitest";
 import { AuditOutcome } from "../../gen/retake/v1/audit_pb.js";
 import { BreakerMode } from "../../gen/retake/v1/breaker_pb.js";
 import { plain, start, startRun, trip } from "./breaker-studio.ts";
+import { metricsOf } from "./metrics.ts";
+
+it("transitions of breakers are counted by what they came to", async () => {
+  const studio = await start({ config: { web: { port: 0 } } });
+  const { admin, clock, backend, server } = studio;
+  await trip(studio);
+  await startRun(studio, "waits");
+  backend.down = false;
+  await clock.advance(30_000);
+  await admin.forceBreaker({ workflow: plain, mode: BreakerMode.FORCED_OPEN });
+  const counted = [...(await metricsOf(server))].filter(([name]) =>
+    name.startsWith("retake_breaker_transitions_total"),
+  );
+  expect(counted.map(([series, count]) => [/[{,]to="(\w+)"/.exec(series)?.[1], count]).sort()).toEqual([
+    ["closed", 1],
+    ["forced_open", 1],
+    ["half_open", 1],
+    ["open", 1],
+  ]);
+});
 
 it("a breaker's own transitions are on record as the server's, and an operator's as theirs alone", async () => {
   const studio = await start();

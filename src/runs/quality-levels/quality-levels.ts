@@ -55,7 +55,7 @@ const prefix = "quality/";
 /** How many troubles are journaled in the time that a level takes to rise: at a restart it rises that little too soon. */
 const troublesKept = 10;
 const shortestTroubleMs = 1000;
-/** More records than these are deleted at a start, once they matter no more. */
+/** More records than these are deleted once they matter no more: at a start, or when the level falls anew. */
 const longHistory = 100;
 /** Of a failure, which its back-end chooses. */
 const longestReason = 100;
@@ -218,6 +218,10 @@ export class QualityLevels {
           this.#troubled(workflow, level);
           return false;
         }
+        if (isLongAndFull(level)) {
+          // What matters of it stands in the event that follows.
+          await this.#forget([[workflow, level]]);
+        }
         await this.#append(workflow, {
           case: "lowered",
           value: {
@@ -363,13 +367,16 @@ export class QualityLevels {
 
   /** A workflow that is well for long needs no history, which grows with each trouble. */
   async #forgetOld(): Promise<void> {
-    const { journal, clock } = this.#options;
-    const old = [...this.#levels].filter(([workflow, { state, sequence }]) => {
-      if (sequence < longHistory || state.level !== Quality.FULL || state.ceiling !== Quality.FULL) return false;
-      return relapsesAt(state, clock.now(), this.#policy(workflow).restoreAfterMs) === 0;
-    });
-    if (old.length === 0) return;
-    await journal.deleteStreams(old.map(([workflow]) => `${prefix}${workflow}`));
+    const nowMs = this.#options.clock.now();
+    const old = [...this.#levels].filter(
+      ([workflow, level]) =>
+        isLongAndFull(level) && relapsesAt(level.state, nowMs, this.#policy(workflow).restoreAfterMs) === 0,
+    );
+    if (old.length > 0) await this.#forget(old);
+  }
+
+  async #forget(old: readonly (readonly [workflow: string, level: Level])[]): Promise<void> {
+    await this.#options.journal.deleteStreams(old.map(([workflow]) => `${prefix}${workflow}`));
     for (const [, level] of old) level.sequence = 0;
   }
 
@@ -390,6 +397,10 @@ export class QualityLevels {
     }
     level.take(state.heldUntilMs <= clock.now() ? released(state) : state, clock);
   }
+}
+
+function isLongAndFull({ sequence, state }: Level): boolean {
+  return sequence >= longHistory && state.level === Quality.FULL && state.ceiling === Quality.FULL;
 }
 
 /** A level in this process, where time is counted by the monotonic clock: the wall clock may jump. */

@@ -337,7 +337,7 @@ describe("a restart", () => {
 describe("a long history", () => {
   it("is forgotten at a restart, once the workflow is well for so long that it does not matter", async () => {
     const first = await open();
-    for (let round = 0; round < 60; round++) {
+    for (let round = 0; round < 49; round++) {
       await first.fail(3);
       await first.clock.advance(40 * minute);
     }
@@ -347,7 +347,7 @@ describe("a long history", () => {
     first.levels.stop();
     const soon = await open(first);
     soon.levels.stop();
-    expect(await soon.records()).toHaveLength(122);
+    expect(await soon.records()).toHaveLength(100);
     await soon.clock.advance(60 * minute);
     const later = await open(soon);
     expect(await later.records()).toEqual([]);
@@ -355,6 +355,26 @@ describe("a long history", () => {
     await later.fail(3);
     later.levels.stop();
     expect((await open(later)).level()).toBe(HIGH);
+  });
+
+  it("is forgotten while the server runs when the level falls anew, but for how often it has fallen back", async () => {
+    const first = await open();
+    let longest = 0;
+    for (let round = 0; round < 120; round++) {
+      await first.fail(3);
+      await first.clock.advance((5 * 2 ** Math.min(round, 3) + 1) * minute);
+      longest = Math.max(longest, (await first.records()).length);
+    }
+    expect([longest, first.level()]).toEqual([100, FULL]);
+    await first.fail(3);
+    first.levels.stop();
+    const restarted = await open(first);
+    expect(restarted.level()).toBe(HIGH);
+    // Eight times as long as the first time.
+    await restarted.clock.advance(39 * minute);
+    expect(restarted.level()).toBe(HIGH);
+    await restarted.clock.advance(2 * minute);
+    expect(restarted.level()).toBe(FULL);
   });
 
   it("is kept where the level is low", async () => {
