@@ -2,11 +2,14 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
+import { createClient } from "@connectrpc/connect";
 import { expect, it, onTestFinished } from "vitest";
+import { MonitoringService } from "../../../gen/retake/v1/monitoring_service_pb.js";
 import { systemClock } from "../../../src/clock.ts";
 import { createNotifiers } from "../../../src/monitoring/notifiers/create-notifier.ts";
 import { silentLogger } from "../../../src/runs/index.ts";
 import { temporaryDirectory } from "../../runs/sqlite/temporary-directory.ts";
+import { startListening } from "../../server/listening-server.ts";
 import { describeWithTool } from "../../tools.ts";
 import { notice } from "./notices.ts";
 import { startReceiver } from "./receiver.ts";
@@ -81,5 +84,29 @@ describeWithTool("prometheus-alertmanager", "a real Alertmanager", () => {
     expect(firing(groups().at(-1))).toEqual([]);
     const left = (await (await fetch(`${url}/api/v2/alerts?active=true`)).json()) as unknown[];
     expect(left).toEqual([]);
+  });
+
+  it("hears from a server what fires, what is over, and of nothing that never was", { timeout: 90_000 }, async () => {
+    const { url: hook, received } = await startReceiver({ status: 200 });
+    const url = await startAlertmanager(hook);
+    const { server } = await startListening(
+      {},
+      { config: { monitoring: { notifiers: [{ name: "am", kind: { case: "alertmanager", value: { url } } }] } } },
+    );
+    const monitoring = createClient(MonitoringService, server.transport);
+    const queries = { up: { metric: "process_uptime_seconds" } };
+    await monitoring.setAlertRule({ rule: { name: "Up", queries, critical: { at: -1 } } });
+    const told = (): string[] =>
+      received.flatMap(({ body }) =>
+        (body as Group).alerts.map(({ status, labels }) => `${labels["alertname"]} ${labels["severity"]} ${status}`),
+      );
+    await expect.poll(told, { timeout: 40_000 }).toContain("Up critical firing");
+    await monitoring.deleteAlertRule({ name: "Up" });
+    await expect.poll(told, { timeout: 40_000 }).toContain("Up critical resolved");
+    expect(new Set(told().filter((line) => line.startsWith("Up ")))).toEqual(
+      new Set(["Up critical firing", "Up critical resolved"]),
+    );
+    expect(told()).toContain("RetakeDeadMan warning firing");
+    expect(told()).not.toContain("RetakeDeadMan critical resolved");
   });
 });
