@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { BreakerState } from "../../gen/retake/v1/breaker_pb.js";
 import { Quality } from "../../gen/retake/v1/options_pb.js";
 import { HealthComponent } from "../../gen/retake/v1/status_pb.js";
+import type { Clock } from "../clock.ts";
 import type { Instruments } from "../instruments.ts";
 import type { AssessedHealth } from "../monitoring/health/index.ts";
 import type { Engine, EngineOptions } from "./engine.ts";
@@ -120,12 +121,12 @@ export function observeHealth(instruments: Instruments, health: () => AssessedHe
 }
 
 /** How full the disk of the data directory is, and how large the journal. */
-export function observeDisk(instruments: Instruments, directory: string): void {
-  const disk = new LastKnown(async () => {
+export function observeDisk(instruments: Instruments, directory: string, clock: Pick<Clock, "monotonic">): void {
+  const disk = new LastKnown(clock, async () => {
     const { bsize, blocks, bavail } = await statfs(directory);
     return { free: bavail * bsize, size: blocks * bsize };
   });
-  const journal = new LastKnown(async () => {
+  const journal = new LastKnown(clock, async () => {
     const sizes = await Promise.all(
       ["retake.db", "retake.db-wal"].map((file) =>
         stat(join(directory, file)).then(
@@ -146,34 +147,43 @@ export function observeDisk(instruments: Instruments, directory: string): void {
   gauge("retake.journal.size", "What the journal takes of the disk.", () => journal.read());
 }
 
+/** How long an answer may take before what was known last is known no more. */
+const forgottenAfterMs = 30_000;
+
 /** A value that takes time to find out: each reading tells the last one, and asks for the next. */
 class LastKnown<T> {
+  readonly #clock: Pick<Clock, "monotonic">;
   readonly #ask: () => Promise<T>;
-  #asking = false;
+  #askedMs: number | undefined;
   known: T | undefined;
 
-  constructor(ask: () => Promise<T>) {
+  constructor(clock: Pick<Clock, "monotonic">, ask: () => Promise<T>) {
+    this.#clock = clock;
     this.#ask = ask;
     this.read();
   }
 
   read(): T | undefined {
-    if (!this.#asking) {
-      this.#asking = true;
-      this.#ask()
-        .then(
-          (value) => {
-            this.known = value;
-          },
-          // What cannot be told is left out.
-          () => {
-            this.known = undefined;
-          },
-        )
-        .finally(() => {
-          this.#asking = false;
-        });
+    const nowMs = this.#clock.monotonic();
+    if (this.#askedMs !== undefined) {
+      // A disk that hangs does not say so.
+      if (nowMs - this.#askedMs > forgottenAfterMs) this.known = undefined;
+      return this.known;
     }
+    this.#askedMs = nowMs;
+    this.#ask()
+      .then(
+        (value) => {
+          this.known = value;
+        },
+        // What cannot be told is left out.
+        () => {
+          this.known = undefined;
+        },
+      )
+      .finally(() => {
+        this.#askedMs = undefined;
+      });
     return this.known;
   }
 }

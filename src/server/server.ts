@@ -484,7 +484,7 @@ class Server implements RetakeServer {
       });
       if (instruments !== undefined) {
         observeEngine(instruments, engine);
-        if (this.#openStorage === undefined) observeDisk(instruments, config.dataDirectory);
+        if (this.#openStorage === undefined) observeDisk(instruments, config.dataDirectory, this.#clock);
       }
       closers.unshift(() => engine.drain(0));
       await engine.open();

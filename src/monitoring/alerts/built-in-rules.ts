@@ -143,6 +143,26 @@ const rules: readonly Init[] = [
     annotations: { summary: "the server uses {{ $value | humanizePercentage }} of the memory that it may" },
   },
   {
+    name: "RetakeHeap",
+    queries: {
+      // The least of a while: what is above that is garbage, which goes when room is needed.
+      used: {
+        metric: "v8js_memory_heap_used_bytes",
+        statistic: AlertStatistic.MIN,
+        window: durationFromMs(2 * minute),
+      },
+      limit: { metric: "v8js_memory_heap_limit_bytes" },
+    },
+    expression: "used / limit",
+    warning: { at: 0.8, clear: 0.7 },
+    critical: { at: 0.92, clear: 0.85 },
+    for: durationFromMs(minute),
+    annotations: {
+      summary: "{{ $value | humanizePercentage }} of the heap of V8 are in use: the process ends when it is full",
+      description: "However much memory the machine has: raise --max-old-space-size, or find what keeps so much.",
+    },
+  },
+  {
     name: "RetakeEventLoopDelay",
     queries: {
       delay: {

@@ -1,3 +1,5 @@
+import { syncBuiltinESMExports } from "node:module";
+import v8 from "node:v8";
 import { createClient } from "@connectrpc/connect";
 import { onTestFinished, vi } from "vitest";
 import { AdminService } from "../../../gen/retake/v1/admin_service_pb.js";
@@ -46,6 +48,21 @@ async function flood(world: World, count: number, call: () => Promise<unknown>):
 function pretendMemoryShare(share: number): void {
   const spy = vi.spyOn(process, "constrainedMemory").mockImplementation(() => process.memoryUsage.rss() / share);
   onTestFinished(() => spy.mockRestore());
+}
+
+const heapStatistics = v8.getHeapStatistics;
+
+/** What of V8's heap is in use, to who asks this process. */
+function pretendHeapShare(share: number): void {
+  const spy = vi.spyOn(v8, "getHeapStatistics").mockImplementation(() => {
+    const found = heapStatistics();
+    return { ...found, used_heap_size: found.heap_size_limit * share };
+  });
+  syncBuiltinESMExports();
+  onTestFinished(() => {
+    spy.mockRestore();
+    syncBuiltinESMExports();
+  });
 }
 
 /** A disk that takes its time, or refuses, from when the test says so. */
@@ -214,6 +231,23 @@ export const faultCases: readonly FaultCase[] = [
     async play(world) {
       pretendMemoryShare(0.88);
       await world.pass(3 * minute);
+    },
+  },
+  {
+    fault: "the heap of V8 is nearly full, on a machine with much memory",
+    quick: true,
+    raises: ["RetakeHeap critical"],
+    async play(world) {
+      await world.pass(minute);
+      pretendHeapShare(0.97);
+      await world.pass(4 * minute);
+    },
+  },
+  {
+    fault: "the heap of V8 fills, and is nearly empty after each collection of garbage",
+    raises: [],
+    async play(world) {
+      await world.pass(10 * minute, async (tick) => pretendHeapShare(tick % 6 === 0 ? 0.4 : 0.97));
     },
   },
   {
