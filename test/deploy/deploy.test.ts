@@ -18,19 +18,35 @@ interface Probe {
   readonly httpGet: { readonly path: string; readonly port: string };
 }
 
-describe("the configuration", () => {
-  it("is one, on the default ports, open to others in as many words, with the data where the others expect it", async () => {
-    const text = read("retake.yaml");
-    expect(resolveConfig(await parseConfig(text, "retake.yaml"))).toMatchObject({
+const configOf = async (text: string) => resolveConfig(await parseConfig(text, "retake.yaml"));
+
+describe("the configuration of a machine", () => {
+  it("keeps the default ports to the machine, where nginx.conf expects them, and says nothing of plain text", async () => {
+    const config = await configOf(read("retake.yaml"));
+    expect(config).toMatchObject({
+      dataDirectory: "/var/lib/retake",
+      grpc: { host: "127.0.0.1", port: ports.grpc },
+      web: { host: "127.0.0.1", port: ports.web },
+      security: { allowPlaintext: false },
+    });
+    const nginx = read("nginx.conf");
+    for (const port of [ports.grpc, ports.web]) expect(nginx).toContain(`server 127.0.0.1:${port};`);
+    expect(nginx).toContain("proxy_set_header Host localhost;");
+  });
+});
+
+describe("the configuration of containers", () => {
+  it("opens the default ports, in as many words, with the data where the others expect it", async () => {
+    const text = read("container.yaml");
+    expect(await configOf(text)).toMatchObject({
       dataDirectory: "/var/lib/retake",
       grpc: { host: "0.0.0.0", port: ports.grpc },
       web: { host: "0.0.0.0", port: ports.web },
       security: { allowPlaintext: true },
     });
-    const silent = await parseConfig(text.replace(/^security:.*$/m, ""), "retake.yaml").catch(
-      (error: unknown) => error,
-    );
+    const silent = await configOf(text.replace(/^security:.*$/m, "")).catch((error: unknown) => error);
     expect(String(silent)).toContain('grpc.host: "0.0.0.0" is reached by other machines');
+    expect(read("Dockerfile")).toContain(`COPY deploy/container.yaml ${configFile}`);
   });
 });
 
@@ -102,9 +118,8 @@ describe("the Kubernetes manifest", () => {
     expect([configMap.kind, service.kind, set.kind]).toEqual(["ConfigMap", "Service", "StatefulSet"]);
   });
 
-  it("has the configuration that stands beside it, where the server looks for it", async () => {
-    const config = async (text: string) => resolveConfig(await parseConfig(text, "retake.yaml"));
-    expect(await config(configMap.data["retake.yaml"])).toEqual(await config(read("retake.yaml")));
+  it("has the configuration of containers, where the server looks for it", async () => {
+    expect(await configOf(configMap.data["retake.yaml"])).toEqual(await configOf(read("container.yaml")));
     expect(container.args).toEqual(["serve", "--json", "--config", configFile]);
     expect(container.volumeMounts.map(({ mountPath }: { mountPath: string }) => mountPath)).toEqual([
       "/var/lib/retake",

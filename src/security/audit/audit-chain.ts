@@ -1,7 +1,7 @@
 import { hash } from "node:crypto";
 import type { TextRedactor } from "../redaction/index.ts";
 import { type AuditKind, decodeBatch } from "./audit-entry.ts";
-import { writeKind, writeLineOfKind } from "./audit-line.ts";
+import { base64, writeKind, writeLineOfKind } from "./audit-line.ts";
 import { hostOf } from "./host-of.ts";
 
 /** Where a chain is: its last record, and the digest of that. */
@@ -31,7 +31,8 @@ export function chainLines(
   redactor: Pick<TextRedactor, "text" | "address">,
 ): ChainedLines {
   const lines: string[] = [];
-  let { sequence, sha256 } = from;
+  let { sequence } = from;
+  let previous = base64(from.sha256);
   let lastMs = 0;
   const kinds = new Map<AuditKind, string>();
   for (const { kind, timeMs, details, count } of decodeBatch(batch)) {
@@ -40,12 +41,12 @@ export function chainLines(
       written = writeKind(withoutPersonalData(kind, redactor));
       kinds.set(kind, written);
     }
-    const line = writeLineOfKind(written, { timeMs, details: redacted(details, redactor), count }, ++sequence, sha256);
-    sha256 = lineDigest(line);
+    const line = writeLineOfKind(written, { timeMs, details: redacted(details, redactor), count }, ++sequence, previous);
+    previous = hash("sha256", line, "base64");
     lastMs = Math.max(lastMs, timeMs);
     lines.push(line);
   }
-  return { lines, end: { sequence, sha256 }, lastMs };
+  return { lines, end: { sequence, sha256: Buffer.from(previous, "base64") }, lastMs };
 }
 
 function withoutPersonalData(kind: AuditKind, redactor: Pick<TextRedactor, "text" | "address">): AuditKind {

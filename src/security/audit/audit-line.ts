@@ -26,7 +26,7 @@ export interface AuditLine {
  * @param previousSha256 empty for the first of a log
  */
 export function writeAuditLine(entry: AuditEntry, sequence: number, previousSha256: Uint8Array): string {
-  return writeLineOfKind(writeKind(entry), entry, sequence, previousSha256);
+  return writeLineOfKind(writeKind(entry), entry, sequence, base64(previousSha256));
 }
 
 /** The part of a line that is the same for all records that are alike. */
@@ -48,22 +48,23 @@ export function writeKind(kind: AuditKind): string {
   return text;
 }
 
-/** A line with what `writeKind` has written of it. */
+/** A line with what `writeKind` has written of it; the digest in base64. */
 export function writeLineOfKind(
   kind: string,
   { timeMs, details, count }: Pick<AuditEntry, "timeMs" | "details" | "count">,
   sequence: number,
-  previousSha256: Uint8Array,
+  previousSha256: string,
 ): string {
   let line = `{"sequence":"${sequence}","time":"${timeText(timeMs)}"${kind}`;
-  const names = Object.keys(details).sort();
-  if (names.length > 0) {
-    const written = names.map((name) => `${JSON.stringify(name)}:${JSON.stringify(details[name])}`);
-    line += `,"details":{${written.join(",")}}`;
+  const names = Object.keys(details);
+  if (names.length > 1) names.sort();
+  for (let index = 0; index < names.length; index++) {
+    const name = names[index] ?? "";
+    line += `${index === 0 ? ',"details":{' : ","}${JSON.stringify(name)}:${JSON.stringify(details[name])}`;
   }
-  line += field("count", count > 1 ? String(count) : "");
-  line += field("previousSha256", base64(previousSha256));
-  return `${line}}`;
+  if (names.length > 0) line += "}";
+  if (count > 1) line += `,"count":"${count}"`;
+  return previousSha256 === "" ? `${line}}` : `${line},"previousSha256":"${previousSha256}"}`;
 }
 
 function field(name: string, text: string): string {
@@ -77,9 +78,17 @@ export function readAuditLine(line: string): AuditLine {
   return read as AuditLine;
 }
 
+/** Of a busy server many records are of the same moment. */
+let lastTimeMs = Number.NaN;
+let lastTimeText = "";
+
 /** As protobuf has it: without a fraction where there is none. */
 function timeText(timeMs: number): string {
-  return new Date(timeMs).toISOString().replace(".000Z", "Z");
+  if (timeMs !== lastTimeMs) {
+    lastTimeText = new Date(timeMs).toISOString().replace(".000Z", "Z");
+    lastTimeMs = timeMs;
+  }
+  return lastTimeText;
 }
 
 export function base64(bytes: Uint8Array): string {

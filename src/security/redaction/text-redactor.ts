@@ -28,6 +28,7 @@ export interface TextRedactor {
 /** Texts that are remembered: names come again and again. */
 const mostRemembered = 4_096;
 const longestRemembered = 256;
+const uuidLength = 36;
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
 /** The same for who asks about the same few texts many times, and about ids of runs, in which there is nothing to find. */
@@ -36,9 +37,10 @@ export function remembering(redactor: TextRedactor): Pick<TextRedactor, "text" |
     const known = new Map<string, string>();
     return (text) => {
       if (text.length > longestRemembered) return redact(text);
+      // Looked up, a text is hashed as a whole: each id is another one.
+      if (text.length === uuidLength && uuid.test(text)) return text;
       let result = known.get(text);
       if (result === undefined) {
-        if (uuid.test(text)) return text;
         result = redact(text);
         if (known.size >= mostRemembered) known.clear();
         known.set(text, result);
