@@ -41,7 +41,12 @@ export function chainLines(
       written = writeKind(withoutPersonalData(kind, redactor));
       kinds.set(kind, written);
     }
-    const line = writeLineOfKind(written, { timeMs, details: redacted(details, redactor), count }, ++sequence, previous);
+    const line = writeLineOfKind(
+      written,
+      { timeMs, details: redacted(details, redactor), count },
+      ++sequence,
+      previous,
+    );
     previous = hash("sha256", line, "base64");
     lastMs = Math.max(lastMs, timeMs);
     lines.push(line);
