@@ -89,6 +89,9 @@ export interface AcceptanceOptions {
   readonly maxMessageBytes: number;
 }
 
+/** How long a server in trouble looks for the run that a key stands for: refusals are to take less than 5 ms. */
+const patienceMs = 3;
+
 /**
  * Turns orders into runs, or finds the run that an order means already. The acceptance is durable before `run.accepted`
  * resolves, and shares its commit with the first attempt when the gate grants at once.
@@ -129,7 +132,7 @@ export class Acceptance {
 
   #acceptNew(order: RunOrder): AcceptedRun {
     this.#assertOpen();
-    this.#assertRoom(order);
+    this.#assertRoom(order, this.#shedding(order));
     return { run: this.#create(order, this.#encode(order)), joined: false };
   }
 
@@ -159,11 +162,13 @@ export class Acceptance {
     const { journal, live, clock } = this.#options;
     const input = this.#encode(order);
     this.#assertOpen();
-    const row = await journal.findRunByKey(order.owner, order.workflow.name, order.key);
+    const shedding = this.#shedding(order);
+    const found = journal.findRunByKey(order.owner, order.workflow.name, order.key);
+    const row = shedding === undefined ? await found : await this.#soon(found, shedding);
     const run = row === undefined ? undefined : await live.hold(row.runId);
     if (run === undefined) {
       this.#assertOpen();
-      this.#assertRoom(order);
+      this.#assertRoom(order, shedding);
       return { run: this.#create(order, input), joined: false };
     }
     const { record } = run;
@@ -176,7 +181,7 @@ export class Acceptance {
     }
     live.release(run);
     this.#assertOpen();
-    this.#assertRoom(order);
+    this.#assertRoom(order, shedding);
     // The newest run is the one that a key stands for: also where the clock has been set back since the last one.
     return { run: this.#create({ ...order, rerunOf: run.id }, input, timeAt(row?.position ?? 0)), joined: false };
   }
@@ -278,13 +283,29 @@ export class Acceptance {
     }
   }
 
+  /** What a new run is refused with because the server is in trouble; undefined for one that it takes. */
+  #shedding({ priority }: RunOrder): ConnectError | undefined {
+    return this.#options.overload?.refusal(priority ?? 0);
+  }
+
+  /**
+   * What has been looked for, if it is found soon: a journal in trouble answers after seconds, and who is refused must hear
+   * it at once. @throws the refusal
+   */
+  #soon<T>(found: Promise<T>, refusal: ConnectError): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const timer = this.#options.clock.setTimeout(() => reject(refusal), patienceMs);
+      const settle = (): void => timer.cancel();
+      found.then(resolve, reject).then(settle, settle);
+    });
+  }
+
   /** Refuses what would be refused later, or should be while the server is in trouble, before it has cost anything. */
-  #assertRoom(order: RunOrder): void {
-    const { overload, random } = this.#options;
-    const { workflow, priority } = order;
-    const refusal = overload?.refusal(priority ?? 0);
-    if (refusal !== undefined) {
-      throw refusal;
+  #assertRoom(order: RunOrder, shedding: ConnectError | undefined): void {
+    const { random } = this.#options;
+    const { workflow } = order;
+    if (shedding !== undefined) {
+      throw shedding;
     }
     const { queueLimit } = workflow.policy.concurrency;
     if (this.#wouldWait(order) && inLine(this.#options, workflow.name) >= queueLimit) {

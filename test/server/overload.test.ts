@@ -1,4 +1,4 @@
-import { Code } from "@connectrpc/connect";
+import { Code, ConnectError } from "@connectrpc/connect";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { ErrorInfoSchema, QuotaFailureSchema, RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
 import { RunState } from "../../gen/retake/v1/run_pb.js";
@@ -172,6 +172,21 @@ describe("a server in trouble", () => {
 
     await harness.workflows.plain({}, { headers: { "retake-priority": "100" } });
     await harness.runs.startRun({ workflow: plain, priority: 100 });
+  });
+
+  it("refuses at once what has a key, too, while its journal takes seconds to look for that", async () => {
+    const { harness, overload } = await troubled();
+    await overload();
+    harness.storage.journal.findRunByKey = () => new Promise(() => {});
+    const outcomes: unknown[] = [];
+    for (const key of ["new", "newer"]) {
+      harness.workflows.keyed({}, { headers: { "idempotency-key": key } }).catch((error) => outcomes.push(error));
+    }
+    await harness.clock.advance(4);
+    expect(outcomes.map((error) => ConnectError.from(error).findDetails(ErrorInfoSchema)[0]?.reason)).toEqual([
+      "OVERLOADED",
+      "OVERLOADED",
+    ]);
   });
 
   it("goes on with what it has: runs, their children, their callers, and who reads or cancels them", async () => {
