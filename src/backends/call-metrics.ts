@@ -1,6 +1,7 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { HistogramFamily, Instruments } from "../instruments.ts";
 import { codeName } from "../runs/index.ts";
+import { serverOf } from "../transport/index.ts";
 
 /** As the semantic conventions (v1.44) advise for calls. */
 const bounds: readonly number[] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10];
@@ -15,7 +16,7 @@ export class BackendCallMetrics {
         name: "rpc.client.call.duration",
         unit: "s",
         description: "How long calls of back-ends took, until their last message.",
-        attributes: ["rpc.system.name", "rpc.method", "rpc.status_code", "error.type", "server.address"],
+        attributes: ["rpc.system.name", "rpc.method", "rpc.status_code", "error.type", "server.address", "server.port"],
       },
       bounds,
     );
@@ -24,6 +25,8 @@ export class BackendCallMetrics {
   /** @param error what a call has failed with; undefined for one that has succeeded */
   record(method: string, endpoint: string, error: unknown, seconds: number): void {
     const code = error === undefined ? "OK" : codeName(error instanceof ConnectError ? error.code : Code.Unknown);
-    this.#duration.of("grpc", method, code, error === undefined ? "" : code, endpoint).record(seconds);
+    const { address, port } = serverOf(endpoint);
+    const to = [address, port === undefined ? "" : String(port)];
+    this.#duration.of("grpc", method, code, error === undefined ? "" : code, ...to).record(seconds);
   }
 }

@@ -20,5 +20,5 @@ export { whenAborted } from "./server-call.ts";
 export { admitSecured, type ServerTls, secureContextOptions, tlsOptions } from "./server-tls.ts";
 export { type Source, type SourceLimits, Sources } from "./sources.ts";
 export { Stalls } from "./stalls.ts";
-export { assertTarget, isLoopback } from "./target.ts";
+export { assertTarget, isLoopback, serverOf } from "./target.ts";
 export { type TlsOptions, tlsChannel } from "./tls-channel.ts";

@@ -32,3 +32,16 @@ function hosts(target: string): string[] {
     .split(",")
     .map((address) => /^\[(.*)\](:\d+)?$/.exec(address)?.[1] ?? address.replace(/^([^:]*):\d+$/, "$1"));
 }
+
+/**
+ * The first server that a target names, as the semantic conventions of OpenTelemetry have it: without scheme and
+ * authority, its port apart. A socket is its path.
+ */
+export function serverOf(target: string): { readonly address: string; readonly port: number | undefined } {
+  const socket = /^unix(?:-abstract)?:(?:\/\/)?(.*)$/.exec(target)?.[1];
+  if (socket !== undefined) return { address: socket, port: undefined };
+  const [address = target] = hosts(target);
+  const [first = ""] = target.split(",");
+  const port = /(?:\]|^[^:]*|\/[^:/]*):(\d+)$/.exec(first.replace(/^(dns|ipv4|ipv6):(?=[^/])/, ""))?.[1];
+  return { address, port: port === undefined ? undefined : Number(port) };
+}

@@ -11,6 +11,7 @@ import {
 } from "../../runs/index.ts";
 import { attemptSpanId, callSpanId, runSpanId, stepSpanId } from "../../span-ids.ts";
 import { spanIdOf } from "../../traceparent.ts";
+import { serverOf } from "../../transport/index.ts";
 import { outcomeOf } from "./run-metrics.ts";
 import type { EndedSpan, Tracing } from "./tracing.ts";
 
@@ -125,6 +126,7 @@ export class RunSpans implements RunObserver {
       linkedSpanIds: number > 1 ? [attemptSpanId(runId, number - 1)] : [],
     });
     if (endpoint === inProcess) return;
+    const server = serverOf(endpoint);
     this.#tracing.end({
       ...{ ...trace, startMs, endMs, ...error },
       spanId: callSpanId(runId, number),
@@ -135,7 +137,8 @@ export class RunSpans implements RunObserver {
         ...{ "rpc.system.name": "grpc", "rpc.method": workflow },
         "rpc.status_code": failure === undefined ? "OK" : codeName(failure.code),
         ...(failure !== undefined && { "error.type": codeName(failure.code) }),
-        "server.address": endpoint,
+        "server.address": server.address,
+        ...(server.port !== undefined && { "server.port": server.port }),
         "retake.run.id": runId,
       },
     });
