@@ -426,7 +426,7 @@ class Server implements RetakeServer {
       this.#redactor = createTextRedactor(redaction);
       const payloads = encryptedPayloads(config, storage, this.#clock, this.#random, this.#openStorage !== undefined);
       await payloads.open(contracts.workflows.values().some(({ sensitive }) => sensitive));
-      const auditLog = await startAudit({
+      const audit = await startAudit({
         config,
         redaction,
         journal: storage.journal,
@@ -436,7 +436,12 @@ class Server implements RetakeServer {
         random: this.#random,
         log: this.#log,
       });
-      if (auditLog !== undefined) closers.unshift(() => auditLog.close());
+      if (audit !== undefined) {
+        closers.unshift(async () => {
+          await audit.noted;
+          await audit.log.close();
+        });
+      }
       const scheduler = createEmbeddedScheduler({ clock: this.#clock });
       const severe = new SevereFailures();
       const instruments = config.telemetry && new Instruments(config.telemetry.cardinalityLimit);
@@ -477,7 +482,7 @@ class Server implements RetakeServer {
         clock: this.#clock,
         random: this.#random,
         log: this.#log,
-        auditLog,
+        auditLog: audit?.log,
         redactor: this.#redactor,
         maxMessageBytes: maxMessageBytes(config),
         userMetrics,
@@ -553,6 +558,7 @@ class Server implements RetakeServer {
         onMonitoring: monitoring.resolve,
         env: this.#env,
         engine,
+        auditNoted: audit?.noted,
         authentication,
         storage,
         health,
@@ -741,6 +747,8 @@ interface RunningOptions {
   /** Told once they are watched over, or that they are not. */
   readonly alerts: PromiseWithResolvers<Alerts | undefined>;
   readonly board: StatusBoard;
+  /** The journal is not closed before. */
+  readonly auditNoted: Promise<void> | undefined;
   /** Called once things are measured, or that they are not. */
   readonly onMonitoring: (monitoring: Monitoring | undefined) => void;
   readonly env: Environment;
@@ -1031,6 +1039,7 @@ class Running {
       await this.#options.engine.auditLog?.flush();
       await this.#closeMonitoring();
       await this.#options.authentication.close();
+      await this.#options.auditNoted;
       await this.#options.engine.auditLog?.close();
       await this.#options.storage.close();
     }

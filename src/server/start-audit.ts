@@ -28,26 +28,38 @@ export interface StartAuditOptions {
   readonly log: Logger;
 }
 
+export interface StartedAudit {
+  readonly log: AuditLog;
+  /** Resolves when the journal knows of the log, or cannot. The log is closed after that, and the journal after the log. */
+  readonly noted: Promise<void>;
+}
+
 /** The audit log of a server; undefined where none is to be kept. @throws KeyFileError */
-export async function startAudit(options: StartAuditOptions): Promise<AuditLog | undefined> {
+export async function startAudit(options: StartAuditOptions): Promise<StartedAudit | undefined> {
   const { config, redaction, inMemory, sinks, clock, log } = options;
   const { audit } = config.security;
   if (audit === undefined) return undefined;
-  const store = inMemory ? new MemoryAuditStore(createTextRedactor(redaction)) : await openFiles(audit, options);
-  return new AuditLog({ ...audit, store, sinks, clock, log });
+  const { store, noted } = inMemory
+    ? { store: new MemoryAuditStore(createTextRedactor(redaction)), noted: Promise.resolve() }
+    : await openFiles(audit, options);
+  return { log: new AuditLog({ ...audit, store, sinks, clock, log }), noted };
 }
 
 async function openFiles(
   { maxAgeMs, maxBytes, fileBytes, file }: NonNullable<ResolvedConfig["security"]["audit"]>,
   { config, redaction, sinks, journal, clock, random, log }: StartAuditOptions,
-): Promise<AuditThread> {
+): Promise<{ readonly store: AuditThread; readonly noted: Promise<void> }> {
   const key = Uint8Array.from(signingKey(config, random));
   const expected = await isAuditNoted(journal);
   const thread = new AuditThread({
     directory: join(config.dataDirectory, auditFolder),
     ...{ key, expected, redaction, maxAgeMs, maxBytes, fileBytes, copy: file, echo: sinks.length > 0 },
   });
-  if (expected) return thread;
+  // A first start need not wait for it: a thread takes as long to begin as all else.
+  return { store: thread, noted: expected ? Promise.resolve() : begin(thread, journal, clock, log) };
+}
+
+async function begin(thread: AuditThread, journal: Pick<Journal, "append">, clock: Clock, log: Logger): Promise<void> {
   try {
     // In this order: a crash in between must not leave a note of what has never been.
     await thread.open();
@@ -55,7 +67,6 @@ async function openFiles(
   } catch (err) {
     log.warn({ err }, "the audit log cannot be begun yet; the next start notes that there is one");
   }
-  return thread;
 }
 
 function signingKey(config: ResolvedConfig, random: RandomSource): Buffer {

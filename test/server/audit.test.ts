@@ -211,7 +211,9 @@ describe("the audit log in a data directory", () => {
         ...{ config, redaction, inMemory: false, sinks: [], journal },
         ...{ clock: systemClock, random: systemRandom, log: silentLogger },
       });
-    await (await start())?.close();
+    const started = await start();
+    await started?.noted;
+    await started?.log.close();
     writeFileSync(join(directory, "secrets", "audit.key"), "no key");
     await expect(start()).rejects.toThrow(/holds no key/);
     chmodSync(join(directory, "secrets", "audit.key"), 0o640);
