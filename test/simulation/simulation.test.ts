@@ -7,7 +7,7 @@ import { drawPlan } from "./plan/draw-plan.ts";
 import { simulate } from "./simulate.ts";
 
 /** As many as the test command has time for; `npm run simulate` takes more. */
-const seeds = 150;
+const seeds = 100;
 const atOnce = 50;
 /** Among which every event is to be found. */
 const mostSeeds = 600;
