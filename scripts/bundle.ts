@@ -3,7 +3,7 @@ import { isBuiltin } from "node:module";
 import { join, relative, sep } from "node:path";
 import { type RolldownOutput, rolldown } from "rolldown";
 import { root } from "./buf.ts";
-import { lazyStandardRules } from "./lazy-standard-rules.ts";
+import { lazyRules } from "./lazy-rules.ts";
 import type { Manifest } from "./manifest.ts";
 import { thirdPartyNotice } from "./third-party.ts";
 
@@ -19,8 +19,8 @@ const ownFiles = "own-files";
  * Puts the modules of src/ together in few files of dist/, because Node needs longer to find and link hundreds of
  * modules than to read what is in them. Everything that can be imported or started has its file, and what several of
  * them need lies between them once: `retake`, `retake/client` and `retake/testing` know each other's objects. Packages
- * stay outside, as npm installs them, and so does gen/, since users import the same. Only what validates is within: 80
- * modules that nobody else has objects of.
+ * stay outside, as npm installs them, and so does gen/, since users import the same. Only what validates and what counts
+ * is within: 240 modules that nobody else has objects of.
  */
 export async function bundle(): Promise<void> {
   await rm(join(root, "dist"), { recursive: true, force: true });
@@ -30,7 +30,7 @@ export async function bundle(): Promise<void> {
     platform: "node",
     input: Object.fromEntries((await entries(manifest)).map((path) => [path, join(sources, `${path}.ts`)])),
     external: isExternal,
-    plugins: [{ name: "rules", resolveId: resolveRules }, lazyStandardRules()],
+    plugins: [{ name: "rules", resolveId: resolveRules }, lazyRules()],
     // What the oldest Node that is supported cannot read is rewritten.
     transform: { target: "es2024" },
   });
@@ -70,7 +70,8 @@ function isExternal(id: string, importer: string | undefined): boolean {
   // What rewritten syntax needs.
   if (id.includes("@oxc-project/runtime")) return false;
   if (isValidation(importer)) return /^@bufbuild\/protobuf(\/|$)/.test(id);
-  return !isValidation(id) && (!id.startsWith(".") || /(^|\/)gen\//.test(id));
+  if (isMetrics(importer)) return false;
+  return !isValidation(id) && !isMetrics(id) && (!id.startsWith(".") || /(^|\/)gen\//.test(id));
 }
 
 /** protovalidate's own descriptors stay outside: contracts and gen/ mean them by the same name. */
@@ -82,6 +83,16 @@ function resolveRules(id: string, importer: string | undefined) {
 /** Of a module or of an import: the packages that validate messages, and what only they use. */
 function isValidation(id: string): boolean {
   return /(^|node_modules[\\/])@bufbuild[\\/](protovalidate|cel|cel-spec|re2)([\\/]|$)/.test(id);
+}
+
+/**
+ * Of a module or of an import: OpenTelemetry's API and its SDK of metrics. Copies of the API know each other by what they
+ * keep in globalThis, and exporters, which stay outside, take what they are given by its shape.
+ */
+function isMetrics(id: string): boolean {
+  return /(^|node_modules[\\/])@opentelemetry[\\/](api|core|resources|sdk-metrics|semantic-conventions)([\\/]|$)/.test(
+    id,
+  );
 }
 
 /** A module that asks where it is would get another answer here than in src/. */

@@ -12,17 +12,17 @@ import { CompilationError, createValidator, type Validator } from "@bufbuild/pro
 import {
   type FieldRules,
   field as fieldOption,
-  file_buf_validate_validate,
   MessageRulesSchema,
   message as messageOption,
   predefined,
 } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import type { ContractProblem } from "./contract-error.ts";
 import { reachableMessages } from "./reachable-messages.ts";
+import { standardFiles } from "./standard-files.ts";
 
 /**
  * The validation rules of requests that cannot be compiled. protovalidate compiles a rule when it first meets a value
- * for it, which would make a broken one the caller's problem. The validator has compiled the rest afterwards.
+ * for it, which would make a broken one the caller's problem.
  */
 export function ruleProblems(
   inputs: Iterable<DescMessage>,
@@ -46,7 +46,8 @@ export function ruleProblems(
     }
   }
   for (const type of types) {
-    if (type.kind !== "extension" || type.file.proto.name === file_buf_validate_validate.proto.name) continue;
+    // What comes with the server is no contract's doing.
+    if (type.kind !== "extension" || standardFiles.has(type.file.proto.name)) continue;
     for (const { id, expression } of getOption(type, predefined).cel) {
       const trouble = compileProblem(probes, expression);
       if (trouble !== undefined) {

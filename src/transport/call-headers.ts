@@ -120,8 +120,16 @@ class LazyHeaders {
   }
 }
 
-// Not `extends`, whose constructor would make the very object that is to be spared.
-Object.setPrototypeOf(LazyHeaders.prototype, Headers.prototype);
+/**
+ * Makes it one of the Headers. Not by `extends`, whose constructor would make the very object that is to be spared; and
+ * only when there are some, because Node loads what Headers are part of when they are first named.
+ */
+function join(): void {
+  Object.setPrototypeOf(LazyHeaders.prototype, Headers.prototype);
+  hasJoined = true;
+}
+
+let hasJoined = false;
 
 /** Headers that exist only once somebody looks at them. */
 export interface CallHeaders extends Headers {
@@ -133,6 +141,7 @@ export interface CallHeaders extends Headers {
 
 /** Makes headers that are taken from the source, or empty without one, once somebody looks at them. */
 export function createCallHeaders(source?: HeaderSource): CallHeaders {
+  if (!hasJoined) join();
   return new LazyHeaders(source) as LazyHeaders & CallHeaders;
 }
 
