@@ -1,5 +1,6 @@
 import { open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
+import { syncDirectory } from "./sync-directory.ts";
 
 /**
  * Writes a file that only this user can read, whole or not at all, over crashes too. One that is there is replaced, with
@@ -18,15 +19,4 @@ export async function writePrivateFile(path: string, content: string | Uint8Arra
   }
   await rename(unfinished, path);
   await syncDirectory(dirname(path));
-}
-
-async function syncDirectory(path: string): Promise<void> {
-  // Windows cannot open directories, and NTFS journals names by itself.
-  if (process.platform === "win32") return;
-  const directory = await open(path, "r");
-  try {
-    await directory.sync();
-  } finally {
-    await directory.close();
-  }
 }

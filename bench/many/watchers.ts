@@ -58,7 +58,7 @@ export class Watchers implements Disposable {
 
   [Symbol.dispose](): void {
     for (const connection of this.#connections) {
-      connection[Symbol.dispose]();
+      connection.close();
     }
   }
 

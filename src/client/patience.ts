@@ -1,9 +1,9 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { Clock, RandomSource } from "../clock.ts";
+import { sleep } from "../sleep.ts";
 import { errorFromAborted } from "./aborted.ts";
 import { reconnectDelayMs } from "./backoff.ts";
 import { retryAdvice } from "./retry-advice.ts";
-import { sleep } from "./sleep.ts";
 
 export interface PatienceOptions {
   readonly clock: Clock;

@@ -4,11 +4,11 @@ import { Code, ConnectError, type ContextValues, type Transport, type UnaryRespo
 import { createLinkedAbortController } from "@connectrpc/connect/protocol";
 import { RunService } from "../../gen/retake/v1/run_service_pb.js";
 import type { Clock, RandomSource } from "../clock.ts";
+import { sleep } from "../sleep.ts";
 import { errorFromAborted } from "./aborted.ts";
 import { reconnectDelayMs } from "./backoff.ts";
 import { keyInField } from "./key-field.ts";
 import { retryAdvice } from "./retry-advice.ts";
-import { sleep } from "./sleep.ts";
 
 export interface RetryOptions {
   /** How long a call is tried again, from its start on. 0 for never. */

@@ -10,10 +10,10 @@ import {
   type WatchRunResponse,
 } from "../../gen/retake/v1/run_service_pb.js";
 import type { Clock, RandomSource } from "../clock.ts";
+import { sleep } from "../sleep.ts";
 import { errorFromAborted } from "./aborted.ts";
 import { reconnectDelayMs } from "./backoff.ts";
 import { retryAdvice } from "./retry-advice.ts";
-import { sleep } from "./sleep.ts";
 import { isTerminal, isTerminalEvent, type TerminalEvent } from "./terminal.ts";
 
 /** What happens to a run: an entry of its journal, or a snapshot of its progress between two of them. */

@@ -33,6 +33,7 @@ import {
   withoutTexts,
   workflowName,
 } from "../contract/index.ts";
+import { sleep } from "../sleep.ts";
 import type { HandlerMetrics } from "../user-metrics.ts";
 import type { Acceptance } from "./acceptance.ts";
 import type { ActiveTurn } from "./active-turn.ts";
@@ -53,7 +54,6 @@ import type { Artifacts } from "./ports/artifacts.ts";
 import type { Feed } from "./ports/feed.ts";
 import { digestOf, type Payloads } from "./ports/payloads.ts";
 import { childRunId } from "./run-id.ts";
-import { sleep } from "./sleep.ts";
 import { durationFromMs, msFromDuration } from "./time.ts";
 import { untilAborted } from "./until-aborted.ts";
 

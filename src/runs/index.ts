@@ -115,7 +115,6 @@ export {
   reduceRun,
 } from "./run-record.ts";
 export { viewRun, withValue } from "./run-view.ts";
-export { sleep } from "./sleep.ts";
 export { StoredSettings, type StoredSettingsOptions } from "./stored-settings.ts";
 export { durationFromMs, eventTimeMs, msFromDuration, msFromTimestamp, timestampFromMs } from "./time.ts";
 export { Turns } from "./turns.ts";

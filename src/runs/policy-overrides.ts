@@ -9,23 +9,21 @@ import { msFromTimestamp } from "./time.ts";
 export interface StoredOverride {
   readonly workflow: string;
   readonly policy: WorkflowPolicy;
-  /** The number of its record in the stream of its workflow. */
+  /** Higher with each change of its workflow. */
   readonly revision: number;
   readonly setBy: string;
   readonly setMs: number;
   readonly reason: string;
 }
 
-/**
- * What operators override of workflows' policies at run time, as `StoredSettings`. Changes of one workflow must come one
- * after the other.
- */
+/** What operators override of workflows' policies at run time, as `StoredSettings`. */
 export class PolicyOverrides {
   readonly #stored: StoredSettings<typeof PolicyOverrideEventSchema, StoredOverride>;
 
   constructor({ journal, clock }: { readonly journal: Journal; readonly clock: Clock }) {
     this.#stored = new StoredSettings({
       ...{ journal, clock, prefix: "policy/", schema: PolicyOverrideEventSchema },
+      takesBack: ({ event }) => event.case === "deleted",
       settingOf: (workflow, { event, time }, revision) => {
         if (event.case !== "set" || event.value.policy === undefined) return undefined;
         const { policy, requestedBy, reason } = event.value;

@@ -11,6 +11,7 @@ import {
 } from "node:fs";
 import { dirname } from "node:path";
 import type { RandomSource } from "../clock.ts";
+import { syncDirectoryNow } from "../sync-directory.ts";
 
 /** A file of secrets cannot be used; the message says why, and what to do. */
 export class KeyFileError extends Error {
@@ -98,23 +99,9 @@ export function makePrivateFile(path: string, text: string): string {
     } finally {
       unlinkSync(unfinished);
     }
-    syncFolder(dirname(path));
+    syncDirectoryNow(dirname(path));
   } catch (error) {
     throw new KeyFileError(`${path} cannot be made: ${(error as Error).message}`, { cause: error });
   }
   return readPrivateFile(path) ?? text;
-}
-
-/** Makes the names in a folder durable. */
-export function syncFolder(path: string): void {
-  if (process.platform === "win32") {
-    // It cannot open directories, and NTFS journals names by itself.
-    return;
-  }
-  const folder = openSync(path, "r");
-  try {
-    fsyncSync(folder);
-  } finally {
-    closeSync(folder);
-  }
 }

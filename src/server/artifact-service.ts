@@ -39,11 +39,11 @@ export function createArtifactService(engine: Engine): ServiceImpl<typeof Artifa
       const parts = requests[Symbol.asyncIterator]();
       const start = await startOf(parts);
       assertOwnName(context.values.get(principalKey), start.uploadId, "upload_id");
-      const signal = AbortSignal.any([context.signal, engine.closing.signal]);
       let digest: Uint8Array | undefined = start.sha256.length === 0 ? undefined : start.sha256;
       const content = chunksOf(parts, (sha256) => {
         digest = sha256;
       });
+      const call = engine.openCalls.begin(context);
       const artifact = await translated(() =>
         artifacts.write(content, {
           owner: ownerOf(context),
@@ -51,11 +51,11 @@ export function createArtifactService(engine: Engine): ServiceImpl<typeof Artifa
           mediaType: start.mediaType || "application/octet-stream",
           sha256: start.sha256.length === 0 ? () => digest : start.sha256,
           offset: Number(start.offset),
-          signal,
+          signal: call.signal,
           ...(start.size === undefined ? {} : { size: Number(start.size) }),
           ...(start.uploadId === "" ? {} : { uploadId: start.uploadId }),
         }),
-      );
+      ).finally(() => engine.openCalls.end(call));
       return { artifact: artifactMessage(artifact) };
     },
 

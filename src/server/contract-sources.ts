@@ -19,7 +19,8 @@ import {
   parseDescriptorSet,
   workflowLines,
 } from "../contract/index.ts";
-import { type BackendBudget, type Logger, sleep } from "../runs/index.ts";
+import type { BackendBudget, Logger } from "../runs/index.ts";
+import { sleep } from "../sleep.ts";
 import { type BackendSettings, readBackendTls } from "./backend-tls.ts";
 
 export interface ContractSourcesOptions {

@@ -1,4 +1,5 @@
 import type { HandlerContext } from "@connectrpc/connect";
+import { draining } from "../runs/index.ts";
 import { whenAborted } from "../transport/index.ts";
 
 /** Calls that last, and end with the server. `AbortSignal.any` would take a kilobyte for each of them. */
@@ -12,14 +13,14 @@ export class OpenCalls {
   }
 
   /**
-   * Its signal is aborted when the call has ended, or the server stops. Must be ended, when nobody heeds the signal any
-   * more. Once for a call, of which `whenAborted` is then taken.
+   * Its signal is aborted when the call has ended, or the server stops, with the error to answer. Must be ended, when
+   * nobody heeds the signal any more. Once for a call, of which `whenAborted` is then taken.
    */
   begin(context: HandlerContext): AbortController {
     const call = new AbortController();
     this.#open.add(call);
     whenAborted(context, (reason) => call.abort(reason));
-    if (this.#closing.aborted) call.abort(this.#closing.reason);
+    if (this.#closing.aborted) call.abort(draining());
     return call;
   }
 
@@ -28,6 +29,7 @@ export class OpenCalls {
   }
 
   #close(): void {
-    for (const call of this.#open) call.abort(this.#closing.reason);
+    // Each has an error of its own: what is thrown gets metadata of its call.
+    for (const call of this.#open) call.abort(draining());
   }
 }

@@ -24,7 +24,6 @@ import type { ResolvedInput } from "../config/index.ts";
 import { inputKey, type Workflow } from "../contract/index.ts";
 import {
   createError,
-  draining,
   msFromDuration,
   msFromTimestamp,
   type RunFilter,
@@ -171,9 +170,7 @@ export function createRunService(engine: Engine, reading: ResolvedInput): Servic
               break;
           }
         }
-        if (call.signal.aborted && call.signal.reason === engine.closing.signal.reason) {
-          throw draining();
-        }
+        call.signal.throwIfAborted();
       } finally {
         engine.openCalls.end(call);
       }

@@ -3,15 +3,7 @@ import { Code, ConnectError, type HandlerContext, type ServiceImpl } from "@conn
 import { Quality } from "../../gen/retake/v1/options_pb.js";
 import { type Progress, ProgressSchema, RunMode, RunState } from "../../gen/retake/v1/run_pb.js";
 import { inputKey, type Workflow, workflowName } from "../contract/index.ts";
-import {
-  type AcceptedRun,
-  createError,
-  draining,
-  endError,
-  equalBytes,
-  type LiveRun,
-  untilAborted,
-} from "../runs/index.ts";
+import { type AcceptedRun, createError, endError, equalBytes, type LiveRun, untilAborted } from "../runs/index.ts";
 import { artifactReader, principalKey, sees } from "../security/index.ts";
 import { flushHeadersKey, whenAborted } from "../transport/index.ts";
 import { auditStart } from "./audit-start.ts";
@@ -118,8 +110,9 @@ async function* callStreaming(
   const accepted = await accept(engine, workflow, message, context, takesMinQuality);
   const { run } = accepted;
   attach(engine, accepted, context);
+  const call = engine.openCalls.begin(context);
   try {
-    await untilAborted(run.accepted, context.signal);
+    await untilAborted(run.accepted, call.signal);
     throwRefusal(run);
     context.responseHeader.set("retake-run-id", run.id);
     context.values.get(flushHeadersKey)();
@@ -127,8 +120,8 @@ async function* callStreaming(
       // Over HTTP/1.1 headers leave with the first message only.
       yield* progressUpdate(workflow, create(ProgressSchema, { stage: "queued" }));
     }
-    const signal = AbortSignal.any([context.signal, engine.closing.signal]);
-    for await (const sight of engine.watch.run({ runId: run.id, afterSequence: 0, workflow: workflow.name }, signal)) {
+    const watched = { runId: run.id, afterSequence: 0, workflow: workflow.name };
+    for await (const sight of engine.watch.run(watched, call.signal)) {
       switch (sight.kind) {
         case "progress":
           if (sight.progress.progress !== undefined) {
@@ -149,9 +142,8 @@ async function* callStreaming(
           break;
       }
     }
-    context.signal.throwIfAborted();
-    if (!run.terminal && engine.closing.signal.aborted) {
-      throw draining();
+    if (!run.terminal) {
+      call.signal.throwIfAborted();
     }
     await untilAborted(run.ended, context.signal);
     const result = await resultOf(engine, run, workflow);
@@ -162,6 +154,7 @@ async function* callStreaming(
   } catch (error) {
     throw withRunId(error, run);
   } finally {
+    engine.openCalls.end(call);
     engine.turns.leave(run);
     engine.live.release(run);
   }

@@ -1,5 +1,6 @@
 import type { HandlerContext } from "@connectrpc/connect";
 import { expect, test } from "vitest";
+import { draining } from "../../src/runs/index.ts";
 import { OpenCalls } from "../../src/server/open-calls.ts";
 
 function contextOf(caller: AbortController): HandlerContext {
@@ -20,7 +21,8 @@ test("all calls that are open end with the server, also those that begin after i
   const [open, ended] = [calls.begin(contextOf(new AbortController())), calls.begin(contextOf(new AbortController()))];
   calls.end(ended);
   closing.abort("stops");
-  expect(open.signal.reason).toBe("stops");
+  const late = calls.begin(contextOf(new AbortController()));
+  expect([open, late].map(({ signal }) => signal.reason as unknown)).toEqual([draining(), draining()]);
+  expect(open.signal.reason).not.toBe(late.signal.reason);
   expect(ended.signal.aborted).toBe(false);
-  expect(calls.begin(contextOf(new AbortController())).signal.reason).toBe("stops");
 });

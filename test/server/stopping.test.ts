@@ -4,6 +4,7 @@ import { Code, type ConnectError, createClient } from "@connectrpc/connect";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { ErrorInfoSchema, RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
 import { Health, HealthCheckResponse_ServingStatus as ServingStatus } from "../../gen/grpc/health/v1/health_pb.js";
+import { MonitoringService } from "../../gen/retake/v1/monitoring_service_pb.js";
 import { RunService } from "../../gen/retake/v1/run_service_pb.js";
 import { type Clock, systemClock } from "../../src/clock.ts";
 import { WorkflowsService } from "../gen/retake/test/v1/workflows_pb.js";
@@ -108,6 +109,8 @@ describe("a server that is told to stop", () => {
         [`${name}: a stream`, read(workflows.streaming({}))],
         [`${name}: a keyed call`, workflows.keyed({ requestId: name }).then(() => undefined)],
         [`${name}: a watcher`, read(createClient(RunService, transport).watchRun({ runId: run?.runId ?? "" }))],
+        [`${name}: one of the status`, read(createClient(MonitoringService, transport).watchStatus({}))],
+        [`${name}: one of alerts`, read(createClient(MonitoringService, transport).watchAlerts({}))],
       ] as const;
     });
     const rejections = open
@@ -118,7 +121,7 @@ describe("a server that is told to stop", () => {
     await server.server.close({ drainTimeoutMs: 0 });
     const reasons = Object.fromEntries(await Promise.all(rejections));
     expect(new Set(Object.values(reasons))).toEqual(new Set(["DRAINING"]));
-    expect(Object.keys(reasons)).toHaveLength(8);
+    expect(Object.keys(reasons)).toHaveLength(16);
   });
 
   it("does not wait for connections that nobody uses, and cuts those that never end", async () => {

@@ -114,7 +114,7 @@ export declare type NamedAccessRule = Message<"retake.v1.NamedAccessRule"> & {
   source: AccessRuleSource;
 
   /**
-   * Counts its changes; 0 in the configuration.
+   * Higher with each change of a rule of that name: no two of them ever have the same one. 0 in the configuration.
    *
    * @generated from field: int64 revision = 4;
    */

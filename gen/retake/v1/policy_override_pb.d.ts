@@ -36,7 +36,7 @@ export declare type PolicyOverride = Message<"retake.v1.PolicyOverride"> & {
   policy?: WorkflowPolicy | undefined;
 
   /**
-   * Counts the changes of the workflow's override, its deletions included: 1, 2, 3, …
+   * Higher with each change of the workflow's override: no two of them ever have the same one.
    *
    * @generated from field: int64 revision = 3;
    */

@@ -1,7 +1,7 @@
 import type { Message } from "@bufbuild/protobuf";
-import type { Interceptor, StreamRequest } from "@connectrpc/connect";
+import type { Interceptor } from "@connectrpc/connect";
 import { type AccessControl, principalKey } from "../../security/index.ts";
-import { withMessages } from "./with-messages.ts";
+import { withCheckedMessages } from "./with-messages.ts";
 
 /**
  * Lets a call through if its caller may make it, and puts what access rules give the caller into the call's context. A
@@ -21,7 +21,7 @@ export function authorize(access: AccessControl): Interceptor {
       if (requirement.condition !== undefined) {
         const traceparent = request.header.get("traceparent") ?? "";
         const check = (message: Message): void => access.assertCondition(principal, requirement, message, traceparent);
-        if (request.stream) return next(withMessages(request, checked(request.message, check)));
+        if (request.stream) return next(withCheckedMessages(request, check));
         check(request.message);
       }
     } catch (error) {
@@ -29,14 +29,4 @@ export function authorize(access: AccessControl): Interceptor {
     }
     return next(request);
   };
-}
-
-async function* checked(
-  messages: StreamRequest["message"],
-  check: (message: Message) => void,
-): AsyncGenerator<Message, void, undefined> {
-  for await (const message of messages) {
-    check(message);
-    yield message;
-  }
 }

@@ -8,7 +8,7 @@ import {
 } from "@connectrpc/connect";
 import type { Clock } from "../../clock.ts";
 import { createDenial, goesOnWhileKey, principalKey } from "../../security/index.ts";
-import { abandon } from "../../transport/index.ts";
+import { abandon, passMessages } from "../../transport/index.ts";
 import { OpenStreams } from "./open-streams.ts";
 import { withMessages } from "./with-messages.ts";
 
@@ -74,61 +74,40 @@ class WatchedStream {
     this.#waiting.clear();
   }
 
+  /** From the first message that somebody asks for, to the end. */
   #watchedToItsEnd<T>(messages: AsyncIterable<T>): AsyncIterable<T> {
-    const over = (): void => this.#open.delete(this);
-    return {
-      [Symbol.asyncIterator]: () => {
-        const iterator = this.#watched(messages)[Symbol.asyncIterator]();
-        let begun = false;
-        return {
-          next: () => {
-            if (!begun) this.#open.add(this);
-            begun = true;
-            return iterator.next().then(
-              (result) => {
-                if (result.done === true) over();
-                return result;
-              },
-              (error: unknown) => {
-                over();
-                throw error;
-              },
-            );
-          },
-          return: async () => {
-            over();
-            await iterator.return?.();
-            return { done: true, value: undefined };
-          },
-        };
-      },
-    };
+    return this.#watched(
+      messages,
+      () => this.#open.add(this),
+      () => this.#open.delete(this),
+    );
   }
 
-  #watched<T>(messages: AsyncIterable<T>): AsyncIterable<T> {
-    return {
-      [Symbol.asyncIterator]: () => {
-        const iterator = messages[Symbol.asyncIterator]();
-        return {
-          next: async () => {
-            try {
-              if (this.#lost !== undefined) throw this.#lost;
-              const result = await this.#untilLost(iterator.next());
-              // What was on its way when the right to it ended does not arrive.
-              if (result.done !== true) this.#assertNotLost();
-              return result;
-            } catch (error) {
-              if (error === this.#lost) abandon(iterator);
-              throw error;
-            }
-          },
-          return: async () => {
-            await iterator.return?.();
-            return { done: true, value: undefined };
-          },
-        };
-      },
+  #watched<T>(messages: AsyncIterable<T>, asked?: () => void, over?: () => void): AsyncIterable<T> {
+    const iterator = messages[Symbol.asyncIterator]();
+    const next = (): Promise<IteratorResult<T>> => {
+      if (this.#lost !== undefined) return Promise.reject(this.#lost);
+      asked?.();
+      return this.#untilLost(iterator.next());
     };
+    const map = (message: T): T => {
+      // What was on its way when the right to it ended does not arrive.
+      this.#assertNotLost();
+      return message;
+    };
+    const failed = (error: unknown): unknown => {
+      over?.();
+      if (error === this.#lost) abandon(iterator);
+      return error;
+    };
+    const left = async (): Promise<IteratorResult<T>> => {
+      await iterator.return?.();
+      return { done: true, value: undefined };
+    };
+    return passMessages(
+      { [Symbol.asyncIterator]: () => ({ next, return: left }) },
+      { map, failed, ...(over && { ended: over, left: over }) },
+    );
   }
 
   #assertNotLost(): void {

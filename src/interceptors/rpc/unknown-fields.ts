@@ -3,13 +3,13 @@ import { Code, type ConnectError, type Interceptor } from "@connectrpc/connect";
 import { BadRequestSchema } from "../../../gen/google/rpc/error_details_pb.js";
 import { unknownFields } from "../../contract/index.ts";
 import { createError } from "../../runs/index.ts";
-import { withMessages } from "./with-messages.ts";
+import { withCheckedMessages } from "./with-messages.ts";
 
 /** Refuses messages with fields that their contract does not have. */
 export function refuseUnknownFields(): Interceptor {
   return (next) => (request) => {
     const { input } = request.method;
-    if (request.stream) return next(withMessages(request, checked(input, request.message)));
+    if (request.stream) return next(withCheckedMessages(request, (message) => assertKnownFields(input, message)));
     try {
       assertKnownFields(input, request.message);
     } catch (error) {
@@ -17,13 +17,6 @@ export function refuseUnknownFields(): Interceptor {
     }
     return next(request);
   };
-}
-
-async function* checked<T extends Message>(schema: DescMessage, messages: AsyncIterable<T>): AsyncIterable<T> {
-  for await (const message of messages) {
-    assertKnownFields(schema, message);
-    yield message;
-  }
 }
 
 /** More are not told. */

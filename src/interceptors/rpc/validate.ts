@@ -9,7 +9,7 @@ import {
 } from "../../../gen/google/rpc/error_details_pb.js";
 import { type ContractRegistry, hasRules } from "../../contract/index.ts";
 import { illFormedTimes } from "./ill-formed-times.ts";
-import { withMessages } from "./with-messages.ts";
+import { withCheckedMessages } from "./with-messages.ts";
 
 /** Validates messages by the rules of their contracts, always those of the live registry. */
 export interface RequestValidator {
@@ -37,7 +37,7 @@ export function validateRequests(validator: RequestValidator): Interceptor {
   return (next) => (request) => {
     const { input } = request.method;
     if (!hasRules(input)) return next(request);
-    if (request.stream) return next(withMessages(request, validated(validator, input, request.message)));
+    if (request.stream) return next(withCheckedMessages(request, (message) => validator.validate(input, message)));
     try {
       validator.validate(input, request.message);
     } catch (error) {
@@ -45,17 +45,6 @@ export function validateRequests(validator: RequestValidator): Interceptor {
     }
     return next(request);
   };
-}
-
-async function* validated<T extends Message>(
-  validator: RequestValidator,
-  schema: DescMessage,
-  messages: AsyncIterable<T>,
-): AsyncIterable<T> {
-  for await (const message of messages) {
-    validator.validate(schema, message);
-    yield message;
-  }
 }
 
 /** Details travel as metadata, of which some clients take 8 KiB in all. */

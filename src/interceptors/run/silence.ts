@@ -1,6 +1,7 @@
 import { ConnectError } from "@connectrpc/connect";
 import type { Clock } from "../../clock.ts";
-import { type ActivityListener, type Pausable, sleep, within } from "../../runs/index.ts";
+import { type ActivityListener, type Pausable, within } from "../../runs/index.ts";
+import { sleep } from "../../sleep.ts";
 import { Countdown } from "./countdown.ts";
 
 /** Whether a job lives; undefined where that cannot be told. Rejects when there is no answer. */

@@ -38,6 +38,7 @@ export class AlertRules {
   constructor({ journal, clock, log }: { readonly journal: Journal; readonly clock: Clock; readonly log: Logger }) {
     this.#set = new StoredSettings({
       ...{ journal, clock, prefix: "alert-rules/", schema: AlertRuleEventSchema },
+      takesBack: ({ rule }) => rule === undefined,
       settingOf: (name, { rule }) => {
         try {
           return rule && listed(rule, "set");

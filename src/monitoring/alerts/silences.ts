@@ -28,6 +28,7 @@ export class Silences {
     this.#clock = clock;
     this.#all = new StoredSettings({
       ...{ journal, clock, prefix: "silences/", schema: SilenceEventSchema },
+      takesBack: ({ silence }) => silence === undefined,
       settingOf: (_, { silence, time }) => silence && known(silence, msFromTimestamp(time)),
     });
   }

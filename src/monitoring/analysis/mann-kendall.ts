@@ -1,4 +1,5 @@
 import { errorFunction } from "simple-statistics";
+import { hamedRao, rankCorrelations } from "./serial-correlation.ts";
 
 /** Whether values rise or fall in the order in which they came, whatever their distribution. */
 export interface MannKendall {
@@ -52,40 +53,7 @@ export function serialInflation(values: readonly number[], slope: number): numbe
   const first = correlations[0] ?? 0;
   // Estimates from few values are too low (Marriott and Pope 1954).
   const next = first === 0 ? 0 : Math.min(0.99, first + (1 + 3 * first) / n);
-  return Math.max(1, (1 + next) / (1 - next), varianceInflation(n, correlations));
-}
-
-/** The correction of Hamed and Rao as published, also below 1. */
-export function hamedRao(values: readonly number[], slope: number, lags: number): number {
-  return varianceInflation(values.length, rankCorrelations(values, slope, lags));
-}
-
-function varianceInflation(n: number, correlations: readonly number[]): number {
-  let sum = 0;
-  for (const [index, correlation] of correlations.entries()) {
-    const left = n - index - 1;
-    sum += left * (left - 1) * (left - 2) * correlation;
-  }
-  return n < 4 ? 1 : 1 + (2 / (n * (n - 1) * (n - 2))) * sum;
-}
-
-/** Of ranks, at distances from 1 on; 0 where it may well be chance. */
-function rankCorrelations(values: readonly number[], slope: number, lags: number): number[] {
-  const n = values.length;
-  const ranks = ranksOf(values.map((value, index) => value - slope * (index + 1)));
-  const mean = (n + 1) / 2;
-  let spread = 0;
-  for (const rank of ranks) spread += (rank - mean) ** 2;
-  if (spread === 0) return [];
-  const significant = 1.959964 / Math.sqrt(n);
-  return Array.from({ length: lags }, (_, index) => {
-    let common = 0;
-    for (let i = 0; i + index + 1 < n; i++) {
-      common += ((ranks[i] as number) - mean) * ((ranks[i + index + 1] as number) - mean);
-    }
-    const correlation = common / spread;
-    return Math.abs(correlation) > significant ? correlation : 0;
-  });
+  return Math.max(1, (1 + next) / (1 - next), hamedRao(n, correlations));
 }
 
 /** Of values that are equal, how many there are; values that are there once are left out. */
@@ -93,19 +61,6 @@ function tiesOf(values: readonly number[]): number[] {
   const counts = new Map<number, number>();
   for (const value of values) counts.set(value, (counts.get(value) ?? 0) + 1);
   return [...counts.values()].filter((count) => count > 1);
-}
-
-/** From 1 on; values that are equal share the middle of theirs. */
-function ranksOf(values: readonly number[]): number[] {
-  const order = values.map((_, index) => index).sort((a, b) => (values[a] as number) - (values[b] as number));
-  const ranks = new Array<number>(values.length);
-  for (let from = 0; from < order.length; ) {
-    let to = from;
-    while (to < order.length && values[order[to] as number] === values[order[from] as number]) to++;
-    for (let i = from; i < to; i++) ranks[order[i] as number] = (from + 1 + to) / 2;
-    from = to;
-  }
-  return ranks;
 }
 
 /** The part of all orders of n different values whose S is as far from 0, or farther. */

@@ -1,6 +1,8 @@
-import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
+import { type FileHandle, mkdir, open, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { isMissing } from "./storage-problem.ts";
+import { syncDirectory } from "../../sync-directory.ts";
+import { namesIn, sizeOf } from "../found-files.ts";
+import { OneAtATime } from "../one-at-a-time.ts";
 
 /** Read at once: few enough for many slow readers, enough for a fast one. */
 const chunkBytes = 256 * 1024;
@@ -23,8 +25,8 @@ export interface ByteFilesOptions {
  */
 export class ByteFiles {
   readonly #options: ByteFilesOptions;
-  /** The last thing that happens to a file, by its name. */
-  readonly #turns = new Map<string, Promise<unknown>>();
+  /** What happens to files, by their names. */
+  readonly #oneAtATime = new OneAtATime();
   #unfinished = 0;
 
   constructor(options: ByteFilesOptions) {
@@ -58,18 +60,18 @@ export class ByteFiles {
    */
   keep<Result>(path: string, sha256: Uint8Array, size: number, add: () => Promise<Result>): Promise<Result> {
     const name = nameOf(sha256);
-    return this.#inTurn(name, async () => {
+    return this.#oneAtATime.run(name, async () => {
       const target = this.#path(name);
       const folder = join(this.#options.directory, name.slice(0, 2));
       if ((await mkdir(folder, { recursive: true, mode: 0o700 })) !== undefined) {
-        await this.#syncFolder(this.#options.directory);
+        await this.#syncDirectory(this.#options.directory);
       }
       if ((await sizeOf(target)) === size) {
         await rm(path, { force: true });
       } else {
         await rename(path, target);
       }
-      await this.#syncFolder(folder);
+      await this.#syncDirectory(folder);
       return add();
     });
   }
@@ -97,7 +99,7 @@ export class ByteFiles {
   /** Removes a file whose bytes no artifact has any more. */
   removeUnowned(sha256: Uint8Array): Promise<void> {
     const name = nameOf(sha256);
-    return this.#inTurn(name, async () => {
+    return this.#oneAtATime.run(name, async () => {
       if (!(await this.#options.isOwned(sha256))) {
         await rm(this.#path(name), { force: true });
       }
@@ -131,32 +133,11 @@ export class ByteFiles {
 
   /** Resolves when nothing happens to any file. */
   async settled(): Promise<void> {
-    await Promise.allSettled(this.#turns.values());
+    await this.#oneAtATime.settled();
   }
 
-  async #inTurn<Result>(name: string, task: () => Promise<Result>): Promise<Result> {
-    const mine = (this.#turns.get(name) ?? Promise.resolve()).then(task, task);
-    this.#turns.set(name, mine);
-    try {
-      return await mine;
-    } finally {
-      if (this.#turns.get(name) === mine) {
-        this.#turns.delete(name);
-      }
-    }
-  }
-
-  async #syncFolder(path: string): Promise<void> {
-    if (process.platform === "win32") {
-      // It cannot open directories, and NTFS journals names by itself.
-      return;
-    }
-    const folder = await open(path, "r");
-    try {
-      await this.sync(folder);
-    } finally {
-      await folder.close();
-    }
+  #syncDirectory(path: string): Promise<void> {
+    return syncDirectory(path, (directory) => this.sync(directory));
   }
 
   #folder(name: string): string {
@@ -170,26 +151,4 @@ export class ByteFiles {
 
 function nameOf(sha256: Uint8Array): string {
   return Buffer.from(sha256).toString("hex");
-}
-
-async function sizeOf(path: string): Promise<number | undefined> {
-  try {
-    return (await stat(path)).size;
-  } catch (error) {
-    if (isMissing(error)) {
-      return undefined;
-    }
-    throw error;
-  }
-}
-
-async function namesIn(directory: string): Promise<readonly string[]> {
-  try {
-    return await readdir(directory);
-  } catch (error) {
-    if (isMissing(error)) {
-      return [];
-    }
-    throw error;
-  }
 }

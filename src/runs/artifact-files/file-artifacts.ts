@@ -9,6 +9,7 @@ import type { ContentRules } from "../artifacts/content-check.ts";
 import { Intake } from "../artifacts/intake.ts";
 import { announced, missingBytes, unknownArtifacts, uploadDiffers } from "../artifacts/problems.ts";
 import { untilStopped } from "../artifacts/until-stopped.ts";
+import { isMissing } from "../found-files.ts";
 import {
   ArtifactError,
   type ArtifactFilter,
@@ -25,7 +26,7 @@ import {
 import type { RunOwner } from "../ports/journal.ts";
 import type { ArtifactIndex, UploadRow } from "./artifact-index.ts";
 import { ByteFiles } from "./byte-files.ts";
-import { closedProblem, isMissing, storageProblem } from "./storage-problem.ts";
+import { closedProblem, storageProblem } from "./storage-problem.ts";
 
 /** An upload that breaks off with the machine loses no more than this. */
 const syncedBytes = 4 * 1024 * 1024;

@@ -25,7 +25,3 @@ export function storageProblem(error: unknown, directory: string): ArtifactError
 export function closedProblem(): ArtifactError {
   return new ArtifactError("unavailable", "the server is stopping, and takes and gives no more artifacts");
 }
-
-export function isMissing(error: unknown): boolean {
-  return (error as NodeJS.ErrnoException).code === "ENOENT";
-}

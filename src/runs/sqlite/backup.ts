@@ -5,6 +5,7 @@ import { backup, type DatabaseSync } from "node:sqlite";
 import { create, toJsonString } from "@bufbuild/protobuf";
 import { type BackupManifest, BackupManifestSchema } from "../../../gen/retake/v1/storage_pb.js";
 import type { Clock } from "../../clock.ts";
+import { syncDirectory } from "../../sync-directory.ts";
 import { runStream } from "../ports/journal.ts";
 import { timestampFromMs } from "../time.ts";
 import { ArchiveWriter, archiveFormat } from "./backup-archive.ts";
@@ -26,7 +27,6 @@ import { RunNames } from "./run-names.ts";
 import { isDamage } from "./sqlite-error.ts";
 import { countRows } from "./storage-counts.ts";
 import { StreamTable } from "./stream-table.ts";
-import { syncDirectory } from "./sync-directory.ts";
 
 /** The entries of a backup besides payload files. */
 export const databaseEntry = "retake.db";

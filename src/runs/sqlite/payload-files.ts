@@ -1,7 +1,10 @@
 import { rmSync } from "node:fs";
-import { mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock, Timer } from "../../clock.ts";
+import { syncDirectory } from "../../sync-directory.ts";
+import { isMissing, namesIn, sizeOf } from "../found-files.ts";
+import { OneAtATime } from "../one-at-a-time.ts";
 import { JournalUnavailableError } from "../ports/journal.ts";
 import { retryDelayMs } from "../storage/retry-delay.ts";
 import type { StorageHealth } from "../storage/storage-health.ts";
@@ -38,8 +41,8 @@ export class PayloadFiles {
   readonly #unfinished: string;
   /** How often a file is held, by its name. */
   readonly #holds = new Map<string, number>();
-  /** The last thing that happens to a file, by its name. */
-  readonly #turns = new Map<string, Promise<unknown>>();
+  /** What happens to files, by their names. */
+  readonly #oneAtATime = new OneAtATime();
   readonly #waitingWrites: (() => void)[] = [];
   #writing = 0;
   #unfinishedFiles = 0;
@@ -105,7 +108,7 @@ export class PayloadFiles {
   /** Removes a file that nobody owns or holds any more. */
   async removeUnowned(sha256: Uint8Array): Promise<void> {
     const name = nameOf(sha256);
-    await this.#inTurn(name, async () => {
+    await this.#oneAtATime.run(name, async () => {
       if (!this.#closed && !this.#holds.has(name) && !this.#options.isOwned(sha256)) {
         await rm(this.#path(name), { force: true });
       }
@@ -133,7 +136,7 @@ export class PayloadFiles {
     this.#closed = true;
     this.#retry?.cancel();
     this.#trouble?.resolve();
-    await Promise.allSettled(this.#turns.values());
+    await this.#oneAtATime.settled();
   }
 
   /** Returns whether the file is there and durable. */
@@ -142,7 +145,7 @@ export class PayloadFiles {
       return false;
     }
     try {
-      await this.#inTurn(name, () => this.#limited(() => this.#ensure(name, bytes)));
+      await this.#oneAtATime.run(name, () => this.#limited(() => this.#ensure(name, bytes)));
     } catch (error) {
       this.#fail(error);
       return false;
@@ -185,17 +188,8 @@ export class PayloadFiles {
     }
   }
 
-  async #syncDirectory(path: string): Promise<void> {
-    if (process.platform === "win32") {
-      // It cannot open directories, and NTFS journals names by itself.
-      return;
-    }
-    const directory = await open(path, "r");
-    try {
-      await this.#options.sync(directory.fd);
-    } finally {
-      await directory.close();
-    }
+  #syncDirectory(path: string): Promise<void> {
+    return syncDirectory(path, (directory) => this.#options.sync(directory.fd));
   }
 
   #fail(error: unknown): void {
@@ -237,18 +231,6 @@ export class PayloadFiles {
     }
   }
 
-  async #inTurn<Result>(name: string, task: () => Promise<Result>): Promise<Result> {
-    const mine = (this.#turns.get(name) ?? Promise.resolve()).then(task, task);
-    this.#turns.set(name, mine);
-    try {
-      return await mine;
-    } finally {
-      if (this.#turns.get(name) === mine) {
-        this.#turns.delete(name);
-      }
-    }
-  }
-
   #path(name: string): string {
     return join(this.#root, name.slice(0, 2), name.slice(2));
   }
@@ -256,35 +238,4 @@ export class PayloadFiles {
 
 function nameOf(sha256: Uint8Array): string {
   return Buffer.from(sha256.buffer, sha256.byteOffset, sha256.length).toString("hex");
-}
-
-async function sizeOf(path: string): Promise<number | undefined> {
-  try {
-    return (await stat(path)).size;
-  } catch (error) {
-    if (isMissing(error)) {
-      return undefined;
-    }
-    throw error;
-  }
-}
-
-async function namesIn(directory: string): Promise<readonly string[]> {
-  try {
-    return await readdir(directory);
-  } catch (error) {
-    if (isMissing(error)) {
-      return [];
-    }
-    throw error;
-  }
-}
-
-function isMissing(error: unknown): boolean {
-  const { code } = error as NodeJS.ErrnoException;
-  return code === "ENOENT";
-}
-
-function closedError(): JournalUnavailableError {
-  return new JournalUnavailableError("the journal is closed: the server is stopping");
 }

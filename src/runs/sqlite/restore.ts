@@ -5,6 +5,7 @@ import type { StatementSync } from "node:sqlite";
 import { fromJsonString } from "@bufbuild/protobuf";
 import { type BackupManifest, BackupManifestSchema } from "../../../gen/retake/v1/storage_pb.js";
 import type { Clock } from "../../clock.ts";
+import { syncDirectory } from "../../sync-directory.ts";
 import { databaseEntry, manifestEntry } from "./backup.ts";
 import { type ArchiveEntry, damaged, readArchive, textOf } from "./backup-archive.ts";
 import {
@@ -24,7 +25,6 @@ import { payloadDigestOf, payloadFileName, payloadsFolder } from "./payload-file
 import { assertIntact, openPrivateDatabase } from "./private-database.ts";
 import { describe, isDamage } from "./sqlite-error.ts";
 import { countRows } from "./storage-counts.ts";
-import { syncDirectory } from "./sync-directory.ts";
 
 export interface RestoreOptions {
   readonly file: string;

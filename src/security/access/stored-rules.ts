@@ -6,20 +6,21 @@ import { type Journal, msFromTimestamp, StoredSettings } from "../../runs/index.
 export interface StoredRule {
   readonly name: string;
   readonly rule: AccessRule;
-  /** The number of its record in its stream. */
+  /** Higher with each change of that name. */
   readonly revision: number;
   readonly setBy: string;
   readonly setMs: number;
   readonly reason: string;
 }
 
-/** The access rules that operators set while the server runs, as `StoredSettings`. Changes must come one after the other. */
+/** The access rules that operators set while the server runs, as `StoredSettings`. */
 export class StoredRules {
   readonly #stored: StoredSettings<typeof AccessRuleEventSchema, StoredRule>;
 
   constructor({ journal, clock }: { readonly journal: Journal; readonly clock: Clock }) {
     this.#stored = new StoredSettings({
       ...{ journal, clock, prefix: "access/", schema: AccessRuleEventSchema },
+      takesBack: ({ event }) => event.case === "deleted",
       settingOf: (name, { event, time }, revision) => {
         if (event.case !== "set" || event.value.rule === undefined) return undefined;
         const { rule, requestedBy, reason } = event.value;

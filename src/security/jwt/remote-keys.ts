@@ -2,7 +2,8 @@ import { Code } from "@connectrpc/connect";
 import type { CryptoKey, createLocalJWKSet, errors } from "jose";
 import type { Clock, Timer } from "../../clock.ts";
 import type { ResolvedJwt } from "../../config/index.ts";
-import { createError, type Logger, sleep } from "../../runs/index.ts";
+import { createError, type Logger } from "../../runs/index.ts";
+import { sleep } from "../../sleep.ts";
 import { fetchText } from "./fetch-text.ts";
 import type { FindKey, Keys } from "./keys.ts";
 

@@ -36,7 +36,7 @@ const defaultPage = 100;
 
 /** What fires, and who looks after it. */
 export function alertMethods({ alerts: opened, engine }: MonitoringServiceOptions): AlertMethods {
-  const { clock, random, journal, closing } = engine;
+  const { clock, random, journal, openCalls } = engine;
   const setAcknowledgement = async (alertId: string, acknowledgement: Acknowledgement | undefined): Promise<Alert> => {
     const alerts = await watchedAlerts(opened);
     assertStorable(journal);
@@ -68,7 +68,8 @@ export function alertMethods({ alerts: opened, engine }: MonitoringServiceOption
 
     async *watchAlerts(_, context) {
       const alerts = await watchedAlerts(opened);
-      const feed = new AlertFeed(alerts, AbortSignal.any([context.signal, closing.signal]));
+      const call = openCalls.begin(context);
+      const feed = new AlertFeed(alerts, call.signal);
       try {
         yield { complete: true, alerts: messages(alerts), goneAlertIds: [] };
         for await (const ids of feed.changes()) {
@@ -77,9 +78,10 @@ export function alertMethods({ alerts: opened, engine }: MonitoringServiceOption
           const gone = [...ids].filter((id) => !here.some(({ alertId }) => alertId === id));
           yield { complete: false, alerts: here, goneAlertIds: gone };
         }
-        if (closing.signal.aborted) throw closing.signal.reason;
+        call.signal.throwIfAborted();
       } finally {
         feed.close();
+        openCalls.end(call);
       }
     },
 
@@ -132,8 +134,9 @@ export function alertMethods({ alerts: opened, engine }: MonitoringServiceOption
           names.length === 0 ? " The configuration has none (monitoring.notifiers)." : suggestion(name, names);
         throw createError(Code.NotFound, "NOTIFIER_NOT_FOUND", `there is no notifier "${name}".${hint}`);
       }
-      const signal = AbortSignal.any([context.signal, closing.signal]);
-      const outcome = await testNotifier(notifier, { clock, random, requestedBy: subjectOf(context), signal });
+      const call = openCalls.begin(context);
+      const asked = { clock, random, requestedBy: subjectOf(context), signal: call.signal };
+      const outcome = await testNotifier(notifier, asked).finally(() => openCalls.end(call));
       return outcome.kind === "delivered" ? { delivered: true } : { delivered: false, error: outcome.error };
     },
   };

@@ -10,7 +10,7 @@ const defaultWorkflows = 100;
 const defaultAlerts = 20;
 
 /** How the server is. */
-export function statusMethods({ board, engine: { closing } }: MonitoringServiceOptions): StatusMethods {
+export function statusMethods({ board, engine: { openCalls } }: MonitoringServiceOptions): StatusMethods {
   const limits = ({ maxWorkflows, maxAlerts }: StatusLimits): StatusLimits => ({
     maxWorkflows: maxWorkflows || defaultWorkflows,
     maxAlerts: maxAlerts || defaultAlerts,
@@ -21,10 +21,15 @@ export function statusMethods({ board, engine: { closing } }: MonitoringServiceO
     },
 
     async *watchStatus(request, context) {
-      for await (const _ of changes(board, AbortSignal.any([context.signal, closing.signal]))) {
-        yield { status: await statusMessage(board, limits(request)) };
+      const call = openCalls.begin(context);
+      try {
+        for await (const _ of changes(board, call.signal)) {
+          yield { status: await statusMessage(board, limits(request)) };
+        }
+        call.signal.throwIfAborted();
+      } finally {
+        openCalls.end(call);
       }
-      closing.signal.throwIfAborted();
     },
   };
 }

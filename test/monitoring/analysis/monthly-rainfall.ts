@@ -19,3 +19,6 @@ export const monthlyRainfall: readonly number[] = [
   ...[256, 302, 131, 15, 0, 27, 0, 22, 20, 213, 393, 474, 374, 109, 159, 0, 0, 0, 3, 3, 49, 205, 128, 194],
   ...[570, 169, 89, 0, 0, 0, 0, 0, 26, 185, 286, 92, 225, 244, 190, 3, 20],
 ];
+
+/** Of the line through it, for each month (Sen 1968). */
+export const rainfallSlope = -0.006369426751592357;

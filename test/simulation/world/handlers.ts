@@ -4,7 +4,7 @@ import { RecoveryAction } from "../../../gen/retake/v1/options_pb.js";
 import type { ServiceJobs } from "../../../src/backends/index.ts";
 import { call, fail, step } from "../../../src/index.ts";
 import type { WorkflowContext } from "../../../src/runs/index.ts";
-import { sleep } from "../../../src/runs/sleep.ts";
+import { sleep } from "../../../src/sleep.ts";
 import { durationFromMs } from "../../../src/runs/time.ts";
 import type { WorkflowImpl } from "../../../src/server/server.ts";
 import { PaintResponseSchema, SimulatedService } from "../../gen/retake/test/simulation/v1/simulated_pb.js";

@@ -1,4 +1,4 @@
-import type { Clock } from "../clock.ts";
+import type { Clock } from "./clock.ts";
 
 /** Resolves after a delay; rejects with the signal's reason when it is aborted before. */
 export function sleep(clock: Clock, delayMs: number, signal: AbortSignal): Promise<void> {
