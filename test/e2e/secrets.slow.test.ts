@@ -214,6 +214,10 @@ it("finds what is there: the marks of what took a secret's place", () => {
   expect(log).toContain("[redacted]");
   expect(log).toMatch(/email:[0-9a-f]{16}/);
   expect(textOf(join(data, "audit"))).toMatch(/card:[0-9a-f]{16}/);
+  for (const shown of [metrics, exported["metrics"]]) {
+    expect(shown).toMatch(/email:[0-9a-f]{16} card:[0-9a-f]{16}, Bearer \[credential\]/);
+    expect(shown).toMatch(/NO_CARD for email:[0-9a-f]{16}/);
+  }
   expect(exported["traces"]).toMatch(/step mail email:[0-9a-f]{16} card:[0-9a-f]{16}/);
   expect(ownKey).toMatch(/^rtk_/);
 });
