@@ -75,6 +75,7 @@ interface Metric {
 export class UserMetrics implements HandlerMetrics {
   readonly #instruments: Instruments | undefined;
   readonly #onRefused: (error: unknown, name: string) => void;
+  readonly #redact: (text: string) => string;
   readonly #known = new Map<string, { readonly metric: Metric; readonly family: UserFamily }>();
   /** Those that have been told of: a handler makes the same mistake each time. */
   readonly #refused = new Set<string>();
@@ -82,10 +83,16 @@ export class UserMetrics implements HandlerMetrics {
   /**
    * @param instruments absent where nothing is measured: then nothing happens
    * @param onRefused told the first time that something under a name could not be taken from a handler
+   * @param redact takes out of a text what must not be told; asked for the same few again and again
    */
-  constructor(instruments: Instruments | undefined, onRefused: (error: unknown, name: string) => void) {
+  constructor(
+    instruments: Instruments | undefined,
+    onRefused: (error: unknown, name: string) => void,
+    redact: (text: string) => string,
+  ) {
     this.#instruments = instruments;
     this.#onRefused = onRefused;
+    this.#redact = redact;
   }
 
   /** Whether anything is measured. */
@@ -130,7 +137,7 @@ export class UserMetrics implements HandlerMetrics {
             `there is no room for the metric ${record.name}: there are ${mostMetrics} of users' own, and what differs from one to the other belongs into attributes`,
           );
         }
-        made.set(key, metricOf(record));
+        made.set(key, this.#metricOf(record));
       } else {
         assertSame(known, record);
       }
@@ -138,8 +145,28 @@ export class UserMetrics implements HandlerMetrics {
     for (const [key, metric] of made) this.#known.set(key, { metric, family: familyOf(instruments, metric) });
     for (const record of records) {
       const family = this.#known.get(keyOf(record.name))?.family;
-      if (family !== undefined) addTo(family, record);
+      if (family !== undefined) addTo(family, record.value, this.#shown(record.attributes));
     }
+  }
+
+  /** @throws UserMetricError for one that cannot be made */
+  #metricOf(record: UserRecord): Metric {
+    const metric = metricOf(record);
+    if (this.#redact(metric.name) !== metric.name) {
+      throw new UserMetricError(
+        "INVALID_METRIC",
+        "the name of a metric has what looks like a credential or personal data: name what is measured",
+      );
+    }
+    return { ...metric, description: this.#redact(metric.description) };
+  }
+
+  /** Cut last: a part of what must not be told is not known for what it is. */
+  #shown(attributes: UserAttributes): Readonly<Record<string, string>> {
+    const some = Object.entries(attributes).slice(0, mostAttributes);
+    return Object.fromEntries(
+      some.map(([name, value]) => [this.#redact(name), this.#redact(String(value)).slice(0, longestValue)]),
+    );
   }
 
   #take(record: UserRecord): void {
@@ -214,8 +241,7 @@ function familyOf(instruments: Instruments, { name, kind, unit, description, bou
   return { kind, cells: kind === "counter" ? instruments.counter(about) : instruments.gauge(about) };
 }
 
-function addTo(family: UserFamily, { value, attributes }: UserRecord): void {
-  const shown = shownAttributes(attributes);
+function addTo(family: UserFamily, value: number, shown: Readonly<Record<string, string>>): void {
   switch (family.kind) {
     case "counter":
       family.cells.with(shown).value += value;
@@ -226,9 +252,4 @@ function addTo(family: UserFamily, { value, attributes }: UserRecord): void {
     case "histogram":
       family.cells.with(shown).record(value);
   }
-}
-
-function shownAttributes(attributes: UserAttributes): Readonly<Record<string, string>> {
-  const some = Object.entries(attributes).slice(0, mostAttributes);
-  return Object.fromEntries(some.map(([name, value]) => [name, String(value).slice(0, longestValue)]));
 }

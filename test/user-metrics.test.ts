@@ -6,10 +6,10 @@ function throwing(error: unknown): never {
   throw error;
 }
 
-function start(limit = 10) {
+function start({ limit = 10, redact = String }: { limit?: number; redact?: (text: string) => string } = {}) {
   const instruments = new Instruments(limit);
   const refused: [string, string][] = [];
-  const own = new UserMetrics(instruments, (error, name) => refused.push([name, (error as Error).message]));
+  const own = new UserMetrics(instruments, (error, name) => refused.push([name, (error as Error).message]), redact);
   /** Every series: its metric, its attributes, its value or the counts of its buckets. */
   const series = () =>
     instruments
@@ -47,7 +47,7 @@ describe("UserMetrics", () => {
   });
 
   it("counts in one series what comes beyond the limit of series", () => {
-    const { own, series } = start(2);
+    const { own, series } = start({ limit: 2 });
     for (const id of ["a", "b", "c", "d"]) own.counter("studio.frames").add(1, { id });
     expect(series().at(-1)).toEqual(["studio.frames", { "otel.metric.overflow": true }, 2]);
   });
@@ -97,8 +97,30 @@ describe("UserMetrics", () => {
     expect(series()).toEqual([]);
   });
 
+  it("keeps nothing of what must not be told, however long the text is that has it", () => {
+    const redact = (text: string): string => text.replace(/ann@example\.org/g, "[email]");
+    const { own, series, refused } = start({ redact });
+    const about = { description: "Of ann@example.org." };
+    own.counter("studio.frames", about).add(1, { who: "ann@example.org" });
+    own.counter("studio.frames", about).add(2, { who: "[email]", "ann@example.org": true });
+    own.counter("studio.frames", about).add(4, { who: `${"x".repeat(250)} ann@example.org` });
+    own.record([{ ...record, value: 8, attributes: { who: "ann@example.org" } }]);
+    expect(series()).toEqual([
+      ["studio.frames", { who: "[email]" }, 9],
+      ["studio.frames", { "[email]": "true", who: "[email]" }, 2],
+      ["studio.frames", { who: `${"x".repeat(250)} [emai` }, 4],
+    ]);
+    expect(refused).toEqual([]);
+  });
+
+  it("refuses names that have what must not be told", () => {
+    const { own, refused } = start({ redact: (text) => text.replace("4111111111111111", "[card]") });
+    own.counter("of-4111111111111111").add(1);
+    expect(refused).toEqual([["of-4111111111111111", expect.stringContaining("looks like a credential or personal")]]);
+  });
+
   it("does nothing where nothing is measured", () => {
-    const own = new UserMetrics(undefined, throwing);
+    const own = new UserMetrics(undefined, throwing, String);
     own.counter("studio.frames").add(1);
     expect(own.enabled).toBe(false);
   });

@@ -3,6 +3,8 @@ import type { Principal } from "./principal.ts";
 
 /** What a call shows. */
 export interface Credentials {
+  /** Whether its headers show anything, of whatever kind: then that is who calls, or nobody. */
+  readonly any: boolean;
   /** What follows "Bearer " in `authorization`. */
   readonly bearer?: string | undefined;
   /** The value of `x-api-key`. */

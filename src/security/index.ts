@@ -51,5 +51,5 @@ export {
 } from "./private-key-file.ts";
 export { CallLimits } from "./rate-limits/call-limits.ts";
 export type { RateLimits } from "./rate-limits/rate-limits.ts";
-export { createTextRedactor, type TextRedactor, type TextRedactorOptions } from "./redaction/index.ts";
+export { createTextRedactor, remembering, type TextRedactor, type TextRedactorOptions } from "./redaction/index.ts";
 export { sourceOf } from "./source.ts";

@@ -13,7 +13,7 @@ import {
   type RunFilter,
 } from "../../gen/retake/v1/run_service_pb.js";
 import { createError, failureFromConnectError, type LiveRun, msFromTimestamp } from "../runs/index.ts";
-import type { Principal } from "../security/index.ts";
+import type { AuditEvent, Principal } from "../security/index.ts";
 import type { Engine } from "./engine.ts";
 import { createPageToken, pageScope, parsePosition } from "./page-token.ts";
 import { type RerunOrder, rerun } from "./rerun.ts";
@@ -35,12 +35,15 @@ const cancellable = [
 const rerunnable = [RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED, RunState.EXPIRED] as const;
 const rerunByDefault = [RunState.FAILED, RunState.CANCELLED, RunState.EXPIRED] as const;
 
+type Caller = Pick<RerunOrder, "principal" | "peer" | "traceparent">;
+
 /** One page of `CancelRuns`. */
 export async function cancelRuns(
   engine: Engine,
   request: CancelRunsRequest,
-  principal: Principal,
+  caller: Caller,
 ): Promise<CancelRunsResponse> {
+  const { principal } = caller;
   const states = statesOf(request.filter, cancellable, cancellable, "cancelled");
   const response = create(CancelRunsResponseSchema);
   const page = await readPage(engine, principal, request, states, scopeOf(CancelRunsRequestSchema, request));
@@ -49,6 +52,8 @@ export async function cancelRuns(
       await count(engine, run, response);
       if (request.force) {
         await engine.turns.cancel(run, principal.subject, request.reason);
+        const { reason } = request;
+        record(engine, caller, { action: "run.cancel", resource: runId, details: reason === "" ? {} : { reason } });
         response.cancelled += 1;
       }
     });
@@ -58,11 +63,7 @@ export async function cancelRuns(
 }
 
 /** One page of `RerunRuns`. It ends early, and goes on with the next call, where the server takes no more for now. */
-export async function rerunRuns(
-  engine: Engine,
-  request: RerunRunsRequest,
-  order: Pick<RerunOrder, "principal" | "peer" | "traceparent">,
-): Promise<RerunRunsResponse> {
+export async function rerunRuns(engine: Engine, request: RerunRunsRequest, order: Caller): Promise<RerunRunsResponse> {
   const { filter, force, batch, discardSteps } = request;
   const states = statesOf(filter, rerunnable, rerunByDefault, "rerun");
   const response = create(RerunRunsResponseSchema);
@@ -83,7 +84,9 @@ export async function rerunRuns(
       // A rerun that has failed meanwhile would give up its key: under one batch a run is rerun once.
       if ((await engine.journal.findRunByKey({ tenant, subject }, accepted.workflow, key)) === undefined) {
         try {
-          engine.live.release(await rerun(engine, before, { ...order, key, discardSteps }));
+          const again = await rerun(engine, before, { ...order, key, discardSteps });
+          record(engine, order, { action: "run.rerun", resource: runId, details: { new_run: again.id, batch } });
+          engine.live.release(again);
           response.started += 1;
         } catch (error) {
           if (!(error instanceof ConnectError)) throw error;
@@ -106,6 +109,15 @@ export async function rerunRuns(
   }
   response.nextPageToken = page.nextPageToken(done);
   return response;
+}
+
+/** Each run as if it had been asked for alone: whoever looks for one on record finds it. The call itself is there besides. */
+function record(
+  engine: Engine,
+  { principal, peer }: Caller,
+  what: Pick<AuditEvent, "action" | "resource" | "details">,
+) {
+  engine.audit.record({ ...what, outcome: "granted", principal, source: peer?.address ?? "" });
 }
 
 /** What is about the server at this moment, and not about the run. */

@@ -194,7 +194,7 @@ export function createRunService(engine: Engine, reading: ResolvedInput): Servic
       });
     },
 
-    cancelRuns: (request, context) => cancelRuns(engine, request, context.values.get(principalKey)),
+    cancelRuns: (request, context) => cancelRuns(engine, request, callerOf(context)),
 
     rerunRuns: (request, context) => rerunRuns(engine, request, callerOf(context)),
 

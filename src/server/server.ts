@@ -63,6 +63,7 @@ import {
   type Authenticator,
   accessProblems,
   createTextRedactor,
+  remembering,
   type TextRedactor,
   unknownMethods,
 } from "../security/index.ts";
@@ -447,8 +448,11 @@ class Server implements RetakeServer {
       const instruments = config.telemetry && new Instruments(config.telemetry.cardinalityLimit);
       const exporting = await this.#startExporting(instruments);
       if (exporting !== undefined) closers.unshift(() => exporting.close());
-      const userMetrics = new UserMetrics(instruments, (err, metric) =>
-        this.#log.warn({ err, metric }, "what a handler measures cannot be taken, and is left out"),
+      const redact = remembering(this.#redactor).text;
+      const userMetrics = new UserMetrics(
+        instruments,
+        (err, metric) => this.#log.warn({ err, metric }, "what a handler measures cannot be taken, and is left out"),
+        redact,
       );
       const engine = new Engine({
         config,
@@ -474,7 +478,7 @@ class Server implements RetakeServer {
         }),
         load: this.#processLoad,
         observer: observers([
-          instruments && new RunMetrics(instruments, this.#clock, severe),
+          instruments && new RunMetrics(instruments, { clock: this.#clock, redact, severe }),
           exporting?.tracing?.runs,
         ]),
         backends: backendTelemetry(instruments, exporting),

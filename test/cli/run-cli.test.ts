@@ -5,7 +5,7 @@ import { createIo, retake } from "./harness.ts";
 
 /** They talk to no server. */
 const local = new Set(
-  "init dev lint protos serve backup restore check compact"
+  "init dev lint protos serve backup restore check compact config"
     .split(" ")
     .concat("webhook test", "webhook secret", "audit verify"),
 );

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
@@ -19,6 +19,7 @@ const planted = {
   "a secret of webhooks": "whsec_cGxhbnRlZC1wbGFudGVkLXBsYW50ZWQtcGxhbnRlZA==",
   "a prompt": "planted prompt of violet herons",
   "a key of TLS": serverKey.split("\n")[3] ?? "",
+  "the path of a notifier's URL": "PlantedPath/T0123/B4567",
   "an e-mail address": "planted.person@example.org",
   "a card number": "4111 1111 1111 1111",
 };
@@ -34,6 +35,7 @@ const answers: string[] = [];
 const exported: Record<string, string> = { traces: "", metrics: "", logs: "" };
 let metrics = "";
 let commandLine = "";
+let printed = "";
 /** Of a key that the server has made itself. */
 let ownKey = "";
 
@@ -62,6 +64,12 @@ beforeAll(async () => {
       grpc: { port: 0, tls: { certificateFile: join(root, "server.pem"), keyFile: join(root, "server.key") } },
       web: { port: 0 },
       log: { level: "debug" },
+      monitoring: {
+        notifiers: [
+          { name: "hook", webhook: { url: `http://127.0.0.1:9/${planted["the path of a notifier's URL"]}` } },
+          { name: "chat", slack: { url: { environment: "PLANTED_TOKEN" } } },
+        ],
+      },
       webhooks: { secrets: [{ environment: "RETAKE_WEBHOOK_SECRET" }] },
       security: {
         anonymousLevel: "ACCESS_LEVEL_ADMIN",
@@ -92,6 +100,11 @@ beforeAll(async () => {
   commandLine = existsSync("/proc/self/cmdline") ? readFileSync(`/proc/${child.pid}/cmdline`, "latin1") : "";
   await useEverything(web);
   metrics = await (await fetch(`http://127.0.0.1:${web}/metrics`)).text();
+  printed = execFileSync(
+    process.execPath,
+    ["--conditions=retake-source", join(repository, "src/cli/main.ts"), "config", `--config=${config}`],
+    { encoding: "utf8" },
+  );
   const exited = once(child, "exit");
   child.kill("SIGTERM");
   await exited;
@@ -199,6 +212,11 @@ describe.each([...Object.entries(planted), ["a key that the server has made", ""
     if (!inReasons.includes(name)) expect(answers.join("\n")).not.toContain(secret);
   });
 
+  it("is not in the configuration that is printed", () => {
+    expect(printed).toContain("RETAKE_WEBHOOK_SECRET");
+    expect(printed).not.toContain(secret);
+  });
+
   it("is in no command line", () => {
     expect(commandLine).not.toContain(secret);
   });
@@ -214,6 +232,10 @@ it("finds what is there: the marks of what took a secret's place", () => {
   expect(log).toContain("[redacted]");
   expect(log).toMatch(/email:[0-9a-f]{16}/);
   expect(textOf(join(data, "audit"))).toMatch(/card:[0-9a-f]{16}/);
+  for (const shown of [metrics, exported["metrics"]]) {
+    expect(shown).toMatch(/email:[0-9a-f]{16} card:[0-9a-f]{16}, Bearer \[credential\]/);
+    expect(shown).toMatch(/NO_CARD for email:[0-9a-f]{16}/);
+  }
   expect(exported["traces"]).toMatch(/step mail email:[0-9a-f]{16} card:[0-9a-f]{16}/);
   expect(ownKey).toMatch(/^rtk_/);
 });

@@ -73,6 +73,29 @@ describe("the audit log of a server", () => {
     expect(records[4]?.reason).not.toBe("");
   });
 
+  it("has each of the runs that are cancelled or rerun together", async () => {
+    const { runs, admin, clock } = await startAudited({ except: ["run.start", "workflow.*"] });
+    await runs.pauseWorkflow({ workflow: plain });
+    const ids: string[] = [];
+    for (let i = 0; i < 3; i++) {
+      ids.push((await runs.startRun({ workflow: plain })).run?.runId ?? "");
+      await clock.advance(1);
+    }
+    const filter = { workflow: plain };
+    await runs.cancelRuns({ filter });
+    await runs.cancelRuns({ filter, force: true, reason: "wrong model" });
+    await clock.advance(0);
+    await runs.rerunRuns({ filter, force: true, batch: "b" });
+    const records = (await listAll(admin)).map(({ action, resource, details }) => [action, resource, details]);
+    const newestFirst = ids.toReversed();
+    expect(records).toEqual([
+      ...newestFirst.map((id) => ["run.cancel", id, { reason: "wrong model" }]),
+      ["runs.cancel", plain, { reason: "wrong model", runs: "3" }],
+      ...newestFirst.map((id) => ["run.rerun", id, { new_run: expect.stringMatching(/^[0-9a-f-]{36}$/), batch: "b" }]),
+      ["runs.rerun", plain, { batch: "b", runs: "3" }],
+    ]);
+  });
+
   it("has what operators change, with their reasons", async () => {
     const test = await startServer({}, { config: { workflows: { [plain]: { circuitBreaker: {} } } } });
     onTestFinished(() => stopServer(test));

@@ -104,7 +104,8 @@ export declare const NotifierConfigSchema: GenMessage<NotifierConfig>;
  */
 export declare type WebhookNotifier = Message<"retake.v1.WebhookNotifier"> & {
   /**
-   * Where to. Http or https, without a user name, password or fragment. Required.
+   * Where to. Http or https, without a user name, password or fragment. Taken for a secret, as it is one with many receivers:
+   * `retake config` does not print it. Required.
    *
    * @generated from field: string url = 1;
    */

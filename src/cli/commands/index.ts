@@ -201,6 +201,10 @@ export const commands: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
     "restore",
     { summary: "Make a data directory of a backup", load: async () => (await import("./restore.ts")).restore },
   ],
+  [
+    "config",
+    { summary: "Print what a configuration comes to", load: async () => (await import("./config.ts")).config },
+  ],
   ["check", { summary: "See whether a data directory is sound", load: async () => (await import("./check.ts")).check }],
   [
     "compact",

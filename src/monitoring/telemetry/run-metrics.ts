@@ -22,6 +22,14 @@ const commitBounds: readonly number[] = [
   0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
 ];
 
+export interface RunMetricsOptions {
+  readonly clock: Clock;
+  /** Takes out of a text what must not be told; asked for the same few again and again. */
+  readonly redact: (text: string) => string;
+  /** Is told of failures that are critical. */
+  readonly severe?: SevereFailures;
+}
+
 interface Families {
   readonly started: NumberFamily;
   readonly ended: NumberFamily;
@@ -58,11 +66,11 @@ export class RunMetrics implements RunObserver {
   readonly #commitDuration: HistogramCell;
   readonly #byWorkflow = new Map<string, WorkflowMetrics>();
 
-  readonly #severe: SevereFailures | undefined;
+  readonly #options: RunMetricsOptions;
 
-  /** @param severe is told of failures that are critical */
-  constructor(instruments: Instruments, clock: Clock, severe?: SevereFailures) {
-    this.#severe = severe;
+  constructor(instruments: Instruments, options: RunMetricsOptions) {
+    const { clock } = options;
+    this.#options = options;
     this.#clock = clock;
     this.#families = makeFamilies(instruments);
     this.#commitDuration = instruments
@@ -129,7 +137,7 @@ export class RunMetrics implements RunObserver {
   #of({ accepted: { workflow } }: RunRecord): WorkflowMetrics {
     let metrics = this.#byWorkflow.get(workflow);
     if (metrics === undefined) {
-      metrics = new WorkflowMetrics(workflow, this.#families, this.#severe);
+      metrics = new WorkflowMetrics(workflow, this.#families, this.#options);
       this.#byWorkflow.set(workflow, metrics);
     }
     return metrics;
@@ -153,9 +161,11 @@ class WorkflowMetrics {
   readonly #attempts = new Map<string, Map<string, AttemptCells>>();
   readonly #succeeded: NumberCell;
   readonly #severe: SevereFailures | undefined;
+  readonly #redact: (text: string) => string;
 
-  constructor(workflow: string, families: Families, severe: SevereFailures | undefined) {
+  constructor(workflow: string, families: Families, { severe, redact }: RunMetricsOptions) {
     this.#severe = severe;
+    this.#redact = redact;
     this.#workflow = workflow;
     this.#families = families;
     this.#started = families.started.of(workflow);
@@ -207,7 +217,7 @@ class WorkflowMetrics {
       case "failed": {
         const category = FailureCategory[body.value.failure?.category ?? FailureCategory.UNKNOWN];
         families.ended.of(this.#workflow, RunState[after] ?? "", category).value++;
-        families.runFailures.of(this.#workflow, ...kindOf(body.value.failure)).value++;
+        families.runFailures.of(this.#workflow, ...this.#kindOf(body.value.failure)).value++;
         // That of an attempt has been noted with it.
         if (run.failedAttempt?.failure.reason !== body.value.failure?.reason) {
           this.#severe?.note(run, body.value.failure, "", timeMs);
@@ -217,7 +227,7 @@ class WorkflowMetrics {
       }
       default:
         if (isTerminal(after)) {
-          if (body.case === "expired") families.runFailures.of(this.#workflow, ...kindOf(expired)).value++;
+          if (body.case === "expired") families.runFailures.of(this.#workflow, ...this.#kindOf(expired)).value++;
           families.ended.of(this.#workflow, RunState[after] ?? "", "").value++;
           this.#ended(run, after, timeMs);
         }
@@ -237,8 +247,15 @@ class WorkflowMetrics {
   }
 
   #attemptFailed(run: RunRecord, failure: Failure | undefined, endpoint: string, timeMs: number): void {
-    this.#families.attemptFailures.of(this.#workflow, endpoint, ...kindOf(failure)).value++;
+    this.#families.attemptFailures.of(this.#workflow, endpoint, ...this.#kindOf(failure)).value++;
     this.#severe?.note(run, failure, endpoint, timeMs);
+  }
+
+  /** Its category, its severity and its reason, a back-end's own word: what errors are counted by. */
+  #kindOf(failure: Failure | undefined): [category: string, severity: string, reason: string] {
+    if (failure === undefined) return ["", "", ""];
+    const { category, severity, reason } = failure;
+    return [FailureCategory[category] ?? "", FailureSeverity[severity] ?? "", this.#redact(reason)];
   }
 
   #reduced(quality: Quality): void {
@@ -284,13 +301,6 @@ export function outcomeOf(failure: Failure | undefined, counted: boolean): "FAIL
 
 /** Why runs end EXPIRED. */
 const expired = createFailure({ code: Code.DeadlineExceeded, reason: "DEADLINE", message: "", retryable: false });
-
-/** Its category, its severity and its reason: what errors are counted by. */
-function kindOf(failure: Failure | undefined): [category: string, severity: string, reason: string] {
-  if (failure === undefined) return ["", "", ""];
-  const { category, severity, reason } = failure;
-  return [FailureCategory[category] ?? "", FailureSeverity[severity] ?? "", reason];
-}
 
 function makeFamilies(instruments: Instruments): Families {
   const workflow = ["retake.workflow"];

@@ -84,7 +84,7 @@ describe("exposition", () => {
     async (format) => {
       const refused: string[] = [];
       const instruments = new Instruments(10);
-      const users = new UserMetrics(instruments, (_, name) => refused.push(name));
+      const users = new UserMetrics(instruments, (_, name) => refused.push(name), String);
       users.histogram("studio.h", { bounds: [1] }).record(2, { le: "x", _: "a", 色: "b" });
       users.gauge("studio.h.count").record(7);
       users.gauge("studio.g").record(1, { quantile: "0.5", "": "\n" });

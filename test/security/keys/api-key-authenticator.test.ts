@@ -27,7 +27,7 @@ async function start() {
       }),
     );
   const authenticator = new ApiKeyAuthenticator({ keys, clock });
-  const show = (apiKey: string) => authenticator.authenticate({ apiKey, source: "", lockedOut: false });
+  const show = (apiKey: string) => authenticator.authenticate({ apiKey, any: true, source: "", lockedOut: false });
   const refusal = (text: string) => {
     try {
       return show(text);
@@ -44,10 +44,12 @@ describe("an authenticator by API keys", () => {
     const { create, authenticator } = await start();
     const { text, record } = await create();
     for (const shown of [{ bearer: text }, { apiKey: text }, { apiKey: text }]) {
-      expect(authenticator.authenticate({ ...shown, source: "", lockedOut: true })).toBe(record.principal);
+      expect(authenticator.authenticate({ ...shown, any: true, source: "", lockedOut: true })).toBe(record.principal);
     }
-    expect(authenticator.authenticate({ source: "", lockedOut: false })).toBeUndefined();
-    expect(authenticator.authenticate({ bearer: "eyJ.e30.x", source: "", lockedOut: false })).toBeUndefined();
+    expect(authenticator.authenticate({ any: false, source: "", lockedOut: false })).toBeUndefined();
+    expect(
+      authenticator.authenticate({ bearer: "eyJ.e30.x", any: true, source: "", lockedOut: false }),
+    ).toBeUndefined();
   });
 
   it("refuses what never was, is revoked or is over in the same words, known to it before or not", async () => {

@@ -1,0 +1,48 @@
+import { toJson } from "@bufbuild/protobuf";
+import { ServerConfigSchema } from "../../../gen/retake/v1/config_pb.js";
+import { ConfigError, effectiveConfig } from "../../config/index.ts";
+import { withoutSensitive } from "../../contract/index.ts";
+import { createTextRedactor } from "../../security/index.ts";
+import { UsageError } from "../cli-error.ts";
+import type { Command } from "../command.ts";
+import { readConfig } from "../config-file.ts";
+import { configFlag } from "../config-flag.ts";
+import { ExitCode } from "../exit-code.ts";
+import { writeLines } from "../io.ts";
+
+export const config: Command = {
+  description: [
+    "Prints the configuration that a server would go by, with its defaults written out and what is secret left out, as YAML",
+    "or, with --json, as JSON; what is not there is off or empty. A configuration that cannot be used is told by what is",
+    "wrong with it, and nothing is started. Policies of workflows, rules of alerts and drills are printed as they were given.",
+  ].join(" "),
+  local: true,
+  positionals: [],
+  flags: { config: configFlag },
+  examples: [
+    ["retake config", "See what retake.yaml comes to"],
+    ["retake config -c new.yaml > /dev/null", "See whether a server would take another one"],
+  ],
+  async run(given, io) {
+    const effective = await read(given.value("config"));
+    const shown = withoutSensitive(ServerConfigSchema, effective);
+    const json = JSON.stringify(toJson(ServerConfigSchema, shown, { useProtoFieldName: true }));
+    // What somebody has put where it does not belong, as in a URL.
+    const line = createTextRedactor({ personalData: "keep", key: new Uint8Array() }).jsonLine(json);
+    if (given.has("json")) {
+      writeLines(io.stdout, line);
+    } else {
+      const { stringify } = await import("yaml");
+      io.stdout.write(stringify(JSON.parse(line), { lineWidth: 0 }));
+    }
+    return ExitCode.ok;
+  },
+};
+
+async function read(file: string | undefined) {
+  try {
+    return effectiveConfig(await readConfig(file));
+  } catch (error) {
+    throw error instanceof ConfigError ? new UsageError(error.message, { cause: error }) : error;
+  }
+}
