@@ -28,6 +28,7 @@ export function configProblems(config: ServerConfig): ConfigProblem[] {
     ...hostProblems(resolved),
     ...plaintextProblems(resolved),
     ...lockoutProblems(resolved),
+    ...proxyProtocolProblems(resolved),
     ...portProblems(config, resolved),
     ...memoryProblems(resolved),
     ...backendProblems(config),
@@ -66,6 +67,15 @@ function isLoopback(host: string): boolean {
 function lockoutProblems({ security: { lockout } }: ResolvedConfig): ConfigProblem[] {
   if (lockout === undefined || lockout.initialDelayMs <= lockout.maxLockoutMs) return [];
   return [{ field: "security.lockout.initial_delay", message: "is longer than the longest lock-out, max_lockout" }];
+}
+
+function proxyProtocolProblems({ grpc, web, security }: ResolvedConfig): ConfigProblem[] {
+  if (security.proxies !== undefined) return [];
+  return Object.entries({ grpc, web }).flatMap(([front, settings]) => {
+    if (settings?.proxyProtocol !== true) return [];
+    const message = "is taken from trusted proxies alone, and there are none: name them in security.trusted_proxies";
+    return [{ field: `${front}.proxy_protocol`, message }];
+  });
 }
 
 function isHost(host: string): boolean {

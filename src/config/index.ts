@@ -19,6 +19,7 @@ export type {
   ResolvedNotifierSecret,
   ResolvedRoute,
 } from "./notifier-settings.ts";
+export type { ResolvedProxies } from "./proxy-settings.ts";
 export type { ResolvedRateLimit } from "./rate-limit-settings.ts";
 export { resolveConfig } from "./resolve-config.ts";
 export type { ResolvedSecurity } from "./security-settings.ts";

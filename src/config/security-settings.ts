@@ -18,6 +18,7 @@ import {
 } from "./identity-settings.ts";
 import { type ResolvedInput, resolveInput } from "./input-settings.ts";
 import { type ResolvedLockout, resolveLockout } from "./lockout-settings.ts";
+import { type ResolvedProxies, resolveProxies } from "./proxy-settings.ts";
 import { type ResolvedRateLimit, resolveRateLimit } from "./rate-limit-settings.ts";
 
 /** A `SecurityConfig` with every default filled in. */
@@ -42,10 +43,13 @@ export interface ResolvedSecurity {
   readonly redaction: ResolvedRedaction;
   readonly payloadEncryption: ResolvedPayloadEncryption;
   readonly input: ResolvedInput;
+  /** Absent where nobody's word counts about where calls come from. */
+  readonly proxies?: ResolvedProxies;
 }
 
 export function resolveSecurity(config: SecurityConfig | undefined): ResolvedSecurity {
   const audit = resolveAudit(config?.audit);
+  const proxies = resolveProxies(config);
   return {
     anonymousLevel: config?.anonymousLevel || AccessLevel.PUBLIC,
     jwt: config?.jwt.map(resolveJwt) ?? [],
@@ -59,5 +63,6 @@ export function resolveSecurity(config: SecurityConfig | undefined): ResolvedSec
     redaction: resolveRedaction(config?.redaction),
     payloadEncryption: resolvePayloadEncryption(config?.payloadEncryption),
     input: resolveInput(config?.input),
+    ...(proxies && { proxies }),
   };
 }

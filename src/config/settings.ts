@@ -79,6 +79,8 @@ export interface ResolvedGrpc {
   readonly tls?: ResolvedTls;
   readonly limits: ResolvedGrpcLimits;
   readonly reflection: boolean;
+  /** Whether connections of trusted proxies begin with the PROXY protocol. */
+  readonly proxyProtocol: boolean;
 }
 
 export interface ResolvedGrpcLimits {
@@ -110,6 +112,8 @@ export interface ResolvedWeb {
   readonly limits: ResolvedWebLimits;
   readonly allowedOrigins: readonly string[];
   readonly allowedHosts: readonly string[];
+  /** Whether connections of trusted proxies begin with the PROXY protocol. */
+  readonly proxyProtocol: boolean;
 }
 
 export interface ResolvedWebLimits {
@@ -417,6 +421,7 @@ function resolveGrpc(grpc: GrpcConfig | undefined): ResolvedGrpc {
     ...(grpc?.tls && { tls: resolveTls(grpc.tls) }),
     limits: resolveGrpcLimits(grpc?.limits),
     reflection: grpc?.reflection ?? true,
+    proxyProtocol: grpc?.proxyProtocol ?? false,
   };
 }
 
@@ -450,6 +455,7 @@ function resolveWeb(web: WebConfig | undefined): ResolvedWeb {
     limits: resolveWebLimits(web?.limits),
     allowedOrigins: [...(web?.allowedOrigins ?? [])],
     allowedHosts: [...(web?.allowedHosts ?? [])],
+    proxyProtocol: web?.proxyProtocol ?? false,
   };
 }
 

@@ -1,9 +1,10 @@
 import type { Interceptor } from "@connectrpc/connect";
 import { type ChannelOptions, Server } from "@grpc/grpc-js";
 import type { Clock } from "../clock.ts";
-import type { ResolvedConfig, ResolvedInput } from "../config/index.ts";
+import type { ResolvedConfig, ResolvedInput, ResolvedProxies } from "../config/index.ts";
 import type { Logger } from "../runs/index.ts";
-import { addConnectService, type GrpcListener, listenGrpc, type ServerTls } from "../transport/index.ts";
+import { addConnectService, type GrpcListener, listenGrpc, Proxies, type ServerTls } from "../transport/index.ts";
+import { preambleLogger } from "./preamble-errors.ts";
 import type { Route } from "./routes.ts";
 import { tlsErrorLogger } from "./tls-errors.ts";
 
@@ -30,6 +31,8 @@ const longestTimerMs = 2 ** 31 - 1;
 export interface GrpcFrontOptions {
   readonly config: ResolvedGrpc;
   readonly tls: ServerTls | undefined;
+  /** Absent where nobody's word counts about where calls come from. */
+  readonly proxies: ResolvedProxies | undefined;
   readonly reading: ResolvedInput;
   readonly routes: readonly Route[];
   readonly interceptors: readonly Interceptor[];
@@ -67,6 +70,14 @@ export async function listenGrpcFront(options: GrpcFrontOptions): Promise<GrpcFr
     host: config.host,
     port: config.port,
     ...(options.tls && { tls: options.tls, onTlsError: tlsErrorLogger(options.log, "grpc.tls") }),
+    ...(options.proxies && {
+      proxies: {
+        proxies: new Proxies(options.proxies),
+        ...(config.proxyProtocol && {
+          preamble: { clock, onRefused: preambleLogger(options.log, "grpc.proxy_protocol") },
+        }),
+      },
+    }),
     maxConnections: limits.maxConnections,
     abuse: {
       maxConnections: limits.maxConnectionsPerSource,

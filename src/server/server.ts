@@ -884,6 +884,7 @@ class Running {
     if (config.grpc !== undefined) {
       this.#grpc = await listenGrpcFront({
         config: config.grpc,
+        proxies: config.security.proxies,
         reading: config.security.input,
         ...{ tls: tls.grpc, routes, interceptors: measured(() => "grpc"), clock, log },
       });
@@ -892,6 +893,7 @@ class Running {
       const { listenWebFront } = await import("./web-front.ts");
       this.#web = await listenWebFront({
         config: config.web,
+        proxies: config.security.proxies,
         reading: config.security.input,
         tls: tls.web,
         anonymousLevel: config.security.anonymousLevel,

@@ -6,20 +6,22 @@ import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify }
 import type { ArtifactService } from "../../gen/retake/v1/artifact_pb.js";
 import { AccessLevel } from "../../gen/retake/v1/options_pb.js";
 import type { Clock } from "../clock.ts";
-import type { ResolvedConfig, ResolvedInput } from "../config/index.ts";
+import type { ResolvedConfig, ResolvedInput, ResolvedProxies } from "../config/index.ts";
 import type { ContractRegistry } from "../contract/index.ts";
 import type { Logger } from "../runs/index.ts";
 import {
   admitSecured,
   isLoopback,
   listenOn,
+  Proxies,
   type ServerTls,
-  type Source,
   Sources,
   Stalls,
   secureContextOptions,
+  takeProxied,
   tlsOptions,
 } from "../transport/index.ts";
+import { preambleLogger } from "./preamble-errors.ts";
 import type { Route } from "./routes.ts";
 import { tlsErrorLogger } from "./tls-errors.ts";
 import { artifactsPath, WebArtifacts } from "./web-artifacts.ts";
@@ -27,6 +29,7 @@ import { WebCalls } from "./web-calls.ts";
 import { frameworkError, OpenResponses, refuseConnection, writeError } from "./web-errors.ts";
 import { refuseStrangeHosts } from "./web-hosts.ts";
 import { allowOrigins } from "./web-origins.ts";
+import { noteForwarded, peerAddress } from "./web-peer.ts";
 
 type ResolvedWeb = NonNullable<ResolvedConfig["web"]>;
 
@@ -54,6 +57,8 @@ export interface WebFrontOptions {
   readonly config: ResolvedWeb;
   readonly reading: ResolvedInput;
   readonly tls: ServerTls | undefined;
+  /** Absent where nobody's word counts about where calls come from. */
+  readonly proxies: ResolvedProxies | undefined;
   /** What callers may do who show no credentials. */
   readonly anonymousLevel: AccessLevel;
   readonly routes: readonly Route[];
@@ -75,9 +80,13 @@ const closeTimeoutMs = 1000;
 export async function listenWebFront(options: WebFrontOptions): Promise<WebFront> {
   const { config, routes, interceptors, contracts, probes, clock, log } = options;
   const { limits, host } = config;
-  const byPeer = new Map<string, Source>();
+  const proxies = options.proxies && new Proxies(options.proxies);
+  const sources = createSources(limits, clock, proxies);
   const calls = new WebCalls({
-    sourceOf: ({ socket }) => byPeer.get(peerOf(socket)),
+    sourceOf: (request) => {
+      const peer = peerAddress(request);
+      return peer === undefined ? undefined : sources.of(peer.slice(0, peer.lastIndexOf(":")));
+    },
     interceptors,
     registry: contracts.registry,
     reading: options.reading,
@@ -91,7 +100,7 @@ export async function listenWebFront(options: WebFrontOptions): Promise<WebFront
   if (options.tls !== undefined) secured(server).on("tlsClientError", tlsErrorLogger(log, "web.tls"));
   server.server.maxConnections = limits.maxConnections;
   server.server.headersTimeout = limits.requestTimeoutMs;
-  limitSources(server.server, limits, byPeer, clock);
+  limitSources(server.server, sources);
   const stopDropping = dropStalled(server.server, limits, clock);
   server.server.on("request", (request: IncomingMessage, response: ServerResponse) => {
     responses.add(request, response);
@@ -110,6 +119,10 @@ export async function listenWebFront(options: WebFrontOptions): Promise<WebFront
   addProbes(server, probes);
   if (options.metrics !== undefined) serveRaw(server, "/metrics", options.metrics);
   serveRaw(server, `${artifactsPath}*`, new WebArtifacts({ client: options.artifacts, log }));
+  if (proxies !== undefined) server.server.prependListener("request", (request) => noteForwarded(request, proxies));
+  const onRefused = preambleLogger(log, "web.proxy_protocol");
+  const dropWaiting =
+    proxies && config.proxyProtocol ? takeProxied(server.server, { proxies, clock, onRefused }) : undefined;
   // One route for everything that is nothing else, because Fastify takes no more once it listens.
   serveRaw(server, "/*", calls);
   try {
@@ -129,6 +142,7 @@ export async function listenWebFront(options: WebFrontOptions): Promise<WebFront
     renewTls: (tls) => secured(server).setSecureContext(secureContextOptions(tls)),
     close: async () => {
       closing = true;
+      dropWaiting?.();
       const timer = clock.setTimeout(() => server.server.closeAllConnections(), closeTimeoutMs);
       await server.close();
       timer.cancel();
@@ -170,31 +184,23 @@ function bracketed(host: string): string {
   return host.includes(":") ? `[${host}]` : host;
 }
 
-/** Closes the connections that are too many for where they come from, and remembers where the others do. */
-function limitSources(server: Server, limits: ResolvedWeb["limits"], byPeer: Map<string, Source>, clock: Clock): void {
-  const sources = new Sources(
+function createSources(limits: ResolvedWeb["limits"], clock: Clock, proxies: Proxies | undefined): Sources {
+  return new Sources(
     {
       maxConnections: limits.maxConnectionsPerSource,
       maxUnsentBytes: limits.maxUnsentMegabytesPerSource * 1024 * 1024,
       maxUnsentBytesInAll: limits.maxUnsentMegabytes * 1024 * 1024,
     },
     clock,
+    proxies,
   );
-  server.prependListener("connection", (socket) => {
-    const source = sources.admit(socket);
-    if (source === undefined) {
-      socket.destroy();
-      return;
-    }
-    const peer = peerOf(socket);
-    byPeer.set(peer, source);
-    socket.once("close", () => byPeer.delete(peer));
-  });
 }
 
-/** A request has another socket than its listener, where there is TLS, of the same peer. */
-function peerOf({ remoteAddress, remotePort }: Pick<Socket, "remoteAddress" | "remotePort">): string {
-  return `${remoteAddress} ${remotePort}`;
+/** Closes the connections that are too many for where they come from. */
+function limitSources(server: Server, sources: Sources): void {
+  server.prependListener("connection", (socket) => {
+    if (sources.admit(socket) === undefined) socket.destroy();
+  });
 }
 
 /** Closes connections that take nothing of what is written to them, until it is told to stop. */

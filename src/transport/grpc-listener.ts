@@ -3,11 +3,14 @@ import { createServer, type Socket } from "node:net";
 import { createServer as createTlsServer, type TLSSocket } from "node:tls";
 import { type Server, ServerCredentials } from "@grpc/grpc-js";
 import type { Clock } from "../clock.ts";
+import { noteProxies } from "./forwarded-peer.ts";
 import { listenOn } from "./listen-on.ts";
 import { interceptLongTimeouts } from "./long-timeouts.ts";
+import { takeProxied } from "./proxied-connections.ts";
+import type { Proxies } from "./proxies.ts";
 import { admitSecured, type ServerTls, secureContextOptions, tlsOptions } from "./server-tls.ts";
 import { SessionGuard } from "./session-guard.ts";
-import { type Source, type SourceLimits, Sources } from "./sources.ts";
+import { type SourceLimits, Sources } from "./sources.ts";
 
 /** Where and how a grpc-js server listens. */
 export interface GrpcListenOptions {
@@ -23,6 +26,14 @@ export interface GrpcListenOptions {
   readonly maxConnections?: number;
   /** What holds against clients that abuse HTTP/2. None by default. */
   readonly abuse?: AbuseLimits;
+  /** Whose word counts about where calls come from. Nobody's by default. */
+  readonly proxies?: TrustedProxies;
+}
+
+export interface TrustedProxies {
+  readonly proxies: Proxies;
+  /** Where their connections begin with the PROXY protocol: told of those that are closed, and why. */
+  readonly preamble?: { readonly clock: Clock; readonly onRefused: (problem: string, address: string) => void };
 }
 
 /** What a source may do, and how long one of its calls may get stuck. */
@@ -55,7 +66,7 @@ export interface GrpcListener {
  * `code` (EADDRINUSE, EACCES) kept. While it listens, deadlines above 24.8 days work too.
  */
 export async function listenGrpc(server: Server, options: GrpcListenOptions): Promise<GrpcListener> {
-  const { host, port, tls, onTlsError, maxConnections, abuse } = options;
+  const { host, port, tls, onTlsError, maxConnections, abuse, proxies } = options;
   const sockets = new Set<Socket>();
   // grpc-js would take part in the handshakes, and neither renew certificates nor look at those that are optional.
   const tlsServer = tls && createTlsServer({ ...tlsOptions(tls), noDelay: true, ALPNProtocols: ["h2"] } as object);
@@ -67,7 +78,10 @@ export async function listenGrpc(server: Server, options: GrpcListenOptions): Pr
 
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
   const restoreTimeouts = interceptLongTimeouts();
-  const guarded = abuse && guard(server, abuse);
+  // The injector's own server is the newest one; grpc-js gives no other way to it.
+  const injected = [...server["http2Servers"].keys()].at(-1) as Http2Server;
+  if (proxies !== undefined) noteProxies(injected, proxies.proxies);
+  const guarded = abuse && guard(injected, abuse, proxies?.proxies);
   netServer.on("connection", (socket) => {
     if (guarded?.admit(socket) === false) {
       socket.destroy();
@@ -84,6 +98,7 @@ export async function listenGrpc(server: Server, options: GrpcListenOptions): Pr
     socket.on("error", () => undefined);
     if (admitSecured(socket)) injector.injectConnection(socket);
   });
+  const dropWaiting = proxies?.preamble && takeProxied(netServer, { proxies: proxies.proxies, ...proxies.preamble });
 
   let closing: Promise<void> | undefined;
   const close = (): Promise<void> => {
@@ -94,6 +109,7 @@ export async function listenGrpc(server: Server, options: GrpcListenOptions): Pr
         guarded?.stop();
         resolve();
       });
+      dropWaiting?.();
       injector.destroy();
     });
     return closing;
@@ -125,27 +141,14 @@ interface Guarded {
   stop(): void;
 }
 
-function guard(server: Server, { stallTimeoutMs, clock, ...limits }: AbuseLimits): Guarded {
-  const sources = new Sources(limits, clock);
-  const byPeer = new Map<string, Source>();
+function guard(server: Http2Server, { stallTimeoutMs, clock, ...limits }: AbuseLimits, proxies?: Proxies): Guarded {
+  const sources = new Sources(limits, clock, proxies);
   const sessions = new SessionGuard({ stallTimeoutMs, clock });
-  // The injector's own server is the newest one; grpc-js gives no other way to it.
-  const injected = [...server["http2Servers"].keys()].at(-1) as Http2Server;
-  sessions.watch(injected, ({ socket }) => socket && byPeer.get(peerOf(socket)));
+  sessions.watch(server, ({ socket }) =>
+    socket?.remoteAddress === undefined ? undefined : sources.of(socket.remoteAddress),
+  );
   return {
-    admit(socket) {
-      const source = sources.admit(socket);
-      if (source === undefined) return false;
-      const peer = peerOf(socket);
-      byPeer.set(peer, source);
-      socket.once("close", () => byPeer.delete(peer));
-      return true;
-    },
+    admit: (socket) => sources.admit(socket) !== undefined,
     stop: () => sessions.stop(),
   };
-}
-
-/** A session has another socket than its listener, where there is TLS, of the same peer. */
-function peerOf({ remoteAddress, remotePort }: Pick<Socket, "remoteAddress" | "remotePort">): string {
-  return `${remoteAddress} ${remotePort}`;
 }

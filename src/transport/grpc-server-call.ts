@@ -2,6 +2,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { Metadata, type ServerUnaryCall, type StatusObject } from "@grpc/grpc-js";
 import { systemClock } from "../clock.ts";
 import { flushHeadersKey, type Peer, peerKey } from "./context-keys.ts";
+import { forwardedPeer, proxiesOfCall } from "./forwarded-peer.ts";
 import { longTimeoutHeader, parseGrpcTimeout } from "./long-timeouts.ts";
 import { checkMetadataSize, fillHeaders, hasField, metadataFromHeaders, peekHeader } from "./metadata.ts";
 import { isWorthSending, ServerCall } from "./server-call.ts";
@@ -98,7 +99,7 @@ export class GrpcServerCall extends ServerCall {
 
   initialValue(id: symbol): unknown {
     if (id === peerKey.id) {
-      this.#peer ??= new SurfacePeer(this.#surface);
+      this.#peer ??= peerOf(this.#surface);
       return this.#peer;
     }
     return id === flushHeadersKey.id && this.#flushable ? () => this.sendHeaders(this.responseHeader) : undefined;
@@ -133,6 +134,16 @@ export function whyCancelled(timeoutMs: number | undefined): ConnectError {
   return timeoutMs !== undefined && timeoutMs <= timerSlackMs
     ? new ConnectError("the call's deadline has passed", Code.DeadlineExceeded)
     : new ConnectError("the caller has cancelled the call or is gone", Code.Canceled);
+}
+
+function peerOf(surface: GrpcSurface): Peer {
+  const peer = new SurfacePeer(surface);
+  const proxies = proxiesOfCall(surface);
+  if (proxies?.header === undefined) {
+    return peer;
+  }
+  const { header } = proxies;
+  return forwardedPeer(peer, proxies, { [header]: surface.metadata.get(header).map(String) });
 }
 
 /** Of a class: an object with a getter of its own is several times as large. */

@@ -179,7 +179,7 @@ function streamsOf(session: Http2Session): Iterable<ServerHttp2Stream> {
 }
 
 /** The HTTP/2 stream beneath a call of grpc-js. */
-function streamOf(surface: object): ServerHttp2Stream | undefined {
+export function streamOf(surface: object): ServerHttp2Stream | undefined {
   const { call } = surface as { call?: { stream?: ServerHttp2Stream } };
   return call?.stream;
 }

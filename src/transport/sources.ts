@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
 import type { Clock } from "../clock.ts";
+import type { Proxies } from "./proxies.ts";
 
 /** What one source, an address that connections come from, may do. What is left out is unlimited. */
 export interface SourceLimits {
@@ -83,7 +84,12 @@ export class Source {
 
   /** Whether a new one would be the same. */
   get forgettable(): boolean {
-    return this.connections === 0 && !this.refused && this.resets.full && this.controlFrames.full;
+    return this.idle && !this.refused && this.resets.full && this.controlFrames.full;
+  }
+
+  /** Nothing of it is open. */
+  get idle(): boolean {
+    return this.connections === 0 && this.#heldBytes === 0;
   }
 }
 
@@ -136,46 +142,63 @@ export class Sources {
   readonly #limits: SourceLimits;
   readonly #held: HeldBytes;
   readonly #clock: Clock;
+  readonly #proxies: Pick<Proxies, "isTrusted"> | undefined;
+  /** All trusted proxies: each carries many clients, and has no limits but those of all together. */
+  readonly #proxy: Source;
   readonly #sources = new Map<string, Source>();
-  /** Connections, since the last tidying. */
-  #closed = 0;
+  /** Sources made and connections closed, since the last tidying. */
+  #changes = 0;
 
-  constructor(limits: SourceLimits, clock: Clock) {
+  constructor(limits: SourceLimits, clock: Clock, proxies?: Pick<Proxies, "isTrusted">) {
     this.#limits = limits;
     this.#held = { bytes: 0, maxBytes: limits.maxUnsentBytesInAll ?? Number.POSITIVE_INFINITY };
     this.#clock = clock;
+    this.#proxies = proxies;
+    this.#proxy = new Source({ maxConnections: plenty }, this.#held, clock);
   }
 
   /** Counts a connection until it closes. Undefined, and nothing counted, when its source may have none. */
   admit(socket: Socket): Source | undefined {
-    const name = sourceOf(socket.remoteAddress);
-    let source = this.#sources.get(name);
-    if (source === undefined) {
-      source = new Source(this.#limits, this.#held, this.#clock);
-      this.#sources.set(name, source);
+    const source = this.of(socket.remoteAddress);
+    if (source === this.#proxy) {
+      return source;
     }
     if (source.refused || source.connections >= this.#limits.maxConnections) {
       return undefined;
     }
     source.connections += 1;
-    const counted = source;
     socket.once("close", () => {
-      counted.connections -= 1;
+      source.connections -= 1;
       this.#tidy();
     });
     return source;
   }
 
+  /** The source behind an address. */
+  of(address: string | undefined): Source {
+    if (this.#proxies?.isTrusted(address) === true) {
+      return this.#proxy;
+    }
+    const name = sourceOf(address);
+    let source = this.#sources.get(name);
+    if (source === undefined) {
+      this.#tidy();
+      source = new Source(this.#limits, this.#held, this.#clock);
+      this.#sources.set(name, source);
+    }
+    return source;
+  }
+
   /** Drops those of whom there is nothing to remember: all of them now and then, at a cost in proportion. */
   #tidy(): void {
-    this.#closed += 1;
-    if (this.#closed <= this.#sources.size) {
+    this.#changes += 1;
+    if (this.#changes <= this.#sources.size) {
       return;
     }
-    this.#closed = 0;
+    this.#changes = 0;
     const crowded = this.#sources.size > mostIdle;
     for (const [name, source] of this.#sources) {
-      if (source.forgettable || (crowded && source.connections === 0)) this.#sources.delete(name);
+      if (source.forgettable || (crowded && source.idle)) this.#sources.delete(name);
     }
   }
 }

@@ -10,6 +10,7 @@ import { Code, type ConnectError } from "@connectrpc/connect";
 import { Metadata, type StatusObject, status } from "@grpc/grpc-js";
 import { systemClock, type Timer } from "../clock.ts";
 import { type Peer, peerKey } from "./context-keys.ts";
+import { forwardedPeer, proxiesOn } from "./forwarded-peer.ts";
 import { whyCancelled } from "./grpc-server-call.ts";
 import {
   checkMetadataSize,
@@ -19,6 +20,7 @@ import {
   peekHeader,
   sendableHeaders,
 } from "./metadata.ts";
+import type { Proxies } from "./proxies.ts";
 import { isWorthSending, ServerCall } from "./server-call.ts";
 import { type Held, holdOn, leftUnread, noteBytesReceived, smallBytes } from "./session-guard.ts";
 import { statusFromThrown } from "./status.ts";
@@ -98,7 +100,7 @@ export class UnaryStreamCall extends ServerCall {
   readonly #opening: UnaryStreamOpening;
   readonly #serving: UnaryStreamServing;
   /** Asked for at the start: a stream forgets its connection when it is lost. */
-  readonly #peer: Peer;
+  #peer: SessionPeer;
   #deadline = Number.POSITIVE_INFINITY;
   #timer: Timer | undefined;
   #metadata: Metadata | undefined;
@@ -154,7 +156,14 @@ export class UnaryStreamCall extends ServerCall {
   }
 
   initialValue(id: symbol): unknown {
-    return id === peerKey.id ? this.#peer : undefined;
+    if (id !== peerKey.id) {
+      return undefined;
+    }
+    const { proxies } = this.#peer;
+    if (proxies !== undefined) {
+      this.#peer = { ...forwardedPeer(this.#peer, proxies, this.#opening.headers), proxies: undefined };
+    }
+    return this.#peer;
   }
 
   /** The end of the stream is heard anyway. */
@@ -425,12 +434,17 @@ function onWantTrailers(this: ServerHttp2Stream): void {
   (this as CalledStream)[callKey]?.sendTrailers();
 }
 
-const noPeer: Peer = { address: "unknown", certificate: undefined };
+/** Who holds a session; with proxies, one of them, which speaks for others. */
+interface SessionPeer extends Peer {
+  readonly proxies: Proxies | undefined;
+}
+
+const noPeer: SessionPeer = { address: "unknown", certificate: undefined, proxies: undefined };
 
 /** One for all calls of a connection: to ask its socket costs as much as a tenth of a call. */
-const peers = new WeakMap<Http2Session, Peer>();
+const peers = new WeakMap<Http2Session, SessionPeer>();
 
-function peerOf(session: Http2Session | undefined): Peer {
+function peerOf(session: Http2Session | undefined): SessionPeer {
   if (session === undefined) {
     return noPeer;
   }
@@ -442,11 +456,14 @@ function peerOf(session: Http2Session | undefined): Peer {
   return peer;
 }
 
-function readPeer({ socket }: Http2Session): Peer {
+function readPeer(session: Http2Session): SessionPeer {
+  const { socket } = session;
   const { remoteAddress, remotePort } = socket;
-  return remoteAddress === undefined
-    ? noPeer
-    : { address: `${remoteAddress}:${remotePort}`, certificate: verifiedCertificate(socket) };
+  if (remoteAddress === undefined) {
+    return noPeer;
+  }
+  const address = `${remoteAddress}:${remotePort}`;
+  return { address, certificate: verifiedCertificate(socket), proxies: proxiesOn(session) };
 }
 
 function verifiedCertificate(socket: unknown): Peer["certificate"] {

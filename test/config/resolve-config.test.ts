@@ -21,6 +21,7 @@ function problemsOf(init: Init): string[] {
 
 import { UnknownFields } from "../../gen/retake/v1/input_config_pb.js";
 import { RunState } from "../../gen/retake/v1/run_pb.js";
+import { ForwardedHeader } from "../../gen/retake/v1/security_config_pb.js";
 
 describe("resolveConfig", () => {
   it("fills in every default that config.proto promises", () => {
@@ -48,6 +49,7 @@ describe("resolveConfig", () => {
           stallTimeoutMs: 60_000,
         },
         reflection: true,
+        proxyProtocol: false,
       },
       web: {
         host: "127.0.0.1",
@@ -65,6 +67,7 @@ describe("resolveConfig", () => {
         },
         allowedOrigins: [],
         allowedHosts: [],
+        proxyProtocol: false,
       },
       overrides: {},
       backends: [],
@@ -170,6 +173,27 @@ describe("resolveConfig", () => {
       ],
       maxInlineResultBytes: 0,
     });
+  });
+
+  it("trusts the proxies that are named, and by one header", () => {
+    const trustedProxies = ["10.0.0.0/8", "::1"];
+    expect(resolve({ security: {} }).security.proxies).toBeUndefined();
+    const { security } = resolve({ security: { trustedProxies }, grpc: { proxyProtocol: true } });
+    expect(security.proxies).toEqual({ trusted: trustedProxies, header: "x-forwarded-for" });
+    const none = resolve({ security: { trustedProxies, forwardedHeader: ForwardedHeader.NONE } });
+    expect(none.security.proxies).toEqual({ trusted: trustedProxies });
+  });
+
+  it("refuses to trust everybody, or nobody whose connections are to begin with what proxies say", () => {
+    for (const each of ["0.0.0.0/0", "::/0", "10.0.0.0/33", "10.0.0", "fe80::1%eth0", "proxy.example", ""]) {
+      expect(problemsOf({ security: { trustedProxies: [each] } })).toEqual([
+        expect.stringMatching(/^security\.trusted_proxies\[0\]: must be an IP address or a network/),
+      ]);
+    }
+    expect(problemsOf({ grpc: { proxyProtocol: true }, web: { proxyProtocol: true } })).toEqual([
+      expect.stringMatching(/^grpc\.proxy_protocol: .*name them in security\.trusted_proxies/),
+      expect.stringMatching(/^web\.proxy_protocol: .*name them in security\.trusted_proxies/),
+    ]);
   });
 
   it("refuses webhooks that cannot work", () => {

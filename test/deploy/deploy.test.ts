@@ -27,11 +27,12 @@ describe("the configuration of a machine", () => {
       dataDirectory: "/var/lib/retake",
       grpc: { host: "127.0.0.1", port: ports.grpc },
       web: { host: "127.0.0.1", port: ports.web },
-      security: { allowPlaintext: false },
+      security: { allowPlaintext: false, proxies: { trusted: ["127.0.0.1", "::1"], header: "x-forwarded-for" } },
     });
     const nginx = read("nginx.conf");
     for (const port of [ports.grpc, ports.web]) expect(nginx).toContain(`server 127.0.0.1:${port};`);
     expect(nginx).toContain("proxy_set_header Host localhost;");
+    for (const way of ["grpc", "proxy"]) expect(nginx).toContain(`${way}_set_header X-Forwarded-For $remote_addr;`);
   });
 });
 

@@ -68,6 +68,29 @@ describe("ADMIN credentials that are limited to some workflows", () => {
     });
   });
 
+  it("see the API keys that can do no more than they can, page by page", async () => {
+    const { admin } = as(callers.admin);
+    const made = async (label: string, workflows: string[], tenant = "default"): Promise<string> =>
+      (await admin.createApiKey({ label, subject: "ana", tenant, workflows })).apiKey?.keyId ?? "";
+    const within = [await made("mine", [mine]), await made("mine, too", [mine])];
+    const beyond = [
+      await made("theirs", [theirs]),
+      await made("both", [mine, theirs]),
+      await made("all", []),
+      await made("mine, of another tenant", [mine], "elsewhere"),
+    ];
+    const seen: string[] = [];
+    for (let pageToken = ""; ; ) {
+      const page = await as(limited).admin.listApiKeys({ pageSize: 1, pageToken });
+      seen.push(...page.apiKeys.map(({ keyId }) => keyId));
+      pageToken = page.nextPageToken;
+      if (pageToken === "") break;
+    }
+    expect(seen).toEqual(within.toSorted());
+    const all = (await admin.listApiKeys({})).apiKeys.map(({ keyId }) => keyId);
+    expect(all).toEqual(expect.arrayContaining([...within, ...beyond]));
+  });
+
   it("end no drill of another workflow, and none that ends the server is theirs", async () => {
     const { fault: begun } = await as(callers.admin).admin.injectFault({ fault: fault(theirs), duration });
     const faultId = begun?.faultId ?? "";

@@ -299,7 +299,8 @@ export declare const AdminService: GenService<{
     output: typeof CreateApiKeyResponseSchema;
   },
   /**
-   * Lists API keys, without the keys themselves. Those that ended more than 90 days ago are gone.
+   * Lists API keys, without the keys themselves. Those that ended more than 90 days ago are gone. Credentials that are
+   * limited to some workflows see the keys that can do no more than they can.
    *
    * @generated from rpc retake.v1.AdminService.ListApiKeys
    */

@@ -248,6 +248,15 @@ export declare type GrpcConfig = Message<"retake.v1.GrpcConfig"> & {
    * @generated from field: optional bool reflection = 6;
    */
   reflection?: boolean | undefined;
+
+  /**
+   * Connections of `security.trusted_proxies` begin with the PROXY protocol (version 1 or 2), before TLS where there is one:
+   * each counts as its client's. One that does not begin so within 5 s is closed. Others are taken as they are, and one that
+   * begins so is refused. Default: false.
+   *
+   * @generated from field: bool proxy_protocol = 7;
+   */
+  proxyProtocol: boolean;
 };
 
 /**
@@ -328,7 +337,7 @@ export declare type GrpcLimits = Message<"retake.v1.GrpcLimits"> & {
 
   /**
    * Connections at once of one source: an IPv4 address, or the /64 network of an IPv6 one; one more is closed. Where a
-   * proxy is in front, all connections have its address. Default: 256. Limits: 1 to 1,000,000.
+   * proxy is in front that is not one of `security.trusted_proxies`, all connections have its address. Default: 256. Limits: 1 to 1,000,000.
    *
    * @generated from field: optional int32 max_connections_per_source = 10;
    */
@@ -450,6 +459,15 @@ export declare type WebConfig = Message<"retake.v1.WebConfig"> & {
    * @generated from field: repeated string allowed_hosts = 7;
    */
   allowedHosts: string[];
+
+  /**
+   * Connections of `security.trusted_proxies` begin with the PROXY protocol (version 1 or 2), before TLS where there is one:
+   * each counts as its client's. One that does not begin so within 5 s is closed. Others are taken as they are, and one that
+   * begins so is refused. Default: false.
+   *
+   * @generated from field: bool proxy_protocol = 8;
+   */
+  proxyProtocol: boolean;
 };
 
 /**
@@ -501,7 +519,7 @@ export declare type WebLimits = Message<"retake.v1.WebLimits"> & {
 
   /**
    * Connections at once of one source: an IPv4 address, or the /64 network of an IPv6 one; one more is closed. Where a
-   * proxy is in front, all connections have its address. Default: 256. Limits: 1 to 1,000,000.
+   * proxy is in front that is not one of `security.trusted_proxies`, all connections have its address. Default: 256. Limits: 1 to 1,000,000.
    *
    * @generated from field: optional int32 max_connections_per_source = 6;
    */

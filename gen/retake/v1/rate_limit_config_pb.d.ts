@@ -95,7 +95,7 @@ export enum RateLimitScope {
 
   /**
    * The address that calls come from; of IPv6, the network (/64), because each machine has as many addresses as it likes.
-   * Behind a proxy, that is the proxy's.
+   * Behind a proxy that is not one of `security.trusted_proxies`, that is the proxy's.
    *
    * @generated from enum value: RATE_LIMIT_SCOPE_SOURCE = 2;
    */

@@ -4,7 +4,7 @@
 
 // The configuration of who is let in.
 
-import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { AccessLevel } from "./options_pb.js";
 import type { ApiKeyConfig, LockoutConfig } from "./api_key_config_pb.js";
@@ -113,6 +113,25 @@ export declare type SecurityConfig = Message<"retake.v1.SecurityConfig"> & {
    * @generated from field: retake.v1.InputConfig input = 12;
    */
   input?: InputConfig | undefined;
+
+  /**
+   * Proxies in front of the server, as addresses or networks ("10.0.0.0/8", "::1"): what they say of where calls come from
+   * counts, so that lock-outs, limits of sources, records and logs are about their clients. They tell it by `forwarded_header`,
+   * or by the PROXY protocol where a port asks for it (`grpc.proxy_protocol`, `web.proxy_protocol`). Their own connections
+   * have no limits of one source, since they carry many; those that the PROXY protocol tells the clients of do. Nobody else's
+   * word counts. Not for networks that clients are in. Default: none. Limit: 1,000.
+   *
+   * @generated from field: repeated string trusted_proxies = 13;
+   */
+  trustedProxies: string[];
+
+  /**
+   * The header in which they do: the last address there that is not a trusted proxy's is the client's. It must be the one that
+   * they set or add to, because others come from clients as they are. Default: X_FORWARDED_FOR.
+   *
+   * @generated from field: retake.v1.ForwardedHeader forwarded_header = 14;
+   */
+  forwardedHeader: ForwardedHeader;
 };
 
 /**
@@ -120,4 +139,44 @@ export declare type SecurityConfig = Message<"retake.v1.SecurityConfig"> & {
  * Use `create(SecurityConfigSchema)` to create a new message.
  */
 export declare const SecurityConfigSchema: GenMessage<SecurityConfig>;
+
+/**
+ * How proxies tell where a call comes from.
+ *
+ * @generated from enum retake.v1.ForwardedHeader
+ */
+export enum ForwardedHeader {
+  /**
+   * Not set.
+   *
+   * @generated from enum value: FORWARDED_HEADER_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * `X-Forwarded-For: ADDRESS, ADDRESS`, which most proxies set.
+   *
+   * @generated from enum value: FORWARDED_HEADER_X_FORWARDED_FOR = 1;
+   */
+  X_FORWARDED_FOR = 1,
+
+  /**
+   * `Forwarded: for=ADDRESS`, as RFC 7239 has it.
+   *
+   * @generated from enum value: FORWARDED_HEADER_FORWARDED = 2;
+   */
+  FORWARDED = 2,
+
+  /**
+   * Not at all.
+   *
+   * @generated from enum value: FORWARDED_HEADER_NONE = 3;
+   */
+  NONE = 3,
+}
+
+/**
+ * Describes the enum retake.v1.ForwardedHeader.
+ */
+export declare const ForwardedHeaderSchema: GenEnum<ForwardedHeader>;
 

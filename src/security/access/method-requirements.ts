@@ -35,6 +35,7 @@ const keepToWorkflows: ReadonlySet<DescMethod> = new Set([
   AdminService.method.deletePolicyOverride,
   // Of keys that can do no more than the caller's.
   AdminService.method.createApiKey,
+  AdminService.method.listApiKeys,
   AdminService.method.rotateApiKey,
   AdminService.method.revokeApiKey,
 ]);

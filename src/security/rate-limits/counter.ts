@@ -17,6 +17,10 @@ const others = "";
 /**
  * Counts calls by key, by the generic cell rate algorithm: of each key it keeps when its next call would be due if all so
  * far had come evenly spread. In any time, a key gets at most `burst` calls more than that time is worth.
+ *
+ * Of our own and not rate-limiter-flexible (tried at 11.4), whose windows have fixed ends: 199 calls of a limit of 100 pass
+ * within 300 ms there, its windows go by the wall clock, are 1 ms where they are longer than 24.8 days, and cost each source
+ * a timer and 400 bytes without a bound; a union of limits counts what one of them refuses in the others.
  */
 export class Counter {
   readonly #intervalMs: number;

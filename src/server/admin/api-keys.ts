@@ -100,7 +100,8 @@ export function apiKeyMethods(
         return { result: { key: made.text, apiKey: shown(made.record) }, record: made.record };
       }),
 
-    listApiKeys({ pageSize, pageToken, subject, includeEnded }) {
+    listApiKeys({ pageSize, pageToken, subject, includeEnded }, { values }) {
+      const caller = values.get(principalKey);
       const scope = pageScope(ListApiKeysRequestSchema, create(ListApiKeysRequestSchema, { subject, includeEnded }));
       const limit = pageSize || defaultPage;
       const after = pageToken === "" ? "" : String(parsePageToken(pageToken, scope));
@@ -108,7 +109,8 @@ export function apiKeyMethods(
       const rest = known()
         .list()
         .filter((each) => each.id > after && (subject === "" || each.principal.subject === subject))
-        .filter((each) => includeEnded || each.endedMs(nowMs) === undefined);
+        .filter((each) => includeEnded || each.endedMs(nowMs) === undefined)
+        .filter((each) => beyondOf(caller, grantOf(each)) === undefined);
       const page = rest.slice(0, limit);
       const last = page.at(-1);
       return {
@@ -157,21 +159,22 @@ function grantOf({ principal }: ApiKeyRecord): Grant {
 }
 
 /** Nobody gives, or takes, more than they have. @throws ConnectError PERMISSION_DENIED */
-function assertWithin(caller: Principal, { tenant, level, groups, workflows }: Grant): void {
-  const admin = isUnlimitedAdmin(caller);
-  const beyond =
-    level > caller.level
-      ? `level ${AccessLevel[level]}, and you have ${AccessLevel[caller.level]}`
-      : !admin && tenant !== caller.tenant
-        ? `tenant ${tenant}, and you are of ${caller.tenant}`
-        : !admin && groups.some((group) => !caller.groups.includes(group))
-          ? "a group that you are not in"
-          : caller.workflows !== undefined &&
-              (workflows.length === 0 || workflows.some((name) => !caller.workflows?.has(name)))
-            ? "workflows that your own key is not for"
-            : undefined;
+function assertWithin(caller: Principal, grant: Grant): void {
+  const beyond = beyondOf(caller, grant);
   if (beyond === undefined) return;
   throw createDenial(Code.PermissionDenied, "BEYOND_CALLER", `such a key is one of ${beyond}`);
+}
+
+/** What such a key has that a caller has not; undefined where there is nothing. */
+function beyondOf(caller: Principal, { tenant, level, groups, workflows }: Grant): string | undefined {
+  if (level > caller.level) return `level ${AccessLevel[level]}, and you have ${AccessLevel[caller.level]}`;
+  if (!isUnlimitedAdmin(caller)) {
+    if (tenant !== caller.tenant) return `tenant ${tenant}, and you are of ${caller.tenant}`;
+    if (groups.some((group) => !caller.groups.includes(group))) return "a group that you are not in";
+  }
+  const own = caller.workflows;
+  if (own === undefined || (workflows.length > 0 && workflows.every((name) => own.has(name)))) return undefined;
+  return "workflows that your own key is not for";
 }
 
 /** Runs and access rules go by the subject: a key of another one would be what they have. @throws ConnectError */
