@@ -1,6 +1,8 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { createClient, type Transport } from "@connectrpc/connect";
 import { AdminService } from "../../gen/retake/v1/admin_service_pb.js";
+import type { ServerConfigSchema } from "../../gen/retake/v1/config_pb.js";
 import {
   AccessLevel,
   FailureCategory,
@@ -23,7 +25,7 @@ export interface WorkflowsOptions {
   readonly directory: string;
   /** Durable steps in each run. */
   readonly steps: number;
-  /** Whether the policy of the workflow uses every stage; nothing fails. Default: false. */
+  /** Whether every stage has something to look at in each run; nothing fails. Default: false. */
   readonly fullChain?: boolean;
   /** Whether the server makes metrics, and keeps them. Default: true. */
   readonly measured?: boolean;
@@ -58,11 +60,8 @@ export async function startWorkflows({
       web: { disabled: true },
       log: { level: "warn" },
       telemetry: { disabled: !measured },
-      workflows: fullChain
-        ? { [plainWorkflow]: everyStage }
-        : secured
-          ? { [plainWorkflow]: { access: { min: AccessLevel.AUTHENTICATED } } }
-          : {},
+      ...(secured && { workflows: { [plainWorkflow]: { access: { min: AccessLevel.AUTHENTICATED } } } }),
+      ...(fullChain && everyStage()),
       security: {
         anonymousLevel: secured ? AccessLevel.PUBLIC : AccessLevel.ADMIN,
         jwt: token === undefined ? [] : [token.jwt],
@@ -88,7 +87,26 @@ export async function startWorkflows({
 }
 
 /** What makes every stage look at each run, and none of them do anything. */
-const everyStage: MessageInitShape<typeof WorkflowPolicySchema> = {
+function everyStage() {
+  return {
+    concurrencyLimit: 10_000,
+    workflows: { [plainWorkflow]: fullPolicy },
+    backends: [
+      { service: WorkflowsService.typeName, endpoints: [{ target: "in-process", slots: 1000 }], retryBudget: {} },
+    ],
+    faults: [
+      {
+        workflow: plainWorkflow,
+        // The dice are thrown for each attempt, and none of a bench is hit.
+        percentage: 1e-9,
+        effect: { case: "status", value: { code: "UNAVAILABLE" } },
+        expireTime: timestampFromMs(Date.now() + 24 * 3_600_000),
+      },
+    ],
+  } satisfies MessageInitShape<typeof ServerConfigSchema>;
+}
+
+const fullPolicy: MessageInitShape<typeof WorkflowPolicySchema> = {
   timeout: { seconds: 3600n },
   attemptTimeout: { seconds: 600n },
   progressTimeout: { seconds: 300n },
@@ -101,8 +119,14 @@ const everyStage: MessageInitShape<typeof WorkflowPolicySchema> = {
   circuitBreaker: { errorThresholdPercentage: 50, volumeThreshold: 5 },
   concurrency: { limit: 1000, queueLimit: 1000, perPrincipal: 1000 },
   quality: { min: Quality.LOW, lowerAfterFailures: 3 },
-  fallbacks: [plainWorkflow.replace(/Plain$/, "Limited")],
-  recovery: { rules: [{ categories: [FailureCategory.MEMORY], action: RecoveryAction.FREE_MEMORY }] },
+  fallbacks: ["Limited", "Keyed"].map((method) => `${WorkflowsService.typeName}/${method}`),
+  recovery: {
+    rules: [
+      { categories: [FailureCategory.MEMORY], action: RecoveryAction.FREE_MEMORY },
+      { categories: [FailureCategory.MODEL], action: RecoveryAction.RELOAD_MODEL },
+      { categories: [FailureCategory.NETWORK], action: RecoveryAction.RECONNECT },
+    ],
+  },
 };
 
 function handlers(steps: number): WorkflowImpl<typeof WorkflowsService> {

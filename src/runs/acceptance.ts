@@ -22,6 +22,7 @@ import type { Artifacts } from "./ports/artifacts.ts";
 import type { Gates } from "./ports/gates.ts";
 import type { Journal, RunOwner } from "./ports/journal.ts";
 import { type Payloads, payloadDigest } from "./ports/payloads.ts";
+import type { Retakes } from "./retakes.ts";
 import { newRunId } from "./run-id.ts";
 import type { RunRecord } from "./run-record.ts";
 import { timeAt } from "./storage/positions.ts";
@@ -78,6 +79,9 @@ export interface AcceptanceOptions {
   readonly gates: Pick<Gates, "isFull" | "waiting">;
   readonly breakers: Pick<Breakers, "find" | "of">;
   readonly pauses: Pick<Pauses, "of" | "waiting">;
+  readonly retakes: Pick<Retakes, "size" | "waiting">;
+  /** Attempts at once, over all workflows. */
+  readonly concurrencyLimit: number;
   /** Absent where nothing counts as trouble. */
   readonly overload?: Pick<Overload, "refusal"> | undefined;
   readonly journal: Journal;
@@ -308,9 +312,25 @@ export class Acceptance {
       throw shedding;
     }
     const { queueLimit } = workflow.policy.concurrency;
-    if (this.#wouldWait(order) && inLine(this.#options, workflow.name) >= queueLimit) {
+    if (
+      this.#wouldWait(order) ? inLine(this.#options, workflow.name) >= queueLimit : this.#hasTooManyRetakes(workflow)
+    ) {
       throw queueFull(workflow.name, queueLimit, random);
     }
+  }
+
+  /**
+   * Whoever works has a place to wait in when it fails. In an outage there is always room for another attempt, which is no
+   * reason to take runs for ever; one that an open breaker sends away makes none.
+   */
+  #hasTooManyRetakes(workflow: Workflow): boolean {
+    const { retakes, concurrencyLimit, breakers } = this.#options;
+    const { limit, queueLimit } = workflow.policy.concurrency;
+    return (
+      retakes.size > 0 &&
+      retakes.waiting(workflow.name) >= queueLimit + Math.min(limit, concurrencyLimit) &&
+      breakers.of(workflow)?.holdsNewcomers !== true
+    );
   }
 
   /** Whether a run would stand in line, as far as that is seen from here. */

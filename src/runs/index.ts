@@ -101,6 +101,7 @@ export type { Scheduler } from "./ports/scheduler.ts";
 export { type QualityAlert, QualityLevels, type QualityStatus } from "./quality-levels/quality-levels.ts";
 export { canLowerQuality, runQuality } from "./quality-levels/run-quality.ts";
 export { recover } from "./recovery.ts";
+export { Retakes } from "./retakes.ts";
 export { Retention, type RetentionLimit, retireAtMs } from "./retention.ts";
 export type { RetryBudget } from "./retry-budget.ts";
 export { type BackendBudget, RetryBudgets } from "./retry-budgets.ts";

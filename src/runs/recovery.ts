@@ -13,6 +13,7 @@ import { pastChanges } from "./past-changes.ts";
 import type { Journal } from "./ports/journal.ts";
 import type { RunObserver } from "./ports/run-observer.ts";
 import type { Scheduler } from "./ports/scheduler.ts";
+import type { Retakes } from "./retakes.ts";
 import { openStates, type RunRecord } from "./run-record.ts";
 import { callerLost, type Turns } from "./turns.ts";
 
@@ -22,6 +23,7 @@ export interface RecoveryOptions {
   readonly journal: Journal;
   readonly scheduler: Scheduler;
   readonly contracts: ContractCheck;
+  readonly retakes: Pick<Retakes, "add">;
   readonly clock: Clock;
   readonly log: Logger;
   readonly observer?: RunObserver | undefined;
@@ -177,6 +179,9 @@ async function recoverRun(run: LiveRun, options: RecoveryOptions): Promise<void>
   run.commit();
   await run.durable;
   if (!run.terminal) {
+    if (record.state === RunState.BACKING_OFF) {
+      options.retakes.add(run.id, record.accepted.workflow);
+    }
     const dueMs =
       record.state === RunState.BACKING_OFF || record.state === RunState.PARKED ? (record.wakeAtMs ?? nowMs) : nowMs;
     scheduler.wake(run.id, Math.min(dueMs, record.deadlineMs), record.accepted.priority);

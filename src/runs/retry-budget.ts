@@ -1,4 +1,5 @@
 import type { Clock, Timer } from "../clock.ts";
+import { SortedList } from "../sorted-list.ts";
 import type { Verdict } from "./breakers/breaker.ts";
 
 export interface RetryBudgetOptions {
@@ -7,6 +8,12 @@ export interface RetryBudgetOptions {
   readonly tokenRatio: number;
   /** One token comes back by itself this often. */
   readonly tokenIntervalMs: number;
+}
+
+/** There may be very many: small. */
+interface WaitingRetry {
+  readonly runId: string;
+  readonly order: number;
 }
 
 /** What a retry waits for. */
@@ -35,8 +42,9 @@ export class RetryBudget {
   #tokens: number;
   /** When the tokens were counted, by the monotonic clock. */
   #countedMs: number;
-  /** In the order in which they came. */
-  readonly #waiting = new Set<string>();
+  readonly #waiting = new Map<string, WaitingRetry>();
+  readonly #line = new SortedList<WaitingRetry>((a, b) => a.order < b.order);
+  #came = 0;
   /** Retries that may go, or are under way. */
   readonly #admitted = new Set<string>();
   #timer: Timer | undefined;
@@ -55,7 +63,11 @@ export class RetryBudget {
     if (this.#admitted.has(runId)) {
       return true;
     }
-    this.#waiting.add(runId);
+    if (!this.#waiting.has(runId)) {
+      const retry = { runId, order: this.#came++ };
+      this.#waiting.set(runId, retry);
+      this.#line.add(retry);
+    }
     this.#letGo(runId);
     return this.#admitted.has(runId);
   }
@@ -76,20 +88,18 @@ export class RetryBudget {
     if (this.#admitted.delete(runId)) {
       this.#add(1);
       this.#letGo();
-    } else if (this.#waiting.delete(runId)) {
+    } else if (this.#leave(this.#waiting.get(runId))) {
       this.#letGo();
     }
   }
 
   place(runId: string): RetryBudgetPlace | undefined {
-    let position = 0;
-    for (const waiting of this.#waiting) {
-      position++;
-      if (waiting === runId) {
-        return { reason, position, notBeforeMs: this.#clock.now() + this.#msUntil(position) };
-      }
+    const retry = this.#waiting.get(runId);
+    if (retry === undefined) {
+      return undefined;
     }
-    return undefined;
+    const position = this.#line.countBefore(retry) + 1;
+    return { reason, position, notBeforeMs: this.#clock.now() + this.#msUntil(position) };
   }
 
   get waiting(): number {
@@ -110,9 +120,9 @@ export class RetryBudget {
 
   /** There is no budget any more: all go. */
   open(): void {
-    const waiting = [...this.#waiting];
+    const waiting = [...this.#line];
     this.close();
-    for (const runId of waiting) {
+    for (const { runId } of waiting) {
       this.#wake(runId);
     }
   }
@@ -120,7 +130,13 @@ export class RetryBudget {
   /** Nobody is woken any more, and no timer is left behind. */
   close(): void {
     this.#waiting.clear();
+    this.#line.clear();
     this.#stopTimer();
+  }
+
+  /** Takes a retry out of the line; whether it was there. */
+  #leave(retry: WaitingRetry | undefined): boolean {
+    return retry !== undefined && this.#waiting.delete(retry.runId) && this.#line.remove(retry);
   }
 
   /** Adds tokens, those included that time has brought. */
@@ -161,11 +177,12 @@ export class RetryBudget {
     if (this.#waiting.size === 0) {
       return;
     }
-    for (const runId of this.#waiting) {
+    for (let next = this.#line.first; next !== undefined; next = this.#line.first) {
       if (this.#tokensNow <= this.#options.maxTokens / 2) {
         break;
       }
-      this.#waiting.delete(runId);
+      const { runId } = next;
+      this.#leave(next);
       this.#admitted.add(runId);
       this.#take();
       if (runId !== awake) {

@@ -35,6 +35,7 @@ import type { Pauses } from "./pauses.ts";
 import type { Gates } from "./ports/gates.ts";
 import type { Payloads } from "./ports/payloads.ts";
 import type { Scheduler } from "./ports/scheduler.ts";
+import type { Retakes } from "./retakes.ts";
 import { allowsEvent, type RunEventBody, type RunRecord } from "./run-record.ts";
 import { retryDelayMs } from "./storage/retry-delay.ts";
 
@@ -46,6 +47,7 @@ export interface TurnsOptions {
   readonly contracts: ContractCheck;
   readonly pauses: Pick<Pauses, "of" | "keeps" | "waiting">;
   readonly breakers: Pick<Breakers, "find" | "keeps">;
+  readonly retakes: Pick<Retakes, "add" | "withdraw" | "waiting">;
   /** A run will make no attempt: whatever it waits for, or was let through to, goes to others. */
   readonly withdraw: (runId: string) => void;
   /** The stages, composed, with the back-ends innermost. */
@@ -271,6 +273,9 @@ export class Turns {
         this.#wish(run);
         return;
       }
+      if (run.record.countedFailures > 0) {
+        this.#options.retakes.withdraw(run.id);
+      }
       if (entry.wake !== undefined && allowsEvent(run.record, "woken")) {
         run.prepare([woken(entry.wake)]);
       }
@@ -445,6 +450,9 @@ export class Turns {
       this.#wish(run, outcome.kind === "blocked" ? outcome.notBeforeMs : undefined);
       if (record.state === RunState.PARKED && record.wait?.gate === "pause") {
         this.#wakeIfResumed(run);
+      }
+      if (waitsForRetake(record, outcome)) {
+        this.#options.retakes.add(run.id, workflow.name);
       }
     }
     return run.durable;
@@ -697,6 +705,13 @@ export class Turns {
   #policyOf(record: RunRecord): Policy | undefined {
     return this.#options.contracts.workflow(record.accepted.workflow)?.policy;
   }
+}
+
+function waitsForRetake({ state }: RunRecord, outcome: Outcome): boolean {
+  return (
+    state === RunState.BACKING_OFF ||
+    (state === RunState.QUEUED && outcome.kind === "blocked" && outcome.gate === "retry_budget")
+  );
 }
 
 type Succeeded = Outcome & { readonly kind: "succeeded" };

@@ -58,6 +58,7 @@ import {
   type Payloads,
   PolicyOverrides,
   QualityLevels,
+  Retakes,
   Retention,
   type RetentionLimit,
   RetryBudgets,
@@ -183,6 +184,7 @@ export class Engine {
   readonly #contractCheck: ContractCheck;
   readonly #endpoints: Endpoints;
   readonly #recoveries: Recoveries;
+  readonly #retakes = new Retakes();
   readonly #serviceEndpoints: ServiceEndpoints;
   readonly #configuredFaults: readonly Fault[];
   readonly #observer: RunObserver | undefined;
@@ -363,6 +365,7 @@ export class Engine {
       contracts: this.#contractCheck,
       pauses: this.pauses,
       breakers: this.breakers,
+      retakes: this.#retakes,
       withdraw: (runId) => this.#withdraw(runId),
       chain,
       clock,
@@ -377,6 +380,8 @@ export class Engine {
       gates,
       breakers: this.breakers,
       pauses: this.pauses,
+      retakes: this.#retakes,
+      concurrencyLimit: config.concurrencyLimit,
       overload: this.overload,
       journal,
       payloads,
@@ -421,6 +426,7 @@ export class Engine {
       journal: this.journal,
       scheduler: this.#scheduler,
       contracts: this.#contractCheck,
+      retakes: this.#retakes,
       clock: this.clock,
       log: this.log,
       observer: this.#observer,
@@ -618,6 +624,7 @@ export class Engine {
     this.breakers.withdraw(runId);
     this.retryBudgets.withdraw(runId);
     this.pauses.withdraw(runId);
+    this.#retakes.withdraw(runId);
   }
 
   #backend(endpoint: string): Backend {

@@ -8,6 +8,7 @@ import { createFailure } from "../../src/runs/failure.ts";
 import type { Outcome, RunHandler } from "../../src/runs/handler.ts";
 import { LiveRuns } from "../../src/runs/live-runs.ts";
 import { createMemoryStorage } from "../../src/runs/memory/index.ts";
+import { Retakes } from "../../src/runs/retakes.ts";
 import { timestampFromMs } from "../../src/runs/time.ts";
 import { Turns, type TurnsOptions } from "../../src/runs/turns.ts";
 import { createSeededRandom, createVirtualClock } from "../../src/testing/index.ts";
@@ -49,6 +50,7 @@ async function takeTurn(chain: RunHandler) {
     } as unknown as TurnsOptions["contracts"],
     pauses: { of: () => undefined, keeps: () => false, waiting: () => 0 },
     breakers: { find: () => undefined, keeps: () => false },
+    retakes: new Retakes(),
     withdraw: (runId) => withdrawn.push(runId),
     chain,
     clock,

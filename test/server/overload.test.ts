@@ -78,6 +78,94 @@ describe("a full queue", () => {
     await rejection(harness.runs.startRun({ ...key, idempotencyKey: "another" }), Code.ResourceExhausted);
   });
 
+  it("counts the runs that wait to be retaken: an outage does not make it longer, nor does a restart", async () => {
+    const clock = createVirtualClock();
+    const storage = createMemoryStorage({ clock });
+    const flaky = `${WorkflowsService.typeName}/Flaky`;
+    const backoff = { initialBackoff: { seconds: 60n }, maxBackoff: { seconds: 60n } };
+    const config = { workflows: { [flaky]: { concurrency: { limit: 2, queueLimit: 3 }, retry: backoff } } };
+    const down = () => Promise.reject(new ConnectError("down", Code.Unavailable));
+    const before = await startServer({ flaky: down }, { clock, storage, config });
+    const runIds: string[] = [];
+    // Each finds room, fails at once and backs off: as many as may work and wait.
+    for (let run = 0; run < 5; run++) runIds.push(await startRun(before, flaky));
+    expect(await stateOf(before, runIds[4] ?? "")).toBe(RunState.BACKING_OFF);
+    const refused = await rejection(startRun(before, flaky), Code.ResourceExhausted);
+    expect(refused.findDetails(ErrorInfoSchema)[0]?.reason).toBe("QUEUE_FULL");
+    await startRun(before, plain);
+    await stopServer(before);
+    // Two servers that begin at the same moment would draw the same ids.
+    await clock.advance(1);
+
+    const isUp = deferred();
+    const flakyAgain = async () => {
+      await isUp.promise;
+      return { attempts: 2 };
+    };
+    const harness = await start({ flaky: flakyAgain }, { clock, storage, config });
+    await rejection(startRun(harness, flaky), Code.ResourceExhausted);
+    for (const runId of runIds.slice(0, 2)) await harness.runs.cancelRun({ runId });
+    const working = [await startRun(harness, flaky), await startRun(harness, flaky)];
+    expect(await stateOf(harness, working[1] ?? "")).toBe(RunState.RUNNING);
+    // Three back off still, and nobody else may wait.
+    await rejection(startRun(harness, flaky), Code.ResourceExhausted);
+    await harness.runs.cancelRun({ runId: runIds[2] ?? "" });
+    await startRun(harness, flaky);
+    isUp.resolve();
+    await clock.advance(90_000);
+    expect(await stateOf(harness, runIds[4] ?? "")).toBe(RunState.SUCCEEDED);
+    const again = await Promise.allSettled(Array.from({ length: 5 }, () => startRun(harness, flaky)));
+    expect(again.map(({ status }) => status)).toEqual(Array(5).fill("fulfilled"));
+  });
+
+  it("sends nobody away from a fallback, who makes no attempt", async () => {
+    const harness = await start(
+      { plain: () => Promise.reject(new ConnectError("down", Code.Unavailable)), limited: () => ({}) },
+      {
+        config: {
+          workflows: {
+            [plain]: {
+              concurrency: { limit: 1, queueLimit: 0 },
+              retry: { initialBackoff: { seconds: 60n }, maxBackoff: { seconds: 60n } },
+              circuitBreaker: { volumeThreshold: 1, errorThresholdPercentage: 1 },
+              fallbacks: [limited],
+            },
+          },
+        },
+      },
+    );
+    const first = await startRun(harness, plain);
+    expect(await stateOf(harness, first)).toBe(RunState.BACKING_OFF);
+    expect(await stateOf(harness, await startRun(harness, plain))).toBe(RunState.SUCCEEDED);
+  });
+
+  it("counts retries that wait for a budget", async () => {
+    const flaky = `${WorkflowsService.typeName}/Flaky`;
+    const harness = await start(
+      { flaky: () => Promise.reject(new ConnectError("down", Code.Unavailable)) },
+      {
+        config: {
+          workflows: { [flaky]: { concurrency: { limit: 1, queueLimit: 1 } } },
+          backends: [
+            {
+              service: WorkflowsService.typeName,
+              endpoints: [{ target: "in-process" }],
+              retryBudget: { maxTokens: 2, tokenInterval: { seconds: 3600n } },
+            },
+          ],
+        },
+      },
+    );
+    const first = await startRun(harness, flaky);
+    await startRun(harness, flaky);
+    // Their backoff is over, and there are no retries left.
+    await harness.clock.advance(10_000);
+    expect((await harness.runs.getRun({ runId: first })).run?.wait?.gate).toBe("retry_budget");
+    await rejection(startRun(harness, flaky), Code.ResourceExhausted);
+    await harness.runs.cancelRun({ runId: first });
+    await startRun(harness, flaky);
+  });
+
   it("takes the children of runs that were accepted", async () => {
     const harness = await full();
     const parent = await startRun(harness, plain);

@@ -373,9 +373,11 @@ export declare type ConcurrencyPolicy = Message<"retake.v1.ConcurrencyPolicy"> &
   limit?: number | undefined;
 
   /**
-   * Runs that may wait to be let through: for a permit, by a breaker, or while the workflow is paused; one more is refused
-   * RESOURCE_EXHAUSTED (reason QUEUE_FULL) at acceptance. Children never are: they belong to a run that has been accepted.
-   * Default: 10,000. Limits: 0 (nobody waits) to 10,000,000.
+   * Runs that may wait: for a permit, by a breaker, while the workflow is paused, or to be retaken (until their backoff is
+   * over, or for a retry budget); one more is refused RESOURCE_EXHAUSTED (reason QUEUE_FULL) at acceptance. So is one that
+   * would make its attempt at once, where as many wait to be retaken as may wait and work together (`queue_limit` and `limit`,
+   * or the server's `concurrency_limit` where that is less). Children never are: they belong to a run that has been accepted.
+   * Default: 10,000. Limits: 0 (nobody waits before its first attempt) to 10,000,000.
    *
    * @generated from field: optional int32 queue_limit = 2;
    */

@@ -1,7 +1,7 @@
-import { BinaryHeap, type HeapItem } from "../../binary-heap.ts";
+import { SortedList } from "../../sorted-list.ts";
 
 /** There is one for each run that a breaker holds, possibly very many: small. */
-interface HeldRun extends HeapItem {
+interface HeldRun {
   readonly runId: string;
   readonly priority: number;
   readonly acceptedMs: number;
@@ -11,7 +11,7 @@ interface HeldRun extends HeapItem {
 /** The runs that a breaker holds, in the order in which they go on: higher priority first, then as they were accepted. */
 export class HeldRuns {
   readonly #runs = new Map<string, HeldRun>();
-  readonly #heap = new BinaryHeap<HeldRun>(goesBefore);
+  readonly #line = new SortedList<HeldRun>(goesBefore);
   /** Those that an open breaker does not keep. */
   readonly #leaving = new Set<string>();
   #added = 0;
@@ -32,18 +32,17 @@ export class HeldRuns {
       this.#leaving.delete(runId);
     }
     if (!this.#runs.has(runId)) {
-      const run: HeldRun = { runId, priority, acceptedMs, order: this.#added++, heapIndex: -1 };
+      const run: HeldRun = { runId, priority, acceptedMs, order: this.#added++ };
       this.#runs.set(runId, run);
-      this.#heap.push(run);
+      this.#line.add(run);
     }
   }
 
   /** The first one, taken out. */
   take(): { readonly runId: string; readonly priority: number } | undefined {
-    const first = this.#heap.pop();
+    const { first } = this.#line;
     if (first !== undefined) {
-      this.#runs.delete(first.runId);
-      this.#leaving.delete(first.runId);
+      this.remove(first.runId);
     }
     return first;
   }
@@ -63,23 +62,14 @@ export class HeldRuns {
     }
     this.#runs.delete(runId);
     this.#leaving.delete(runId);
-    this.#heap.remove(run);
+    this.#line.remove(run);
     return true;
   }
 
-  /** 1 is next; undefined for a run that is not held. Costs a look at every run. */
+  /** 1 is next; undefined for a run that is not held. */
   position(runId: string): number | undefined {
     const run = this.#runs.get(runId);
-    if (run === undefined) {
-      return undefined;
-    }
-    let position = 1;
-    for (const other of this.#runs.values()) {
-      if (goesBefore(other, run)) {
-        position++;
-      }
-    }
-    return position;
+    return run && this.#line.countBefore(run) + 1;
   }
 }
 

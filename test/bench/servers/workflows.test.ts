@@ -7,9 +7,12 @@ import { afterEach, describe, expect, it } from "vitest";
 import { requestOf } from "../../../bench/requests.ts";
 import { startWorkflows, type WorkflowsOptions } from "../../../bench/servers/workflows.ts";
 import { slowSyncDelayMs } from "../../../bench/subjects.ts";
+import { MonitoringService } from "../../../gen/retake/v1/monitoring_service_pb.js";
 import { RunService, StartRunRequestSchema } from "../../../gen/retake/v1/run_service_pb.js";
 import { createGrpcTransport } from "../../../src/transport/index.ts";
 import { WorkflowsService } from "../../gen/retake/test/v1/workflows_pb.js";
+
+const plain = `${WorkflowsService.typeName}/Plain`;
 
 let cleanUp: (() => Promise<void>) | undefined;
 
@@ -52,6 +55,30 @@ describe("the workflow server", () => {
     }
   });
 
+  it("gives every stage something to look at in the full chain, which changes nothing", async () => {
+    const { callPlain, runs, transport } = await start({ steps: 0, fullChain: true });
+    const { workflows } = await runs.listWorkflows({});
+    const { policy } = workflows.find(({ workflow }) => workflow.endsWith("/Plain")) ?? {};
+    const { report } = await createClient(MonitoringService, transport).getReport({});
+
+    expect(policy).toMatchObject({
+      timeout: {},
+      attemptTimeout: {},
+      progressTimeout: {},
+      retry: { lowerQuality: true },
+      concurrency: { limit: 1000, queueLimit: 1000, perPrincipal: 1000 },
+      quality: {},
+      fallbacks: [expect.any(String), expect.any(String)],
+      recovery: { rules: [{}, {}, {}] },
+    });
+    expect(report?.resilience).toMatchObject({
+      breakers: [{ workflow: plain }],
+      retryBudgets: [{ backend: "in-process" }],
+      faults: [{ fault: { workflow: plain } }],
+    });
+    expect(await callPlain()).toEqual(["accepted", "attemptStarted", "succeeded"]);
+  });
+
   it("delays each of the two syncs of a call", async () => {
     const { callPlain } = await start({ steps: 0, slowSync: true });
     const startMs = performance.now();
@@ -92,5 +119,5 @@ async function start(options: Omit<WorkflowsOptions, "directory">) {
     );
     return eventsOf(runId);
   };
-  return { port: server.port, headers: server.headers ?? [], runs, eventsOf, callPlain };
+  return { port: server.port, headers: server.headers ?? [], transport, runs, eventsOf, callPlain };
 }
