@@ -7,6 +7,7 @@ import type { Clock } from "../clock.ts";
 import type { Instruments } from "../instruments.ts";
 import type { AssessedHealth } from "../monitoring/health/index.ts";
 import type { Engine, EngineOptions } from "./engine.ts";
+import { UnansweredFlush } from "./unanswered-flush.ts";
 
 const breakerValues: Readonly<Record<BreakerState, number>> = {
   [BreakerState.UNSPECIFIED]: 0,
@@ -17,7 +18,7 @@ const breakerValues: Readonly<Record<BreakerState, number>> = {
 
 type ObservedEngine = Pick<
   Engine,
-  "breakers" | "contracts" | "endpointStandings" | "journal" | "qualityLevels" | "watch"
+  "breakers" | "clock" | "contracts" | "endpointStandings" | "journal" | "qualityLevels" | "watch"
 >;
 
 /** What a server's parts say of themselves when they are asked. */
@@ -71,6 +72,15 @@ export function observeEngine(instruments: Instruments, engine: ObservedEngine):
     "gauge",
     { name: "retake.journal.available", unit: "", description: "1 while the journal can be written, else 0." },
     (set) => set(engine.journal.status.kind === "available" ? 1 : 0),
+  );
+  const unanswered = new UnansweredFlush(engine.journal, engine.clock);
+  instruments.observed(
+    "gauge",
+    {
+      ...{ name: "retake.journal.unanswered.age", unit: "s" },
+      description: "For how long the journal has not made durable what it was given; 0 while it does.",
+    },
+    (set) => set(unanswered.readMs() / 1000),
   );
 }
 

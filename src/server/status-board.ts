@@ -15,6 +15,8 @@ export interface StatusBoardOptions {
   readonly version: () => Promise<string>;
 }
 
+const unansweredMetric = "retake_journal_unanswered_age_seconds";
+
 /** How long runs take is looked at once a minute: it is read from six hours of samples. */
 const slowestEveryMs = 60_000;
 
@@ -76,6 +78,7 @@ export class StatusBoard {
     this.readiness.sampled({
       diskFreeBytes: figures.latest("retake_disk_free_bytes"),
       diskSizeBytes: figures.latest("retake_disk_size_bytes"),
+      journalUnansweredSeconds: figures.latest(unansweredMetric),
       eventLoopMaxDelaySeconds: figures.latest("nodejs_eventloop_delay_max_seconds"),
     });
     if (this.readiness.reason !== before) this.onReadiness();
@@ -107,6 +110,7 @@ export class StatusBoard {
   #facts(): HealthFacts {
     const figures = this.#figures;
     const p99CommitSeconds = figures?.p99CommitSeconds();
+    const unansweredSeconds = figures?.latest(unansweredMetric);
     const eventLoopDelaySeconds = figures?.latest("nodejs_eventloop_delay_p99_seconds");
     const { status } = this.engine.journal;
     return {
@@ -114,6 +118,7 @@ export class StatusBoard {
         available: status.kind === "available",
         error: status.kind === "failing" ? status.cause.message : "",
         ...(p99CommitSeconds !== undefined && { p99CommitSeconds }),
+        ...(unansweredSeconds !== undefined && { unansweredSeconds }),
       },
       ...this.#engineFacts(),
       ...(figures && measuredFacts(figures)),

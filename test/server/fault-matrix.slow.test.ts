@@ -48,6 +48,16 @@ describe("the alerts of a server, on virtual time", () => {
     });
   });
 
+  it("runs of a contract that is gone are told of, and of those of the others nothing", async () => {
+    const first = await startWorld({ own: { keyed: () => new Promise(() => {}) } });
+    await first.start("Keyed");
+    await first.pass(minute);
+    await first.close();
+    const next = await startWorld({ clock: first.clock, storage: first.storage, without: true });
+    await next.pass(hour + minute);
+    expect(await next.fired()).toEqual(["RetakeRunParked warning Keyed"]);
+  }, 60_000);
+
   it("what fires fires on over a restart and a clock that is set, with who looks after it and what is silenced", async () => {
     const fault = { case: "status", value: { code: "INTERNAL" } } as const;
     const first = await startWorld();

@@ -106,13 +106,34 @@ const rules: readonly Init[] = [
   },
   {
     name: "RetakeRunStuck",
-    queries: {
-      age: { metric: "retake_run_oldest_age_seconds", matchers: [{ label: "retake_run_state", value: "RUNNING" }] },
-    },
+    queries: { age: oldest("RUNNING|DELEGATED|QUEUED") },
     warning: { at: 6 * 3_600 },
     critical: { at: 24 * 3_600 },
     annotations: {
-      summary: "a run of {{ $labels.retake_workflow }} has been at work for {{ $value | humanizeDuration }}",
+      summary:
+        "a run of {{ $labels.retake_workflow }} has been {{ $labels.retake_run_state }} for {{ $value | humanizeDuration }}",
+    },
+  },
+  {
+    name: "RetakeRunParked",
+    queries: { age: oldest("PARKED") },
+    warning: { at: 3_600 },
+    // Half of what runs have by default: then they expire.
+    critical: { at: 12 * 3_600 },
+    annotations: {
+      summary: "a run of {{ $labels.retake_workflow }} has been PARKED for {{ $value | humanizeDuration }}",
+      description:
+        "Its breaker is open, its workflow is paused, or the contract that it was accepted with is gone: " +
+        "retake runs list --state PARKED",
+    },
+  },
+  {
+    name: "RetakeCancelSlow",
+    queries: { age: oldest("CANCELLING") },
+    warning: { at: 1_800 },
+    annotations: {
+      summary: "a run of {{ $labels.retake_workflow }} has been CANCELLING for {{ $value | humanizeDuration }}",
+      description: "Its back-end does not stop, and keeps its slot until cancel_grace is over.",
     },
   },
   {
@@ -203,6 +224,21 @@ const rules: readonly Init[] = [
     critical: { at: 2, clear: 1 },
     for: durationFromMs(minute),
     annotations: { summary: "the slowest commits of the journal take {{ $value | humanizeDuration }}" },
+  },
+  {
+    name: "RetakeJournalHangs",
+    queries: {
+      age: { metric: "retake_journal_unanswered_age_seconds" },
+      // One that says that it cannot be written to does not hang.
+      available: { metric: "retake_journal_available" },
+    },
+    expression: "available > 0.5 ? age : 0.0",
+    warning: { at: 9 },
+    critical: { at: 29 },
+    annotations: {
+      summary: "the journal has not answered for {{ $value | humanizeDuration }}: runs neither begin nor end",
+      description: "Its disk hangs: look at the log of the system, and at where the data directory is mounted from.",
+    },
   },
   {
     name: "RetakeJournalUnavailable",
@@ -375,6 +411,12 @@ function counted(
 function refused(reasons: string) {
   const reason = { label: "reason", operator: MatcherOperator.MATCHES, value: reasons };
   return { metric: "retake_runs_refused_total", matchers: [reason], grouping: { labels: ["reason"] } };
+}
+
+/** Since when the run that is longest in one of these states is in it. */
+function oldest(states: string) {
+  const matcher = { label: "retake_run_state", operator: MatcherOperator.MATCHES, value: states };
+  return { metric: "retake_run_oldest_age_seconds", matchers: [matcher] };
 }
 
 function open(state: string) {

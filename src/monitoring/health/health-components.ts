@@ -93,7 +93,12 @@ export const components: readonly Component[] = [
     assess({ journal }) {
       if (journal === undefined) return notMeasured;
       if (!journal.available) return { score: 0, explanation: `The journal cannot be written: ${journal.error}` };
-      const { p99CommitSeconds } = journal;
+      const { p99CommitSeconds, unansweredSeconds = 0 } = journal;
+      // Commits that do not end are not among those that are counted.
+      if (unansweredSeconds > (p99CommitSeconds ?? 0)) {
+        const waited = durationText(unansweredSeconds);
+        return { score: commits(unansweredSeconds), explanation: `The journal has not answered for ${waited}.` };
+      }
       if (p99CommitSeconds === undefined) return { score: 100, explanation: "The journal can be written." };
       const took = durationText(p99CommitSeconds);
       return { score: commits(p99CommitSeconds), explanation: `99 % of what is journaled is durable within ${took}.` };

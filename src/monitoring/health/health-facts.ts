@@ -6,6 +6,8 @@ export interface HealthFacts {
     readonly error: string;
     /** Of the last minutes; absent where nothing was committed. */
     readonly p99CommitSeconds?: number;
+    /** For how long it has not made durable what it was given. */
+    readonly unansweredSeconds?: number;
   };
   readonly disk?: { readonly freeBytes: number; readonly sizeBytes: number };
   /** Of what has less left: the process, or V8's heap. */

@@ -2,6 +2,8 @@
 export interface ReadinessFacts {
   readonly diskFreeBytes?: number | undefined;
   readonly diskSizeBytes?: number | undefined;
+  /** For how long the journal has not made durable what it was given. */
+  readonly journalUnansweredSeconds?: number | undefined;
   /** The longest in the period of the sample. */
   readonly eventLoopMaxDelaySeconds?: number | undefined;
 }
@@ -20,6 +22,7 @@ const samples = 2;
 const leastFreeBytes = 64 * 2 ** 20;
 const leastFreeShare = 0.01;
 const stuckSeconds = 3;
+const hungSeconds = 9;
 
 const conditions: readonly Condition[] = [
   {
@@ -29,6 +32,11 @@ const conditions: readonly Condition[] = [
         : `the disk of the data directory has ${Math.floor(free / 2 ** 20)} MiB left`,
     good: ({ diskFreeBytes: free, diskSizeBytes: size }) =>
       free === undefined || size === undefined || free >= 2 * leastFree(size),
+  },
+  {
+    bad: ({ journalUnansweredSeconds: seconds = 0 }) =>
+      seconds < hungSeconds ? undefined : `the journal has not answered for ${Math.round(seconds)} s`,
+    good: ({ journalUnansweredSeconds: seconds = 0 }) => seconds < hungSeconds,
   },
   {
     bad: ({ eventLoopMaxDelaySeconds: delay = 0 }) =>

@@ -1,13 +1,17 @@
 import { RunState } from "../../../gen/retake/v1/run_pb.js";
 import { isTerminal } from "../../runs/index.ts";
 
-/** The states in which it matters for how long a run has been in them: in others it waits for something that is known. */
-const timed: readonly RunState[] = [RunState.QUEUED, RunState.RUNNING];
+const { QUEUED, RUNNING, PARKED, DELEGATED, CANCELLING } = RunState;
+
+/** A queue grows from nothing: that there was nothing has to be told before. */
+const counted: readonly RunState[] = [QUEUED, RUNNING];
+
+/** The states in which it matters for how long a run has been in them: one that is BACKING_OFF waits for a time that is known. */
+const timed: readonly RunState[] = [QUEUED, RUNNING, PARKED, DELEGATED, CANCELLING];
 
 /** The open runs of a workflow, counted by state as they come and go. */
 export class OpenRuns {
-  /** A queue grows from nothing: that there was nothing has to be told before. */
-  readonly #counts = new Map<RunState, number>(timed.map((state) => [state, 0]));
+  readonly #counts = new Map<RunState, number>(counted.map((state) => [state, 0]));
   readonly #since = new Map<RunState, Since>(timed.map((state) => [state, new Since()]));
 
   /**

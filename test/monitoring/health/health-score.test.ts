@@ -28,6 +28,7 @@ function of(facts: Partial<HealthFacts>) {
 const badness = fc.record({
   unavailable: fc.boolean().map(Number),
   commit: fc.double({ min: 0, max: 20, noNaN: true }),
+  unanswered: fc.oneof(fc.constant(0), fc.double({ min: 0, max: 20, noNaN: true })),
   diskUse: fc.double({ min: 0, max: 1, noNaN: true }),
   memoryUse: fc.double({ min: 0, max: 1.2, noNaN: true }),
   delay: fc.double({ min: 0, max: 10, noNaN: true }),
@@ -41,12 +42,15 @@ const badness = fc.record({
   warning: fc.nat(10),
 });
 type Badness = typeof badness extends fc.Arbitrary<infer T> ? T : never;
-const names = ["diskUse", "memoryUse", "commit", "delay", "failed", "slowness", "waited"] as const;
+const names = ["diskUse", "memoryUse", "commit", "unanswered", "delay", "failed", "slowness", "waited"] as const;
 const counted = ["unavailable", "open", "halfOpen", "reduced", "critical", "warning"] as const;
 
 function factsOf(bad: Badness, succeeded: number, absent: readonly (keyof HealthFacts)[]): HealthFacts {
   const facts: HealthFacts = {
-    journal: { available: bad.unavailable === 0, error: "the disk is full", p99CommitSeconds: bad.commit },
+    journal: {
+      ...{ available: bad.unavailable === 0, error: "the disk is full" },
+      ...{ p99CommitSeconds: bad.commit, unansweredSeconds: bad.unanswered },
+    },
     disk: { freeBytes: (1 - bad.diskUse) * gib, sizeBytes: gib },
     memory: { of: "heap", usedBytes: bad.memoryUse * gib, limitBytes: gib },
     eventLoopDelaySeconds: bad.delay,
@@ -114,6 +118,11 @@ describe("assessHealth", () => {
     const little = assessHealth({ journal: well.journal });
     expect([little.score, little.level]).toEqual([undefined, HealthLevel.UNKNOWN]);
     expect(little.explanation).toBe("Too little is known yet: 1 of 10 components.");
+  });
+
+  it("sees a journal that does not answer, however quick what it has answered was", () => {
+    const { components: told } = of({ journal: { ...well.journal, unansweredSeconds: 20 } });
+    expect(told[0]).toMatchObject({ score: 20, explanation: "The journal has not answered for 20 s." });
   });
 
   it("does not make much of a few runs", () => {

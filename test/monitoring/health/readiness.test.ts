@@ -45,6 +45,13 @@ describe("Readiness", () => {
     expect(reasonAfter(loop(4), loop(5), loop(0.1), loop(0.1))).toBe("");
   });
 
+  it("ends while the journal does not answer", () => {
+    const journal = (seconds: number) => ({ journalUnansweredSeconds: seconds });
+    expect(reasonAfter(journal(10), journal(0), journal(10))).toBe("");
+    expect(reasonAfter(journal(10), journal(20))).toBe("the journal has not answered for 20 s");
+    expect(reasonAfter(journal(10), journal(20), journal(30), journal(0), journal(0))).toBe("");
+  });
+
   it("is not there before both are well", () => {
     const bad = { ...disk(10), ...loop(5) };
     expect(reasonAfter(bad, bad, loop(0), loop(0), disk(10), disk(10))).toContain("disk");

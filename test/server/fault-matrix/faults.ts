@@ -4,6 +4,7 @@ import { createClient } from "@connectrpc/connect";
 import { onTestFinished, vi } from "vitest";
 import { AdminService } from "../../../gen/retake/v1/admin_service_pb.js";
 import { AlertAbsence } from "../../../gen/retake/v1/alert_pb.js";
+import { BreakerMode } from "../../../gen/retake/v1/breaker_pb.js";
 import { MetricKind } from "../../../gen/retake/v1/monitoring_service_pb.js";
 import { AccessLevel, Quality } from "../../../gen/retake/v1/options_pb.js";
 import { RunService } from "../../../gen/retake/v1/run_service_pb.js";
@@ -65,12 +66,13 @@ function pretendHeapShare(share: number): void {
   });
 }
 
-/** A disk that takes its time, or refuses, from when the test says so. */
+/** A disk that takes its time, refuses, or hangs, from when the test says so. */
 function disk() {
-  const state = { delayMs: 0, refuses: false };
+  const state = { delayMs: 0, refuses: false, hangs: undefined as Promise<void> | undefined };
   const durable: WorldOptions["durable"] =
     (clock): Durable =>
     async () => {
+      await state.hangs;
       if (state.refuses) throw Object.assign(new Error("ENOSPC: no space left on device"), { code: "ENOSPC" });
       if (state.delayMs > 0) await new Promise<void>((resolve) => clock.setTimeout(resolve, state.delayMs));
     };
@@ -79,6 +81,8 @@ function disk() {
 
 const slowDisk = disk();
 const fullDisk = disk();
+const hungDisk = disk();
+const pausingDisk = disk();
 const busy = { eventLoopDelayMs: 0, memoryShare: 0 };
 
 export const faultCases: readonly FaultCase[] = [
@@ -278,6 +282,36 @@ export const faultCases: readonly FaultCase[] = [
     },
   },
   {
+    fault: "the disk of the journal hangs",
+    quick: true,
+    raises: ["RetakeJournalHangs critical"],
+    world: { durable: hungDisk.durable },
+    async play(world) {
+      await world.pass(minute, () => world.start("Plain"));
+      const hang = Promise.withResolvers<void>();
+      hungDisk.state.hangs = hang.promise;
+      onTestFinished(() => {
+        hungDisk.state.hangs = undefined;
+      });
+      await world.pass(2 * minute, async () => void world.start("Plain"));
+      hang.resolve();
+    },
+  },
+  {
+    fault: "a disk answers after seconds, once",
+    raises: [],
+    world: { durable: pausingDisk.durable },
+    async play(world) {
+      onTestFinished(() => {
+        pausingDisk.state.delayMs = 0;
+      });
+      await world.pass(5 * minute, async (tick) => {
+        pausingDisk.state.delayMs = tick === 6 ? 6 * second : 0;
+        void world.start("Plain", 20);
+      });
+    },
+  },
+  {
     fault: "somebody counts by what has too many values",
     quick: true,
     raises: ["RetakeSeriesRefused warning"],
@@ -397,6 +431,55 @@ export const faultCases: readonly FaultCase[] = [
     world: { own: { keyed: never } },
     async play(world) {
       await world.start("Keyed");
+      await world.pass(6 * hour + minute);
+    },
+  },
+  {
+    fault: "a workflow is paused, and forgotten",
+    raises: ["RetakeRunParked warning Keyed"],
+    async play(world) {
+      await world.runs.pauseWorkflow({ workflow: nameOf("Keyed"), reason: "for a moment" });
+      await world.start("Keyed");
+      await world.pass(hour + minute);
+    },
+  },
+  {
+    fault: "runs wait for hours because the breaker is open",
+    raises: ["RetakeBreakerOpen warning Flaky", "RetakeRunParked warning Flaky"],
+    world: {
+      config: { workflows: { [nameOf("Flaky")]: { circuitBreaker: {}, timeout: durationFromMs(24 * hour) } } },
+    },
+    async play(world) {
+      const forced = { mode: BreakerMode.FORCED_OPEN, ttl: durationFromMs(24 * hour), reason: "the cards are away" };
+      await world.admin.forceBreaker({ workflow: nameOf("Flaky"), ...forced });
+      await world.start("Flaky");
+      await world.pass(hour + minute);
+    },
+  },
+  {
+    fault: "a back-end does not stop when its run is cancelled",
+    raises: ["RetakeCancelSlow warning Keyed"],
+    world: {
+      own: { keyed: never },
+      config: { workflows: { [nameOf("Keyed")]: { cancelGrace: durationFromMs(hour) } } },
+    },
+    async play(world) {
+      const { run } = await world.runs.startRun({ workflow: nameOf("Keyed") });
+      await world.pass(minute);
+      await world.runs.cancelRun({ runId: run?.runId ?? "" });
+      await world.pass(31 * minute);
+    },
+  },
+  {
+    fault: "the fallback of a workflow does not end",
+    raises: ["RetakeRunStuck warning Keyed", "RetakeRunStuck warning Plain"],
+    world: {
+      own: { keyed: never },
+      config: { workflows: { [nameOf("Plain")]: { fallbacks: [nameOf("Keyed")] } } },
+    },
+    async play(world) {
+      await world.inject("Plain", internal);
+      await world.start("Plain");
       await world.pass(6 * hour + minute);
     },
   },

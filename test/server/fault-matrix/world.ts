@@ -41,6 +41,8 @@ export interface WorldOptions extends Pick<TestServerOptions, "config" | "load" 
   readonly port?: boolean;
   /** Default: handlers in the process carry out WorkflowsService. */
   readonly elsewhere?: boolean;
+  /** Whether it has no WorkflowsService any more. */
+  readonly without?: boolean;
   /** Where a data directory may be: runs are in SQLite then, as those of real servers are. */
   readonly dataDirectory?: string;
 }
@@ -80,7 +82,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
   const storage = options.storage ?? createMemoryStorage({ clock, ...(durable && { durable }) });
   const { server } = serverOf(options, clock, storage);
   if (options.elsewhere) server.serve(WorkflowsService);
-  else server.implement(WorkflowsService, handlers(options.own));
+  else if (!options.without) server.implement(WorkflowsService, handlers(options.own));
   server.implement(QualityService, {
     paint: ({ strokes, varnish }) => ({ strokes, varnish }),
     async *paintSlowly({ strokes }) {
