@@ -10,7 +10,7 @@ import type { LiveRun } from "./live-run.ts";
 import type { LiveRuns } from "./live-runs.ts";
 import type { Logger } from "./logger.ts";
 import { pastChanges } from "./past-changes.ts";
-import type { Journal } from "./ports/journal.ts";
+import { type Journal, JournalUnavailableError } from "./ports/journal.ts";
 import type { RunObserver } from "./ports/run-observer.ts";
 import type { Scheduler } from "./ports/scheduler.ts";
 import type { Retakes } from "./retakes.ts";
@@ -43,6 +43,8 @@ const pageSize = 500;
 /**
  * Takes over what an earlier process left behind, before the first new run is accepted: each open run gets the events
  * that say so, and a wish for its next turn.
+ *
+ * @throws JournalUnavailableError when one of them cannot be read at the moment
  */
 export async function recover(options: RecoveryOptions): Promise<Recovered> {
   const { journal, live, log } = options;
@@ -77,6 +79,10 @@ export async function recover(options: RecoveryOptions): Promise<Recovered> {
             live.release(run);
           }
         } catch (error) {
+          if (error instanceof JournalUnavailableError) {
+            // Left as it is, it would be so until the next start.
+            throw error;
+          }
           log.error({ err: error, run_id: row.runId }, "a run could not be recovered; its journal is left as it is");
         }
       }),
@@ -109,6 +115,9 @@ async function cancelOrphans(
         }
       }
     } catch (error) {
+      if (error instanceof JournalUnavailableError) {
+        throw error;
+      }
       log.error({ err: error, run_id: parentRunId }, "a parent could not be read; its children go on");
     }
     if (ended.get(parentRunId) === true) {

@@ -70,6 +70,8 @@ export const drained = "DRAINED";
  * 3. The first commit wins: what a back-end answers after CancelRequested, or after its turn was concluded, is dropped.
  * 4. A turn that ends without an end leaves a wish with the scheduler, for the next moment that matters. One that fails, or
  *    whose run cannot be read, has used up the wish that it came by, and leaves one to be taken again.
+ * 5. A run whose append has failed is read anew, and what its turn comes to after that is dropped: an attempt that is open in
+ *    the journal then is nobody's, and is closed as an interruption.
  */
 export class Turns {
   readonly #options: TurnsOptions;
@@ -79,8 +81,8 @@ export class Turns {
   #active = 0;
   /** How many turns have failed in a row, of the runs that this has happened to. */
   readonly #failedTurns = new Map<string, number>();
-  /** For runs that are to be cancelled when they can be read. */
-  readonly #delayedCancels = new Set<Timer>();
+  /** For runs that are to be cancelled when they can be read, or to be read anew. */
+  readonly #delayed = new Set<Timer>();
   #whenIdle: (() => void) | undefined;
 
   constructor(options: TurnsOptions) {
@@ -164,6 +166,49 @@ export class Turns {
     }
   }
 
+  /** Lets a run whose append has failed go on from what its journal says. Its back-end is told to stop. */
+  readAnew(run: LiveRun): void {
+    if (!run.acceptanceDurable) {
+      // Nobody was told of it, and nothing of it is in the journal.
+      return;
+    }
+    const { turn } = run;
+    const message = "the attempt could not be journaled by the server";
+    turn?.abort(new ConnectError(message, Code.Aborted));
+    turn?.conclude({ kind: "interrupted", failure: interrupted(message) });
+    this.#delay(retryDelayMs(1), () => {
+      // Its back-end may never stop, and the run itself waits for the permit.
+      turn?.hold?.end();
+      this.#options.scheduler.wake(run.id, 0, run.record.accepted.priority);
+      void this.#seeToCallers(run.id);
+    });
+  }
+
+  /** What was to be journaled when its last caller left may be what was lost. Never rejects. */
+  async #seeToCallers(runId: string, failedTries = 0): Promise<void> {
+    const { live } = this.#options;
+    let run: LiveRun | undefined;
+    try {
+      run = await live.hold(runId);
+    } catch {
+      // Whoever takes its turn says so.
+      this.#delay(retryDelayMs(failedTries), () => void this.#seeToCallers(runId, failedTries + 1));
+      return;
+    }
+    if (run === undefined) {
+      return;
+    }
+    const { mode } = run.record.accepted;
+    if (run.callers === 0 && !run.terminal && run.record.state !== RunState.CANCELLING) {
+      if (mode === RunMode.ATTACHED) {
+        this.cancel(run, "server", callerLost).catch(() => undefined);
+      } else if (mode === RunMode.ATTACHED_KEYED && run.record.orphanedUntilMs === undefined) {
+        this.orphan(run);
+      }
+    }
+    live.release(run);
+  }
+
   /** Asks a run to stop. Whether and how it ends is up to its journal; resolves when the request is durable. */
   cancel(run: LiveRun, requestedBy: string, reason: string): Promise<void> {
     const { record, turn } = run;
@@ -231,7 +276,7 @@ export class Turns {
   /** Takes no more turns; those that are being taken are handed back. Resolves when that is durable. */
   async handBack(): Promise<void> {
     this.#stopped = true;
-    for (const timer of this.#delayedCancels) {
+    for (const timer of this.#delayed) {
       timer.cancel();
     }
     const failure = createFailure({
@@ -328,28 +373,44 @@ export class Turns {
     if (attempt === undefined) {
       return;
     }
-    const failure = createFailure({
-      code: Code.Unavailable,
-      reason: "INTERRUPTED",
-      message: "the attempt could not be brought to its end by the server",
-    });
-    const attemptMs = Math.max(0, this.#options.clock.now() - attempt.startedMs);
     try {
-      run.commit(
-        record.state === RunState.CANCELLING
-          ? [attemptFailed(attempt.number, failure, false, attemptMs)]
-          : // It counts as interruptions do, so a fault that stays does not have attempts made for ever.
-            this.interruption(run, failure, this.#policyOf(record), attemptMs),
-      );
-      if (run.terminal) {
-        this.#cancelChildren(record, run.id);
-      }
+      this.#interrupt(run, attempt, "the attempt could not be brought to its end by the server");
     } catch (error) {
       this.#options.log.error(
         { err: error, ...runFields(record.accepted) },
         "an attempt could not be ended; its run resumes at the next start",
       );
     }
+  }
+
+  /**
+   * Closes an attempt that nobody goes on with. It counts as interruptions do, so a fault that stays does not have attempts
+   * made for ever.
+   */
+  #interrupt(run: LiveRun, attempt: NonNullable<RunRecord["attempt"]>, message: string): void {
+    const { record } = run;
+    const failure = interrupted(message);
+    const attemptMs = Math.max(0, this.#options.clock.now() - attempt.startedMs);
+    run.commit(
+      record.state === RunState.CANCELLING
+        ? [attemptFailed(attempt.number, failure, false, attemptMs)]
+        : this.interruption(run, failure, this.#policyOf(record), attemptMs),
+    );
+    if (run.terminal) {
+      this.#cancelChildren(record, run.id);
+    }
+  }
+
+  /** Does something later, unless the server stops before. */
+  #delay(delayMs: number, work: () => void): void {
+    if (this.#stopped) {
+      return;
+    }
+    const timer = this.#options.clock.setTimeout(() => {
+      this.#delayed.delete(timer);
+      work();
+    }, delayMs);
+    this.#delayed.add(timer);
   }
 
   /** Leaves a wish in the place of one that a failed turn has used up. Returns how many have failed in a row. */
@@ -367,6 +428,13 @@ export class Turns {
     const nowMs = this.#options.clock.now();
     if (run.terminal || run.lost) {
       this.#options.withdraw(run.id);
+      return undefined;
+    }
+    if (
+      record.attempt !== undefined &&
+      record.state !== RunState.CANCELLING &&
+      this.#endsForsaken(run, record.attempt)
+    ) {
       return undefined;
     }
     if (record.state !== RunState.CANCELLING) {
@@ -403,6 +471,25 @@ export class Turns {
       default:
         return undefined;
     }
+  }
+
+  /** Closes an attempt that is nobody's (rule 5), as the next start would; whether the run has ended by that. */
+  #endsForsaken(run: LiveRun, attempt: NonNullable<RunRecord["attempt"]>): boolean {
+    const { clock, withdraw } = this.#options;
+    const { record } = run;
+    const failure = interrupted("the attempt could not be journaled by the server");
+    const attemptMs = Math.max(0, record.lastEventMs - attempt.startedMs);
+    if (record.deadlineMs <= clock.now()) {
+      run.prepare([attemptFailed(attempt.number, failure, false, attemptMs)]);
+      return false;
+    }
+    run.prepare(this.interruption(run, failure, this.#policyOf(record), attemptMs));
+    if (run.terminal) {
+      withdraw(run.id);
+      run.commit();
+      this.#cancelChildren(record, run.id);
+    }
+    return run.terminal;
   }
 
   /** Commits what a turn has come to. Resolves when that is durable. */
@@ -510,8 +597,16 @@ export class Turns {
       void this.#endWithFallback(run, run.record.fallback);
       return run.durable;
     }
-    const reason = run.record.cancelRequest?.reason ?? "";
-    run.commit([cancelled(reason, run.record.fallback === undefined, this.#statistics(run))]);
+    const { record } = run;
+    const reason = record.cancelRequest?.reason ?? "";
+    if (record.attempt !== undefined) {
+      // It is nobody's (rule 5): whoever made it would close it.
+      const failure = createFailure({ code: Code.Canceled, reason: "CANCELLED", message: reason, retryable: false });
+      run.prepare([
+        attemptFailed(record.attempt.number, failure, false, record.lastEventMs - record.attempt.startedMs),
+      ]);
+    }
+    run.commit([cancelled(reason, record.fallback === undefined, this.#statistics(run))]);
     this.#options.scheduler.forget(run.id);
     return run.durable;
   }
@@ -650,7 +745,7 @@ export class Turns {
 
   /** Cancels a run that may not be in memory; where it cannot be read, later, and resolves before that. Never rejects. */
   async cancelById(runId: string, requestedBy: string, reason: string, failedTries = 0): Promise<void> {
-    const { live, clock, log } = this.#options;
+    const { live, log } = this.#options;
     try {
       const run = await live.hold(runId);
       if (run !== undefined) {
@@ -664,13 +759,9 @@ export class Turns {
       if (failedTries === 0) {
         log.error({ err: error, run_id: runId }, "a run could not be cancelled; it is tried again until it can");
       }
-      if (!this.#stopped) {
-        const timer = clock.setTimeout(() => {
-          this.#delayedCancels.delete(timer);
-          void this.cancelById(runId, requestedBy, reason, failedTries + 1);
-        }, retryDelayMs(failedTries));
-        this.#delayedCancels.add(timer);
-      }
+      this.#delay(retryDelayMs(failedTries), () => {
+        void this.cancelById(runId, requestedBy, reason, failedTries + 1);
+      });
     }
   }
 
@@ -727,3 +818,7 @@ const queuedEntry: Entry = { wake: undefined, parkedBy: undefined };
 
 /** The turn ends without having entered its chain. */
 const notStarted: Outcome = { kind: "blocked", gate: "", reason: "" };
+
+function interrupted(message: string): Failure {
+  return createFailure({ code: Code.Unavailable, reason: "INTERRUPTED", message });
+}

@@ -289,6 +289,7 @@ export class Engine {
         this.live.drop(run);
         // A place that is kept for it would be nobody's: read anew, it asks again.
         this.#withdraw(run.id);
+        this.turns.readAnew(run);
         log.error(
           { err: error, ...runFields(run.record.accepted) },
           "an event could not be appended; the run is read anew",

@@ -22,8 +22,7 @@ export async function startServer(
   const test = createTestServer(options);
   test.server.implement(WorkflowsService, handlers(own), jobs);
   const listening = test.server.listen();
-  await test.clock.advance(0);
-  await listening;
+  await Promise.all([test.clock.advance(0), listening]);
   return {
     ...test,
     workflows: createClient(WorkflowsService, test.server.transport),

@@ -61,3 +61,28 @@ it("ends a run by its deadline although it could not be read at that moment", as
   await server.clock.advance(610_000);
   expect(RunState[(await stateOf(server, runId)) ?? 0]).toBe("EXPIRED");
 });
+
+it("does not start while it cannot read what the last process has left behind", async () => {
+  const clock = createVirtualClock();
+  const killed = createMemoryStorage({ clock });
+  // Never closed: it is killed.
+  const first = await startServer({ plain: () => new Promise(() => undefined) }, { clock, storage: killed });
+  const runId = await startRun(first, plain);
+  const storage = killed.crash({ clock });
+  const read = storage.journal.read.bind(storage.journal);
+  let failures = 1;
+  storage.journal.read = (stream, ...range) =>
+    stream.startsWith("run/") && failures-- > 0
+      ? Promise.reject(new JournalUnavailableError("disk I/O error"))
+      : read(stream, ...range);
+  const listen = async () => {
+    const starting = startServer({ plain: () => ({}) }, { clock, storage });
+    await Promise.all([starting, clock.advance(0)]);
+    return starting;
+  };
+  await expect(listen()).rejects.toThrow("disk I/O error");
+  const next = await listen();
+  onTestFinished(() => stopServer(next));
+  await clock.advance(0);
+  expect(RunState[(await stateOf(next, runId)) ?? 0]).toBe("SUCCEEDED");
+});

@@ -147,6 +147,7 @@ class PermitHold implements Pausable, Hold {
   readonly #workflow: Workflow;
   readonly #turn: Turn;
   #permit: Permit | undefined;
+  #isOver = false;
   /** Counts pauses and returns from them: a return that is overtaken gives up. */
   #round = 0;
   #poke: (() => void) | undefined;
@@ -220,6 +221,11 @@ class PermitHold implements Pausable, Hold {
   }
 
   end(): void {
+    if (this.#isOver) {
+      // The run may wait for the permit of its next attempt by now, while the back-end of this one stops at last.
+      return;
+    }
+    this.#isOver = true;
     this.pause();
     if (this.#turn.abortReason !== undefined) {
       // Its back-end may never stop, and others wait for what becomes of it.
