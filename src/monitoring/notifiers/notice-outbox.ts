@@ -6,9 +6,9 @@ import {
   msFromTimestamp,
   recordsOf,
   type StreamAppend,
-  sleep,
   streamsNamed,
 } from "../../runs/index.ts";
+import { sleep } from "../../sleep.ts";
 import type { AlertOutbox, ListedAlert } from "../alerts/alert-engine.ts";
 import type { Silences } from "../alerts/silences.ts";
 import { seriesKey } from "../series/series.ts";

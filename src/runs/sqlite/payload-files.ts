@@ -239,3 +239,7 @@ export class PayloadFiles {
 function nameOf(sha256: Uint8Array): string {
   return Buffer.from(sha256.buffer, sha256.byteOffset, sha256.length).toString("hex");
 }
+
+function closedError(): JournalUnavailableError {
+  return new JournalUnavailableError("the journal is closed: the server is stopping");
+}

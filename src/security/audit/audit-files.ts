@@ -15,7 +15,6 @@ import {
   writeSync,
 } from "node:fs";
 import { join } from "node:path";
-import { syncFolder } from "../private-key-file.ts";
 import type { TextRedactor } from "../redaction/index.ts";
 import { type ChainEnd, chainLines, chainStart, lineDigest } from "./audit-chain.ts";
 import { type AuditHead, headName, openHead, type SealedFile, signHead } from "./audit-head.ts";
@@ -307,7 +306,7 @@ export class AuditFiles {
       this.#handle = openSync(path, isNew ? "wx" : "r+", 0o600);
       // Whatever an append that failed, or a crash, has left behind.
       ftruncateSync(this.#handle, file.bytes);
-      if (isNew) syncFolder(this.#options.directory);
+      if (isNew) syncDirectoryNow(this.#options.directory);
     }
     return this.#handle;
   }
