@@ -15,6 +15,7 @@ import {
   writeSync,
 } from "node:fs";
 import { join } from "node:path";
+import { syncDirectoryNow } from "../../sync-directory.ts";
 import type { TextRedactor } from "../redaction/index.ts";
 import { type ChainEnd, chainLines, chainStart, lineDigest } from "./audit-chain.ts";
 import { type AuditHead, headName, openHead, type SealedFile, signHead } from "./audit-head.ts";
