@@ -10,6 +10,7 @@ import { children } from "./children.ts";
 import { deadlines } from "./deadlines.ts";
 import { drills } from "./drills.ts";
 import { durableFirst } from "./durable-first.ts";
+import { endpoints } from "./endpoints.ts";
 import { ends } from "./ends.ts";
 import { eventTable } from "./event-table.ts";
 import { fallbacks } from "./fallbacks.ts";
@@ -39,6 +40,7 @@ export const invariants: readonly Invariant[] = [
   silence,
   waits,
   limits,
+  endpoints,
   room,
   steps,
   results,
