@@ -508,6 +508,16 @@ export const mutations: readonly Mutation[] = [
     ],
   },
   {
+    name: "principals do not take turns",
+    edits: [
+      {
+        file: "runs/embedded/waiting-tree.ts",
+        from: "JSON.stringify([line.priority, line.owner.tenant, line.owner.subject])",
+        to: "JSON.stringify([line.priority])",
+      },
+    ],
+  },
+  {
     name: "a run that cannot be read when its turn comes is forgotten",
     edits: [
       {

@@ -13,6 +13,7 @@ import { durableFirst } from "./durable-first.ts";
 import { endpoints } from "./endpoints.ts";
 import { ends } from "./ends.ts";
 import { eventTable } from "./event-table.ts";
+import { fairness } from "./fairness.ts";
 import { fallbacks } from "./fallbacks.ts";
 import { keys } from "./keys.ts";
 import { limits } from "./limits.ts";
@@ -40,6 +41,7 @@ export const invariants: readonly Invariant[] = [
   silence,
   waits,
   limits,
+  fairness,
   endpoints,
   room,
   steps,
