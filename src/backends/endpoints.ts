@@ -40,6 +40,8 @@ export interface EndpointsOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly telemetry?: BackendTelemetry | undefined;
+  /** How an endpoint is connected. Default: by gRPC. */
+  readonly connectEndpoint?: ConnectEndpoint | undefined;
   /** Called when an endpoint gets its slots back, or loses them. */
   onSlots(slots: EndpointSlots): void;
 }
@@ -194,6 +196,7 @@ export class Endpoints {
     return new Connection(endpoint, {
       clock,
       telemetry,
+      connectEndpoint: this.#options.connectEndpoint ?? connectEndpoint,
       onHealth: (health, before) => {
         if (health.kind === "unhealthy") {
           log.warn(
@@ -219,6 +222,7 @@ export class Endpoints {
 interface ConnectionOptions {
   readonly telemetry: BackendTelemetry | undefined;
   readonly clock: Clock;
+  readonly connectEndpoint: ConnectEndpoint;
   readonly onHealth: HealthProbeOptions["onChange"];
   /** Called when an attempt for a service has failed in a way that speaks against the endpoint. */
   onFailure(standing: Standing, service: string): void;
@@ -231,14 +235,17 @@ class Connection implements OutlierMember {
   readonly backend: Backend;
   readonly standing = new Standing();
   readonly #clock: Clock;
+  readonly #connect: ConnectEndpoint;
   readonly #probe: HealthProbe | undefined;
   #channel: Channel;
   #closed = false;
 
-  constructor(settings: EndpointSettings, { clock, telemetry, onHealth, onFailure }: ConnectionOptions) {
+  constructor(settings: EndpointSettings, options: ConnectionOptions) {
+    const { clock, telemetry, onHealth, onFailure } = options;
     this.settings = settings;
     this.#clock = clock;
-    this.#channel = connectEndpoint(settings);
+    this.#connect = options.connectEndpoint;
+    this.#channel = this.#connect(settings);
     // The same over all its channels.
     const transport: Transport = {
       unary: (...call) => this.#channel.transport.unary(...call),
@@ -302,7 +309,7 @@ class Connection implements OutlierMember {
       throw createError(Code.Unavailable, "ENDPOINT_GONE", "it is no endpoint any more");
     }
     const before = this.#channel;
-    this.#channel = connectEndpoint(this.settings);
+    this.#channel = this.#connect(this.settings);
     // A call that has chosen its channel may not have begun yet.
     this.#clock.setImmediate(() => before.close());
     if (this.#probe === undefined) {
@@ -338,6 +345,8 @@ export interface Channel {
   /** Calls that are under way go on. */
   close(): void;
 }
+
+export type ConnectEndpoint = (settings: Omit<EndpointSettings, "slots">) => Channel;
 
 /** A channel to a back-end. @throws TypeError for TLS that cannot work */
 export function connectEndpoint(settings: Omit<EndpointSettings, "slots">): Channel {

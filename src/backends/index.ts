@@ -1,6 +1,8 @@
 export type { Backend, BackendCall, FailedJob, Job, JobHealth } from "./backend.ts";
 export { BackendCallMetrics } from "./call-metrics.ts";
 export {
+  type Channel,
+  type ConnectEndpoint,
   connectEndpoint,
   type EndpointSettings,
   type EndpointStanding,

@@ -5,6 +5,7 @@ import { type FallbackStarted, RunState } from "../../gen/retake/v1/run_pb.js";
 import {
   type Backend,
   type BackendTelemetry,
+  type ConnectEndpoint,
   createInProcessBackend,
   type EndpointStanding,
   Endpoints,
@@ -122,6 +123,8 @@ export interface EngineOptions {
   /** Absent where nothing is measured. */
   readonly observer?: RunObserver | undefined;
   readonly backends?: BackendTelemetry | undefined;
+  /** Default: by gRPC. */
+  readonly connectEndpoint?: ConnectEndpoint | undefined;
   /** Told of each transition of a breaker. Must not throw. */
   readonly onBreaker?: (transition: BreakerTransition) => void;
   readonly onWebhook?: WebhookOutboxOptions["onOutcome"];
@@ -213,6 +216,7 @@ export class Engine {
       clock,
       log,
       telemetry: options.backends,
+      connectEndpoint: options.connectEndpoint,
       onSlots: (slots) => this.#onSlots(slots),
     });
     this.#contractCheck = new ContractCheck(contracts, journal);

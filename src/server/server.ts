@@ -13,6 +13,7 @@ import { RunService } from "../../gen/retake/v1/run_service_pb.js";
 import {
   BackendCallMetrics,
   type BackendTelemetry,
+  type ConnectEndpoint,
   type ServiceEndpoints,
   type ServiceJobs,
   type WorkflowHandler,
@@ -133,6 +134,8 @@ export interface ServerOptions {
   readonly log?: Logger;
   /** Default: SQLite in the data directory. */
   readonly openStorage?: (config: ResolvedConfig, clock: Clock, log: Logger) => Storage | Promise<Storage>;
+  /** How endpoints of back-ends are connected, but where they are asked for their contracts. Default: by gRPC. */
+  readonly connectEndpoint?: ConnectEndpoint;
   /** Where secrets are that the configuration names. Default: the environment of this process. */
   readonly env?: Environment;
   /** Who else knows callers, asked before what the configuration names. Default: nobody. */
@@ -249,6 +252,7 @@ class Server implements RetakeServer {
   readonly #logging: { readonly own: Logger; readonly forwarded: ForwardedLog };
   readonly #otel: OtelEnvironment;
   readonly #openStorage: ServerOptions["openStorage"];
+  readonly #connectEndpoint: ConnectEndpoint | undefined;
   readonly #env: Environment;
   readonly #auditSinks: readonly AuditSink[];
   readonly #forwardedAudit = new ForwardedAudit();
@@ -290,6 +294,7 @@ class Server implements RetakeServer {
     this.#losses = new FallbackLosses(this.#log);
     this.#sources = new ContractSources({ clock: this.#clock, log: this.#log });
     this.#openStorage = options.openStorage;
+    this.#connectEndpoint = options.connectEndpoint;
     this.#newAdminKey = options.newAdminKey ?? false;
     this.#onAdminKey =
       options.onAdminKey ??
@@ -482,6 +487,7 @@ class Server implements RetakeServer {
           exporting?.tracing?.runs,
         ]),
         backends: backendTelemetry(instruments, exporting),
+        connectEndpoint: this.#connectEndpoint,
         ...(instruments && { onBreaker: countBreakers(instruments), onWebhook: countWebhooks(instruments) }),
         clock: this.#clock,
         random: this.#random,

@@ -112,8 +112,8 @@ export const mutations: readonly Mutation[] = [
     edits: [
       {
         file: "runs/turns.ts",
-        from: "        this.orphan(run);",
-        to: '        this.cancel(run, "caller", callerLost).catch(() => undefined);',
+        from: "&& !this.#stopped) {\n        this.orphan(run);",
+        to: '&& !this.#stopped) {\n        this.cancel(run, "caller", callerLost).catch(() => undefined);',
       },
     ],
   },
@@ -439,6 +439,101 @@ export const mutations: readonly Mutation[] = [
         file: "interceptors/run/gate.ts",
         from: "      hold.end();\n      hold.settle(undefined);",
         to: "      if (!isTrial) {\n        hold.end();\n      }\n      hold.settle(undefined);",
+      },
+    ],
+  },
+  {
+    name: "a slot is never given back",
+    edits: [
+      {
+        file: "runs/embedded/gates.ts",
+        from: "      pool.taken--;",
+        to: '      pool.taken -= pool.gate === "endpoint" ? 0 : 1;',
+      },
+    ],
+  },
+  {
+    name: "an endpoint that was taken out gets attempts",
+    edits: [
+      {
+        file: "backends/endpoints.ts",
+        from: "(!connection.healthy || connection.standing.ejection !== undefined);",
+        to: "!connection.healthy;",
+      },
+    ],
+  },
+  {
+    name: "an endpoint that is not healthy gets attempts",
+    edits: [
+      {
+        file: "backends/endpoints.ts",
+        from: "(!connection.healthy || connection.standing.ejection !== undefined);",
+        to: "connection.standing.ejection !== undefined;",
+      },
+    ],
+  },
+  {
+    name: "a run comes back to the endpoint that it has switched from",
+    edits: [
+      {
+        file: "server/engine.ts",
+        from: "            avoided === undefined\n",
+        to: '            avoided !== ""\n',
+      },
+    ],
+  },
+  {
+    name: "calls go by a connection that has been replaced",
+    edits: [
+      {
+        file: "backends/endpoints.ts",
+        from: "    const transport: Transport = {",
+        to: "    const first = this.#channel;\n    const transport: Transport = {",
+      },
+      {
+        file: "backends/endpoints.ts",
+        from: "this.#channel.transport.unary(",
+        to: "first.transport.unary(",
+      },
+    ],
+  },
+  {
+    name: "the limit of a principal is ignored",
+    edits: [
+      {
+        file: "interceptors/run/permit-limits.ts",
+        from: "if (perPrincipal === Number.POSITIVE_INFINITY) {",
+        to: "if (perPrincipal > 0) {",
+      },
+    ],
+  },
+  {
+    name: "principals do not take turns",
+    edits: [
+      {
+        file: "runs/embedded/waiting-tree.ts",
+        from: "JSON.stringify([line.priority, line.owner.tenant, line.owner.subject])",
+        to: "JSON.stringify([line.priority])",
+      },
+    ],
+  },
+  {
+    name: "a run that cannot be read when its turn comes is forgotten",
+    edits: [
+      {
+        file: "runs/turns.ts",
+        from: "      if (this.#retake(runId) === 1) {",
+        to: "      if (!this.#failedTurns.has(runId)) {",
+      },
+    ],
+  },
+  {
+    name: "a run whose append has failed is forgotten",
+    edits: [
+      {
+        file: "server/engine.ts",
+        from: "        this.turns.readAnew(run);\n",
+        to: "",
       },
     ],
   },

@@ -6,6 +6,7 @@ import type { CallerPlan } from "../plan/actor-plan.ts";
 import type { MethodName } from "../plan/plan.ts";
 import { madeOf } from "../world/handlers.ts";
 import { workflowOf } from "../world/policy-config.ts";
+import { credentialsOf } from "../world/principals.ts";
 import type { World } from "../world/world.ts";
 import { reach } from "./reach.ts";
 
@@ -68,7 +69,7 @@ class Visit {
         priority,
         minQuality,
       },
-      { signal, headers: { traceparent: this.#traceparent } },
+      { signal, headers: { traceparent: this.#traceparent, ...credentialsOf(this.#plan.as) } },
     );
     this.#world.learn(this.#plan.name, run?.runId ?? "");
   }
@@ -80,6 +81,7 @@ class Visit {
       signal,
       headers: {
         traceparent: this.#traceparent,
+        ...credentialsOf(this.#plan.as),
         ...(key === undefined ? {} : { "idempotency-key": key }),
         ...(minQuality === Quality.MINIMAL ? {} : { "retake-min-quality": Quality[minQuality] ?? "" }),
         ...(how === "detached" ? { "retake-detach": "true" } : {}),

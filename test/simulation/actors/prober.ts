@@ -1,6 +1,6 @@
 import { createClient } from "@connectrpc/connect";
 import { RunService } from "../../../gen/retake/v1/run_service_pb.js";
-import { methodNames } from "../plan/plan.ts";
+import { methodNames, slotsOf } from "../plan/plan.ts";
 import { probeWork } from "../world/handlers.ts";
 import { workflowOf } from "../world/policy-config.ts";
 import type { World } from "../world/world.ts";
@@ -14,10 +14,13 @@ const mostProbes = 3;
 /** Fills each limit once when all is over, so that a place that nobody has given back is missed. */
 export async function probeRoom(world: World): Promise<void> {
   const { policies, server } = world.plan;
+  const slots = [...slotsOf(server).values()].reduce((sum, each) => sum + each, 0);
   let isRested = false;
   for (const method of methodNames) {
     const { concurrency, breaker } = policies[method];
-    const count = Math.min(concurrency?.limit ?? Number.POSITIVE_INFINITY, server.concurrencyLimit, server.slots);
+    // They all come from one principal.
+    const { limit = Number.POSITIVE_INFINITY, perPrincipal = Number.POSITIVE_INFINITY } = concurrency ?? {};
+    const count = Math.min(limit, perPrincipal, server.concurrencyLimit, slots);
     // Behind a breaker there may be more in the way than limits.
     if (count > mostProbes || breaker !== undefined) {
       continue;

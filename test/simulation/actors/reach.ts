@@ -45,6 +45,10 @@ export async function reach<T>(world: World, options: ReachOptions<T>): Promise<
         if (hangUp.signal.aborted) {
           break;
         }
+        if (error.code === Code.PermissionDenied || error.code === Code.Unauthenticated) {
+          // Or half of the simulation would stand idle unnoticed.
+          world.fail("whoever may call is let in", error);
+        }
         if (error.code !== Code.Unavailable) {
           return { kind: "refused", error };
         }

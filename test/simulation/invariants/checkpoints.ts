@@ -4,6 +4,10 @@ export const checkpoints: Invariant = {
   name: "an attempt is told what the ones before it have left behind",
   witness: ({ disk }) => ({
     async called({ runId, number, context }) {
+      if (context === undefined) {
+        // Others have no checkpoints.
+        return;
+      }
       const told = context.previous;
       const left = (await disk.events(runId)).findLast(
         ({ event }) => event.case === "attemptCheckpoint" && event.value.attempt < number,

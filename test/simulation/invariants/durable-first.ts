@@ -15,13 +15,11 @@ export const durableFirst: Invariant = {
         const last = events.at(-1)?.event.case;
         assert(last === "succeeded", `a caller has the result of run ${runId}, whose last durable event is ${last}`);
       },
-      async called({ runId, number, context }) {
+      async called({ runId, number, token }) {
         const events = await disk.events(runId);
         const started = events.some(
           ({ event }) =>
-            event.case === "attemptStarted" &&
-            event.value.attempt === number &&
-            event.value.token === context.run.token,
+            event.case === "attemptStarted" && event.value.attempt === number && event.value.token === token,
         );
         assert(started, `a back-end was called for attempt ${number} of run ${runId} before its start was durable`);
       },

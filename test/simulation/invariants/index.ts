@@ -10,8 +10,10 @@ import { children } from "./children.ts";
 import { deadlines } from "./deadlines.ts";
 import { drills } from "./drills.ts";
 import { durableFirst } from "./durable-first.ts";
+import { endpoints } from "./endpoints.ts";
 import { ends } from "./ends.ts";
 import { eventTable } from "./event-table.ts";
+import { fairness } from "./fairness.ts";
 import { fallbacks } from "./fallbacks.ts";
 import { keys } from "./keys.ts";
 import { limits } from "./limits.ts";
@@ -39,6 +41,8 @@ export const invariants: readonly Invariant[] = [
   silence,
   waits,
   limits,
+  fairness,
+  endpoints,
   room,
   steps,
   results,

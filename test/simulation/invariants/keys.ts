@@ -21,7 +21,7 @@ export const keys: Invariant = {
           const run = history.get(runId);
           const { idempotencyKey = "", workflow } = run?.accepted ?? {};
           if (run !== undefined && idempotencyKey !== "") {
-            const key = `${workflow} ${idempotencyKey}`;
+            const key = `${run.accepted.owner?.subject} ${workflow} ${idempotencyKey}`;
             byKey.set(key, [...(byKey.get(key) ?? []), run]);
           }
         }

@@ -1,4 +1,4 @@
-import type { Plan } from "../plan/plan.ts";
+import { type Plan, slotsOf } from "../plan/plan.ts";
 import { type AttemptSight, assert, type Invariant } from "../world/witness.ts";
 import { stopReason } from "./stop-reason.ts";
 import { roundingMs } from "./times.ts";
@@ -16,15 +16,21 @@ export const limits: Invariant = {
         working = working.filter((other) => other.server === attempt.server && other.endedMs > nowMs);
         working.push(attempt);
         const holding = working.filter((other) => !other.isWaiting && !isOver(other, plan, nowMs));
-        const { concurrencyLimit, slots } = plan.server;
+        const { concurrencyLimit } = plan.server;
         const { method } = attempt;
-        const limit = plan.policies[method].concurrency?.limit ?? Number.POSITIVE_INFINITY;
+        const { limit = Number.POSITIVE_INFINITY, perPrincipal = Number.POSITIVE_INFINITY } =
+          plan.policies[method].concurrency ?? {};
         const ofMethod = holding.filter((other) => other.method === method);
+        const { owner, endpoint } = attempt;
+        const ofOwner = ofMethod.filter((other) => other.owner === owner);
         const tooMany = (count: number, most: number, what: string): string =>
           `${count} attempts at ${what} work at once, and ${most} may (run ${attempt.runId}, attempt ${attempt.number})`;
         assert(holding.length <= concurrencyLimit, () => tooMany(holding.length, concurrencyLimit, "the server"));
-        assert(holding.length <= slots, () => tooMany(holding.length, slots, "the endpoint"));
+        const atEndpoint = holding.filter((other) => other.endpoint === endpoint);
+        const slots = slotsOf(plan.server).get(endpoint) ?? 0;
+        assert(atEndpoint.length <= slots, () => tooMany(atEndpoint.length, slots, endpoint));
         assert(ofMethod.length <= limit, () => tooMany(ofMethod.length, limit, `workflow ${method}`));
+        assert(ofOwner.length <= perPrincipal, () => tooMany(ofOwner.length, perPrincipal, `${method} for ${owner}`));
       },
     };
   },

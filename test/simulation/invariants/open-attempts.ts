@@ -89,9 +89,7 @@ export class OpenAttempts {
     const nowMs = clock.monotonic();
     return (
       isHit ||
-      (sight === undefined
-        ? !chronicle.isCalm(startedMs, nowMs)
-        : sight.endedMs <= nowMs || sight.context.signal.aborted)
+      (sight === undefined ? !chronicle.isCalm(startedMs, nowMs) : sight.endedMs <= nowMs || sight.signal.aborted)
     );
   }
 }

@@ -24,7 +24,10 @@ export const quality: Invariant = {
       }
       const { quality: level, changedFields } = started.event.value;
       const where = `attempt ${number} of run ${runId}, which asks for ${Quality[level]},`;
-      assert(context.run.quality === level, `${where} was told ${Quality[context.run.quality]}`);
+      assert(
+        context === undefined || context.run.quality === level,
+        `${where} was told ${Quality[context?.run.quality ?? 0]}`,
+      );
       const least = Math.max(plan.policies[method].quality?.min ?? Quality.MINIMAL, accepted.value.minQuality);
       assert(level >= least, `${where} has to ask for ${Quality[least]}`);
       const records = await disk.records(`quality/${workflowOf(method)}`);

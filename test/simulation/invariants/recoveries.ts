@@ -1,7 +1,7 @@
 import { FailureCategory, RecoveryAction } from "../../../gen/retake/v1/options_pb.js";
 import type { Failure } from "../../../gen/retake/v1/run_pb.js";
 import type { MethodName } from "../plan/plan.ts";
-import type { PolicyPlan, RecoveryRulePlan } from "../plan/policy-plan.ts";
+import type { ActionName, PolicyPlan, RecoveryRulePlan } from "../plan/policy-plan.ts";
 import { methodOf, type RunHistory } from "../world/history.ts";
 import { assert, type Invariant, type RecoverySight } from "../world/witness.ts";
 import type { World } from "../world/world.ts";
@@ -27,7 +27,9 @@ export const recoveries: Invariant = {
       },
       recovering(recovery) {
         const { action, runId, attempt, server, startedMs } = recovery;
-        const same = seen.filter((other) => other.action === action && other.server === server);
+        const same = seen.filter(
+          (other) => other.action === action && other.endpoint === recovery.endpoint && other.server === server,
+        );
         assert(
           same.every((other) => other.runId !== runId || other.attempt !== attempt),
           `${action} is done twice for attempt ${attempt} of run ${runId}`,
@@ -75,13 +77,18 @@ function assertRecovered(run: RunHistory, seen: readonly RecoverySight[], { plan
       assert(failed !== undefined && place >= 0, `${where} does ${name}, which its policy does not say`);
       const last = failed.acted.at(-1) ?? -1;
       assert(place > last, `${where} does ${name} after number ${last} of its policy`);
-      const { is } = plan.server.recoveries[failed.rules[place]?.action ?? "RESTART"];
+      failed.acted.push(place);
+      const { action, error } = { action: failed.rules[place]?.action ?? "RESTART", error: event.value.error };
+      // What is done about endpoints, and endpoints that nobody can ask, are told of elsewhere.
+      if (!isOfBackend(action) || (error !== "" && event.value.endpoint !== "in-process")) {
+        continue;
+      }
+      const { is } = plan.server.recoveries[action];
       assert(is !== "not offered", `${where} does ${name}, which nobody offers`);
       assert(is !== "failing" || event.value.error !== "", `${where} says that ${name} was done, and it has failed`);
       const nowMs = chronicle.timeOf(runId, sequence);
       const isDone = seen.some(({ action, startedMs }) => action === name && startedMs <= nowMs);
       assert(isDone, `${where} does ${name}, and the back-end knows nothing of it`);
-      failed.acted.push(place);
     } else if (event.case === "attemptStarted") {
       attempt = event.value.attempt;
       const nowMs = chronicle.timeOf(runId, sequence);
@@ -116,7 +123,7 @@ function assertNothingLeftOut(
   { server }: World["plan"],
 ): void {
   failed.rules.forEach(({ action, cooldownMs }, place) => {
-    if (failed.acted.includes(place) || server.recoveries[action].is === "not offered") {
+    if (failed.acted.includes(place) || !isOfBackend(action) || server.recoveries[action].is === "not offered") {
       return;
     }
     const isCool = seen.some(
@@ -127,6 +134,10 @@ function assertNothingLeftOut(
       `attempt ${attempt} of run ${runId} begins, and nobody has done ${action} about the failure before it`,
     );
   });
+}
+
+function isOfBackend(action: RecoveryRulePlan["action"]): action is ActionName {
+  return action !== "RECONNECT" && action !== "SWITCH_ENDPOINT";
 }
 
 function rulesFor({ recovery = [] }: PolicyPlan, { category }: Failure): readonly RecoveryRulePlan[] {

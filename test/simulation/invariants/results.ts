@@ -8,7 +8,7 @@ import {
   ScoreResponseSchema,
 } from "../../gen/retake/test/simulation/v1/simulated_pb.js";
 import type { MethodName } from "../plan/plan.ts";
-import { madeOf } from "../world/handlers.ts";
+import { madeElsewhere, madeOf } from "../world/handlers.ts";
 import type { History, RunHistory } from "../world/history.ts";
 import { assert, type Invariant } from "../world/witness.ts";
 import type { World } from "../world/world.ts";
@@ -57,6 +57,9 @@ async function partsOf(run: RunHistory, history: History, world: World): Promise
   if (fallback?.case === "fallbackStarted" && isOfFallback(run)) {
     const child = history.get(fallback.value.childRunId);
     return (child && (await resultOf(child, world))) ?? "nothing";
+  }
+  if (start?.case === "attemptStarted" && start.value.endpoint !== "in-process") {
+    return madeElsewhere(start.value);
   }
   const asked = start?.case === "attemptStarted" ? effectiveInput(run, start.value) : "";
   const input = await world.disk.payload(runId, accepted.input?.sha256 ?? new Uint8Array());

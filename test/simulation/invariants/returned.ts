@@ -13,11 +13,11 @@ export const returned: Invariant = {
         working = 0;
         most = 0;
       },
-      called({ method, context }) {
+      called({ method, signal }) {
         if (method === probed?.method) {
           working += 1;
           most = Math.max(most, working);
-          context.signal.addEventListener("abort", () => {
+          signal.addEventListener("abort", () => {
             working -= 1;
           });
         }

@@ -3,7 +3,7 @@ import { ErrorInfoSchema } from "../../../gen/google/rpc/error_details_pb.js";
 import type { AttemptSight } from "../world/witness.ts";
 
 /** Why an attempt has been told to stop; undefined if it has not. */
-export function stopReason({ context: { signal } }: AttemptSight): string | undefined {
+export function stopReason({ signal }: AttemptSight): string | undefined {
   if (!signal.aborted) {
     return undefined;
   }

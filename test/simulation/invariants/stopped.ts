@@ -23,7 +23,7 @@ export const stopped: Invariant = {
           }
         }
       },
-      stepped({ runId, number, context: { signal } }, name) {
+      stepped({ runId, number, signal }, name) {
         assert(
           !signal.aborted,
           `step ${name} of run ${runId} is executed, although attempt ${number} was told to stop`,

@@ -16,9 +16,14 @@ interface Actor {
   readonly atMs: number;
 }
 
+/** Who calls. What belongs to one of them another one does not see. */
+export const principalNames = ["ada", "ben", "cem"] as const;
+export type PrincipalName = (typeof principalNames)[number];
+
 /** Wants a work done. */
 export interface CallerPlan extends Actor {
   readonly kind: "caller";
+  readonly as: PrincipalName;
   readonly work: number;
   /** Absent for none. */
   readonly key?: string;

@@ -1,4 +1,4 @@
-import type { ActorPlan, CallerPlan, DrillEffect } from "./actor-plan.ts";
+import { type ActorPlan, type CallerPlan, type DrillEffect, principalNames } from "./actor-plan.ts";
 import type { Chance } from "./chance.ts";
 import { failureCodes } from "./draw-policy.ts";
 import type { WorkPlan } from "./work-plan.ts";
@@ -16,8 +16,12 @@ export function drawActors(chance: Chance, works: readonly WorkPlan[]): ActorPla
 function drawCrowd(chance: Chance, works: readonly WorkPlan[]): CallerPlan[] {
   const atMs = chance.between(0, comingMs);
   const work = chance.between(0, works.length - 1);
-  return chance.many(chance.between(4, 9), (index) => ({
+  const count = chance.between(4, 9);
+  const first = chance.oneOf(principalNames);
+  return chance.many(count, (index) => ({
     kind: "caller",
+    // One of them has more to do than the others.
+    as: index < count / 2 ? first : chance.oneOf(principalNames),
     name: `crowd-${index}`,
     atMs: atMs + chance.between(0, 3_000),
     work,
@@ -34,6 +38,8 @@ function drawCaller(chance: Chance, index: number, works: readonly WorkPlan[]): 
   const key = chance.happens(0.6) ? `key-${chance.between(1, 3)}` : undefined;
   return {
     kind: "caller",
+    // Few share a key with somebody else, so that callers meet.
+    as: chance.happens(0.7) ? "ada" : chance.oneOf(principalNames),
     name: `caller-${index}`,
     atMs: chance.between(0, comingMs),
     work: chance.between(0, works.length - 1),

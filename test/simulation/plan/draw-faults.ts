@@ -5,13 +5,15 @@ import type { FaultPlan } from "./fault-plan.ts";
 const troubleMs = 180_000;
 /** More commits than this are rare in that time. */
 const commits = 60;
+/** And more appends than this. */
+const appends = 100;
 
 export function drawFaults(chance: Chance): FaultPlan[] {
   return chance.many(chance.between(0, 5), () => drawFault(chance));
 }
 
 function drawFault(chance: Chance): FaultPlan {
-  const kind = chance.oneOf(["crash", "crash", "crash", "drain", "disk", "jump"] as const);
+  const kind = chance.oneOf(["crash", "crash", "crash", "drain", "disk", "reads", "refusal", "jump"] as const);
   const atMs = chance.between(1_000, troubleMs);
   switch (kind) {
     case "crash":
@@ -30,7 +32,22 @@ function drawFault(chance: Chance): FaultPlan {
       };
     case "disk":
       return { kind, atMs, forMs: chance.around(10, 30_000) };
+    case "reads":
+      return { kind, atMs, forMs: chance.around(10, 30_000), share: chance.oneOf([0.2, 0.5, 1]) };
+    case "refusal":
+      return { kind, atAppend: chance.around(1, appends) };
     case "jump":
       return { kind, atMs, byMs: (chance.happens(0.5) ? 1 : -1) * chance.around(1_000, 300_000) };
   }
+}
+
+/** What goes wrong at endpoints elsewhere, if there are any. */
+export function drawOutages(chance: Chance, endpoints: number): FaultPlan[] {
+  return chance.many(endpoints === 0 ? 0 : chance.between(0, 4), () => ({
+    kind: "outage",
+    endpoint: chance.between(0, endpoints - 1),
+    what: chance.oneOf(["gone", "stale", "not serving", "silent", "failing", "failing"]),
+    atMs: chance.between(1_000, troubleMs),
+    forMs: chance.around(500, 60_000),
+  }));
 }

@@ -1,8 +1,9 @@
 import { createSeededRandom } from "../../../src/testing/seeded-random.ts";
 import { Chance } from "./chance.ts";
 import { drawActors } from "./draw-actors.ts";
-import { drawFaults } from "./draw-faults.ts";
+import { drawFaults, drawOutages } from "./draw-faults.ts";
 import { drawPolicy } from "./draw-policy.ts";
+import { drawRemotes } from "./draw-remotes.ts";
 import { drawWorks } from "./draw-works.ts";
 import type { ActionPlan, MethodName, Plan } from "./plan.ts";
 import { methodNames } from "./plan.ts";
@@ -12,11 +13,13 @@ import { type ActionName, actionNames, type PolicyPlan } from "./policy-plan.ts"
 export function drawPlan(seed: number): Plan {
   const chance = new Chance(createSeededRandom(seed));
   const works = drawWorks(chance);
+  const remotes = chance.happens(0.35) ? drawRemotes(chance) : undefined;
   return {
     seed,
     server: {
       concurrencyLimit: chance.happens(0.3) ? chance.between(1, 3) : 100,
       slots: chance.happens(0.3) ? chance.between(1, 3) : 100,
+      ...(remotes === undefined ? {} : { remotes }),
       syncMs: chance.oneOf([0, 2, 20]),
       ...(chance.happens(0.3)
         ? {
@@ -41,6 +44,6 @@ export function drawPlan(seed: number): Plan {
     >,
     works,
     actors: drawActors(chance, works),
-    faults: drawFaults(chance),
+    faults: [...drawFaults(chance), ...drawOutages(chance, remotes?.endpoints.length ?? 0)],
   };
 }

@@ -3,6 +3,8 @@ import { type MethodName, methodNames } from "./plan.ts";
 import {
   actionNames,
   type BreakerPlan,
+  type ConcurrencyPlan,
+  endpointActionNames,
   type PolicyPlan,
   type QualityPlan,
   type RecoveryRulePlan,
@@ -19,9 +21,7 @@ export function drawPolicy(chance: Chance, method: MethodName): PolicyPlan {
     ...(chance.happens(0.4) ? { attemptTimeoutMs: chance.around(500, 30_000) } : {}),
     ...(chance.happens(0.25) ? { progressTimeoutMs: chance.around(500, 20_000) } : {}),
     ...(chance.happens(0.7) ? { retry: drawRetry(chance) } : {}),
-    ...(chance.happens(0.4)
-      ? { concurrency: { limit: chance.between(1, 3), queueLimit: chance.oneOf([0, 1, 3, 1000]) } }
-      : {}),
+    ...(chance.happens(0.4) ? { concurrency: drawConcurrency(chance) } : {}),
     ...(chance.happens(0.35) ? { breaker: drawBreaker(chance) } : {}),
     ...(fallbacks.length > 0 ? { fallbacks } : {}),
     ...(chance.happens(0.3) ? { quality: drawQuality(chance) } : {}),
@@ -30,6 +30,15 @@ export function drawPolicy(chance: Chance, method: MethodName): PolicyPlan {
     cancelGraceMs: chance.oneOf([0, 1_000, 5_000, 30_000]),
     maxInterruptions: chance.oneOf([1, 2, 5]),
     failsWhenInterrupted: chance.happens(0.1),
+  };
+}
+
+function drawConcurrency(chance: Chance): ConcurrencyPlan {
+  const limit = chance.between(1, 3);
+  return {
+    limit,
+    queueLimit: chance.oneOf([0, 1, 3, 1000]),
+    ...(chance.happens(0.5) ? { perPrincipal: chance.between(1, limit) } : {}),
   };
 }
 
@@ -71,7 +80,7 @@ function drawQuality(chance: Chance): QualityPlan {
 }
 
 function drawRecovery(chance: Chance): RecoveryRulePlan[] {
-  const actions = actionNames.filter(() => chance.happens(0.5));
+  const actions = [...endpointActionNames, ...actionNames].filter(() => chance.happens(0.5));
   return (chance.happens(0.5) ? actions : actions.reverse()).map((action) => ({
     action,
     isForMemory: chance.happens(0.2),

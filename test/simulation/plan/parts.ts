@@ -1,7 +1,7 @@
 import { methodNames, type Plan } from "./plan.ts";
 
 /** What a server may lack. */
-const serverParts = ["retryBudget", "probes"] as const;
+const serverParts = ["retryBudget", "probes", "remotes"] as const;
 
 /** What a policy may lack. */
 const policyParts = [

@@ -20,8 +20,10 @@ export interface Plan {
 export interface ServerPlan {
   /** Attempts at once, over all workflows. */
   readonly concurrencyLimit: number;
-  /** Of the one endpoint, shared by all workflows. */
+  /** Of the handlers in the server's own process, shared by all workflows. */
   readonly slots: number;
+  /** Where attempts are made elsewhere. Absent where there is nothing but those handlers. */
+  readonly remotes?: RemotesPlan;
   /** The longest time that a commit takes to be durable. */
   readonly syncMs: number;
   /** Of the one back-end. Absent for any number of retries. */
@@ -29,6 +31,36 @@ export interface ServerPlan {
   readonly recoveries: Readonly<Record<ActionName, ActionPlan>>;
   /** Absent where nobody can be asked whether jobs live. */
   readonly probes?: ProbesPlan;
+}
+
+export interface RemotesPlan {
+  /** Whether attempts are made by the handlers in the server's own process as well. */
+  readonly besideOwn: boolean;
+  readonly endpoints: readonly RemotePlan[];
+  readonly healthIntervalMs: number;
+  readonly healthTimeoutMs: number;
+  /** Absent where no endpoint is taken out for failing. */
+  readonly outliers?: OutliersPlan;
+}
+
+export interface RemotePlan {
+  readonly target: string;
+  readonly slots: number;
+  /** How long it takes to say how it does. */
+  readonly answerMs: number;
+}
+
+export interface OutliersPlan {
+  readonly consecutiveFailures: number;
+  readonly baseEjectionMs: number;
+  readonly maxEjectionMs: number;
+  readonly maxEjectionPercent: number;
+}
+
+/** How many attempts the endpoints take at once, by their names. */
+export function slotsOf({ slots, remotes }: ServerPlan): ReadonlyMap<string, number> {
+  const own = remotes?.besideOwn === false ? [] : [["in-process", slots] as const];
+  return new Map([...own, ...(remotes?.endpoints ?? []).map((remote) => [remote.target, remote.slots] as const)]);
 }
 
 /** How the back-end answers who asks whether a job lives. */

@@ -6,7 +6,7 @@ export interface PolicyPlan {
   readonly attemptTimeoutMs?: number;
   readonly progressTimeoutMs?: number;
   readonly retry?: RetryPlan;
-  readonly concurrency?: { readonly limit: number; readonly queueLimit: number };
+  readonly concurrency?: ConcurrencyPlan;
   readonly breaker?: BreakerPlan;
   /** They stand later among the methods, so that none leads back. */
   readonly fallbacks?: readonly MethodName[];
@@ -17,6 +17,13 @@ export interface PolicyPlan {
   readonly cancelGraceMs: number;
   readonly maxInterruptions: number;
   readonly failsWhenInterrupted: boolean;
+}
+
+export interface ConcurrencyPlan {
+  readonly limit: number;
+  readonly queueLimit: number;
+  /** Absent for as many as the limit allows. */
+  readonly perPrincipal?: number;
 }
 
 export interface RetryPlan {
@@ -44,11 +51,16 @@ export interface QualityPlan {
   readonly lowerAfterFailures: number;
 }
 
+/** What back-ends do themselves. */
 export const actionNames = ["FREE_MEMORY", "INTERRUPT", "RELOAD_MODEL", "RESTART"] as const;
 export type ActionName = (typeof actionNames)[number];
 
+/** What is done about endpoints elsewhere. */
+export const endpointActionNames = ["RECONNECT", "SWITCH_ENDPOINT"] as const;
+export type EndpointActionName = (typeof endpointActionNames)[number];
+
 export interface RecoveryRulePlan {
-  readonly action: ActionName;
+  readonly action: ActionName | EndpointActionName;
   /** Done for attempts that ran out of memory, and no others. */
   readonly isForMemory: boolean;
   readonly timeoutMs: number;

@@ -34,6 +34,8 @@ export class Disk {
   #commits = 0;
   /** How many troubles it has; while it has any, no commit becomes durable. */
   failing = 0;
+  /** The shares of what is read that cannot be, one for each trouble. */
+  readonly failingReads = new Set<{ readonly share: number }>();
 
   constructor(options: DiskOptions) {
     this.#options = options;

@@ -8,7 +8,7 @@ import { durationFromMs } from "../../../src/runs/time.ts";
 import type { WorkflowImpl } from "../../../src/server/server.ts";
 import { sleep } from "../../../src/sleep.ts";
 import { PaintResponseSchema, SimulatedService } from "../../gen/retake/test/simulation/v1/simulated_pb.js";
-import type { MethodName } from "../plan/plan.ts";
+import { isStreaming, type MethodName } from "../plan/plan.ts";
 import type { ActionName } from "../plan/policy-plan.ts";
 import type { Operation, WorkPlan } from "../plan/work-plan.ts";
 import type { ServerProcess } from "./server-process.ts";
@@ -30,8 +30,11 @@ interface Update {
 /** The back-ends: what they do is in the plan. */
 export function createHandlers(world: World, process: ServerProcess, sights: Sights): Impl {
   const attempt = (method: MethodName, request: Request, context: WorkflowContext): Attempt => {
-    const called = new Attempt(world, process, method, request, context);
-    sights.set(context.run.token, called.sight);
+    const { run, signal } = context;
+    const { runId, attempt: number, token, owner } = run;
+    const call = { runId, number, token, owner: owner.subject, endpoint: "in-process", signal };
+    const called = new Attempt(world, process, method, request, { call, signal, context });
+    sights.set(token, called.sight);
     return called;
   };
   const unary = async (method: MethodName, request: Request, context: WorkflowContext) => {
@@ -63,7 +66,12 @@ export function createHandlers(world: World, process: ServerProcess, sights: Sig
 }
 
 /** What the back-ends do in order to recover, and how they answer who asks about jobs, is in the plan. */
-export function createJobs(world: World, process: ServerProcess, sights: Sights): ServiceJobs {
+export function createJobs(
+  world: World,
+  process: ServerProcess,
+  sights: Sights,
+  endpoint = "in-process",
+): Required<Pick<ServiceJobs, "probe" | "recover">> {
   const { probes } = world.plan.server;
   return {
     async probe({ runId, attempt: number, token }, signal) {
@@ -81,12 +89,13 @@ export function createJobs(world: World, process: ServerProcess, sights: Sights)
     },
     async recover(action, { runId, attempt }, signal) {
       const name = RecoveryAction[action] as ActionName;
-      const { is, forMs } = world.plan.server.recoveries[name];
+      const { is, forMs } = world.plan.server.recoveries[name] ?? notOffered;
       if (is === "not offered") {
         return false;
       }
       const sight: RecoverySight = {
         action: name,
+        endpoint,
         runId,
         attempt,
         server: process.number,
@@ -107,8 +116,11 @@ export function createJobs(world: World, process: ServerProcess, sights: Sights)
   };
 }
 
+/** What only the server itself does, and not its handlers. */
+const notOffered = { is: "not offered", forMs: 0 } as const;
+
 /** What requests of all methods look like. */
-interface Request {
+export interface Request {
   readonly work: number;
   readonly detail?: number;
 }
@@ -120,11 +132,23 @@ const detailOfChildren = 10;
 export const probeWork = -1;
 const probePlan: WorkPlan = { method: "paint", operations: [{ kind: "wait", forMs: 300 }] };
 
+/** What a back-end is told of an attempt. */
+interface Call extends Pick<AttemptSight, "runId" | "number" | "token" | "owner" | "endpoint" | "signal"> {}
+
+interface Way {
+  readonly call: Call;
+  /** Ends the work: it was told to stop, or the connection is gone. */
+  readonly signal: AbortSignal;
+  /** Absent where it is carried out elsewhere: the server then sees nothing of it but its messages. */
+  readonly context?: WorkflowContext;
+}
+
 /** One call of a back-end. */
-class Attempt {
+export class Attempt {
   readonly #world: World;
   readonly #process: ServerProcess;
-  readonly #context: WorkflowContext;
+  readonly #context: WorkflowContext | undefined;
+  readonly #signal: AbortSignal;
   readonly #work: WorkPlan;
   readonly sight: AttemptSight;
 
@@ -133,25 +157,24 @@ class Attempt {
     process: ServerProcess,
     method: MethodName,
     { work, detail }: Request,
-    context: WorkflowContext,
+    { call, signal, context }: Way,
   ) {
-    const { runId, attempt, deadline } = context.run;
     const nowMs = world.clock.monotonic();
     this.#world = world;
     this.#process = process;
     this.#context = context;
+    this.#signal = signal;
     // Works that the plan has lost by being shrunk do nothing.
     this.#work = work === probeWork ? probePlan : (world.plan.works[work] ?? { method: "paint", operations: [] });
     this.sight = {
-      runId,
-      number: attempt,
+      ...call,
       work: this.#work,
       method,
       detail,
-      context,
+      ...(context && { context }),
       server: process.number,
       startedMs: nowMs,
-      deadlineMs: nowMs + deadline.getTime() - world.clock.now(),
+      deadlineMs: nowMs + world.deadlineOf(call.runId) - world.clock.now(),
       movedMs: nowMs,
       heardMs: nowMs,
       isAlive: true,
@@ -170,47 +193,53 @@ class Attempt {
       for (const operation of this.#work.operations) {
         yield* this.#operate(operation, made);
       }
-      return made.join(" ");
+      return this.#context === undefined ? madeElsewhere(this.sight) : made.join(" ");
     } finally {
       this.sight.endedMs = this.#world.clock.monotonic();
     }
   }
 
   async *#operate(operation: Operation, made: string[]): AsyncGenerator<Update, void, undefined> {
-    const { signal, run } = this.#context;
+    const signal = this.#signal;
+    const context = this.#context;
+    const { number, method } = this.sight;
+    if (context === undefined && !(isStreaming(method) ? elsewhere : silentElsewhere).has(operation.kind)) {
+      await sleep(this.#process.clock, operation.kind === "step" ? operation.forMs : 0, signal);
+      return;
+    }
     switch (operation.kind) {
       case "wait":
         await sleep(this.#process.clock, operation.forMs, signal);
         return;
       case "step":
-        made.push(await this.#step(operation));
+        made.push(await this.#step(operation, contextOf(context)));
         return;
       case "checkpoint":
         this.#moved();
-        await this.#context.checkpoint(operation.handle);
+        await context?.checkpoint(operation.handle);
         this.#kept("attemptCheckpoint");
         return;
       case "progress":
         this.#moved();
-        yield { update: { case: "progress", value: { stage: `attempt ${run.attempt}` } } };
+        yield { update: { case: "progress", value: { stage: `attempt ${number}` } } };
         return;
       case "update":
         this.#moved();
-        yield { update: { case: operation.keep === "all" ? "scene" : "preview", value: `attempt ${run.attempt}` } };
+        yield { update: { case: operation.keep === "all" ? "scene" : "preview", value: `attempt ${number}` } };
         if (operation.keep === "all") {
           this.#kept("updateRecorded");
         }
         return;
       case "child":
-        made.push(await this.#child(operation.name, operation.work));
+        made.push(await this.#child(operation.name, operation.work, contextOf(context)));
         return;
       case "fail":
-        if (run.attempt <= operation.upToAttempt && !(operation.sparesFallbacks && this.#standsIn)) {
+        if (number <= operation.upToAttempt && !(operation.sparesFallbacks && this.#standsIn)) {
           throw failureOf(operation);
         }
         return;
       case "stall":
-        if (run.attempt <= operation.upToAttempt) {
+        if (number <= operation.upToAttempt) {
           this.sight.isAlive = operation.isAlive;
           await sleep(this.#process.clock, operation.forMs, operation.isDeaf ? new AbortController().signal : signal);
           this.sight.isAlive = true;
@@ -224,9 +253,12 @@ class Attempt {
     return this.sight.method !== this.#work.method;
   }
 
-  async #step({ name, forMs, failures, tries }: Operation & { kind: "step" }): Promise<string> {
+  async #step(
+    { name, forMs, failures, tries }: Operation & { kind: "step" },
+    context: WorkflowContext,
+  ): Promise<string> {
     const { made } = await step(
-      this.#context,
+      context,
       name,
       PaintResponseSchema,
       async ({ signal }) => {
@@ -246,14 +278,14 @@ class Attempt {
     return made;
   }
 
-  async #child(name: string, work: number): Promise<string> {
+  async #child(name: string, work: number, context: WorkflowContext): Promise<string> {
     const plan = this.#world.plan.works[work];
     if (plan === undefined) {
       return "";
     }
     const sinceMs = this.#world.clock.monotonic();
     this.sight.isWaiting = true;
-    const made = await callChild(this.#context, name, plan.method, work);
+    const made = await callChild(context, name, plan.method, work);
     this.sight.isWaiting = false;
     const waitedMs = this.#world.clock.monotonic() - sinceMs;
     this.sight.waitedMs += waitedMs;
@@ -270,6 +302,7 @@ class Attempt {
 
   /** It says something: that counts at once, and not when it is durable. */
   #moved(): void {
+    this.#tell("moving", this.sight);
     this.sight.movedMs = this.#world.clock.monotonic();
     this.#heard();
   }
@@ -284,6 +317,22 @@ class Attempt {
       this.#world.tell(...sight);
     }
   };
+}
+
+/** What back-ends elsewhere do of a work. Of the rest they only take the time. */
+const silentElsewhere: ReadonlySet<Operation["kind"]> = new Set(["wait", "fail", "stall"]);
+const elsewhere: ReadonlySet<Operation["kind"]> = new Set([...silentElsewhere, "progress", "update"]);
+
+function contextOf(context: WorkflowContext | undefined): WorkflowContext {
+  if (context === undefined) {
+    throw new Error("nothing is journaled of what is done elsewhere");
+  }
+  return context;
+}
+
+/** The result of an attempt that was carried out elsewhere. */
+export function madeElsewhere({ endpoint, token }: Pick<AttemptSight, "endpoint" | "token">): string {
+  return `${token} at ${endpoint}`;
 }
 
 async function callChild(context: WorkflowContext, name: string, method: MethodName, work: number): Promise<string> {

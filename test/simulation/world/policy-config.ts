@@ -1,6 +1,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { ServerConfigSchema } from "../../../gen/retake/v1/config_pb.js";
 import {
+  AccessLevel,
   FailureCategory,
   OnInterrupt,
   OnOpen,
@@ -9,12 +10,12 @@ import {
 } from "../../../gen/retake/v1/options_pb.js";
 import { durationFromMs } from "../../../src/runs/time.ts";
 import { SimulatedService } from "../../gen/retake/test/simulation/v1/simulated_pb.js";
-import { type MethodName, methodNames, type Plan } from "../plan/plan.ts";
+import { type MethodName, methodNames, type Plan, type RemotesPlan, slotsOf } from "../plan/plan.ts";
 import type { BreakerPlan, PolicyPlan, QualityPlan, RecoveryRulePlan } from "../plan/policy-plan.ts";
 
 /** The configuration that a plan means. */
 export function configOf({ server, policies }: Plan): MessageInitShape<typeof ServerConfigSchema> {
-  const { retryBudget } = server;
+  const { retryBudget, remotes } = server;
   return {
     grpc: { disabled: true },
     web: { disabled: true },
@@ -25,7 +26,12 @@ export function configOf({ server, policies }: Plan): MessageInitShape<typeof Se
     backends: [
       {
         service: SimulatedService.typeName,
-        endpoints: [{ target: "in-process", slots: server.slots }],
+        endpoints: [...slotsOf(server)].map(([target, slots]) => ({
+          target,
+          slots,
+          ...(target === "in-process" || remotes === undefined ? {} : { healthCheck: healthCheckConfig(remotes) }),
+        })),
+        outlierDetection: outliersConfig(remotes),
         ...(retryBudget === undefined
           ? {}
           : {
@@ -37,6 +43,23 @@ export function configOf({ server, policies }: Plan): MessageInitShape<typeof Se
             }),
       },
     ],
+  };
+}
+
+function healthCheckConfig({ healthIntervalMs, healthTimeoutMs }: RemotesPlan) {
+  return { interval: durationFromMs(healthIntervalMs), timeout: durationFromMs(healthTimeoutMs) };
+}
+
+function outliersConfig(remotes: RemotesPlan | undefined) {
+  if (remotes?.outliers === undefined) {
+    return { disabled: true };
+  }
+  const { consecutiveFailures, maxEjectionPercent, baseEjectionMs, maxEjectionMs } = remotes.outliers;
+  return {
+    consecutiveFailures,
+    maxEjectionPercent,
+    baseEjectionTime: durationFromMs(baseEjectionMs),
+    maxEjectionTime: durationFromMs(Math.max(baseEjectionMs, maxEjectionMs)),
   };
 }
 
@@ -57,6 +80,7 @@ function policyConfig(policy: PolicyPlan): MessageInitShape<typeof WorkflowPolic
     recovery,
   } = policy;
   return {
+    access: { min: AccessLevel.AUTHENTICATED },
     timeout: durationFromMs(policy.timeoutMs),
     ...(attemptTimeoutMs === undefined ? {} : { attemptTimeout: durationFromMs(attemptTimeoutMs) }),
     ...(progressTimeoutMs === undefined ? {} : { progressTimeout: durationFromMs(progressTimeoutMs) }),

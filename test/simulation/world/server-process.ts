@@ -7,6 +7,7 @@ import { SimulatedService } from "../../gen/retake/test/simulation/v1/simulated_
 import { connectTo } from "./connection.ts";
 import { createHandlers, createJobs, type Sights } from "./handlers.ts";
 import { configOf } from "./policy-config.ts";
+import { authenticator } from "./principals.ts";
 import type { Life } from "./seeded-clock.ts";
 import type { World } from "./world.ts";
 
@@ -32,6 +33,8 @@ export class ServerProcess implements Life {
       random: createSeededRandom(world.plan.seed * 1_000 + number),
       log: this.#logger(),
       env: {},
+      authenticators: [authenticator],
+      connectEndpoint: (settings) => world.remotes.connect(this, settings.target, sights),
       openStorage: () => openStorage(this),
       crash: () => world.crash(this),
     }).implement(SimulatedService, createHandlers(world, this, sights), createJobs(world, this, sights));

@@ -1,3 +1,4 @@
+import type { Code } from "@connectrpc/connect";
 import type { BreakerEvent } from "../../../gen/retake/v1/breaker_pb.js";
 import type { Run, RunEvent } from "../../../gen/retake/v1/run_pb.js";
 import type { RunProgress } from "../../../gen/retake/v1/run_service_pb.js";
@@ -38,12 +39,20 @@ export interface Witness {
   stepped?(attempt: AttemptSight, name: string): void | Promise<void>;
   /** The server has taken something from an attempt that it promises to keep. */
   kept?(attempt: AttemptSight, what: "attemptCheckpoint" | "updateRecorded"): void | Promise<void>;
+  /** An attempt is about to give a sign of life, after a silence. */
+  moving?(attempt: AttemptSight): void;
   /** A server starts on what the one before has left, the newest transition of each breaker among it. */
   starting?(breakers: ReadonlyMap<MethodName, BreakerEvent>): void | Promise<void>;
   /** A breaker has made a transition, by which everybody goes from now on. */
   transitioned?(method: MethodName, event: BreakerEvent): void;
   /** A back-end has been asked whether the job of an attempt lives, and has answered. */
   asked?(attempt: Pick<AttemptSight, "runId" | "number">, answer: "alive" | "dead" | "failing"): void;
+  /** An endpoint elsewhere has been asked how it does, and has answered; or the time for that is over. */
+  checked?(target: string, answer: "serving" | "no" | "late"): void;
+  /** An endpoint elsewhere has answered a call of a workflow, with a failure or without. */
+  replied?(target: string, reply: Reply): void;
+  /** An endpoint elsewhere is connected: the first time, or anew. */
+  connected?(target: string): void;
   /** A back-end has been told to recover. */
   recovering?(recovery: RecoverySight): void;
   /** Somebody has been told that a drill is over. */
@@ -58,6 +67,14 @@ export interface Witness {
   concluded?(history: History): void | Promise<void>;
 }
 
+/** How a call of an endpoint elsewhere ends. */
+export interface Reply {
+  /** Absent where all is well. */
+  readonly code?: Code;
+  /** The server itself has broken it off. */
+  readonly isAborted: boolean;
+}
+
 /** One call of a back-end, as it sees it. */
 export interface AttemptSight {
   readonly runId: string;
@@ -67,7 +84,14 @@ export interface AttemptSight {
   readonly method: MethodName;
   /** How much is asked of it; undefined where requests do not say. */
   readonly detail: number | undefined;
-  readonly context: WorkflowContext;
+  /** Absent where it is carried out elsewhere: there is neither a step nor a checkpoint then. */
+  readonly context?: WorkflowContext;
+  /** Of the server, to stop it. */
+  readonly signal: AbortSignal;
+  readonly token: string;
+  readonly endpoint: string;
+  /** Whose run it is. */
+  readonly owner: string;
   /** The server that has called, by its number. */
   readonly server: number;
   readonly startedMs: number;
@@ -92,6 +116,7 @@ export interface AttemptSight {
 /** One action by which a back-end is to recover, as it sees it. */
 export interface RecoverySight {
   readonly action: ActionName;
+  readonly endpoint: string;
   readonly runId: string;
   /** The attempt that has failed. */
   readonly attempt: number;

@@ -1,8 +1,10 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { BreakerEventSchema } from "../../../gen/retake/v1/breaker_pb.js";
+import type { Accepted } from "../../../gen/retake/v1/run_pb.js";
 import type { Clock, RandomSource } from "../../../src/clock.ts";
 import { decodeEvent } from "../../../src/runs/events.ts";
-import type { StreamAppend } from "../../../src/runs/ports/journal.ts";
+import { JournalUnavailableError, type StreamAppend } from "../../../src/runs/ports/journal.ts";
+import { msFromTimestamp } from "../../../src/runs/time.ts";
 import type { Storage } from "../../../src/server/index.ts";
 import { createSeededRandom } from "../../../src/testing/seeded-random.ts";
 import type { FaultPlan } from "../plan/fault-plan.ts";
@@ -10,6 +12,7 @@ import type { Plan } from "../plan/plan.ts";
 import { Chronicle } from "./chronicle.ts";
 import { breakerPrefix, Disk, workflowOfStream } from "./disk.ts";
 import { methodOf } from "./history.ts";
+import { Remotes } from "./remotes.ts";
 import { SeededClock } from "./seeded-clock.ts";
 import { ServerProcess } from "./server-process.ts";
 import { slowStorage } from "./slow-storage.ts";
@@ -40,16 +43,25 @@ export class World {
   readonly clock: Clock;
   readonly disk: Disk;
   readonly chronicle: Chronicle;
+  readonly remotes: Remotes;
   readonly #random: RandomSource;
   readonly #witnesses: readonly { readonly name: string; readonly witness: Witness }[];
   readonly #runIds = new Map<string, string>();
   readonly #executions = new Map<string, number>();
+  /** By the wall clock. */
+  readonly #deadlines = new Map<string, number>();
   /** When the callers have left who have started runs, by their traceparent. */
   readonly #leaves = new Map<string, number>();
   #traces = 0;
   #process: ServerProcess | undefined;
   #processes = 0;
   #finding: Finding | undefined;
+  /** The streams of runs whose appends may be refused. */
+  readonly #loners = new Set<string>();
+  /** How many appends to these have been ordered. */
+  #appends = 0;
+  /** How many reads have failed, up to now. */
+  #failedReads = 0;
   #endDowntime: (() => void) | undefined;
   /** From here on nothing goes wrong any more. */
   #isStopping = false;
@@ -65,6 +77,7 @@ export class World {
       syncMs: () => this.#random.next() * plan.server.syncMs,
       onCommit: (number) => this.#crashesAt(number),
     });
+    this.remotes = new Remotes(this);
     this.#witnesses = invariants.map(({ name, witness }) => ({ name, witness: witness(this) }));
   }
 
@@ -107,6 +120,11 @@ export class World {
     this.tell("acknowledged", runId);
   }
 
+  /** When a run expires, by the wall clock. */
+  deadlineOf(runId: string): number {
+    return this.#deadlines.get(runId) ?? Number.POSITIVE_INFINITY;
+  }
+
   /** How often a step of a run has been executed, this time included. */
   countExecution(runId: string, step: string): number {
     const key = `${runId} ${step}`;
@@ -134,6 +152,7 @@ export class World {
   async suffer(fault: FaultPlan): Promise<void> {
     switch (fault.kind) {
       case "crash":
+      case "refusal":
         return;
       case "drain":
         await this.pause(fault.atMs);
@@ -144,6 +163,22 @@ export class World {
         this.disk.failing += 1;
         await this.pause(fault.forMs);
         this.disk.failing -= 1;
+        end();
+        return;
+      }
+      case "reads": {
+        await this.pause(fault.atMs);
+        const end = this.chronicle.begin();
+        this.disk.failingReads.add(fault);
+        await this.pause(fault.forMs);
+        this.disk.failingReads.delete(fault);
+        end();
+        return;
+      }
+      case "outage": {
+        await this.pause(fault.atMs);
+        const end = this.remotes.begin(fault);
+        await this.pause(fault.forMs);
         end();
         return;
       }
@@ -175,10 +210,15 @@ export class World {
     await this.ask("starting", await this.disk.breakers());
     const process = new ServerProcess(this, ++this.#processes, (started) => this.#openStorage(started));
     this.#process = process;
+    const failedReads = this.#failedReads;
     try {
       // It does not get beyond this when it is killed meanwhile.
       await process.start();
     } catch (error) {
+      if (this.#failedReads > failedReads) {
+        this.crash(process);
+        return;
+      }
       this.fail("the server starts", error);
     }
     this.#endDowntime?.();
@@ -231,15 +271,43 @@ export class World {
   #openStorage(process: ServerProcess): Storage {
     return slowStorage(this.disk.mount(process.clock, false), {
       queue: () => this.#queue(process),
+      refuses: (append) => this.#refuses(append),
       onAppend: (appends) => this.#onAppend(process, appends),
     });
   }
 
-  /** Reads wait behind others, more or less. */
+  /** Reads wait behind others, more or less. @throws JournalUnavailableError while reads fail */
   async #queue({ clock }: ServerProcess): Promise<void> {
     for (let before = Math.floor(this.#random.next() * 3); before > 0; before--) {
       await new Promise<void>((resolve) => clock.setImmediate(resolve));
     }
+    for (const { share } of this.disk.failingReads) {
+      if (this.#random.next() < share) {
+        this.#failedReads += 1;
+        throw new JournalUnavailableError("the disk cannot be read");
+      }
+    }
+  }
+
+  /**
+   * What runs order of each other, a child and what its parent says of it, is safe by its order: whatever comes first is
+   * not refused alone.
+   */
+  #isLoner({ workflow, fallback }: Accepted): boolean {
+    const { policies, works } = this.plan;
+    const method = methodOf(workflow);
+    const hasChildren = works.some(
+      (work) => work.method === method && work.operations.some(({ kind }) => kind === "child"),
+    );
+    return !fallback && !hasChildren && policies[method].fallbacks === undefined;
+  }
+
+  #refuses({ stream, expectedSequence }: StreamAppend): boolean {
+    if (!this.#loners.has(stream) || expectedSequence === 0) {
+      return false;
+    }
+    const append = ++this.#appends;
+    return !this.#isStopping && this.plan.faults.some((fault) => fault.kind === "refusal" && fault.atAppend === append);
   }
 
   #onAppend(process: ServerProcess, appends: readonly StreamAppend[]): void {
@@ -249,8 +317,14 @@ export class World {
           decodeEvent(stream, { sequence: expectedSequence + index + 1, data }),
         );
         const runId = stream.slice("run/".length);
-        for (const { sequence } of events) {
+        for (const { sequence, event } of events) {
           this.chronicle.note(runId, sequence);
+          if (event.case === "accepted") {
+            this.#deadlines.set(runId, msFromTimestamp(event.value.deadline));
+            if (this.#isLoner(event.value)) {
+              this.#loners.add(stream);
+            }
+          }
         }
         this.tell("appended", runId, events);
       } else if (stream.startsWith(breakerPrefix)) {
