@@ -15,6 +15,7 @@ export class OpenConnection {
   readonly #socket: Socket;
   readonly #templates: CallTemplates;
   readonly #onAnswer: (answer: Answer) => void;
+  readonly #finish: ((call: Buffer) => void) | undefined;
   /** When each call that is not answered yet was sent, by its stream. */
   readonly #sentMs = new Map<number, number>();
   #rest: Buffer = Buffer.alloc(0);
@@ -22,27 +23,35 @@ export class OpenConnection {
   #failure: Error | undefined;
   #whenIdle: PromiseWithResolvers<void> | undefined;
 
-  private constructor(socket: Socket, templates: CallTemplates, onAnswer: (answer: Answer) => void) {
+  private constructor(
+    socket: Socket,
+    templates: CallTemplates,
+    onAnswer: (answer: Answer) => void,
+    finish: ((call: Buffer) => void) | undefined,
+  ) {
     this.#socket = socket;
     this.#templates = templates;
     this.#onAnswer = onAnswer;
+    this.#finish = finish;
     socket.write(encodeOpening());
     socket.on("data", (chunk: Buffer) => this.#receive(chunk));
     socket.on("error", (error) => this.#fail(error));
     socket.on("close", () => this.#fail(new Error("the server has closed the connection")));
   }
 
+  /** @param finish has the last say about each call */
   static async connect(
     port: number,
     templates: CallTemplates,
     onAnswer: (answer: Answer) => void,
+    finish?: (call: Buffer) => void,
   ): Promise<OpenConnection> {
     const socket = connect({ host: "127.0.0.1", port, noDelay: true });
     await new Promise<void>((resolve, reject) => {
       socket.once("connect", resolve);
       socket.once("error", reject);
     });
-    return new OpenConnection(socket, templates, onAnswer);
+    return new OpenConnection(socket, templates, onAnswer, finish);
   }
 
   /** @throws what has gone wrong, if anything has */
@@ -80,6 +89,7 @@ export class OpenConnection {
     for (const offset of streamOffsets) {
       call.writeUInt32BE(this.#lastStream, offset);
     }
+    this.#finish?.(call);
     return call;
   }
 

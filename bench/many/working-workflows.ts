@@ -3,6 +3,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { AccessLevel } from "../../gen/retake/v1/options_pb.js";
 import type { createServer, WorkflowContext } from "../../src/index.ts";
 import { WorkflowsService } from "../../test/gen/retake/test/v1/workflows_pb.js";
+import { burn } from "./burn.ts";
 import type { ManyOrder, ManyReady } from "./server-messages.ts";
 
 /** A run takes so many pieces of work … */
@@ -46,11 +47,6 @@ export async function startWorkingWorkflows(
     throw new Error("the server does not listen");
   }
   return { port: server.grpc.port, listenMs: performance.now() - startMs };
-}
-
-function burn(durationMs: number): void {
-  const endMs = performance.now() + durationMs;
-  while (performance.now() < endMs);
 }
 
 function attemptOf({ run }: WorkflowContext): number {
