@@ -83,6 +83,9 @@ export abstract class FramedConnection {
   /** A call was answered, with this `grpc-status`. What it throws is what has gone wrong. */
   protected abstract answered(stream: number, status: string | undefined): void;
 
+  /** Has the last say about a call that is about to be sent. */
+  protected finish?(call: Buffer): void;
+
   /** A part of an answer has come, a view that is good until this returns. */
   protected part?(stream: number, bytes: Buffer): void;
 
@@ -102,6 +105,7 @@ export abstract class FramedConnection {
       for (const offset of streamOffsets) {
         calls.writeUInt32BE(this.#lastStream, start + offset);
       }
+      this.finish?.(calls.subarray(start, start + bytes.length));
     }
     return calls;
   }

@@ -50,7 +50,13 @@ export const troubleFigures: readonly ManyFigure[] = [
   figure("overload-goodput", "runs/s", "overload"),
   figure("overload-goodput-share", "ratio", "overload", { atLeast: 0.9 }),
   figure("overload-refused", "share", "overload"),
+  figure("overload-failed", "calls", "overload", { atMost: 0 }),
   figure("overload-refusal-p99", "ms", "overload", { below: 5 }),
+  ...["journal", "event-loop"].flatMap((trouble) => [
+    figure(`shedding-${trouble}-refused`, "share", "shedding"),
+    figure(`shedding-${trouble}-refusal-p99`, "ms", "shedding", { below: 5 }),
+    figure(`shedding-${trouble}-keyed-refusal-p99`, "ms", "shedding", { below: 5 }),
+  ]),
   figure("failing-at-once", "share", "failing", { atLeast: 1 }),
   figure("failing-at-once-time", "ms", "failing"),
   figure("breaker-fail-p50", "ms", "breaker"),

@@ -1,6 +1,6 @@
 import type { Message } from "@bufbuild/protobuf";
 import { AccessLevel } from "../../gen/retake/v1/options_pb.js";
-import type { createServer, WorkflowImpl } from "../../src/index.ts";
+import type { createServer, ServerOptions, WorkflowImpl } from "../../src/index.ts";
 import { WorkflowsService } from "../../test/gen/retake/test/v1/workflows_pb.js";
 import type { ManyReady } from "./server-messages.ts";
 
@@ -11,15 +11,19 @@ export async function listen(
   create: typeof createServer,
   config: Config,
   handlers: Partial<WorkflowImpl<typeof WorkflowsService>>,
+  options: ServerOptions = {},
 ): Promise<ManyReady> {
   const startMs = performance.now();
-  const server = create({
-    grpc: { port: 0 },
-    web: { disabled: true },
-    log: { level: "warn" },
-    security: { anonymousLevel: AccessLevel.ADMIN },
-    ...config,
-  });
+  const server = create(
+    {
+      grpc: { port: 0 },
+      web: { disabled: true },
+      log: { level: "warn" },
+      security: { anonymousLevel: AccessLevel.ADMIN },
+      ...config,
+    },
+    options,
+  );
   server.implement(WorkflowsService, { ...unused, ...handlers });
   await server.listen();
   if (server.grpc === undefined) {

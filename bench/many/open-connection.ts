@@ -13,21 +13,30 @@ export interface Answer {
 export class OpenConnection extends FramedConnection {
   readonly #templates: CallTemplates;
   readonly #onAnswer: (answer: Answer) => void;
+  readonly #finish: ((call: Buffer) => void) | undefined;
   /** When each call that is not answered yet was sent, by its stream. */
   readonly #sentMs = new Map<number, number>();
 
-  private constructor(socket: Socket, templates: CallTemplates, onAnswer: (answer: Answer) => void) {
+  private constructor(
+    socket: Socket,
+    templates: CallTemplates,
+    onAnswer: (answer: Answer) => void,
+    finish: ((call: Buffer) => void) | undefined,
+  ) {
     super(socket);
     this.#templates = templates;
     this.#onAnswer = onAnswer;
+    this.#finish = finish;
   }
 
+  /** @param finish has the last say about each call */
   static async connect(
     port: number,
     templates: CallTemplates,
     onAnswer: (answer: Answer) => void,
+    finish?: (call: Buffer) => void,
   ): Promise<OpenConnection> {
-    return new OpenConnection(await FramedConnection.socket(port), templates, onAnswer);
+    return new OpenConnection(await FramedConnection.socket(port), templates, onAnswer, finish);
   }
 
   /** @throws what has gone wrong, if anything has */
@@ -47,6 +56,10 @@ export class OpenConnection extends FramedConnection {
     if (this.#sentMs.size > 0) {
       await this.untilAllAnswered();
     }
+  }
+
+  protected override finish(call: Buffer): void {
+    this.#finish?.(call);
   }
 
   protected override isOpen(stream: number): boolean {

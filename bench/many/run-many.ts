@@ -15,6 +15,7 @@ import { measureParked } from "./measure/parked.ts";
 import { measureQueued } from "./measure/queued.ts";
 import { measureRecovery } from "./measure/recovery.ts";
 import { measureSeries } from "./measure/series.ts";
+import { measureShedding } from "./measure/shedding.ts";
 import { measureStartUp } from "./measure/start-up.ts";
 import { measureWatchers } from "./measure/watchers.ts";
 import { type Scenario, type ScenarioOptions, scenarios, type Values } from "./scenarios.ts";
@@ -28,6 +29,7 @@ const measures: Readonly<Record<Scenario, (options: ScenarioOptions) => Promise<
   "at-once": measureAtOnce,
   finished: measureFinished,
   overload: measureOverload,
+  shedding: measureShedding,
   failing: measureFailing,
   breaker: measureBreaker,
   parked: measureParked,

@@ -8,6 +8,7 @@ export const scenarios = [
   "at-once",
   "finished",
   "overload",
+  "shedding",
   "failing",
   "breaker",
   "parked",

@@ -17,6 +17,8 @@ export type ManyOrder =
       readonly limit: number;
       readonly queueLimit: number;
     }
+  /** Runs that take no time, by a server that is in trouble, or gets into it. */
+  | { readonly kind: "shedding"; readonly directory: string; readonly trouble: "journal" | "event-loop" }
   /** Runs that a breaker watches, so many at once; or a back-end that is dead, and a fallback for one of its workflows. */
   | { readonly kind: "breaker"; readonly directory: string; readonly limit: number; readonly dead: boolean }
   /** So many alert rules and series of metrics, and somebody who is told. */
@@ -40,6 +42,8 @@ export type ManyWish =
   | { readonly kind: "held" }
   /** What has been done since this was last asked. */
   | { readonly kind: "progress" }
+  /** Holds the event loop up for so long, so often. */
+  | { readonly kind: "burn"; readonly burnMs: number; readonly count: number }
   /** What an alert rule goes by is measured to be that. */
   | { readonly kind: "level"; readonly value: number }
   /** Keeps so many series, with samples of six hours. */

@@ -1,5 +1,6 @@
 // The process of a server of this group; it ends when the bench kills it or is gone.
-import { setTimeout } from "node:timers/promises";
+import { setImmediate, setTimeout } from "node:timers/promises";
+import { burn } from "./burn.ts";
 import { Hold } from "./hold.ts";
 import type { ManyOrder, ManyReady, ManyWish, MemoryUse } from "./server-messages.ts";
 import type { WatchedSeries } from "./watched-series.ts";
@@ -34,6 +35,11 @@ async function start(): Promise<ManyReady> {
     const { startWorkingWorkflows } = await import("./working-workflows.ts");
     return startWorkingWorkflows(createServer, order);
   }
+  if (order.kind === "shedding") {
+    const { createServer } = await import("../../src/index.ts");
+    const { startShedding } = await import("./shedding-server.ts");
+    return startShedding(createServer, order);
+  }
   if (order.kind === "alerting") {
     const { createServer } = await import("../../src/index.ts");
     const { setLevel, startAlerting } = await import("./alerting-server.ts");
@@ -65,6 +71,12 @@ async function carryOut(wish: ManyWish): Promise<unknown> {
       for (let number = 0; number < wish.count; number++) {
         hold.emit();
         await setTimeout(wish.intervalMs);
+      }
+      return {};
+    case "burn":
+      for (let number = 0; number < wish.count; number++) {
+        burn(wish.burnMs);
+        await setImmediate();
       }
       return {};
     case "level":

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { createServer, WorkflowContext } from "../../src/index.ts";
+import { burn } from "./burn.ts";
 import { listen, workflow } from "./listen.ts";
 import type { ManyOrder, ManyReady } from "./server-messages.ts";
 
@@ -35,11 +36,6 @@ export function startWorkingWorkflows(
       flaky: (_, context) => ({ attempts: attemptOf(context) }),
     },
   );
-}
-
-function burn(durationMs: number): void {
-  const endMs = performance.now() + durationMs;
-  while (performance.now() < endMs);
 }
 
 function attemptOf({ run }: WorkflowContext): number {

@@ -93,8 +93,8 @@ export interface AcceptanceOptions {
   readonly maxMessageBytes: number;
 }
 
-/** How long a server in trouble looks for the run that a key stands for: refusals are to take less than 5 ms. */
-const patienceMs = 3;
+/** How long a server in trouble looks for the run that a key stands for: it is found sooner, or not within the 5 ms of a refusal. */
+const patienceMs = 1;
 
 /**
  * Turns orders into runs, or finds the run that an order means already. The acceptance is durable before `run.accepted`
@@ -104,6 +104,8 @@ export class Acceptance {
   readonly #options: AcceptanceOptions;
   /** Orders with the same key come one after the other. */
   readonly #keyed = new Map<string, Promise<void>>();
+  /** Those that the journal has not answered in time, nor since: others would wait in vain, and all be answered at once. */
+  #overdueLookUps = 0;
   #draining = false;
 
   constructor(options: AcceptanceOptions) {
@@ -167,6 +169,9 @@ export class Acceptance {
     const input = this.#encode(order);
     this.#assertOpen();
     const shedding = this.#shedding(order);
+    if (shedding !== undefined && this.#overdueLookUps > 0) {
+      throw shedding;
+    }
     const found = journal.findRunByKey(order.owner, order.workflow.name, order.key);
     const row = shedding === undefined ? await found : await this.#soon(found, shedding);
     const run = row === undefined ? undefined : await live.hold(row.runId);
@@ -297,9 +302,25 @@ export class Acceptance {
    * it at once. @throws the refusal
    */
   #soon<T>(found: Promise<T>, refusal: ConnectError): Promise<T> {
+    const { clock } = this.#options;
     return new Promise((resolve, reject) => {
-      const timer = this.#options.clock.setTimeout(() => reject(refusal), patienceMs);
-      const settle = (): void => timer.cancel();
+      let isAnswered = false;
+      const giveUp = (): void => {
+        if (!isAnswered) {
+          reject(refusal);
+          this.#overdueLookUps += 1;
+          const answered = (): void => {
+            this.#overdueLookUps -= 1;
+          };
+          found.then(answered, answered);
+        }
+      };
+      // What has come in while the event loop was late is heard first.
+      const timer = clock.setTimeout(() => clock.setImmediate(giveUp), patienceMs);
+      const settle = (): void => {
+        isAnswered = true;
+        timer.cancel();
+      };
       found.then(resolve, reject).then(settle, settle);
     });
   }

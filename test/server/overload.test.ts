@@ -265,16 +265,31 @@ describe("a server in trouble", () => {
   it("refuses at once what has a key, too, while its journal takes seconds to look for that", async () => {
     const { harness, overload } = await troubled();
     await overload();
-    harness.storage.journal.findRunByKey = () => new Promise(() => {});
-    const outcomes: unknown[] = [];
-    for (const key of ["new", "newer"]) {
-      harness.workflows.keyed({}, { headers: { "idempotency-key": key } }).catch((error) => outcomes.push(error));
-    }
-    await harness.clock.advance(4);
-    expect(outcomes.map((error) => ConnectError.from(error).findDetails(ErrorInfoSchema)[0]?.reason)).toEqual([
-      "OVERLOADED",
-      "OVERLOADED",
-    ]);
+    const found = deferred<undefined>();
+    const looked: string[] = [];
+    harness.storage.journal.findRunByKey = (_owner, _workflow, key) => {
+      looked.push(key);
+      return found.promise;
+    };
+    const reasons: unknown[] = [];
+    const ask = (key: string) =>
+      harness.workflows
+        .keyed({}, { headers: { "idempotency-key": key } })
+        .catch((error) => reasons.push(ConnectError.from(error).findDetails(ErrorInfoSchema)[0]?.reason));
+    void ask("new");
+    void ask("newer");
+    await harness.clock.advance(1);
+    expect(reasons).toEqual(["OVERLOADED", "OVERLOADED"]);
+    // Others would wait for the same.
+    void ask("newest");
+    await harness.clock.advance(0);
+    expect(reasons).toHaveLength(3);
+    expect(looked).toEqual(["new", "newer"]);
+    found.resolve(undefined);
+    await harness.clock.advance(0);
+    await ask("newest");
+    expect(looked).toEqual(["new", "newer", "newest"]);
+    expect(reasons).toHaveLength(4);
   });
 
   it("goes on with what it has: runs, their children, their callers, and who reads or cancels them", async () => {

@@ -26,7 +26,7 @@ describe("selectManyFigures", () => {
   });
 
   it("selects what holds in trouble by its own names", () => {
-    const names = ["overload", "failing", "breaker", "parked"];
+    const names = ["overload", "shedding", "failing", "breaker", "parked"];
     expect(names.flatMap((name) => selectManyFigures(name))).toEqual(troubleFigures);
   });
 

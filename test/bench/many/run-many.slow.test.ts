@@ -50,7 +50,7 @@ describe("runMany", () => {
   }, 120_000);
 
   it("measures what the server does in trouble", async () => {
-    const names = ["failing", "overload", "breaker", "parked"];
+    const names = ["failing", "overload", "shedding", "breaker", "parked"];
     const { figures } = await runMany(
       names.flatMap((name) => selectManyFigures(name)),
       {
@@ -63,13 +63,19 @@ describe("runMany", () => {
     expect(value("failing-at-once")).toBe(1);
     expect(value("overload-peak")).toBeGreaterThan(0);
     expect(value("overload-refused")).toBeGreaterThan(0.1);
+    expect(value("overload-failed")).toBe(0);
     expect(value("overload-refusal-p99")).toBeGreaterThan(0);
+    for (const trouble of ["journal", "event-loop"]) {
+      expect(value(`shedding-${trouble}-refused`)).toBeGreaterThan(0.1);
+      expect(value(`shedding-${trouble}-refusal-p99`)).toBeGreaterThan(0);
+      expect(value(`shedding-${trouble}-keyed-refusal-p99`)).toBeGreaterThan(0);
+    }
     expect(value("breaker-fail-p50")).toBeGreaterThan(0);
     expect(value("breaker-fallback-p50")).toBeGreaterThan(0);
     expect(value("parked-drained")).toBe(1);
     expect(value("parked-drain-over-limit")).toBe(0);
     expect(value("parked-drain-rate")).toBeGreaterThan(0);
-  }, 60_000);
+  }, 120_000);
 
   it("leaves nothing behind when it is interrupted", async () => {
     const interruption = new AbortController();
