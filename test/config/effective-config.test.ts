@@ -18,6 +18,7 @@ security:
   rate_limits: [{ scope: [RATE_LIMIT_SCOPE_SOURCE], limit: 7 }]
   audit: { on_failure: AUDIT_FAILURE_MODE_REFUSE, retention: { max_megabytes: 100 } }
   redaction: { personal_data: PERSONAL_DATA_REDACT }
+  trusted_proxies: [10.0.0.0/8]
 monitoring:
   notifiers:
     - { name: hook, webhook: { url: "https://a.example/" } }
