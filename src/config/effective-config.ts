@@ -45,7 +45,7 @@ import {
 } from "../../gen/retake/v1/notifier_config_pb.js";
 import { RetentionPolicySchema } from "../../gen/retake/v1/options_pb.js";
 import { RateLimitSchema } from "../../gen/retake/v1/rate_limit_config_pb.js";
-import { type SecurityConfig, SecurityConfigSchema } from "../../gen/retake/v1/security_config_pb.js";
+import { ForwardedHeader, type SecurityConfig, SecurityConfigSchema } from "../../gen/retake/v1/security_config_pb.js";
 import type { ResolvedNotifier } from "./notifier-settings.ts";
 import { resolveConfig } from "./resolve-config.ts";
 import type { ResolvedSecurity } from "./security-settings.ts";
@@ -139,6 +139,7 @@ function fillSecurity(security: SecurityConfig, resolved: ResolvedSecurity): voi
   for (const [index, limit] of security.rateLimits.entries()) {
     filled(RateLimitSchema, limit, resolved.rateLimits[index] ?? {});
   }
+  security.forwardedHeader ||= ForwardedHeader.X_FORWARDED_FOR;
   if (audit !== undefined) {
     const onFailure = audit.refuseOnFailure ? AuditFailureMode.REFUSE : AuditFailureMode.CONTINUE;
     security.audit = filled(AuditConfigSchema, security.audit, { ...audit, onFailure });

@@ -201,6 +201,10 @@ export interface ResolvedRetention {
 
 export interface ResolvedArtifacts {
   readonly maxBytes: number;
+  /** Of all. Absent for half of the file system. */
+  readonly maxTotalBytes?: number;
+  /** Absent for half of all. */
+  readonly maxBytesPerOwner?: number;
   /** What is asked of their bytes. */
   readonly content: { readonly maxImagePixels: number; readonly uncheckedMediaTypes: readonly string[] };
   readonly gracePeriodMs: number;
@@ -405,6 +409,8 @@ function resolveArtifacts(artifacts: ArtifactConfig | undefined): ResolvedArtifa
   const own = defaults.artifacts;
   return {
     maxBytes: Number(artifacts?.maxBytes ?? own.maxBytes),
+    ...(artifacts?.maxTotalBytes !== undefined && { maxTotalBytes: Number(artifacts.maxTotalBytes) }),
+    ...(artifacts?.maxBytesPerOwner !== undefined && { maxBytesPerOwner: Number(artifacts.maxBytesPerOwner) }),
     content: {
       maxImagePixels: Number(artifacts?.maxImagePixels ?? own.maxImagePixels),
       uncheckedMediaTypes: [...(artifacts?.uncheckedMediaTypes ?? [])],

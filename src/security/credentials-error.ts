@@ -1,14 +1,21 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { createError } from "../runs/index.ts";
 
+/** Whose credentials are refused, as far as they say. */
+export interface Blamed {
+  /** The id of a key, which nothing proves. */
+  readonly claimed?: string | undefined;
+  /** The subject of a token or certificate that are what they say they are, and refused all the same. */
+  readonly proven?: string | undefined;
+}
+
 /** Credentials that are refused, and what they name: whose lock they may be tried at. */
 export class CredentialsError extends ConnectError {
-  /** What the credentials say they are, which nothing proves: the id of a key. */
-  readonly claimed: string | undefined;
+  readonly blamed: Blamed;
 
-  constructor(reason: string, message: string, options: { readonly claimed?: string; readonly cause?: unknown } = {}) {
+  constructor(reason: string, message: string, options: Blamed & { readonly cause?: unknown } = {}) {
     super(message, Code.Unauthenticated, undefined, undefined, options.cause);
-    this.claimed = options.claimed;
+    this.blamed = { claimed: options.claimed, proven: options.proven };
     // Over HTTP it says what would be taken.
     this.metadata.set("www-authenticate", "Bearer");
     this.details.push(...createError(Code.Unauthenticated, reason, message).details);

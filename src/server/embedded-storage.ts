@@ -19,8 +19,8 @@ export interface StorageOpener {
 export function startEmbeddedStorage(): StorageOpener {
   const thread = startSqliteThread();
   return {
-    async open({ dataDirectory: directory, artifacts: { maxBytes, content } }, clock) {
-      return withFileArtifacts(await thread.open({ directory, clock }), { directory, clock, maxBytes, content });
+    async open({ dataDirectory: directory, artifacts }, clock) {
+      return withFileArtifacts(await thread.open({ directory, clock }), { directory, clock, ...artifacts });
     },
     end: () => thread.end(),
   };

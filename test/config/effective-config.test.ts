@@ -18,6 +18,7 @@ security:
   rate_limits: [{ scope: [RATE_LIMIT_SCOPE_SOURCE], limit: 7 }]
   audit: { on_failure: AUDIT_FAILURE_MODE_REFUSE, retention: { max_megabytes: 100 } }
   redaction: { personal_data: PERSONAL_DATA_REDACT }
+  trusted_proxies: [10.0.0.0/8]
 monitoring:
   notifiers:
     - { name: hook, webhook: { url: "https://a.example/" } }
@@ -81,6 +82,8 @@ describe("effectiveConfig", () => {
         "security.payload_encryption",
         "monitoring.notifiers[].email.credentials",
         "monitoring.routes[].repeat_interval",
+        // Shares of a disk that only the server sees.
+        ...["artifacts.max_total_bytes", "artifacts.max_bytes_per_owner"],
         // Not asked for, or never: there, the rest means nothing.
         "web.tls.client_certificate",
         ...["keepalive_time", "keepalive_timeout", "health_check"].map((name) => `backends[].endpoints[].${name}`),

@@ -230,6 +230,8 @@ describe("resolveConfig", () => {
         uploadTimeout: { seconds: 61n },
         maxImagePixels: 9n,
         uncheckedMediaTypes: ["image/*"],
+        maxTotalBytes: 4_096n,
+        maxBytesPerOwner: 2_048n,
       },
       security: { input: { maxNesting: 7, unknownFields: UnknownFields.IGNORE } },
       workflows: { "a.B/C": { maxInterruptions: 3 } },
@@ -245,7 +247,8 @@ describe("resolveConfig", () => {
     expect(config).not.toHaveProperty("web");
     expect(config.drainTimeoutMs).toBe(0);
     expect(config.artifacts).toEqual({
-      ...{ maxBytes: 1_024, gracePeriodMs: 60_000, uploadTimeoutMs: 61_000 },
+      ...{ maxBytes: 1_024, maxTotalBytes: 4_096, maxBytesPerOwner: 2_048 },
+      ...{ gracePeriodMs: 60_000, uploadTimeoutMs: 61_000 },
       content: { maxImagePixels: 9, uncheckedMediaTypes: ["image/*"] },
     });
     expect(config.security.input).toMatchObject({

@@ -25,6 +25,29 @@ describe("startEmbeddedStorage", () => {
     await storage.close();
   });
 
+  it("bounds artifacts as the configuration says", async () => {
+    const given = config(join(temporaryDirectory(), "data"));
+    const storage = await startEmbeddedStorage().open(
+      { ...given, artifacts: { ...given.artifacts, maxTotalBytes: 1000, maxBytesPerOwner: 400 } },
+      systemClock,
+    );
+    const write = async (subject: string, length: number): Promise<string> => {
+      const what = { owner: { tenant: "default", subject }, name: "a", mediaType: "application/octet-stream" };
+      async function* bytes(): AsyncGenerator<Uint8Array> {
+        yield Buffer.from(subject.repeat(length));
+      }
+      const written = storage.artifacts.write(bytes(), what);
+      return await written.then(
+        () => "stored",
+        (error: Error) => /max_\w+/.exec(error.message)?.[0] ?? String(error),
+      );
+    };
+    expect(await write("a", 401)).toBe("max_bytes_per_owner");
+    for (const subject of ["a", "b"]) expect(await write(subject, 400)).toBe("stored");
+    expect(await write("c", 201)).toBe("max_total_bytes");
+    await storage.close();
+  });
+
   it("ends without having touched anything", async () => {
     const directory = join(temporaryDirectory(), "data");
     const opener = startEmbeddedStorage();

@@ -45,10 +45,12 @@ export declare const ApiKeyConfigSchema: GenMessage<ApiKeyConfig>;
 /**
  * What becomes of those who show wrong credentials. Failures are counted by address (IPv6: by /64) and by the id of the key
  * that was shown. The answer to each is held back twice as long as the one before, at most 5 s; from `threshold` on, wrong
- * credentials are refused at once (RESOURCE_EXHAUSTED, LOCKED_OUT) for a time that grows in the same way. Keys that are
- * right are always taken, so nobody can lock out those who share an address (a NAT, a proxy), or a key's id, with them. Of
- * tokens that have not been verified before, ten a second from each address are looked at in a lock-out, and others refused
- * unseen; refusals do not prolong it.
+ * credentials are refused at once (RESOURCE_EXHAUSTED, LOCKED_OUT) for a time that grows in the same way. They are counted by
+ * subject, too, where it is proven: of tokens that their issuer has signed and of certificates that an authority has, which are
+ * refused for something else, as their time, their audience or a rule that is missing; this begins at nine times `threshold`,
+ * since a subject may be many machines. What is right is always taken, so nobody can lock out those who share an address (a
+ * NAT, a proxy), a key's id, or a subject with them. Of tokens that have not been verified before, ten a second from each
+ * address are looked at in a lock-out, and others refused unseen; refusals do not prolong it.
  *
  * @generated from message retake.v1.LockoutConfig
  */

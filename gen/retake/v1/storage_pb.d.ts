@@ -355,6 +355,13 @@ export declare type LockoutsEvent = Message<"retake.v1.LockoutsEvent"> & {
    * @generated from field: repeated retake.v1.StoredLockout keys = 3;
    */
   keys: StoredLockout[];
+
+  /**
+   * Subjects of tokens and certificates. Limit: likewise.
+   *
+   * @generated from field: repeated retake.v1.StoredLockout subjects = 4;
+   */
+  subjects: StoredLockout[];
 };
 
 /**
@@ -370,7 +377,7 @@ export declare const LockoutsEventSchema: GenMessage<LockoutsEvent>;
  */
 export declare type StoredLockout = Message<"retake.v1.StoredLockout"> & {
   /**
-   * The address, or the id of the key.
+   * The address, the id of the key, or the subject with its issuer.
    *
    * @generated from field: string name = 1;
    */

@@ -50,10 +50,14 @@ export function authenticate(options: AuthenticateOptions): Interceptor {
 
   const refuse = async (error: unknown, request: AnyRequest, shown: Shown): Promise<never> => {
     if (!(error instanceof ConnectError) || error.code !== Code.Unauthenticated) throw error;
-    const claimed = error instanceof CredentialsError ? error.claimed : undefined;
+    const blamed = error instanceof CredentialsError ? error.blamed : {};
+    const { claimed, proven } = blamed;
     const { source } = shown;
     const resource = `${request.service.typeName}/${request.method.name}`;
-    const keyId: Record<string, string> = claimed === undefined ? {} : { key_id: claimed };
+    const whose: Record<string, string> = {
+      ...(claimed !== undefined && { key_id: claimed }),
+      ...(proven !== undefined && { proven_subject: proven }),
+    };
     const tell = (action: string, details: Readonly<Record<string, string>>): void =>
       options.audit.record({
         action,
@@ -65,20 +69,20 @@ export function authenticate(options: AuthenticateOptions): Interceptor {
         details,
       });
     if (lockout === undefined || shown.peer?.inProcess === true) {
-      tell("auth.failed", keyId);
+      tell("auth.failed", whose);
       throw error;
     }
-    const judgement = lockout.failed(source, claimed);
+    const judgement = lockout.failed(source, blamed);
     if (judgement.kind === "delayed") {
-      tell("auth.failed", keyId);
+      tell("auth.failed", whose);
       await lockout.hold(judgement.delayMs, request.signal);
       throw error;
     }
     // Not each of them: whoever is locked out must not be able to fill the log.
     if (judgement.began) {
       const { by, name, forMs, refused } = judgement;
-      const times = { locked: by === "key" ? `key ${name}` : name, for_ms: String(Math.round(forMs)) };
-      tell("auth.locked_out", { ...keyId, ...times, refused_before: String(refused) });
+      const times = { locked: by === "source" ? name : `${by} ${name}`, for_ms: String(Math.round(forMs)) };
+      tell("auth.locked_out", { ...whose, ...times, refused_before: String(refused) });
     }
     throw lockedOut(judgement.forMs);
   };
@@ -181,7 +185,7 @@ function lockedOut(forMs: number): ConnectError {
   return createError(
     Code.ResourceExhausted,
     "LOCKED_OUT",
-    `too many calls with wrong credentials have come from this address or for this key: they are refused without a look for another ${seconds} s; an API key that is right is taken at any time`,
+    `too many calls with wrong credentials have come from this address, for this key or for this subject: they are refused without a look for another ${seconds} s; an API key that is right is taken at any time`,
     { retryDelayMs: forMs },
   );
 }

@@ -1,6 +1,7 @@
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { createPrivateFile } from "../../create-private-file.ts";
 import type { ArtifactFilter, ArtifactKeeper, ArtifactPage, ArtifactRow, StoredArtifact } from "../ports/artifacts.ts";
+import type { RunOwner } from "../ports/journal.ts";
 
 /** What an upload was begun as. */
 export interface UploadPlan {
@@ -23,8 +24,14 @@ export interface Addition {
   readonly uploadKey?: string;
 }
 
+/** What is stored, in bytes; what several own counts for each of them. */
+export interface Usage {
+  readonly ofOwner: number;
+  readonly inAll: number;
+}
+
 /** The format of the database. */
-const version = 1;
+const version = 2;
 
 const schema = `
   CREATE TABLE artifacts (
@@ -64,6 +71,56 @@ const schema = `
     touched INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX uploads_by_time ON uploads (touched);
+`;
+
+/**
+ * Whose uploads are, and how many bytes each owner has, of artifacts and of uploads that are not complete. Triggers count,
+ * so that no statement can forget to. An upload from before is nobody's.
+ */
+const usageSchema = `
+  ALTER TABLE uploads ADD COLUMN tenant TEXT NOT NULL DEFAULT '';
+  ALTER TABLE uploads ADD COLUMN subject TEXT NOT NULL DEFAULT '';
+
+  CREATE TABLE usage (
+    tenant TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    bytes INTEGER NOT NULL,
+    PRIMARY KEY (tenant, subject)
+  ) STRICT, WITHOUT ROWID;
+  INSERT INTO usage
+    SELECT tenant, subject, sum(bytes) FROM (
+      SELECT tenant, subject, size AS bytes FROM artifacts
+      UNION ALL SELECT tenant, subject, committed FROM uploads WHERE artifact IS NULL
+    ) GROUP BY tenant, subject;
+  CREATE TABLE usage_in_all (bytes INTEGER NOT NULL) STRICT;
+  INSERT INTO usage_in_all SELECT coalesce(sum(bytes), 0) FROM usage;
+
+  CREATE TRIGGER usage_added AFTER INSERT ON usage BEGIN
+    UPDATE usage_in_all SET bytes = bytes + NEW.bytes;
+  END;
+  CREATE TRIGGER usage_changed AFTER UPDATE OF bytes ON usage BEGIN
+    UPDATE usage_in_all SET bytes = bytes + NEW.bytes - OLD.bytes;
+  END;
+  CREATE TRIGGER artifact_added AFTER INSERT ON artifacts BEGIN
+    INSERT INTO usage VALUES (NEW.tenant, NEW.subject, NEW.size)
+      ON CONFLICT DO UPDATE SET bytes = bytes + excluded.bytes;
+  END;
+  CREATE TRIGGER artifact_removed AFTER DELETE ON artifacts BEGIN
+    UPDATE usage SET bytes = bytes - OLD.size WHERE tenant = OLD.tenant AND subject = OLD.subject;
+  END;
+  CREATE TRIGGER upload_begun AFTER INSERT ON uploads WHEN NEW.artifact IS NULL BEGIN
+    INSERT INTO usage VALUES (NEW.tenant, NEW.subject, NEW.committed)
+      ON CONFLICT DO UPDATE SET bytes = bytes + excluded.bytes;
+  END;
+  CREATE TRIGGER upload_ended AFTER DELETE ON uploads WHEN OLD.artifact IS NULL BEGIN
+    UPDATE usage SET bytes = bytes - OLD.committed WHERE tenant = OLD.tenant AND subject = OLD.subject;
+  END;
+  CREATE TRIGGER upload_moved AFTER UPDATE ON uploads BEGIN
+    UPDATE usage SET bytes = bytes
+        + CASE WHEN NEW.artifact IS NULL THEN NEW.committed ELSE 0 END
+        - CASE WHEN OLD.artifact IS NULL THEN OLD.committed ELSE 0 END
+      WHERE tenant = NEW.tenant AND subject = NEW.subject;
+  END;
 
   PRAGMA user_version = ${version};
 `;
@@ -89,8 +146,8 @@ export class ArtifactIndex {
         `${path} was written by a newer version (format ${found}, this one knows ${version}): start that version`,
       );
     }
-    if (found === 0) {
-      this.#database.exec(`BEGIN IMMEDIATE; ${schema} COMMIT;`);
+    if (found < version) {
+      this.#database.exec(`BEGIN IMMEDIATE; ${found === 0 ? schema : ""} ${usageSchema} COMMIT;`);
     }
   }
 
@@ -222,11 +279,23 @@ export class ArtifactIndex {
   }
 
   /** An upload begins, or goes on with this many bytes. */
-  beginUpload(key: string, { name, mediaType, size, sha256 }: UploadPlan, committed: number, nowMs: number): void {
+  beginUpload(key: string, plan: UploadPlan, committed: number, owner: RunOwner, nowMs: number): void {
+    const { name, mediaType, size, sha256 } = plan;
+    // Two statements, since what is replaced tells no trigger.
+    this.removeUpload(key);
     this.#run(
-      "INSERT OR REPLACE INTO uploads VALUES (?, ?, ?, ?, ?, ?, NULL, ?)",
-      ...[key, name, mediaType, size ?? null, sha256 ?? null, committed, nowMs],
+      `INSERT INTO uploads (key, name, media_type, size, sha256, committed, touched, tenant, subject)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      ...[key, name, mediaType, size ?? null, sha256 ?? null, committed, nowMs, owner.tenant, owner.subject],
     );
+  }
+
+  usage({ tenant, subject }: RunOwner): Usage {
+    const own = this.#get("SELECT bytes FROM usage WHERE tenant = ? AND subject = ?", tenant, subject);
+    return {
+      ofOwner: Number(own?.["bytes"] ?? 0),
+      inAll: Number(this.#get("SELECT bytes FROM usage_in_all")?.["bytes"]),
+    };
   }
 
   moveUpload(key: string, committed: number, nowMs: number): void {

@@ -26,12 +26,13 @@ import {
 import type { RunOwner } from "../ports/journal.ts";
 import type { ArtifactIndex, UploadRow } from "./artifact-index.ts";
 import { ByteFiles } from "./byte-files.ts";
+import { type QuotaSettings, Quotas, type Reservation } from "./quotas.ts";
 import { closedProblem, storageProblem } from "./storage-problem.ts";
 
 /** An upload that breaks off with the machine loses no more than this. */
 const syncedBytes = 4 * 1024 * 1024;
 
-export interface FileArtifactsOptions {
+export interface FileArtifactsOptions extends QuotaSettings {
   /** The data directory: locked by this process. */
   readonly directory: string;
   readonly clock: Clock;
@@ -69,6 +70,7 @@ export class FileArtifacts implements Artifacts {
   readonly #indexPath: string;
   readonly #index: WorkerCalls<ArtifactIndex>;
   readonly #files: ByteFiles;
+  readonly #quotas: Quotas;
   readonly #uploads = new Map<string, ActiveUpload>();
   readonly #writes = new Set<Promise<unknown>>();
   readonly #closing = new AbortController();
@@ -83,6 +85,12 @@ export class FileArtifacts implements Artifacts {
       url: ownModule("runs/artifact-files/index-worker"),
       name: "retake-artifacts",
       data: { path: this.#indexPath },
+    });
+    const { maxTotalBytes, maxBytesPerOwner } = options;
+    this.#quotas = new Quotas({
+      ...{ maxTotalBytes, maxBytesPerOwner },
+      directory: this.#directory,
+      usage: (owner) => this.#index.call("usage", owner),
     });
     this.#files = new ByteFiles({
       directory: this.#directory,
@@ -248,7 +256,7 @@ export class FileArtifacts implements Artifacts {
       ...(size === undefined ? {} : { size }),
       ...(sha256 instanceof Uint8Array ? { sha256 } : {}),
     };
-    await this.#asked(() => this.#index.call("beginUpload", key, plan, offset, this.#nowMs()));
+    await this.#asked(() => this.#index.call("beginUpload", key, plan, offset, what.owner, this.#nowMs()));
     const path = this.#files.uploadPath(key);
     try {
       return await this.#takeIn(content, what, { path, key }, intake, offset, signal);
@@ -278,12 +286,30 @@ export class FileArtifacts implements Artifacts {
     offset: number,
     signal: AbortSignal,
   ): Promise<StoredArtifact> {
+    const reserved = await this.#asked(() => this.#quotas.reserve(what.owner, Math.max(0, (what.size ?? 0) - offset)));
+    try {
+      return await this.#store(content, what, target, intake, offset, signal, reserved);
+    } finally {
+      reserved.settle();
+    }
+  }
+
+  async #store(
+    content: AsyncIterable<Uint8Array>,
+    what: ArtifactWrite,
+    target: Target,
+    intake: Intake,
+    offset: number,
+    signal: AbortSignal,
+    reserved: Reservation,
+  ): Promise<StoredArtifact> {
     const file = await this.#asked(() => open(target.path, offset > 0 ? "r+" : "w+", 0o600));
     try {
       if (offset > 0) {
         await this.#rejoin(file, offset, intake);
       }
-      await this.#append(file, untilStopped(content, signal), target, intake);
+      await this.#append(file, untilStopped(content, signal), target, intake, reserved);
+      await this.#asked(() => reserved.check());
     } finally {
       intake.close();
       await file.close();
@@ -321,13 +347,20 @@ export class FileArtifacts implements Artifacts {
     }
   }
 
-  async #append(file: FileHandle, content: AsyncIterable<Uint8Array>, { key }: Target, intake: Intake): Promise<void> {
+  async #append(
+    file: FileHandle,
+    content: AsyncIterable<Uint8Array>,
+    { key }: Target,
+    intake: Intake,
+    reserved: Reservation,
+  ): Promise<void> {
     let synced = intake.size;
     const sync = async (size: number): Promise<void> => {
       await this.#asked(() => this.#files.sync(file));
       synced = size;
       if (key !== undefined) {
         await this.#asked(() => this.#index.call("moveUpload", key, size, this.#nowMs()));
+        reserved.settle();
       }
     };
     let written = intake.size;
@@ -336,6 +369,7 @@ export class FileArtifacts implements Artifacts {
         intake.add(chunk);
         if (intake.recognisable) await intake.check();
         if (intake.inspects) await intake.inspect(chunk);
+        await this.#asked(() => reserved.take(chunk.length));
         await this.#asked(() => writeAll(file, chunk, written));
         written += chunk.length;
         if (key !== undefined && written - synced >= syncedBytes) {

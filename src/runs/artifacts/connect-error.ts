@@ -1,14 +1,16 @@
 import { create } from "@bufbuild/protobuf";
 import { Code, type ConnectError } from "@connectrpc/connect";
+import { QuotaFailureSchema } from "../../../gen/google/rpc/error_details_pb.js";
 import { type Artifact, ArtifactSchema } from "../../../gen/retake/v1/artifact_pb.js";
 import { createError } from "../failure.ts";
-import { ArtifactError, type ArtifactProblem, type StoredArtifact } from "../ports/artifacts.ts";
+import { ArtifactError, type ArtifactProblem, ArtifactQuotaError, type StoredArtifact } from "../ports/artifacts.ts";
 import { timestampFromMs } from "../time.ts";
 import { unknownArtifacts } from "./problems.ts";
 
 const codes: Readonly<Record<ArtifactProblem, readonly [code: Code, reason: string, retryDelayMs?: number]>> = {
   unknown: [Code.NotFound, "ARTIFACT_NOT_FOUND"],
   "too-large": [Code.ResourceExhausted, "ARTIFACT_TOO_LARGE"],
+  quota: [Code.ResourceExhausted, "ARTIFACT_QUOTA"],
   size: [Code.InvalidArgument, "SIZE_MISMATCH"],
   digest: [Code.InvalidArgument, "DIGEST_MISMATCH"],
   content: [Code.InvalidArgument, "CONTENT_MISMATCH"],
@@ -26,10 +28,15 @@ export function artifactConnectError(error: unknown): unknown {
     return error;
   }
   const [code, reason, retryDelayMs] = codes[error.problem];
-  return createError(code, reason, error.message, {
+  const told = createError(code, reason, error.message, {
     cause: error,
     ...(retryDelayMs === undefined ? {} : { retryDelayMs }),
   });
+  if (error instanceof ArtifactQuotaError) {
+    const { subject, description } = error;
+    told.details.push({ desc: QuotaFailureSchema, value: { violations: [{ subject, description }] } });
+  }
+  return told;
 }
 
 export function unknownArtifact(id: string): ConnectError {

@@ -1,4 +1,5 @@
-import { ArtifactError, type ArtifactWrite, type StoredArtifact } from "../ports/artifacts.ts";
+import { ArtifactError, ArtifactQuotaError, type ArtifactWrite, type StoredArtifact } from "../ports/artifacts.ts";
+import type { RunOwner } from "../ports/journal.ts";
 
 const mostNamed = 5;
 
@@ -63,4 +64,20 @@ export function announced(now: ArtifactWrite, artifact: StoredArtifact): boolean
     now.name === artifact.name &&
     now.mediaType === artifact.mediaType
   );
+}
+
+/** More than an owner may have stored; without one, than all of them together. */
+export function overQuota(maxBytes: number, owner?: RunOwner): ArtifactQuotaError {
+  const whole = Math.floor(maxBytes);
+  return owner === undefined
+    ? new ArtifactQuotaError(
+        "artifacts",
+        `all artifacts of the server may have ${whole} bytes (artifacts.max_total_bytes)`,
+        "files that no run keeps are removed after a while",
+      )
+    : new ArtifactQuotaError(
+        `principal:${owner.tenant}/${owner.subject}`,
+        `the artifacts of one owner may have ${whole} bytes, unfinished uploads among them (artifacts.max_bytes_per_owner)`,
+        "what none of your runs keeps is removed after a while",
+      );
 }

@@ -127,6 +127,8 @@ export type ArtifactProblem =
   | "unknown"
   /** More bytes than the server takes. */
   | "too-large"
+  /** More bytes than the server, or their owner, may have stored in all. */
+  | "quota"
   /** Not as many bytes as were announced. */
   | "size"
   /** Not the bytes that were announced. */
@@ -148,11 +150,26 @@ export type ArtifactProblem =
 
 /** What keeps an artifact from being stored, kept or read. Its message says what to do. */
 export class ArtifactError extends Error {
-  override readonly name = "ArtifactError";
+  override readonly name: string = "ArtifactError";
   readonly problem: ArtifactProblem;
 
   constructor(problem: ArtifactProblem, message: string, options?: ErrorOptions) {
     super(message, options);
     this.problem = problem;
+  }
+}
+
+/** Nothing more may be stored. */
+export class ArtifactQuotaError extends ArtifactError {
+  override readonly name = "ArtifactQuotaError";
+  /** Whose quota it is. */
+  readonly subject: string;
+  /** What it is. */
+  readonly description: string;
+
+  constructor(subject: string, description: string, hint: string) {
+    super("quota", `there is no more room: ${description}; ${hint}`);
+    this.subject = subject;
+    this.description = description;
   }
 }

@@ -162,7 +162,7 @@ export class JwtAuthenticator implements Authenticator {
     try {
       return issuer.identity({ claims: claimsOf(claims) });
     } catch (error) {
-      throw this.#refusalOf(error, traceFields(traceparent));
+      throw this.#refusalOf(error, traceFields(traceparent), claims);
     }
   }
 
@@ -175,8 +175,8 @@ export class JwtAuthenticator implements Authenticator {
     }
   }
 
-  #refusalOf(error: unknown, call: TraceFields = {}): ConnectError {
-    return refusalOf(error, { jose: this.#jose.errors, log: this.#options.log, call });
+  #refusalOf(error: unknown, call: TraceFields = {}, claims?: JWTPayload): ConnectError {
+    return refusalOf(error, { jose: this.#jose.errors, log: this.#options.log, call, claims });
   }
 
   async #verifiedClaims(token: string, { jwt, keys }: Issuer): Promise<JWTPayload> {

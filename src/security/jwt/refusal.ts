@@ -1,18 +1,24 @@
 import { ConnectError } from "@connectrpc/connect";
-import type { errors } from "jose";
+import type { errors, JWTPayload } from "jose";
 import type { Logger } from "../../runs/index.ts";
 import type { TraceFields } from "../../trace-fields.ts";
 import { ExpressionError } from "../cel/expression-error.ts";
 import { CredentialsError } from "../credentials-error.ts";
 
+export interface RefusalOptions {
+  readonly jose: typeof errors;
+  readonly log: Logger;
+  readonly call: TraceFields;
+  /** The claims of a token whose signature is right. */
+  readonly claims?: JWTPayload | undefined;
+}
+
 /** Why a token is refused, in words that say what to do. Nothing of the token is in them. */
-export function refusalOf(
-  error: unknown,
-  { jose, log, call }: { jose: typeof errors; log: Logger; call: TraceFields },
-): ConnectError {
+export function refusalOf(error: unknown, { jose, log, call, claims }: RefusalOptions): ConnectError {
   if (error instanceof ConnectError) return error;
+  const proven = provenSubject(claims ?? signedClaims(error, jose));
   const refuse = (reason: string, message: string): ConnectError =>
-    new CredentialsError(reason, message, { cause: error });
+    new CredentialsError(reason, message, { proven, cause: error });
   if (error instanceof ExpressionError) {
     log.warn({ err: error, ...call }, "a token is refused: its claims cannot be mapped to an identity");
     return refuse("TOKEN_UNMAPPED", "the claims of the token tell no identity; the server's log says why");
@@ -38,4 +44,18 @@ export function refusalOf(
     return refuse("TOKEN_SIGNATURE", "the signature of the token is not that of its issuer");
   }
   return refuse("TOKEN_INVALID", "this is no token that can be read: a signed JSON Web Token is wanted");
+}
+
+/** Jose looks at claims behind the signature only. */
+function signedClaims(error: unknown, jose: typeof errors): JWTPayload | undefined {
+  const signed = error instanceof jose.JWTExpired || error instanceof jose.JWTClaimValidationFailed;
+  return signed ? error.payload : undefined;
+}
+
+const longestSubject = 255;
+
+/** With its issuer, whose names are not those of others. Undefined for none, and for what is no name. */
+function provenSubject({ sub, iss }: JWTPayload = {}): string | undefined {
+  if (typeof sub !== "string" || sub === "" || sub.length > longestSubject || /\p{C}/u.test(sub)) return undefined;
+  return `${sub} of ${iss}`;
 }

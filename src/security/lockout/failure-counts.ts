@@ -7,6 +7,8 @@ export interface LockoutSettings {
   /** What follows the first failure; twice as long after each next one. */
   readonly initialDelayMs: number;
   readonly maxLockoutMs: number;
+  /** Failures before the first that counts. Default: 0. */
+  readonly free?: number;
 }
 
 /** What follows a failure. */
@@ -68,7 +70,7 @@ export class FailureCounts {
 
   /** A failure while it is locked out does not count: the time that was told is the time that holds. */
   fail(name: string, nowMs: number): Consequence {
-    const { threshold, initialDelayMs, maxLockoutMs } = this.#settings;
+    const { threshold, initialDelayMs, maxLockoutMs, free = 0 } = this.#settings;
     const count = this.#countOf(name, nowMs);
     if (count.lockedUntilMs > nowMs) {
       count.refused++;
@@ -76,8 +78,10 @@ export class FailureCounts {
     }
     count.failures++;
     count.lastMs = nowMs;
-    const delayMs = Math.min(maxLockoutMs, initialDelayMs * 2 ** Math.min(count.failures - 1, mostDoublings));
-    if (count.failures < threshold) return { kind: "delayed", delayMs };
+    const counted = count.failures - free;
+    if (counted <= 0) return { kind: "delayed", delayMs: 0 };
+    const delayMs = Math.min(maxLockoutMs, initialDelayMs * 2 ** Math.min(counted - 1, mostDoublings));
+    if (counted < threshold) return { kind: "delayed", delayMs };
     const { refused } = count;
     count.lockedUntilMs = nowMs + delayMs;
     count.refused = 0;

@@ -1,4 +1,5 @@
 import type { Clock } from "../../clock.ts";
+import type { Blamed } from "../credentials-error.ts";
 import { sourceOf } from "../source.ts";
 import { type Consequence, FailureCounts, type LockedName, type LockoutSettings } from "./failure-counts.ts";
 
@@ -11,17 +12,27 @@ const mostHeld = 1_000;
 /** What becomes of a call whose credentials are wrong. */
 export type Judgement = Consequence & {
   /** What was counted; for a lock, what is locked. */
-  readonly by: "source" | "key";
+  readonly by: "source" | "key" | "subject";
   readonly name: string;
 };
 
 export interface LockedNames {
   readonly sources: readonly LockedName[];
   readonly keys: readonly LockedName[];
+  readonly subjects: readonly LockedName[];
 }
 
 /**
- * Slows down, then locks out, those who show wrong credentials, by their address and by the key that they claim to have.
+ * A subject may be a fleet whose tokens all expire at once: of what comes from everywhere, so many times more is let pass as
+ * of one address.
+ */
+const subjectThresholds = 10;
+
+/**
+ * Slows down, then locks out, those who show wrong credentials: by their address, by the id of the key that they claim to
+ * have, and by the subject that their credentials prove to be theirs. A subject that is only claimed counts nowhere: as a
+ * pair with the address it comes from it could never have failed more often than that address, and alone, anybody could
+ * fail in its name.
  *
  * It never stands in the way of credentials that are right: guessing is hopeless anyway, what it saves is work and a full
  * log, and whoever shares an address or a key's id with an attacker must not pay for it.
@@ -32,6 +43,7 @@ export class Lockout {
   readonly #clock: Clock;
   readonly #sources: FailureCounts;
   readonly #keys: FailureCounts;
+  readonly #subjects: FailureCounts;
   readonly #held = new Set<() => void>();
   #closed = false;
 
@@ -39,6 +51,8 @@ export class Lockout {
     this.#clock = options.clock;
     this.#sources = new FailureCounts(options.settings);
     this.#keys = new FailureCounts(options.settings);
+    const free = options.settings.threshold * (subjectThresholds - 1);
+    this.#subjects = new FailureCounts({ ...options.settings, free });
   }
 
   /** Calls that are being held back. */
@@ -51,34 +65,36 @@ export class Lockout {
     return this.#sources.size > 0 && this.#sources.lockedForMs(sourceOf(peer), this.#clock.monotonic()) > 0;
   }
 
-  /**
-   * Counts a failure, and says what follows: the harder of what its address and its key bring on.
-   *
-   * @param claimed the id of the key that was claimed, whether it exists or not
-   */
-  failed(peer: string, claimed: string | undefined): Judgement {
+  /** Counts a failure, and says what follows: the hardest of what its address, its key and its subject bring on. */
+  failed(peer: string, { claimed, proven }: Blamed = {}): Judgement {
     const nowMs = this.#clock.monotonic();
     const source = sourceOf(peer);
     const bySource: Judgement = { ...this.#sources.fail(source, nowMs), by: "source", name: source };
-    // An address that is locked out is not looked at, so it must not lock keys either.
-    if (claimed === undefined || (bySource.kind === "locked" && !bySource.began)) return this.#told(bySource);
-    const byKey: Judgement = { ...this.#keys.fail(claimed, nowMs), by: "key", name: claimed };
-    this.#told(bySource);
-    this.#told(byKey);
-    return hardness(byKey) > hardness(bySource) ? byKey : bySource;
+    // An address that is locked out is not looked at, so it must not lock anything else either.
+    if (bySource.kind === "locked" && !bySource.began) return this.#told(bySource);
+    const judgements = [bySource];
+    if (claimed !== undefined) judgements.push({ ...this.#keys.fail(claimed, nowMs), by: "key", name: claimed });
+    if (proven !== undefined) judgements.push({ ...this.#subjects.fail(proven, nowMs), by: "subject", name: proven });
+    for (const each of judgements) this.#told(each);
+    return judgements.reduce((hardest, each) => (hardness(each) > hardness(hardest) ? each : hardest));
   }
 
   /** Who is locked out now, for another process to go on with. */
   locked(): LockedNames {
     const nowMs = this.#clock.monotonic();
-    return { sources: this.#sources.locked(nowMs), keys: this.#keys.locked(nowMs) };
+    return {
+      sources: this.#sources.locked(nowMs),
+      keys: this.#keys.locked(nowMs),
+      subjects: this.#subjects.locked(nowMs),
+    };
   }
 
   /** Goes on with what another process has left. */
-  restore({ sources, keys }: LockedNames): void {
+  restore({ sources, keys, subjects }: LockedNames): void {
     const nowMs = this.#clock.monotonic();
     for (const each of sources) this.#sources.restore(each, nowMs);
     for (const each of keys) this.#keys.restore(each, nowMs);
+    for (const each of subjects) this.#subjects.restore(each, nowMs);
   }
 
   #told(judgement: Judgement): Judgement {

@@ -52,8 +52,12 @@ export class StoredLockouts {
       this.#isThere = true;
       const nowMs = clock.now();
       for await (const { data } of recordsOf(journal, newest)) {
-        const { sources, keys } = fromBinary(LockoutsEventSchema, data);
-        lockout.restore({ sources: left(sources, nowMs), keys: left(keys, nowMs) });
+        const { sources, keys, subjects } = fromBinary(LockoutsEventSchema, data);
+        lockout.restore({
+          sources: left(sources, nowMs),
+          keys: left(keys, nowMs),
+          subjects: left(subjects, nowMs),
+        });
       }
       // A crash may have left the ones before.
       if (streams.length > 1) await journal.deleteStreams(streams.slice(0, -1));
@@ -84,22 +88,23 @@ export class StoredLockouts {
 
   /** Nobody's address stays when there is no more need of it. */
   #storeAtEnd(): void {
-    const { sources, keys } = this.#options.lockout.locked();
-    this.#storeIn(Math.max(sources[0]?.forMs ?? 0, keys[0]?.forMs ?? 0) + storeAfterMs);
+    const { sources, keys, subjects } = this.#options.lockout.locked();
+    this.#storeIn(Math.max(...[sources, keys, subjects].map(([longest]) => longest?.forMs ?? 0)) + storeAfterMs);
   }
 
   async #store(): Promise<void> {
     this.#changed = false;
     const { lockout, journal, clock, log } = this.#options;
-    const { sources, keys } = lockout.locked();
+    const { sources, keys, subjects } = lockout.locked();
     const before = this.#isThere ? [`${prefix}${this.#stream}`] : [];
     try {
-      if (sources.length + keys.length > 0) {
+      if (sources.length + keys.length + subjects.length > 0) {
         const nowMs = clock.now();
         const event = create(LockoutsEventSchema, {
           time: timestampFromMs(nowMs),
           sources: sources.slice(0, mostStored).map((each) => stored(each, nowMs)),
           keys: keys.slice(0, mostStored).map((each) => stored(each, nowMs)),
+          subjects: subjects.slice(0, mostStored).map((each) => stored(each, nowMs)),
         });
         const append = {
           stream: `${prefix}${this.#stream + 1}`,

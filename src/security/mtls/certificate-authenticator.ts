@@ -8,7 +8,7 @@ import { compileCondition, type Expression } from "../cel/expression.ts";
 import { CredentialsError } from "../credentials-error.ts";
 import { compileIdentity, type Identity } from "../identity.ts";
 import type { Principal } from "../principal.ts";
-import { certificateFields, fingerprintOf } from "./certificate-fields.ts";
+import { certificateFields, certifiedName, fingerprintOf } from "./certificate-fields.ts";
 
 interface Rule {
   readonly condition: Expression<boolean>;
@@ -57,6 +57,7 @@ export class CertificateAuthenticator implements Authenticator {
     throw new CredentialsError(
       "CERTIFICATE_UNKNOWN",
       "the server does not know whom this connection's certificate belongs to: ask its operator for a rule (security.mtls), or send an API key or a token",
+      { proven: certifiedName(certificate) },
     );
   }
 
@@ -88,9 +89,10 @@ export class CertificateAuthenticator implements Authenticator {
   }
 }
 
-function expired({ valid_to: validTo }: PeerCertificate): CredentialsError {
+function expired(certificate: PeerCertificate): CredentialsError {
   return new CredentialsError(
     "CERTIFICATE_EXPIRED",
-    `the certificate of this connection was valid until ${validTo}: connect anew, with one that is`,
+    `the certificate of this connection was valid until ${certificate.valid_to}: connect anew, with one that is`,
+    { proven: certifiedName(certificate) },
   );
 }

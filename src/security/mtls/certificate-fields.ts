@@ -19,6 +19,19 @@ export function certificateFields(certificate: PeerCertificate): Map<string, str
   ]);
 }
 
+const longestName = 255;
+
+/** Whom the authority says it is: the same for each certificate that it gives them. What is no name is told by its fingerprint. */
+export function certifiedName(certificate: PeerCertificate): string {
+  const { subject, issuer, subjectaltname = "" } = certificate;
+  const name = Object.entries(subject ?? {})
+    .map(([type, value]) => `${type}=${value}`)
+    .join(", ");
+  const whole = `${name || subjectaltname} of ${only(issuer?.CN)}`;
+  const isName = (name || subjectaltname) !== "" && whole.length <= longestName && !/\p{C}/u.test(whole);
+  return isName ? whole : fingerprintOf(certificate);
+}
+
 /** SHA-256, lower-case hex. */
 export function fingerprintOf({ fingerprint256 }: PeerCertificate): string {
   return fingerprint256.replaceAll(":", "").toLowerCase();

@@ -6,6 +6,7 @@ import { Health } from "../../../gen/grpc/health/v1/health_pb.js";
 import { AccessLevel } from "../../../gen/retake/v1/options_pb.js";
 import { authenticate } from "../../../src/interceptors/rpc/authenticate.ts";
 import { createError, msFromDuration } from "../../../src/runs/index.ts";
+import { CredentialsError } from "../../../src/security/credentials-error.ts";
 import {
   type AuditEvent,
   type Authenticator,
@@ -31,6 +32,7 @@ const known: Authenticator = {
       if (lockedOut) throw notAccepted();
       return Promise.resolve({ ...ana, authentication: "jwt" });
     }
+    if (text.startsWith("signed ")) throw new CredentialsError("TOKEN_EXPIRED", "expired", { proven: text.slice(7) });
     if (text.startsWith("wrong ")) throw notAccepted(text.slice(6));
     if (text.startsWith("wrong")) throw notAccepted();
     if (text === "late") return Promise.reject(notAccepted());
@@ -208,6 +210,25 @@ describe("callers with wrong credentials", () => {
     from("198.51.100.77:1");
     expect(await bearer("wrong k-1")).toContain("LOCKED_OUT");
     expect(await bearer("right")).toBe("ana by api_key");
+  });
+
+  it("lock out the subject that they prove, from wherever they come, and not what is right of it", async () => {
+    const { bearer, from, events } = start();
+    for (let n = 0; n < 29; n++) {
+      from(`10.0.${n}.1:1`);
+      expect(await bearer("signed ana")).toContain("Unauthenticated TOKEN_EXPIRED");
+    }
+    from("10.0.29.1:1");
+    expect(await bearer("signed ana")).toMatch(/^ResourceExhausted LOCKED_OUT, again in 400 ms/);
+    expect(events.at(-1)).toMatchObject({
+      action: "auth.locked_out",
+      details: { proven_subject: "ana", locked: "subject ana" },
+    });
+    expect(await bearer("right")).toBe("ana by api_key");
+    expect(await bearer("token")).toBe("ana by jwt");
+    // By an unproven name nobody is counted but the address.
+    from("10.0.30.1:1");
+    expect(await bearer("signed bob")).toContain("Unauthenticated TOKEN_EXPIRED");
   });
 
   it("are counted by /64, and not at all within this process", async () => {

@@ -9,6 +9,7 @@ import { beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { ErrorInfoSchema } from "../../../gen/google/rpc/error_details_pb.js";
 import { AccessLevel } from "../../../gen/retake/v1/options_pb.js";
 import type { ResolvedJwt } from "../../../src/config/index.ts";
+import { CredentialsError } from "../../../src/security/credentials-error.ts";
 import type { Principal } from "../../../src/security/index.ts";
 import { JwtAuthenticator } from "../../../src/security/jwt/jwt-authenticator.ts";
 import { createVirtualClock } from "../../../src/testing/index.ts";
@@ -166,6 +167,38 @@ describe("a token", () => {
   ])("that is %s is refused", async (_, claims, reason) => {
     const { token, outcome } = withIssuer();
     expect(await outcome(await token(claims))).toBe(`Unauthenticated ${reason}`);
+  });
+
+  it("that is refused is its subject's failure only where its issuer has signed it", async () => {
+    const { token, authenticate } = withIssuer({ identity: { level: "claims.role" }, type: "at+jwt" });
+    const blamed = async (bearer: string) => {
+      try {
+        await authenticate(bearer);
+      } catch (error) {
+        return error instanceof CredentialsError ? error.blamed : error;
+      }
+      return "let in";
+    };
+    const sound = { role: "ADMIN" };
+    const typed = { typ: "at+jwt" };
+    const ada = { proven: `ada of ${issuer}` };
+    expect(await blamed(await token(sound, typed))).toBe("let in");
+    for (const claims of [{ exp: 1_600_000_000 }, { nbf: 4_000_000_000 }, { aud: "another" }, { role: "OWNER" }]) {
+      expect(await blamed(await token({ ...sound, ...claims }, typed))).toEqual(ada);
+    }
+    expect(await blamed(await token(sound, { typ: "JWT" }))).toEqual(ada);
+
+    const [header = "", , signature = ""] = (await token(sound, typed)).split(".");
+    const [, others = ""] = (await token({ ...sound, exp: 1_600_000_000 }, typed)).split(".");
+    const nobodys = [
+      `${header}.${others}.${signature}`,
+      await token({ exp: 1_600_000_000 }, { ...typed, kid: first.kid }, second),
+      await token({ exp: 1_600_000_000, iss: "https://evil.example" }, typed),
+      await token({ exp: 1_600_000_000, sub: undefined }, typed),
+      await token({ exp: 1_600_000_000, sub: "ada\u202e" }, typed),
+      await token({ exp: 1_600_000_000, sub: "a".repeat(256) }, typed),
+    ];
+    for (const bearer of nobodys) expect(await blamed(bearer)).toEqual({});
   });
 
   it("is verified for whoever is locked out, but not many that are new in a second, and each source by itself", async () => {

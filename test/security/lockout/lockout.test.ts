@@ -8,8 +8,8 @@ const settings: LockoutSettings = { threshold: 4, windowMs: 60_000, initialDelay
 function start(given: Partial<LockoutSettings> = {}) {
   const clock = createVirtualClock();
   const lockout = new Lockout({ settings: { ...settings, ...given }, clock });
-  const fail = (peer: string, claimed?: string) => {
-    const { kind, ...rest } = lockout.failed(peer, claimed);
+  const fail = (peer: string, claimed?: string, proven?: string) => {
+    const { kind, ...rest } = lockout.failed(peer, { claimed, proven });
     return "delayMs" in rest ? rest.delayMs : `${kind} ${rest.forMs} ${rest.began ? "anew" : `with ${rest.refused}`}`;
   };
   return { clock, lockout, fail };
@@ -54,6 +54,23 @@ describe("a lock-out", () => {
     expect([1, 2, 3, 4].map((n) => fail(`10.0.0.${n}:1`, "k"))).toEqual([100, 200, 400, "locked 800 anew"]);
     expect(fail("10.0.0.9:1", "k")).toBe("locked 800 with 1");
     expect(fail("10.0.0.9:1", "other")).toBe(200);
+  });
+
+  it("counts a subject that is proven over all addresses, once it has failed as often as a fleet may", () => {
+    const { lockout, fail } = start();
+    const from = (n: number) => fail(`10.0.${n}.1:1`, undefined, "ada");
+    // Nine times four more than of one address.
+    for (let n = 0; n < 36; n++) expect(from(n)).toBe(100);
+    expect([36, 37, 38, 39].map(from)).toEqual([100, 200, 400, "locked 800 anew"]);
+    expect(from(40)).toBe("locked 800 with 1");
+    expect(fail("10.0.41.1:1", undefined, "bob")).toBe(100);
+    expect(lockout.locked()).toMatchObject({ sources: [], keys: [], subjects: [{ name: "ada", failures: 40 }] });
+  });
+
+  it("does not let an address that is locked out lock subjects", () => {
+    const { lockout, fail } = start();
+    for (let n = 0; n < 1000; n++) fail("10.0.0.1:1", undefined, "ada");
+    expect(lockout.locked().subjects).toEqual([]);
   });
 
   it("does not let an address that is locked out lock keys", async () => {

@@ -16,8 +16,8 @@ function machine() {
     const lockout = new Lockout({ settings, clock });
     const stored = new StoredLockouts({ lockout, journal, clock, log });
     await stored.open();
-    const fail = (peer: string, key?: string, times = 1) => {
-      for (let time = 0; time < times; time++) lockout.failed(peer, key);
+    const fail = (peer: string, claimed?: string, times = 1) => {
+      for (let time = 0; time < times; time++) lockout.failed(peer, { claimed });
     };
     return { lockout, fail, close: () => stored.close() };
   };
@@ -30,11 +30,12 @@ function machine() {
 }
 
 describe("lock-outs", () => {
-  it("outlast a restart for what is left of their time, of addresses and keys", async () => {
+  it("outlast a restart for what is left of their time, of addresses, keys and subjects", async () => {
     const { clock, start } = machine();
     const first = await start();
     first.fail("10.0.0.1:1", "k", 3);
     first.fail("10.0.0.2:1", undefined, 2);
+    for (let n = 0; n < 30; n++) first.lockout.failed(`10.0.1.${n}:1`, { proven: "ada" });
     expect(first.lockout.locked().sources).toEqual([{ name: "10.0.0.1", failures: 3, forMs: 40_000 }]);
     await clock.advance(15_000);
     await first.close();
@@ -44,12 +45,13 @@ describe("lock-outs", () => {
     expect(second.lockout.locked()).toEqual({
       sources: [{ name: "10.0.0.1", failures: 3, forMs: 20_000 }],
       keys: [{ name: "k", failures: 3, forMs: 20_000 }],
+      subjects: [{ name: "ada", failures: 30, forMs: 20_000 }],
     });
     expect([second.lockout.isLocked("10.0.0.1:9"), second.lockout.isLocked("10.0.0.2:9")]).toEqual([true, false]);
     await clock.advance(20_000);
     expect(second.lockout.isLocked("10.0.0.1:9")).toBe(false);
     // What follows is twice as long as before the restart.
-    expect(second.lockout.failed("10.0.0.1:9", undefined)).toMatchObject({ kind: "locked", forMs: 80_000 });
+    expect(second.lockout.failed("10.0.0.1:9")).toMatchObject({ kind: "locked", forMs: 80_000 });
   });
 
   it("are there after a crash, a second after they began", async () => {

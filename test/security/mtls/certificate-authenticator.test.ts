@@ -124,6 +124,30 @@ describe("a caller with a certificate", () => {
     expect(() => authenticate(shown)).toThrow("was valid until Nov  7 12:00:00 2030 GMT");
   });
 
+  it.each([
+    ["its name", { subject: { CN: "ann", O: "Render" } }, "CN=ann, O=Render of Test authority"],
+    ["its other names", { subject: {}, subjectaltname: "URI:spiffe://a" }, "URI:spiffe://a of Test authority"],
+    ["its fingerprint, without a name", { subject: undefined }, "0a1bff"],
+    ["its fingerprint, where the name is none", { subject: { CN: "ann\u202e" } }, "0a1bff"],
+    ["its fingerprint, where the name is too long", { subject: { CN: "a".repeat(256) } }, "0a1bff"],
+  ])(
+    "that is refused, or has expired, is the failure of whom the authority says it is: %s",
+    async (_, fields, proven) => {
+      const shown = certificate({ subjectaltname: "", ...fields });
+      const blamed = (rules: ReturnType<typeof withRules>): unknown => {
+        try {
+          return rules.authenticate(shown);
+        } catch (error) {
+          return (error as CredentialsError).blamed;
+        }
+      };
+      expect(blamed(withRules({ condition: "false", identity: {} }))).toEqual({ proven });
+      const expired = withRules({ condition: "true", identity: { subject: `"somebody"` } });
+      await expired.clock.advance(60_000);
+      expect(blamed(expired)).toEqual({ proven });
+    },
+  );
+
   it("is judged by what the call shows, if it shows anything, and be that wrong", () => {
     const { authenticate } = withRules(anyone);
     expect(authenticate(certificate(), true)).toBeUndefined();

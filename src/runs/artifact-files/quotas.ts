@@ -1,0 +1,134 @@
+import { statfs } from "node:fs/promises";
+import { overQuota } from "../artifacts/problems.ts";
+import type { RunOwner } from "../ports/journal.ts";
+import type { Usage } from "./artifact-index.ts";
+
+/** Bytes that may be stored. */
+export interface QuotaSettings {
+  /** Default: half of the file system. */
+  readonly maxTotalBytes?: number | undefined;
+  /** Default: half of all. */
+  readonly maxBytesPerOwner?: number | undefined;
+}
+
+export interface QuotasOptions extends QuotaSettings {
+  /** A folder of the file system. */
+  readonly directory: string;
+  /** What is stored now. Answers in the order of the questions, changes of it among them. */
+  readonly usage: (owner: RunOwner) => Promise<Usage>;
+}
+
+interface Limits {
+  readonly ofOwner: number;
+  readonly inAll: number;
+}
+
+/** What is stored is asked for anew after so many bytes. */
+const staleBytes = 4 * 1024 * 1024;
+
+/** Bounds what is stored, together with what is on its way to be. */
+export class Quotas {
+  readonly #options: QuotasOptions;
+  /** Bytes on their way, by owner. */
+  readonly #reserved = new Map<string, number>();
+  #reservedInAll = 0;
+  #limits: Promise<Limits> | undefined;
+
+  constructor(options: QuotasOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * For the bytes of one write; to be released.
+   *
+   * @param announced how many there will be, where that is known
+   * @throws ArtifactError
+   */
+  async reserve(owner: RunOwner, announced: number): Promise<Reservation> {
+    this.#limits ??= this.#findLimits().catch((error: unknown) => {
+      // The next one asks again.
+      this.#limits = undefined;
+      throw error;
+    });
+    const limits = await this.#limits;
+    const reservation = new Reservation({
+      usage: () => this.#options.usage(owner),
+      change: (bytes) => this.#change(owner, bytes),
+      check: (usage, more) => this.#check(owner, usage, more, limits),
+    });
+    await reservation.check(announced);
+    return reservation;
+  }
+
+  async #findLimits(): Promise<Limits> {
+    const { maxTotalBytes, maxBytesPerOwner, directory } = this.#options;
+    const inAll = maxTotalBytes ?? (await bytesOf(directory)) / 2;
+    return { inAll, ofOwner: Math.min(inAll, maxBytesPerOwner ?? inAll / 2) };
+  }
+
+  #change(owner: RunOwner, bytes: number): void {
+    const key = keyOf(owner);
+    const reserved = (this.#reserved.get(key) ?? 0) + bytes;
+    if (reserved === 0) this.#reserved.delete(key);
+    else this.#reserved.set(key, reserved);
+    this.#reservedInAll += bytes;
+  }
+
+  #check(owner: RunOwner, usage: Usage, more: number, { ofOwner, inAll }: Limits): void {
+    if (usage.ofOwner + (this.#reserved.get(keyOf(owner)) ?? 0) + more > ofOwner) throw overQuota(ofOwner, owner);
+    if (usage.inAll + this.#reservedInAll + more > inAll) throw overQuota(inAll);
+  }
+}
+
+interface Account {
+  readonly usage: () => Promise<Usage>;
+  /** Counts bytes that are on their way, or are no longer. */
+  readonly change: (bytes: number) => void;
+  /** @throws ArtifactError where so many more are too many */
+  readonly check: (usage: Usage, more: number) => void;
+}
+
+/** What one write has on its way. */
+export class Reservation {
+  readonly #account: Account;
+  #usage: Usage | undefined;
+  #sinceAsked = 0;
+  #bytes = 0;
+
+  constructor(account: Account) {
+    this.#account = account;
+  }
+
+  /** @throws ArtifactError where so many more are too many */
+  async check(more = 0): Promise<void> {
+    this.#usage = await this.#account.usage();
+    this.#sinceAsked = 0;
+    this.#account.check(this.#usage, more);
+  }
+
+  /** Counts bytes that come. @throws ArtifactError where they are too many */
+  async take(bytes: number): Promise<void> {
+    this.#account.change(bytes);
+    this.#bytes += bytes;
+    this.#sinceAsked += bytes;
+    if (this.#usage === undefined || this.#sinceAsked >= staleBytes) await this.check();
+    else this.#account.check(this.#usage, 0);
+  }
+
+  /** All that came so far is stored, and counted there. */
+  settle(): void {
+    this.#account.change(-this.#bytes);
+    this.#bytes = 0;
+    this.#usage = undefined;
+  }
+}
+
+/** Of the whole file system. */
+async function bytesOf(directory: string): Promise<number> {
+  const { blocks, bsize } = await statfs(directory);
+  return blocks * bsize;
+}
+
+function keyOf({ tenant, subject }: RunOwner): string {
+  return `${tenant}\0${subject}`;
+}
