@@ -446,7 +446,7 @@ class Server implements RetakeServer {
       const scheduler = createEmbeddedScheduler({ clock: this.#clock });
       const severe = new SevereFailures();
       const instruments = config.telemetry && new Instruments(config.telemetry.cardinalityLimit);
-      const exporting = await this.#startExporting(instruments);
+      const exporting = await this.#startExporting(instruments, storage.journal);
       if (exporting !== undefined) closers.unshift(() => exporting.close());
       const redact = remembering(this.#redactor).text;
       const userMetrics = new UserMetrics(
@@ -578,6 +578,7 @@ class Server implements RetakeServer {
       // Only now: a server that cannot listen must not have executed anything, nor told a key.
       await authentication.start();
       engine.start();
+      exporting?.retell();
       running.serve();
       running.monitor();
       return running;
@@ -589,7 +590,7 @@ class Server implements RetakeServer {
     }
   }
 
-  async #startExporting(instruments: Instruments | undefined): Promise<Exporting | undefined> {
+  async #startExporting(instruments: Instruments | undefined, journal: Journal): Promise<Exporting | undefined> {
     const environment = this.#otel;
     for (const problem of environment.problems) this.#log.warn({ problem }, "a variable of OpenTelemetry says nothing");
     const { traces, metrics, logs } = environment;
@@ -598,7 +599,7 @@ class Server implements RetakeServer {
     const { own: log, forwarded } = this.#logging;
     return startExporting({
       spansPerSecond: this.#config.telemetry?.spansPerSecond ?? defaultSpansPerSecond,
-      ...{ environment, instruments, clock: this.#clock, random: this.#random, log, forwarded },
+      ...{ environment, instruments, journal, clock: this.#clock, random: this.#random, log, forwarded },
       audit: this.#forwardedAudit,
       // Another one is made each time that the server starts to listen.
       redactor: () => this.#redactor,
