@@ -53,6 +53,21 @@ const rules: readonly Init[] = [
     },
   },
   {
+    name: "RetakeRunsFailing",
+    queries: {
+      failing: { metric: "retake_runs_failing", grouping: byWorkflow },
+      ended: counted("retake_runs_ended_total", 10 * minute),
+    },
+    // Where more have ended, the rate of errors says more than a row of them.
+    expression: "ended < 10.0 ? failing : 0.0",
+    warning: { at: 2.5, clear: 0.5 },
+    for: durationFromMs(10 * minute),
+    annotations: {
+      summary: "the last {{ $value | humanize }} runs of {{ $labels.retake_workflow }} have all failed",
+      description: "None has succeeded since. The failures are told by: retake runs list --state FAILED",
+    },
+  },
+  {
     name: "RetakeSlowRuns",
     queries: {
       p95: {
