@@ -40,6 +40,7 @@ import type { FileChanges } from "../file-changes.ts";
 import { Instruments } from "../instruments.ts";
 import {
   CallMetrics,
+  countUnknownCall,
   createRequestValidator,
   type RpcSystem,
   telemetry,
@@ -878,16 +879,22 @@ class Running {
     const { instruments, exporting, clock, log } = this.#options;
     const metrics = instruments && new CallMetrics(instruments);
     const spans = exporting?.tracing?.spans;
-    const measured = (system: (header: Headers) => RpcSystem): readonly Interceptor[] => [
-      ...(metrics === undefined && spans === undefined ? [] : [telemetry({ metrics, spans, system, clock })]),
-      ...this.#options.interceptors,
-    ];
+    const isMeasured = metrics !== undefined || spans !== undefined;
+    const measured = (system: (header: Headers) => RpcSystem) => {
+      const options = { metrics, spans, system, clock };
+      return {
+        interceptors: [...(isMeasured ? [telemetry(options)] : []), ...this.#options.interceptors],
+        ...(isMeasured && {
+          onUnknownCall: (path: string, header: Headers) => countUnknownCall(options, path, header),
+        }),
+      };
+    };
     if (config.grpc !== undefined) {
       this.#grpc = await listenGrpcFront({
         config: config.grpc,
         proxies: config.security.proxies,
         reading: config.security.input,
-        ...{ tls: tls.grpc, routes, interceptors: measured(() => "grpc"), clock, log },
+        ...{ tls: tls.grpc, routes, ...measured(() => "grpc"), clock, log },
       });
     }
     if (config.web !== undefined) {
@@ -899,7 +906,7 @@ class Running {
         tls: tls.web,
         anonymousLevel: config.security.anonymousLevel,
         routes,
-        interceptors: measured(webSystem),
+        ...measured(webSystem),
         contracts,
         probes: this,
         metrics: this.#metricsEndpoint(config),
