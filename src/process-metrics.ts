@@ -76,10 +76,11 @@ export function observeProcess(instruments: Instruments, clock: Pick<Clock, "mon
 function observeMemory(instruments: Instruments): void {
   const gauge = (name: string, description: string, read: () => number): void =>
     instruments.observed("up_down_counter", { name, unit: "By", description }, (set) => set(read()));
-  gauge("v8js.memory.heap.used", "What is in use of V8's heap.", () => getHeapStatistics().used_heap_size);
-  gauge("v8js.memory.heap.limit", "What V8's heap may take.", () => getHeapStatistics().heap_size_limit);
+  // What the semantic conventions say of the heap is by its spaces, and of a limit of memory nothing.
+  gauge("retake.heap.used", "What is in use of V8's heap.", () => getHeapStatistics().used_heap_size);
+  gauge("retake.heap.limit", "What V8's heap may take.", () => getHeapStatistics().heap_size_limit);
   gauge("process.memory.usage", "Memory of the process that is in use.", () => process.memoryUsage.rss());
-  gauge("process.memory.limit", "What the process may take of the machine's memory.", availableBytes);
+  gauge("retake.memory.limit", "What the process may take of the machine's memory.", availableBytes);
 }
 
 function availableBytes(): number {

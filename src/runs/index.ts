@@ -69,6 +69,7 @@ export {
 } from "./load/overload.ts";
 export { type Logger, silentLogger } from "./logger.ts";
 export { recordsOf, streamsNamed } from "./named-streams.ts";
+export { type PastRun, pastChanges } from "./past-changes.ts";
 export { type Pause, Pauses, pauseReason } from "./pauses.ts";
 export { isLost } from "./payload-loss.ts";
 export { PolicyOverrides, type StoredOverride } from "./policy-overrides.ts";
@@ -110,6 +111,7 @@ export {
   type FailedAttempt,
   IllegalEventError,
   isTerminal,
+  openStates,
   type RunEventBody,
   type RunEventKind,
   type RunRecord,

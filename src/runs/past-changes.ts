@@ -6,8 +6,15 @@ import { applyEvent, firstRecord, type RunRecord } from "./run-record.ts";
 /** Events that are read at once. */
 const pageSize = 500;
 
-/** What has happened to a run up to now, as whoever watched over it was told; empty if there is none. */
-export async function pastChanges(journal: Pick<Journal, "read">, runId: string): Promise<RunChange[]> {
+/** A run as its journal tells it, and how it has come to that. */
+export interface PastRun {
+  /** Undefined if there is none. */
+  readonly run: RunRecord | undefined;
+  readonly changes: readonly RunChange[];
+}
+
+/** What has happened to a run up to now, as whoever watched over it was told. */
+export async function pastChanges(journal: Pick<Journal, "read">, runId: string): Promise<PastRun> {
   const stream = runStream(runId);
   const changes: RunChange[] = [];
   let run: RunRecord | undefined;
@@ -22,6 +29,6 @@ export async function pastChanges(journal: Pick<Journal, "read">, runId: string)
       const body = event.event as RunChange["body"];
       changes.push({ body, timeMs, before, after, sinceMs: stateSinceMs ?? timeMs, attempt });
     }
-    if (records.length < pageSize) return changes;
+    if (records.length < pageSize) return { run, changes };
   }
 }

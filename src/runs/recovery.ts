@@ -132,7 +132,8 @@ async function retell({ id, record }: LiveRun, { journal, observer, log }: Recov
     return;
   }
   try {
-    observer.retold(record, await pastChanges(journal, id));
+    const { changes } = await pastChanges(journal, id);
+    observer.retold(record, changes);
   } catch (error) {
     log.warn(
       { err: error, ...runFields(record.accepted) },

@@ -3,7 +3,14 @@ import { type ChannelOptions, Server } from "@grpc/grpc-js";
 import type { Clock } from "../clock.ts";
 import type { ResolvedConfig, ResolvedInput, ResolvedProxies } from "../config/index.ts";
 import type { Logger } from "../runs/index.ts";
-import { addConnectService, type GrpcListener, listenGrpc, Proxies, type ServerTls } from "../transport/index.ts";
+import {
+  addConnectService,
+  type GrpcListener,
+  listenGrpc,
+  Proxies,
+  type ServerTls,
+  tellUnknownCalls,
+} from "../transport/index.ts";
 import { preambleLogger } from "./preamble-errors.ts";
 import type { Route } from "./routes.ts";
 import { tlsErrorLogger } from "./tls-errors.ts";
@@ -36,6 +43,8 @@ export interface GrpcFrontOptions {
   readonly reading: ResolvedInput;
   readonly routes: readonly Route[];
   readonly interceptors: readonly Interceptor[];
+  /** Told of calls of methods that there are not. */
+  readonly onUnknownCall?: (path: string, header: Headers) => void;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -45,6 +54,12 @@ export async function listenGrpcFront(options: GrpcFrontOptions): Promise<GrpcFr
   const { config, reading, routes, interceptors, clock } = options;
   const { limits } = config;
   const server = new Server(channelOptions(limits));
+  const { onUnknownCall } = options;
+  if (onUnknownCall !== undefined) {
+    tellUnknownCalls(server, (path, { traceparent }) => {
+      onUnknownCall(path, new Headers(typeof traceparent === "string" ? { traceparent } : {}));
+    });
+  }
   const withdrawals = new Map<Route, () => void>();
   const serve = (wanted: readonly Route[]): void => {
     for (const [route, withdraw] of withdrawals) {

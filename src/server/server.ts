@@ -41,6 +41,7 @@ import type { FileChanges } from "../file-changes.ts";
 import { Instruments } from "../instruments.ts";
 import {
   CallMetrics,
+  countUnknownCall,
   createRequestValidator,
   type RpcSystem,
   telemetry,
@@ -451,7 +452,7 @@ class Server implements RetakeServer {
       const scheduler = createEmbeddedScheduler({ clock: this.#clock });
       const severe = new SevereFailures();
       const instruments = config.telemetry && new Instruments(config.telemetry.cardinalityLimit);
-      const exporting = await this.#startExporting(instruments);
+      const exporting = await this.#startExporting(instruments, storage.journal);
       if (exporting !== undefined) closers.unshift(() => exporting.close());
       const redact = remembering(this.#redactor).text;
       const userMetrics = new UserMetrics(
@@ -584,6 +585,7 @@ class Server implements RetakeServer {
       // Only now: a server that cannot listen must not have executed anything, nor told a key.
       await authentication.start();
       engine.start();
+      exporting?.retell();
       running.serve();
       running.monitor();
       return running;
@@ -595,7 +597,7 @@ class Server implements RetakeServer {
     }
   }
 
-  async #startExporting(instruments: Instruments | undefined): Promise<Exporting | undefined> {
+  async #startExporting(instruments: Instruments | undefined, journal: Journal): Promise<Exporting | undefined> {
     const environment = this.#otel;
     for (const problem of environment.problems) this.#log.warn({ problem }, "a variable of OpenTelemetry says nothing");
     const { traces, metrics, logs } = environment;
@@ -604,7 +606,7 @@ class Server implements RetakeServer {
     const { own: log, forwarded } = this.#logging;
     return startExporting({
       spansPerSecond: this.#config.telemetry?.spansPerSecond ?? defaultSpansPerSecond,
-      ...{ environment, instruments, clock: this.#clock, random: this.#random, log, forwarded },
+      ...{ environment, instruments, journal, clock: this.#clock, random: this.#random, log, forwarded },
       audit: this.#forwardedAudit,
       // Another one is made each time that the server starts to listen.
       redactor: () => this.#redactor,
@@ -883,16 +885,22 @@ class Running {
     const { instruments, exporting, clock, log } = this.#options;
     const metrics = instruments && new CallMetrics(instruments);
     const spans = exporting?.tracing?.spans;
-    const measured = (system: (header: Headers) => RpcSystem): readonly Interceptor[] => [
-      ...(metrics === undefined && spans === undefined ? [] : [telemetry({ metrics, spans, system, clock })]),
-      ...this.#options.interceptors,
-    ];
+    const isMeasured = metrics !== undefined || spans !== undefined;
+    const measured = (system: (header: Headers) => RpcSystem) => {
+      const options = { metrics, spans, system, clock };
+      return {
+        interceptors: [...(isMeasured ? [telemetry(options)] : []), ...this.#options.interceptors],
+        ...(isMeasured && {
+          onUnknownCall: (path: string, header: Headers) => countUnknownCall(options, path, header),
+        }),
+      };
+    };
     if (config.grpc !== undefined) {
       this.#grpc = await listenGrpcFront({
         config: config.grpc,
         proxies: config.security.proxies,
         reading: config.security.input,
-        ...{ tls: tls.grpc, routes, interceptors: measured(() => "grpc"), clock, log },
+        ...{ tls: tls.grpc, routes, ...measured(() => "grpc"), clock, log },
       });
     }
     if (config.web !== undefined) {
@@ -904,7 +912,7 @@ class Running {
         tls: tls.web,
         anonymousLevel: config.security.anonymousLevel,
         routes,
-        interceptors: measured(webSystem),
+        ...measured(webSystem),
         contracts,
         probes: this,
         metrics: this.#metricsEndpoint(config),

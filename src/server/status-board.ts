@@ -169,8 +169,8 @@ function measuredFacts(figures: ServerFigures): Pick<HealthFacts, "disk" | "memo
   const freeBytes = figures.latest("retake_disk_free_bytes");
   const sizeBytes = figures.latest("retake_disk_size_bytes");
   const parts = [
-    memoryPart(figures, "process", "process_memory_usage_bytes", "process_memory_limit_bytes"),
-    memoryPart(figures, "heap", "v8js_memory_heap_used_bytes", "v8js_memory_heap_limit_bytes"),
+    memoryPart(figures, "process", "process_memory_usage_bytes", "retake_memory_limit_bytes"),
+    memoryPart(figures, "heap", "retake_heap_used_bytes", "retake_heap_limit_bytes"),
   ].filter((part) => part !== undefined);
   const [memory] = parts.sort((a, b) => b.usedBytes / b.limitBytes - a.usedBytes / a.limitBytes);
   return {

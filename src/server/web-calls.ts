@@ -31,6 +31,8 @@ export interface WebCallsOptions {
   readonly maxMessageBytes: number;
   /** Where a request comes from, for what the server holds for it. */
   readonly sourceOf: (request: IncomingMessage) => Source | undefined;
+  /** Told of calls of methods that there are not. */
+  readonly onUnknownCall?: ((path: string, header: Headers) => void) | undefined;
   readonly log: Logger;
 }
 
@@ -77,6 +79,7 @@ export class WebCalls {
     try {
       const handler = this.#handlers.get(path);
       if (handler === undefined) {
+        if (isCall(path, request)) this.#options.onUnknownCall?.(path, requestHeaders(request));
         writeError(notFound(path, this.#paths), response);
         return;
       }
@@ -138,4 +141,10 @@ export class WebCalls {
         return answer;
     }
   }
+}
+
+/** Whether somebody calls a method, there or not, and does not look for a page. */
+function isCall(path: string, { method, headers }: IncomingMessage): boolean {
+  const isMessage = /^application\/(?:grpc|connect|json|proto)/.test(headers["content-type"] ?? "");
+  return method === "POST" && isMessage && /^\/[\w.]+\/\w+$/.test(path);
 }

@@ -63,6 +63,8 @@ export interface WebFrontOptions {
   readonly anonymousLevel: AccessLevel;
   readonly routes: readonly Route[];
   readonly interceptors: readonly Interceptor[];
+  /** Told of calls of methods that there are not. */
+  readonly onUnknownCall?: ((path: string, header: Headers) => void) | undefined;
   readonly contracts: Pick<ContractRegistry, "registry">;
   readonly probes: Probes;
   /** What answers `GET /metrics`; absent where nothing does. */
@@ -91,6 +93,7 @@ export async function listenWebFront(options: WebFrontOptions): Promise<WebFront
     registry: contracts.registry,
     reading: options.reading,
     maxMessageBytes: limits.maxMessageBytes,
+    onUnknownCall: options.onUnknownCall,
     log,
   });
   calls.route(routes);

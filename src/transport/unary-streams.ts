@@ -10,6 +10,16 @@ export type UnaryMethod = Omit<UnaryStreamServing, "receiveMaxBytes">;
 /** What grpc-js takes where nobody says anything else. */
 const defaultReceiveMaxBytes = 4 * 1024 * 1024;
 
+/** Told of calls of methods that a server does not have. */
+export type UnknownCall = (path: string, headers: IncomingHttpHeaders) => void;
+
+const unknownCalls = new WeakMap<Server, UnknownCall>();
+
+/** Tells of calls of methods that nobody has added: grpc-js answers them, and no interceptor sees them. Before the server listens. */
+export function tellUnknownCalls(server: Server, tell: UnknownCall): void {
+  unknownCalls.set(server, tell);
+}
+
 const allServed = new WeakMap<Server, Map<string, UnaryStreamServing>>();
 
 /**
@@ -75,6 +85,7 @@ function divert(server: Server, served: ReadonlyMap<string, UnaryStreamServing>)
     const serving = interceptors.length === 0 ? served.get(headers[":path"] ?? "") : undefined;
     const opening = serving === undefined ? undefined : plainOpening(headers, rawHeaders);
     if (serving === undefined || opening === undefined) {
+      if (serving === undefined) tellIfUnknown(server, headers);
       countMessages(stream, receiveMaxBytes);
       others.call(server, interceptors, stream, headers, flags, rawHeaders);
       return;
@@ -85,6 +96,13 @@ function divert(server: Server, served: ReadonlyMap<string, UnaryStreamServing>)
     UnaryStreamCall.start(stream, opening, serving);
   };
   server["_streamHandler"] = handler;
+}
+
+function tellIfUnknown(server: Server, headers: IncomingHttpHeaders): void {
+  const path = headers[":path"] ?? "";
+  // Other requests than calls are refused for what they are.
+  if (server["handlers"].has(path) || headers["content-type"]?.startsWith("application/grpc") !== true) return;
+  unknownCalls.get(server)?.(path, headers);
 }
 
 /** Undefined for a call that is better left to grpc-js. */

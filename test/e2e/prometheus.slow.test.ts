@@ -23,7 +23,12 @@ interface ExemplarSeries {
 
 interface RuleGroups {
   readonly groups: readonly {
-    readonly rules: readonly { readonly name: string; readonly health: string; readonly lastError?: string }[];
+    readonly rules: readonly {
+      readonly name: string;
+      readonly query: string;
+      readonly health: string;
+      readonly lastError?: string;
+    }[];
   }[];
 }
 
@@ -36,6 +41,29 @@ async function retake(site: ServerSite, ...command: string[]): Promise<string> {
   });
   return stdout;
 }
+
+interface Dashboard {
+  readonly panels: readonly { readonly title: string; readonly targets: readonly { readonly expr: string }[] }[];
+  readonly annotations: { readonly list: readonly { readonly expr: string }[] };
+  readonly templating: { readonly list: readonly { readonly query: string | { readonly query: string } }[] };
+}
+
+/** What Grafana puts in for its variables when all workflows are chosen. */
+const asGrafanaAsks = (expression: string): string =>
+  expression.replaceAll("$__rate_interval", "1m").replaceAll("$workflow", ".+");
+
+/** Metrics of rules that a server has only once there is trouble, or back-ends and notifiers. */
+const onlyInTrouble: ReadonlySet<string> = new Set([
+  "retake_access_denied_total",
+  "retake_attempts_stalled_total",
+  "retake_authentication_failures_total",
+  "retake_endpoint_available",
+  "retake_notifications_total",
+  "retake_runs_refused_total",
+  "retake_webhooks_total",
+]);
+
+const labels: ReadonlySet<string> = new Set(["retake_service", "retake_workflow"]);
 
 async function metricsText(site: ServerSite, accept: string): Promise<string> {
   const response = await fetch(`http://127.0.0.1:${site.webPort}/metrics`, { headers: { accept } });
@@ -65,7 +93,14 @@ it("a real Prometheus scrapes a server, exemplars included, and takes its rules"
   const program = requireTool("prometheus", context);
   const promtool = requireTool("promtool", context);
   const python = await requirePythonWithGrpc(context, ["prometheus_client"]);
-  await using site = await createServerSite();
+  await using site = await createServerSite({
+    config: {
+      workflows: {
+        [workflow("Flaky")]: { circuitBreaker: { volumeThreshold: 1_000 } },
+        [workflow("Steps")]: { fallbacks: [workflow("Single")] },
+      },
+    },
+  });
   await site.launch().ready;
   await using prometheus = await startPrometheus(
     program,
@@ -134,6 +169,41 @@ it("a real Prometheus scrapes a server, exemplars included, and takes its rules"
     }, eventually)
     .toEqual([]);
   expect(prometheus.complaints).toEqual([]);
+
+  const queried = new Set(
+    rules.flatMap(({ query }) => query.match(/\b(?:nodejs|process|retake)_[a-z0-9_]+(?=[{[ )]|$)/g) ?? []),
+  );
+  expect(queried.size).toBeGreaterThan(20);
+  const absent = [...queried].filter((metric) => !onlyInTrouble.has(metric) && !labels.has(metric));
+  const dashboard = JSON.parse(await retake(site, "rules", "export", "--format", "grafana")) as Dashboard;
+  const fault = { workflow: workflow("Steps"), effect: { case: "status", value: { code: "DATA_LOSS" } } } as const;
+  await connection.admin.injectFault({ fault, duration: { seconds: 600n } });
+  await connection.runs.startRun({ workflow: workflow("Held") });
+  // Rates are of what goes on: the load does, until everything that is asked for has been seen.
+  await expect
+    .poll(
+      async () => {
+        await connection.workloads.single({ text: "b" });
+        await connection.workloads.flaky({ key: String(performance.now()), failures: 1 });
+        await connection.workloads.steps({ text: "b" });
+        const missing: string[] = [];
+        for (const { title, targets } of dashboard.panels) {
+          for (const { expr } of targets) {
+            const samples = await prometheus.samples(asGrafanaAsks(expr));
+            if (!samples.some(({ value }) => Number.isFinite(Number(value[1])))) missing.push(`${title}: ${expr}`);
+          }
+        }
+        for (const metric of absent) if ((await prometheus.samples(metric)).length === 0) missing.push(metric);
+        return missing;
+      },
+      { timeout: 30_000, interval: 500 },
+    )
+    .toEqual([]);
+  for (const { expr } of dashboard.annotations.list) await prometheus.samples(expr);
+  const chosen = await prometheus.get<readonly string[]>("label/retake_workflow/values", {
+    "match[]": "retake_runs_ended_total",
+  });
+  expect(chosen).toContain(workflow("Steps"));
 
   expect(await told(promtool, ["check", "metrics"], await metricsText(site, "text/plain"))).toBe("");
   const open = await metricsText(site, "application/openmetrics-text; version=1.0.0");

@@ -2,11 +2,12 @@ import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { AdminService } from "../../gen/retake/v1/admin_service_pb.js";
 import { AccessLevel } from "../../gen/retake/v1/options_pb.js";
+import { RunState } from "../../gen/retake/v1/run_pb.js";
 import { systemRandom } from "../../src/clock.ts";
-import { step } from "../../src/index.ts";
+import { step, type WorkflowContext } from "../../src/index.ts";
 import { createMemoryStorage } from "../../src/runs/memory/index.ts";
 import { createKey } from "../../src/security/keys/key-format.ts";
-import { createVirtualClock } from "../../src/testing/virtual-clock.ts";
+import { createVirtualClock, type VirtualClock } from "../../src/testing/virtual-clock.ts";
 import { KeyedResponseSchema, PlainResponseSchema, WorkflowsService } from "../gen/retake/test/v1/workflows_pb.js";
 import { type Harness, startServer, stopServer } from "./harness.ts";
 import { everyTransport, startListening } from "./listening-server.ts";
@@ -122,6 +123,15 @@ describe("the audit log", () => {
   });
 });
 
+/** Lets time pass, and what is sent meanwhile arrive. */
+async function passWithOutput(clock: VirtualClock, ms: number): Promise<void> {
+  await clock.advance(ms);
+  for (let turn = 0; turn < 3; turn++) {
+    await new Promise((resolve) => setTimeout(resolve, 2));
+    await clock.advance(0);
+  }
+}
+
 describe("the trace of a run", () => {
   it("is whole when a crash has cut off an attempt, whose successor is linked to it", async () => {
     const receiver = await exportTo("http/protobuf", { OTEL_METRICS_EXPORTER: "none" });
@@ -168,6 +178,70 @@ describe("the trace of a run", () => {
     expect(whole?.startMs).toBe(attempts[0]?.startMs);
     expect((whole?.endMs ?? 0) - (whole?.startMs ?? 0)).toBeGreaterThanOrEqual(1_000);
     expect(spans).toHaveLength(4);
+  });
+
+  it.each([
+    { when: "before it was sent", afterMs: 0, away: false },
+    { when: "while the receiver was away", afterMs: 20_000, away: true },
+    { when: "after it was taken", afterMs: 10_000, away: false },
+  ])("is there once when the process was killed after the run's end, $when", async ({ afterMs, away }) => {
+    const receiver = await exportTo("http/protobuf", { OTEL_METRICS_EXPORTER: "none", OTEL_LOGS_EXPORTER: "none" });
+    if (away) vi.stubEnv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1");
+    const clock = createVirtualClock();
+    const storage = createMemoryStorage({ clock });
+    const { promise: held, resolve: release } = Promise.withResolvers<{ text: string }>();
+    const first = await startServer({ limited: () => held }, { clock, storage });
+    await first.runs.startRun({ workflow: "retake.test.v1.WorkflowsService/Limited" }, { headers });
+    const start = { workflow: "retake.test.v1.WorkflowsService/Keyed", input: { case: "json", value: "{}" } } as const;
+    for (const idempotencyKey of ["a", "b", "c"]) {
+      await first.runs.startRun({ ...start, idempotencyKey }, { headers });
+    }
+    for (let passedMs = 0; passedMs < afterMs; passedMs += 500) await passWithOutput(clock, 500);
+    // One that was open when the others were taken.
+    release({ text: "" });
+    await clock.advance(0);
+    const { runs } = await first.runs.listRuns({});
+    expect(runs.map(({ state }) => state)).toEqual(Array(4).fill(RunState.SUCCEEDED));
+    const laterClock = createVirtualClock({ startMs: clock.now() + 60_000 });
+    const crashed = storage.crash({ clock: laterClock });
+    const before = receiver.spans.length;
+    vi.stubEnv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.endpoint);
+
+    const second = await startServer({}, { clock: laterClock, storage: crashed });
+    for (let passedMs = 0; passedMs < 5_000; passedMs += 500) await passWithOutput(laterClock, 500);
+    await stopServer(second);
+    const third = await startServer({}, { clock: laterClock, storage: crashed });
+    await passWithOutput(laterClock, 3_000);
+    await stopServer(third);
+    const names = receiver.spans.filter(({ kind }) => kind !== 2).map(({ name }) => name);
+    expect(names.filter((name) => name.startsWith("run "))).toHaveLength(4);
+    expect(names.filter((name) => name.startsWith("attempt "))).toHaveLength(4);
+    // Calls are in no journal: those that were not sent are lost.
+    expect(before).toBe(afterMs === 10_000 ? 6 : 0);
+  });
+
+  it("is told again only as far as a receiver may not have it", async () => {
+    const receiver = await exportTo("http/protobuf", { OTEL_METRICS_EXPORTER: "none", OTEL_LOGS_EXPORTER: "none" });
+    const clock = createVirtualClock();
+    const storage = createMemoryStorage({ clock });
+    const start = (end: () => Promise<{ text: string }>): Promise<Harness> => {
+      const keyed = async (_: unknown, context: WorkflowContext): Promise<{ text: string }> => {
+        await step(context, "frames", KeyedResponseSchema, async () => ({ text: "frames" }));
+        return end();
+      };
+      return startServer({ keyed }, { clock, storage });
+    };
+    const first = await start(() => new Promise<never>(() => undefined));
+    const input = { case: "json", value: "{}" } as const;
+    const workflow = "retake.test.v1.WorkflowsService/Keyed";
+    await first.runs.startRun({ workflow, input, idempotencyKey: "k" }, { headers });
+    await stopServer(first);
+    const second = await start(async () => ({ text: "b" }));
+    await clock.advance(1_000);
+    await stopServer(second);
+    const ids = receiver.spans.map(({ spanId }) => spanId);
+    expect(receiver.spans.filter(({ name }) => name === "step frames")).toHaveLength(1);
+    expect(new Set(ids).size).toBe(ids.length);
   });
 
   it("goes on in a back-end that is called", async () => {

@@ -1,7 +1,7 @@
 import { gunzipSync } from "node:zlib";
-import { createClient } from "@connectrpc/connect";
+import { Code, createClient } from "@connectrpc/connect";
 import { metrics } from "@opentelemetry/api";
-import { describe, expect, it, onTestFinished } from "vitest";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { AdminService } from "../../gen/retake/v1/admin_service_pb.js";
 import { AccessLevel } from "../../gen/retake/v1/options_pb.js";
 import { WorkflowsService } from "../gen/retake/test/v1/workflows_pb.js";
@@ -9,6 +9,7 @@ import { callers, startAccessServer } from "./access/access-server.ts";
 import { asApiKey } from "./access/callers.ts";
 import { fetchWeb, startListening } from "./listening-server.ts";
 import { metricsOf } from "./metrics.ts";
+import { startOtlpReceiver } from "./otlp-receiver.ts";
 
 const get = (port: number, headers: Record<string, string> = {}) =>
   fetchWeb(port, "/metrics", { method: "GET", headers });
@@ -101,6 +102,50 @@ describe("the metrics of calls", () => {
     expect(count('rpc_method="retake.v1.RunService/GetRun",rpc_status_code="NOT_FOUND",rpc_system_name="grpc"')).toBe(
       1,
     );
+  });
+});
+
+describe("calls of methods that there are not", () => {
+  it("are counted as one, whatever they call, on all protocols, and their spans say what that is", async () => {
+    const receiver = await startOtlpReceiver("http/protobuf");
+    vi.stubEnv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.endpoint);
+    vi.stubEnv("OTEL_TRACES_EXPORTER", "otlp");
+    vi.stubEnv("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf");
+    onTestFinished(() => void vi.unstubAllEnvs());
+    const { grpc, web, webPort, server } = await startListening();
+    const { plain, streaming } = WorkflowsService.method;
+    const renamed = (method: typeof plain, name: string) => ({ ...method, name }) as typeof plain;
+    const headers = { traceparent: `00-${"a1".repeat(16)}-${"b2".repeat(8)}-01` };
+    for (const transport of [grpc, ...Object.values(web)]) {
+      for (const name of ["Nothing", "Never", `N${"o".repeat(2_000)}`]) {
+        const call = transport.unary(renamed(plain, name), undefined, undefined, headers, {});
+        await expect(call).rejects.toMatchObject({ code: Code.Unimplemented });
+      }
+    }
+    const missing = { ...streaming, name: "NoStream" } as typeof streaming;
+    const streamed = async (): Promise<void> => {
+      const noMessages = (async function* () {})();
+      const { message } = await grpc.stream(missing, undefined, undefined, headers, noMessages);
+      for await (const _ of message) expect.unreachable();
+    };
+    await expect(streamed()).rejects.toMatchObject({ code: Code.Unimplemented });
+    await fetchWeb(webPort, "/favicon.ico", { method: "GET", headers: {} });
+    const all = await metricsOf(server);
+    const counted = [...all].filter(([name]) => name.includes("duration_seconds_count") && name.includes("UNIMPL"));
+    const labels = (system: string): string =>
+      `{error_type="UNIMPLEMENTED",rpc_method="_OTHER",rpc_status_code="UNIMPLEMENTED",rpc_system_name="${system}"}`;
+    expect(Object.fromEntries(counted.filter(([name]) => name.startsWith("rpc_server")))).toEqual({
+      [`rpc_server_call_duration_seconds_count${labels("grpc")}`]: 7,
+      [`rpc_server_call_duration_seconds_count${labels("connectrpc")}`]: 6,
+    });
+    await server.close({ drainTimeoutMs: 0 });
+    const spans = receiver.spans.filter(({ attributes }) => attributes["rpc.method"] === "_OTHER");
+    expect(new Set(spans.map(({ name, traceId }) => `${name} ${traceId}`))).toEqual(
+      new Set(["grpc", "connectrpc"].map((system) => `${system} ${"a1".repeat(16)}`)),
+    );
+    const original = spans.map(({ attributes }) => String(attributes["rpc.method_original"]));
+    expect(original.filter((name) => name === `${WorkflowsService.typeName}/Never`)).toHaveLength(4);
+    expect(Math.max(...original.map(({ length }) => length))).toBe(256);
   });
 });
 

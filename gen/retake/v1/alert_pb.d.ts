@@ -86,7 +86,8 @@ export declare type AlertRule = Message<"retake.v1.AlertRule"> & {
   noData: AlertAbsence;
 
   /**
-   * What counts where the expression has no value. Default: that all is well, with a line in the log.
+   * What counts for a group of series for which the expression has no value, whatever the others do. Default: that all is well
+   * (an alert of that group ends, as with Grafana's "Normal"), with a line in the log.
    *
    * @generated from field: retake.v1.AlertAbsence on_error = 10;
    */

@@ -404,3 +404,38 @@ export declare type StoredLockout = Message<"retake.v1.StoredLockout"> & {
  */
 export declare const StoredLockoutSchema: GenMessage<StoredLockout>;
 
+/**
+ * An entry of a journal stream `exported/NUMBER`, of which the newest entry of the newest stream holds: up to when a receiver of
+ * OpenTelemetry has the spans of runs, so that a restart tells those again that it may not have, and no others.
+ *
+ * @generated from message retake.v1.SpansExported
+ */
+export declare type SpansExported = Message<"retake.v1.SpansExported"> & {
+  /**
+   * What had happened to runs before has been taken, or is lost for good. By the server's wall clock.
+   *
+   * @generated from field: google.protobuf.Timestamp time = 1;
+   */
+  time?: Timestamp | undefined;
+
+  /**
+   * Runs that have ended since `time` were accepted after this, or were open then.
+   *
+   * @generated from field: google.protobuf.Timestamp open_time = 2;
+   */
+  openTime?: Timestamp | undefined;
+
+  /**
+   * Those that were open then. Limit: 2,000, the newest.
+   *
+   * @generated from field: repeated string open_run_ids = 3;
+   */
+  openRunIds: string[];
+};
+
+/**
+ * Describes the message retake.v1.SpansExported.
+ * Use `create(SpansExportedSchema)` to create a new message.
+ */
+export declare const SpansExportedSchema: GenMessage<SpansExported>;
+

@@ -9,6 +9,7 @@ export {
   CallMetrics,
   type CallSpan,
   type CallSpans,
+  countUnknownCall,
   type EndedCall,
   type RpcSystem,
   telemetry,

@@ -39,6 +39,12 @@ const serverErrors: ReadonlySet<Code> = new Set([
   Code.DataLoss,
 ]);
 
+/** What the semantic conventions call all methods that a server does not have: their names are made up by callers. */
+const unknownMethod = "_OTHER";
+
+/** Callers may send long ones. */
+const mostOfName = 256;
+
 /** Why no run was accepted. */
 const refusals: ReadonlySet<string> = new Set(["QUEUE_FULL", "OVERLOADED", "DRAINING", "JOURNAL"]);
 
@@ -89,6 +95,12 @@ export class CallMetrics {
     return cell;
   }
 
+  /** Of calls of methods that there are not: one for each system, whatever they are called. */
+  unknown(system: RpcSystem): HistogramCell {
+    const name = codeName(Code.Unimplemented);
+    return this.#duration.of(system, unknownMethod, name, name);
+  }
+
   failed(system: RpcSystem, method: DescMethod, error: unknown): HistogramCell {
     const code = error instanceof ConnectError ? error.code : Code.Unknown;
     if (error instanceof ConnectError) this.#countRefusal(error);
@@ -112,8 +124,10 @@ export class CallMetrics {
 /** A call that has ended, for its span. */
 export interface EndedCall {
   readonly system: RpcSystem;
-  /** `package.Service/Method`. */
+  /** `package.Service/Method`; `_OTHER` where there is none of the name that was called. */
   readonly method: string;
+  /** That name. */
+  readonly calledMethod?: string;
   readonly statusCode: string;
   /** Empty unless the server is at fault. */
   readonly errorType: string;
@@ -207,6 +221,22 @@ export function telemetry(options: {
       return { ...streamParts(response), message };
     }, fail);
   };
+}
+
+/** Measures a call of a method that there is not, by its path: it comes to no interceptor. */
+export function countUnknownCall(
+  { metrics, spans, system }: Pick<Parameters<typeof telemetry>[0], "metrics" | "spans" | "system">,
+  path: string,
+  header: Headers,
+): void {
+  const by = system(header);
+  metrics?.unknown(by).record(0);
+  const name = codeName(Code.Unimplemented);
+  const message = "there is no such method";
+  spans?.begin(header)?.end({
+    ...{ system: by, method: unknownMethod, statusCode: name, errorType: name, message, runId: "", seconds: 0 },
+    calledMethod: path.slice(1, mostOfName + 1).toWellFormed(),
+  });
 }
 
 type Call = Pick<UnaryRequest | StreamRequest, "method" | "header">;

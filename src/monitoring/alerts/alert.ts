@@ -71,25 +71,36 @@ export class RuleAlerts {
     source: SeriesSource,
     nowMs: number,
   ): { readonly changes: readonly AlertChange[]; readonly error?: unknown } {
-    let values: ReadonlyMap<string, GroupValue> | undefined;
+    let values: ReadonlyMap<string, GroupValue> = new Map();
+    let errors: ReadonlyMap<string, unknown> = new Map();
     let failure: { readonly error: unknown } | undefined;
     try {
-      values = evaluateRule(this.rule, source, nowMs);
+      ({ values, errors } = evaluateRule(this.rule, source, nowMs));
+      for (const error of errors.values()) failure ??= { error };
     } catch (error) {
       failure = { error };
     }
     const changes: AlertChange[] = [];
     const { noData, onError } = this.rule;
-    const policy = failure !== undefined ? onError : values?.size === 0 ? noData : "ok";
+    const isWhole = failure !== undefined && errors.size === 0;
+    const policy = isWhole ? onError : failure === undefined && values.size === 0 ? noData : "ok";
     // Without samples there is no number that could go on to fire: the alert that there is none takes the place of the others.
     const isGone = failure === undefined && policy === "alert";
-    if (policy === "ok" || isGone) this.#stepAll(values ?? new Map(), nowMs, changes);
+    // One group whose expression has no value says nothing about the others.
+    const kept = onError === "ok" ? noGroups : errors;
+    if (policy === "ok" || isGone) this.#stepAll(values, kept, nowMs, changes);
     this.#stepAbsence("no_data", isGone, nowMs, changes);
-    this.#stepAbsence("error", failure !== undefined && policy === "alert", nowMs, changes);
+    this.#stepAbsence("error", failure !== undefined && onError === "alert", nowMs, changes);
     return { changes, ...failure };
   }
 
-  #stepAll(values: ReadonlyMap<string, GroupValue>, nowMs: number, changes: AlertChange[]): void {
+  /** @param kept groups that stay as they are */
+  #stepAll(
+    values: ReadonlyMap<string, GroupValue>,
+    kept: Pick<ReadonlyMap<string, unknown>, "has">,
+    nowMs: number,
+    changes: AlertChange[],
+  ): void {
     for (const [group, { labels, value }] of values) {
       const known = this.#alerts.get(group);
       const hits = (severity: Severity): boolean => this.#isHit(severity, value, known);
@@ -98,7 +109,7 @@ export class RuleAlerts {
       this.#step(group, { cause: "threshold", labels, value }, hits, nowMs, changes);
     }
     for (const [key, { cause, labels, value }] of this.#alerts) {
-      if (cause === "threshold" && !values.has(key)) {
+      if (cause === "threshold" && !values.has(key) && !kept.has(key)) {
         this.#step(key, { cause, labels, value }, () => false, nowMs, changes);
       }
     }
@@ -145,6 +156,8 @@ function exceeds(comparison: Rule["comparison"], value: number, { at, clear }: T
   const limit = firing ? clear : at;
   return comparison === "above" ? value > limit : value < limit;
 }
+
+const noGroups: ReadonlySet<string> = new Set();
 
 const noTrackers: Alert["trackers"] = { warning: inactive, critical: inactive };
 

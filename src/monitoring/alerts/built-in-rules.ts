@@ -53,6 +53,21 @@ const rules: readonly Init[] = [
     },
   },
   {
+    name: "RetakeRunsFailing",
+    queries: {
+      failing: { metric: "retake_runs_failing", grouping: byWorkflow },
+      ended: counted("retake_runs_ended_total", 10 * minute),
+    },
+    // Where more have ended, the rate of errors says more than a row of them.
+    expression: "ended < 10.0 ? failing : 0.0",
+    warning: { at: 2.5, clear: 0.5 },
+    for: durationFromMs(10 * minute),
+    annotations: {
+      summary: "the last {{ $value | humanize }} runs of {{ $labels.retake_workflow }} have all failed",
+      description: "None has succeeded since. The failures are told by: retake runs list --state FAILED",
+    },
+  },
+  {
     name: "RetakeSlowRuns",
     queries: {
       p95: {
@@ -156,7 +171,7 @@ const rules: readonly Init[] = [
   },
   {
     name: "RetakeMemory",
-    queries: { used: { metric: "process_memory_usage_bytes" }, limit: { metric: "process_memory_limit_bytes" } },
+    queries: { used: { metric: "process_memory_usage_bytes" }, limit: { metric: "retake_memory_limit_bytes" } },
     expression: "used / limit",
     warning: { at: 0.85, clear: 0.8 },
     critical: { at: 0.95, clear: 0.9 },
@@ -168,11 +183,11 @@ const rules: readonly Init[] = [
     queries: {
       // The least of a while: what is above that is garbage, which goes when room is needed.
       used: {
-        metric: "v8js_memory_heap_used_bytes",
+        metric: "retake_heap_used_bytes",
         statistic: AlertStatistic.MIN,
         window: durationFromMs(2 * minute),
       },
-      limit: { metric: "v8js_memory_heap_limit_bytes" },
+      limit: { metric: "retake_heap_limit_bytes" },
     },
     expression: "used / limit",
     warning: { at: 0.8, clear: 0.7 },

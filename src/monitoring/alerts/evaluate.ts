@@ -20,20 +20,28 @@ export interface GroupValue {
 /** How old the latest sample may be (Prometheus: five minutes). */
 const lookbackMs = 5 * 60_000;
 
+/** What comes of a rule at a time, by the key of the labels of its groups. */
+export interface Evaluation {
+  readonly values: ReadonlyMap<string, GroupValue>;
+  /** Groups for which the expression has no value, and why. */
+  readonly errors: ReadonlyMap<string, unknown>;
+}
+
+const noErrors: Evaluation["errors"] = new Map();
+
 /**
- * The numbers of a rule at a time, by the key of their labels: as PromQL would have them for `retake rules export`. An
- * expression has one wherever all its queries have one.
- *
- * @throws ExpressionError
+ * The numbers of a rule at a time: as PromQL would have them for `retake rules export`. An expression has one wherever all
+ * its queries have one.
  */
-export function evaluateRule(rule: Rule, source: SeriesSource, nowMs: number): ReadonlyMap<string, GroupValue> {
+export function evaluateRule(rule: Rule, source: SeriesSource, nowMs: number): Evaluation {
   const [first, ...others] = Array.from(rule.queries, ([name, query]) => ({
     name,
     found: evaluateQuery(query, source, nowMs),
   }));
-  if (first === undefined) return new Map();
+  if (first === undefined) return { values: new Map(), errors: noErrors };
   const { expression } = rule;
-  if (expression === undefined) return first.found;
+  if (expression === undefined) return { values: first.found, errors: noErrors };
+  const errors = new Map<string, unknown>();
   const values = new Map<string, GroupValue>();
   for (const [key, { labels, value }] of first.found) {
     const bindings: Record<string, number> = { [first.name]: value };
@@ -42,10 +50,13 @@ export function evaluateRule(rule: Rule, source: SeriesSource, nowMs: number): R
       if (other !== undefined) bindings[name] = other.value;
     }
     if (Object.keys(bindings).length < rule.queries.size) continue;
-    const result = Number(expression.evaluate(bindings));
-    values.set(key, { labels, value: result });
+    try {
+      values.set(key, { labels, value: Number(expression.evaluate(bindings)) });
+    } catch (error) {
+      errors.set(key, error);
+    }
   }
-  return values;
+  return { values, errors };
 }
 
 /** The number of each group that has one. */

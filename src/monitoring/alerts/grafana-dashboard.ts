@@ -92,7 +92,7 @@ const panels: readonly Panel[] = [
     description: "Seconds that the event loop is late (p99), and the share of the memory that is used.",
     queries: [
       ["nodejs_eventloop_delay_p99_seconds", "event loop"],
-      ["process_memory_usage_bytes / process_memory_limit_bytes", "memory"],
+      ["process_memory_usage_bytes / retake_memory_limit_bytes", "memory"],
     ],
   },
 ];

@@ -133,8 +133,8 @@ async function machineCurves(reader: StepReader): Promise<Curve[]> {
     await reader.quantile("retake_journal_commit_duration_seconds", 0.99),
   );
   for (const [name, used, limit] of [
-    ["process", "process_memory_usage_bytes", "process_memory_limit_bytes"],
-    ["heap", "v8js_memory_heap_used_bytes", "v8js_memory_heap_limit_bytes"],
+    ["process", "process_memory_usage_bytes", "retake_memory_limit_bytes"],
+    ["heap", "retake_heap_used_bytes", "retake_heap_limit_bytes"],
   ] as const) {
     const most = lastKnown(await gauge(limit));
     const memory = { id: "memory", title: "memory in use", unit: "By", isShown: true };

@@ -1,5 +1,5 @@
 import type { Clock } from "../../clock.ts";
-import type { Logger } from "../../runs/index.ts";
+import { type Logger, within } from "../../runs/index.ts";
 import { readChunk } from "./chunk.ts";
 import { ChunkPages } from "./chunk-pages.ts";
 import type { LabelTest } from "./matcher.ts";
@@ -41,6 +41,9 @@ const slice = 500;
 
 /** How many series are read at once: some ten milliseconds of the event loop. */
 const loadSlice = 250;
+
+/** For so long a disk that hangs keeps alerts from being watched over. */
+const patienceMs = 30_000;
 
 /** How many chunks at once that are to be summed up: others who ask the storage wait for them. */
 const closedSlice = 100;
@@ -97,11 +100,12 @@ export class SeriesStore {
     this.#maxSeries = options.maxSeries ?? defaultMaxSeries;
   }
 
-  /** Takes up what the storage holds. A storage that cannot be read is begun without, with a line in the log. */
+  /** Takes up what the storage holds. A storage that cannot be read, or does not answer, is begun without, with a line in the log. */
   static async open(options: SeriesStoreOptions): Promise<SeriesStore> {
     const store = new SeriesStore(options);
+    const { clock } = options;
     try {
-      await store.#load(options.clock.now());
+      await within(clock, patienceMs, () => store.#load(clock.now()));
       return store;
     } catch (error) {
       options.log.error({ err: error }, "the series of metrics cannot be read: they begin anew");
@@ -185,9 +189,16 @@ export class SeriesStore {
 
   /**
    * Keeps of these counters, and of no others, what they had reached minute by minute before what is in memory: as far back
-   * as they are looked at. Resolves when what the storage knows of it is there.
+   * as they are looked at. Resolves when what the storage knows of it is there, or it has not answered for long: what it tells
+   * later counts from then on.
    */
   async keepPast(wanted: readonly WantedPast[]): Promise<void> {
+    await within(this.#clock, patienceMs, () => this.#readPast(wanted)).catch((error: unknown) =>
+      this.#complain(error),
+    );
+  }
+
+  async #readPast(wanted: readonly WantedPast[]): Promise<void> {
     this.#wantedPasts = wanted;
     const lacking: [Series, number][] = [];
     for (const series of this.#byKey.values()) {

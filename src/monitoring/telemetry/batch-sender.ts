@@ -16,6 +16,9 @@ export interface BatchSenderOptions<T> {
   readonly bytesOf: (item: T) => number;
   /** Told of each item that is lost, and why: too many wait, the receiver does not take it, or it is the end. */
   readonly onLost: (reason: "full" | "refused" | "end", count: number) => void;
+  /** Told before each batch is sent, and when one has been taken, or what was refused of it is lost. */
+  readonly onSending?: () => void;
+  readonly onSettled?: () => void;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -50,6 +53,8 @@ export class BatchSender<T> {
   #timer: Timer | undefined;
   #sending: Promise<void> | undefined;
   #dropped = 0;
+  #settled = 0;
+  #leftOver = 0;
   #refused = 0;
   #refusedInARow = 0;
   #failures = 0;
@@ -65,6 +70,16 @@ export class BatchSender<T> {
   /** How many were lost because there were too many. */
   get dropped(): number {
     return this.#dropped;
+  }
+
+  /** How many have been taken, or refused. */
+  get settled(): number {
+    return this.#settled;
+  }
+
+  /** How many there were, without those for which there was no room. */
+  get added(): number {
+    return this.#settled + this.#items.length + this.#leftOver;
   }
 
   add(item: T): void {
@@ -94,6 +109,7 @@ export class BatchSender<T> {
       onLost("end", this.#items.length);
       log.warn({ lost: this.#items.length }, `${what} could not be exported before the end`);
     }
+    this.#leftOver = this.#items.length;
     this.#items = [];
     // It waits for what is under way, which may be a receiver that does not answer.
     await Promise.race([exporter.shutdown(), late.promise]);
@@ -123,9 +139,11 @@ export class BatchSender<T> {
   async #sendAll(): Promise<void> {
     do {
       const batch = this.#batch();
+      this.#options.onSending?.();
       const { code, error } = await this.#export(batch);
       if (code === ExportResultCode.SUCCESS) {
         this.#items.splice(0, batch.length);
+        this.#settle(batch.length);
         this.#most = Math.min(batchSize, this.#most * 2);
         this.#refusedInARow = 0;
         this.#recovered();
@@ -160,9 +178,15 @@ export class BatchSender<T> {
   #lose(error: Error | undefined): void {
     const { log, what, onLost } = this.#options;
     this.#items.shift();
+    this.#settle(1);
     this.#refusedInARow++;
     onLost("refused", 1);
     if (this.#refused++ === 0) log.warn({ err: error }, `some ${what} are lost: the receiver refuses them`);
+  }
+
+  #settle(count: number): void {
+    this.#settled += count;
+    this.#options.onSettled?.();
   }
 
   #export(batch: T[]): Promise<ExportResult> {

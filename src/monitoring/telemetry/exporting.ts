@@ -2,9 +2,10 @@ import { type IMetricReader, type MetricProducer, PeriodicExportingMetricReader 
 import type { ReadableSpan } from "@opentelemetry/sdk-trace";
 import type { Clock, RandomSource } from "../../clock.ts";
 import type { Instruments } from "../../instruments.ts";
-import type { Logger } from "../../runs/index.ts";
+import type { Journal, Logger } from "../../runs/index.ts";
 import { auditLogRecord } from "./audit-records.ts";
 import { BatchSender } from "./batch-sender.ts";
+import { ExportMarks } from "./export-marks.ts";
 import type { ForwardedAudit } from "./forwarded-audit.ts";
 import type { ForwardedLog } from "./forwarded-log.ts";
 import { logRecord } from "./log-records.ts";
@@ -16,6 +17,7 @@ import { logRecordBytes, spanBytes } from "./sent-bytes.ts";
 import { SpanBudget } from "./span-budget.ts";
 import { SpanMetrics } from "./span-metrics.ts";
 import { Tracing } from "./tracing.ts";
+import { UntoldRuns } from "./untold-runs.ts";
 
 export interface ExportingOptions {
   readonly environment: OtelEnvironment;
@@ -24,6 +26,8 @@ export interface ExportingOptions {
   readonly spansPerSecond: number;
   /** Absent where nothing is measured. */
   readonly instruments: Instruments | undefined;
+  /** Where it is kept how far spans have been taken. Nothing has happened to runs yet in this process. */
+  readonly journal: Journal;
   readonly clock: Clock;
   readonly random: RandomSource;
   /** Where trouble with exporting is told, and not exported. */
@@ -42,20 +46,27 @@ export class Exporting {
   readonly tracing: { readonly spans: Tracing; readonly runs: RunSpans } | undefined;
   readonly #readers: readonly ((producer: MetricProducer, cardinalityLimit: number) => Promise<IMetricReader>)[];
   readonly #senders: readonly Pick<BatchSender<unknown>, "close">[];
+  /** Absent where traces go nowhere. */
+  readonly #marks: ExportMarks | undefined;
+  readonly #untold: UntoldRuns | undefined;
 
   private constructor(
     tracing: Exporting["tracing"],
     readers: readonly ((producer: MetricProducer, cardinalityLimit: number) => Promise<IMetricReader>)[],
     senders: readonly Pick<BatchSender<unknown>, "close">[],
+    marks: ExportMarks | undefined,
+    untold: UntoldRuns | undefined,
   ) {
     this.tracing = tracing;
     this.#readers = readers;
     this.#senders = senders;
+    this.#marks = marks;
+    this.#untold = untold;
   }
 
   static async start(options: ExportingOptions): Promise<Exporting> {
-    const { environment, version, spansPerSecond, instruments, clock, random, log, forwarded, audit, redactor } =
-      options;
+    const { environment, version, spansPerSecond, instruments, journal, clock, random, log } = options;
+    const { forwarded, audit, redactor } = options;
     const resource = ownResource(version);
     const senders: Pick<BatchSender<unknown>, "close">[] = [];
     const lost = instruments?.counter({
@@ -68,12 +79,18 @@ export class Exporting {
       if (lost !== undefined) lost.of(signal, reason).value += count;
     };
     let tracing: Exporting["tracing"];
+    let marks: ExportMarks | undefined;
+    let untold: UntoldRuns | undefined;
     if (environment.traces !== undefined) {
       const exporter = await spanExporter(environment.traces);
       const sender = new BatchSender<ReadableSpan>({
         ...{ what: "spans", exporter, clock, log, bytesOf: spanBytes, onLost: onLost("traces") },
+        onSending: () => marks?.sending(),
+        onSettled: () => marks?.sent(),
       });
       senders.push(sender);
+      marks = new ExportMarks({ journal, clock, log }, sender);
+      const mark = await marks.open();
       const service = String(resource.attributes["service.name"] ?? "");
       const metrics = instruments && new SpanMetrics(instruments, service);
       const leftOut = instruments?.counter({
@@ -98,7 +115,12 @@ export class Exporting {
           sender.add(span);
         },
       });
-      tracing = { spans, runs: new RunSpans(spans) };
+      const runs = new RunSpans(spans);
+      tracing = { spans, runs };
+      if (mark !== undefined) {
+        runs.toldMs = mark.toldMs;
+        untold = await UntoldRuns.find({ journal, mark, observer: runs, clock, log });
+      }
     }
     if (environment.logs !== undefined) {
       const exporter = await logExporter(environment.logs);
@@ -124,7 +146,7 @@ export class Exporting {
                 cardinalityLimits: { default: cardinalityLimit },
               }),
           ];
-    return new Exporting(tracing, readers, senders);
+    return new Exporting(tracing, readers, senders, marks, untold);
   }
 
   /** Those who export metrics, each with what is measured without the SDK. */
@@ -132,8 +154,17 @@ export class Exporting {
     return Promise.all(this.#readers.map((make) => make(producer, cardinalityLimit)));
   }
 
+  /** Runs that were open have been told of again. Begins to do so with those that had ended. */
+  retell(): void {
+    const marks = this.#marks;
+    if (this.#untold === undefined) marks?.begin();
+    else void this.#untold.tell().then((whole) => whole && marks?.begin());
+  }
+
   /** Sends what is left. */
   async close(): Promise<void> {
+    await this.#untold?.close();
     await Promise.all(this.#senders.map((sender) => sender.close()));
+    await this.#marks?.close();
   }
 }

@@ -96,6 +96,16 @@ export class RunMetrics implements RunObserver {
     instruments.observed(
       "gauge",
       {
+        ...{ name: "retake.runs.failing", unit: "{run}", attributes: ["retake.workflow"] },
+        description: "Runs that have ended FAILED or EXPIRED since one has last succeeded, in this process.",
+      },
+      (set) => {
+        for (const [workflow, { failing }] of workflows) if (failing !== undefined) set(failing, workflow);
+      },
+    );
+    instruments.observed(
+      "gauge",
+      {
         name: "retake.run.oldest.age",
         unit: "s",
         description: "How long the run that is longest in that state has been in it.",
@@ -152,6 +162,8 @@ interface AttemptCells {
 /** The series of one workflow, found once. */
 class WorkflowMetrics {
   readonly open = new OpenRuns();
+  /** Runs in a row that have failed; undefined before one has ended well or not. */
+  failing: number | undefined;
   readonly #workflow: string;
   readonly #families: Families;
   readonly #started: NumberCell;
@@ -211,10 +223,12 @@ class WorkflowMetrics {
       case "succeeded":
         if (attempt !== undefined) this.#attemptEnded(run, attempt, "SUCCEEDED", timeMs);
         this.#succeeded.value++;
+        this.failing = 0;
         if (run.quality !== Quality.FULL) this.#reduced(run.quality);
         this.#ended(run, after, timeMs);
         return;
       case "failed": {
+        this.failing = (this.failing ?? 0) + 1;
         const category = FailureCategory[body.value.failure?.category ?? FailureCategory.UNKNOWN];
         families.ended.of(this.#workflow, RunState[after] ?? "", category).value++;
         families.runFailures.of(this.#workflow, ...this.#kindOf(body.value.failure)).value++;
@@ -227,7 +241,10 @@ class WorkflowMetrics {
       }
       default:
         if (isTerminal(after)) {
-          if (body.case === "expired") families.runFailures.of(this.#workflow, ...this.#kindOf(expired)).value++;
+          if (body.case === "expired") {
+            this.failing = (this.failing ?? 0) + 1;
+            families.runFailures.of(this.#workflow, ...this.#kindOf(expired)).value++;
+          }
           families.ended.of(this.#workflow, RunState[after] ?? "", "").value++;
           this.#ended(run, after, timeMs);
         }

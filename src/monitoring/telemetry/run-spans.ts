@@ -29,6 +29,8 @@ type Trace = Pick<EndedSpan, "traceId" | "again">;
  * to it.
  */
 export class RunSpans implements RunObserver {
+  /** An earlier process has told receivers of what happened before. */
+  toldMs = Number.NEGATIVE_INFINITY;
   readonly #tracing: Tracing;
 
   constructor(tracing: Tracing) {
@@ -37,7 +39,7 @@ export class RunSpans implements RunObserver {
 
   /** Spans that were sent before have the same ids, so that receivers keep one of them. */
   retold(run: RunRecord, changes: readonly RunChange[]): void {
-    const recent = changes.filter(({ timeMs }) => timeMs >= run.lastEventMs - unsentMs);
+    const recent = changes.filter(({ timeMs }) => timeMs >= this.toldMs && timeMs >= run.lastEventMs - unsentMs);
     this.#tellAll(run, recent, true);
   }
 

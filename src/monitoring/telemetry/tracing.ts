@@ -136,12 +136,16 @@ export class Tracing implements CallSpans {
     call: EndedCall,
     { traceId, spanId, startMs, parentSpanId }: Pick<EndedSpan, "traceId" | "spanId" | "startMs" | "parentSpanId">,
   ): void {
+    const { calledMethod } = call;
     this.end({
-      ...{ traceId, spanId, startMs, parentSpanId, remoteParent: true, name: call.method, kind: SERVER },
+      ...{ traceId, spanId, startMs, parentSpanId, remoteParent: true, kind: SERVER },
+      // Names of spans are few.
+      name: calledMethod === undefined ? call.method : call.system,
       endMs: startMs + call.seconds * 1000,
       attributes: {
         "rpc.system.name": call.system,
         "rpc.method": call.method,
+        ...(calledMethod !== undefined && { "rpc.method_original": this.#options.redact(calledMethod) }),
         "rpc.status_code": call.statusCode,
         ...(call.errorType !== "" && { "error.type": call.errorType }),
         ...(call.runId !== "" && { "retake.run.id": call.runId }),

@@ -11,7 +11,7 @@ import { BreakerEventSchema } from "../../../gen/retake/v1/breaker_pb.js";
 import { FaultEventSchema } from "../../../gen/retake/v1/fault_pb.js";
 import { PolicyOverrideEventSchema } from "../../../gen/retake/v1/policy_override_pb.js";
 import { QualityEventSchema } from "../../../gen/retake/v1/quality_event_pb.js";
-import { AuditLogBegunSchema, PayloadKeyEventSchema } from "../../../gen/retake/v1/storage_pb.js";
+import { AuditLogBegunSchema, PayloadKeyEventSchema, SpansExportedSchema } from "../../../gen/retake/v1/storage_pb.js";
 import { OutboxEventSchema } from "../../../gen/retake/v1/webhook_pb.js";
 import { WorkflowEventSchema } from "../../../gen/retake/v1/workflow_event_pb.js";
 import { IllegalEventError } from "../run-record.ts";
@@ -24,6 +24,7 @@ const readers: readonly (readonly [prefix: string, isRead: (data: Uint8Array) =>
   ["access/", (data) => fromBinary(AccessRuleEventSchema, data).event.case !== undefined],
   ["audit-log", (data) => fromBinary(AuditLogBegunSchema, data).time !== undefined],
   ["breaker/", (data) => fromBinary(BreakerEventSchema, data).event.case !== undefined],
+  ["exported/", (data) => fromBinary(SpansExportedSchema, data).time !== undefined],
   ["faults", (data) => fromBinary(FaultEventSchema, data).event.case !== undefined],
   ["notices/", (data) => fromBinary(NoticeEventSchema, data).time !== undefined],
   ["outbox/", (data) => fromBinary(OutboxEventSchema, data).event.case !== undefined],

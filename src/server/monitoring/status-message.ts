@@ -157,9 +157,9 @@ function processHealth(figures: ServerFigures): MessageInitShape<typeof ProcessH
   const cpus = figures.rate("process_cpu_time_seconds_total");
   return {
     ...bytes("memoryBytes", figures.latest("process_memory_usage_bytes")),
-    ...bytes("memoryLimitBytes", figures.latest("process_memory_limit_bytes")),
-    ...bytes("heapBytes", figures.latest("v8js_memory_heap_used_bytes")),
-    ...bytes("heapLimitBytes", figures.latest("v8js_memory_heap_limit_bytes")),
+    ...bytes("memoryLimitBytes", figures.latest("retake_memory_limit_bytes")),
+    ...bytes("heapBytes", figures.latest("retake_heap_used_bytes")),
+    ...bytes("heapLimitBytes", figures.latest("retake_heap_limit_bytes")),
     ...(delay !== undefined && { eventLoopDelay: seconds(delay) }),
     ...(utilization !== undefined && { eventLoopUtilization: utilization }),
     ...(cpus !== undefined && { cpus }),

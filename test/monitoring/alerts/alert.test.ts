@@ -92,6 +92,26 @@ describe("an alert rule", () => {
     ]);
   });
 
+  it.each([
+    { onError: 1, next: ["a resolved"] },
+    { onError: 2, next: [" error firing"] },
+    { onError: 3, next: [] },
+  ])("goes on for the other groups where one has no value: on_error $onError", ({ onError, next }) => {
+    const alerts = new RuleAlerts(rule({ expression: "depth > 3.0 ? depth : depth + ''", onError }));
+    const gauges = new TestGauges();
+    const at = (timeMs: number, a: number, b: number): string[] => {
+      gauges.set("depth", timeMs, a, "a");
+      gauges.set("depth", timeMs, b, "b");
+      const { changes } = alerts.evaluate(gauges, timeMs);
+      return changes.map(
+        ({ alert, after }) => `${alert.labels["queue"] ?? ""} ${alert.cause === "error" ? "error " : ""}${after.state}`,
+      );
+    };
+    expect(at(0, 15, 15)).toEqual(["a firing", "b firing"]);
+    expect(at(step, 2, 15)).toEqual(next);
+    expect(at(2 * step, 2, 5)).toEqual(["b resolved"]);
+  });
+
   it("has an alert for each group of series, and puts those of a group together", () => {
     const gauges = new TestGauges();
     for (const [queue, value] of [

@@ -342,3 +342,21 @@ describe("SeriesStore", () => {
     expect(new Set(kept.values())).toEqual(new Set([2]));
   });
 });
+
+describe("a storage that does not answer", () => {
+  it("holds up who opens a store, and who looks far back, for half a minute each", async () => {
+    const clock = createVirtualClock({ startMs: start });
+    const never = (): Promise<never> => new Promise(() => {});
+    const storage = { ...noSeriesStorage, load: never, aggregates: never };
+    const opening = SeriesStore.open({ clock, storage, log: silentLogger });
+    await clock.advance(30_000);
+    const store = await opening;
+    const series = made(store, "runs_total", "counter");
+    store.advance(clock.now());
+    store.append(series, clock.now(), 1);
+    const keeping = store.keepPast([{ name: "runs_total", test: () => true, windowMs: 72 * hour }]);
+    await clock.advance(30_000);
+    await keeping;
+    expect(samplesOf(series)).toEqual([[start + 30_000, 1]]);
+  });
+});

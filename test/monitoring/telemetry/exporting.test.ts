@@ -5,6 +5,7 @@ import type { EndedCall } from "../../../src/interceptors/rpc/index.ts";
 import { Exporting } from "../../../src/monitoring/telemetry/exporting.ts";
 import { readOtelEnvironment } from "../../../src/monitoring/telemetry/otel-environment.ts";
 import { silentLogger } from "../../../src/runs/index.ts";
+import { createMemoryStorage } from "../../../src/runs/memory/index.ts";
 import { createVirtualClock } from "../../../src/testing/virtual-clock.ts";
 
 const ended: EndedCall = {
@@ -21,6 +22,7 @@ it("counts the traces that are left out", async () => {
   const exporting = await Exporting.start({
     environment: readOtelEnvironment({ OTEL_TRACES_EXPORTER: "otlp" }),
     ...{ version: "1", spansPerSecond: 200, instruments, clock, random: systemRandom, log: silentLogger },
+    journal: createMemoryStorage({ clock }).journal,
     ...{ forwarded: { forward: () => undefined } as never, audit: { forward: () => undefined } as never },
     redactor: () => ({ text: (text) => text, jsonLine: (line) => line }),
   });

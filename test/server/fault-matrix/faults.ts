@@ -119,6 +119,28 @@ export const faultCases: readonly FaultCase[] = [
     },
   },
   {
+    fault: "a workflow has one run an hour, which always fails",
+    raises: ["RetakeRunsFailing warning Plain"],
+    async play(world) {
+      await world.inject("Plain", internal);
+      await world.pass(3 * hour, async (tick) => {
+        if (tick % 360 === 30) await world.start("Plain");
+      });
+    },
+  },
+  {
+    fault: "of the few runs of a workflow every second one fails, and once two in a row",
+    raises: [],
+    async play(world) {
+      for (const fails of [false, true, false, true, true, false, true]) {
+        if (fails) await world.inject("Plain", internal);
+        await world.start("Plain");
+        await world.pass(30 * minute);
+        await world.heal();
+      }
+    },
+  },
+  {
     fault: "attempts fail, and succeed when they are made again",
     raises: ["RetakeRetries warning Flaky"],
     async play(world) {
