@@ -14,6 +14,7 @@ import type { CallSpan, CallSpans, EndedCall } from "../../interceptors/rpc/inde
 import { callSpanId, ownTraceId } from "../../span-ids.ts";
 import { isSampled, spanIdOf, traceIdOf } from "../../traceparent.ts";
 import type { Sampling } from "./otel-environment.ts";
+import { RandomIds } from "./random-ids.ts";
 import type { SpanBudget } from "./span-budget.ts";
 
 export interface TracingOptions {
@@ -56,19 +57,20 @@ const sampledFlag = 1;
 /** Makes spans, each at its end: of calls here, and of whatever else tells what it knows. */
 export class Tracing implements CallSpans {
   readonly #options: TracingOptions;
-  readonly #randomBytes = Buffer.alloc(16);
+  readonly #ids: RandomIds;
   readonly #scope: { readonly name: string; readonly version: string };
 
   constructor(options: TracingOptions) {
     this.#options = options;
+    this.#ids = new RandomIds(options.random);
     this.#scope = { name: "retake", version: options.version };
   }
 
   begin(header: Headers): CallSpan | undefined {
     const given = header.get("traceparent") ?? "";
     const caller = given !== "" && /^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/.test(given) ? given : "";
-    const traceId = traceIdOf(caller) || this.#randomId(16);
-    const spanId = this.#randomId(8);
+    const traceId = traceIdOf(caller) || this.#ids.traceId();
+    const spanId = this.#ids.spanId();
     if (!this.#keeps(traceId, caller) || !this.#hasRoom()) {
       // Lines of the log are found by it all the same, and whoever is called hears that nobody keeps the trace.
       header.set("traceparent", `00-${traceId}-${spanIdOf(caller) || spanId}-00`);
@@ -163,13 +165,6 @@ export class Tracing implements CallSpans {
     if (budget.allows) return true;
     onLeftOut();
     return false;
-  }
-
-  #randomId(bytes: number): string {
-    const id = this.#randomBytes.subarray(0, bytes);
-    do this.#options.random.fill(id);
-    while (id[0] === 0 && id.every((byte) => byte === 0));
-    return id.toString("hex");
   }
 }
 
