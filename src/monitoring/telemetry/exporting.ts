@@ -2,18 +2,19 @@ import { type IMetricReader, type MetricProducer, PeriodicExportingMetricReader 
 import type { ReadableSpan } from "@opentelemetry/sdk-trace";
 import type { Clock, RandomSource } from "../../clock.ts";
 import type { Instruments } from "../../instruments.ts";
+import type { OtlpAttributes } from "../../otlp/index.ts";
 import type { Logger } from "../../runs/index.ts";
-import { auditLogRecord } from "./audit-records.ts";
 import { BatchSender } from "./batch-sender.ts";
 import type { ForwardedAudit } from "./forwarded-audit.ts";
 import type { ForwardedLog } from "./forwarded-log.ts";
+import { logExporter } from "./log-exporter.ts";
 import { logRecord } from "./log-records.ts";
 import type { OtelEnvironment } from "./otel-environment.ts";
-import { logExporter, metricExporter, spanExporter } from "./otlp-exporters.ts";
+import { metricExporter, spanExporter } from "./otlp-exporters.ts";
 import { ownResource } from "./resource.ts";
 import { RunSpans } from "./run-spans.ts";
-import { logRecordBytes, spanBytes } from "./sent-bytes.ts";
 import { SpanBudget } from "./span-budget.ts";
+import { spanBytes } from "./span-bytes.ts";
 import { SpanMetrics } from "./span-metrics.ts";
 import { Tracing } from "./tracing.ts";
 
@@ -80,12 +81,13 @@ export class Exporting {
         ...{ name: "retake.traces.left_out", unit: "{trace}", attributes: [] },
         description: "Traces that were not kept because there were more spans than are exported.",
       });
+      const leftOutCell = leftOut?.of();
       let told = false;
       const spans = new Tracing({
         ...{ resource, version, sampling: environment.sampling, clock, random },
         budget: new SpanBudget({ clock, perSecond: spansPerSecond, burst: spansPerSecond }),
         onLeftOut: () => {
-          if (leftOut !== undefined) leftOut.of().value++;
+          if (leftOutCell !== undefined) leftOutCell.value++;
           if (told) return;
           told = true;
           const advice =
@@ -101,14 +103,16 @@ export class Exporting {
       tracing = { spans, runs: new RunSpans(spans) };
     }
     if (environment.logs !== undefined) {
-      const exporter = await logExporter(environment.logs);
-      const sender = new BatchSender({
-        ...{ what: "log lines", exporter, clock, log, bytesOf: logRecordBytes, onLost: onLost("logs") },
+      // Texts and numbers, all of them: what the environment says is text.
+      const origin = { resource: resource.attributes as OtlpAttributes, scope: { name: "retake", version } };
+      const exporter = await logExporter(environment.logs, origin);
+      const sender = new BatchSender<Uint8Array>({
+        ...{ what: "log lines", exporter, clock, log, bytesOf: ({ length }) => length, onLost: onLost("logs") },
       });
       senders.push(sender);
       const redact = (line: string): string => redactor().jsonLine(line);
-      forwarded.forward((line) => sender.add(logRecord(line, { resource, version, redact })));
-      audit.forward((record) => sender.add(auditLogRecord(record, { resource, version })));
+      forwarded.forward((line) => sender.add(logRecord(line, redact)));
+      audit.forward((record) => sender.add(record));
     }
     const { metrics: protocol, metricIntervalMs } = environment;
     const readers =

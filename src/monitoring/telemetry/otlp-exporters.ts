@@ -1,4 +1,3 @@
-import type { ReadableLogRecord } from "@opentelemetry/sdk-logs";
 import type { PushMetricExporter } from "@opentelemetry/sdk-metrics";
 import type { ReadableSpan } from "@opentelemetry/sdk-trace";
 import type { BatchExporter } from "./batch-sender.ts";
@@ -21,12 +20,4 @@ export async function metricExporter(protocol: OtlpProtocol): Promise<PushMetric
       ? await import("@opentelemetry/exporter-metrics-otlp-grpc")
       : await import("@opentelemetry/exporter-metrics-otlp-proto");
   return new OTLPMetricExporter() as PushMetricExporter;
-}
-
-export async function logExporter(protocol: OtlpProtocol): Promise<BatchExporter<ReadableLogRecord>> {
-  const { OTLPLogExporter } =
-    protocol === "grpc"
-      ? await import("@opentelemetry/exporter-logs-otlp-grpc")
-      : await import("@opentelemetry/exporter-logs-otlp-proto");
-  return new OTLPLogExporter();
 }

@@ -3,6 +3,7 @@ import { type WorkerReply, type WorkerRequest, workerFailure } from "../../worke
 import { createTextRedactor, remembering } from "../redaction/index.ts";
 import { AuditFiles } from "./audit-files.ts";
 import type { AuditThreadData, HostedAudit } from "./audit-messages.ts";
+import { writeOtlpAudit } from "./audit-otlp.ts";
 
 if (parentPort === null) {
   throw new Error("this is the code of a worker thread");
@@ -22,7 +23,8 @@ const hosted: HostedAudit = {
     const told = damageTold;
     damageTold = true;
     return {
-      ...(echo ? { lines } : {}),
+      ...(echo.lines ? { lines } : {}),
+      ...(echo.otlp ? { otlp: writeOtlpAudit(lines) } : {}),
       ...(damage === undefined || told ? {} : { damage }),
       ...(copyFailure === undefined ? {} : { copyFailure }),
     };

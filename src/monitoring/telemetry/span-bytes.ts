@@ -1,5 +1,4 @@
 import type { AnyValue } from "@opentelemetry/api";
-import type { ReadableLogRecord } from "@opentelemetry/sdk-logs";
 import type { ReadableSpan } from "@opentelemetry/sdk-trace";
 
 /** Ids, times, and what is around them. */
@@ -9,11 +8,6 @@ const attributeBytes = 12;
 /** About how many bytes a span is on its way. */
 export function spanBytes({ name, status, attributes }: ReadableSpan): number {
   return itemBytes + textBytes(name) + textBytes(status.message) + attributesBytes(attributes);
-}
-
-/** About how many bytes a line of the log is on its way. */
-export function logRecordBytes({ body, attributes }: ReadableLogRecord): number {
-  return itemBytes + textBytes(body) + attributesBytes(attributes);
 }
 
 function attributesBytes(attributes: Readonly<Record<string, AnyValue | undefined>>): number {
