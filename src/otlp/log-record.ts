@@ -20,12 +20,9 @@ export interface OtlpLogRecord {
 /** A LogRecord's fields, and nothing around them. */
 export function writeLogRecord(writer: ProtoWriter, record: OtlpLogRecord): void {
   const { timeMs, severity, body, attributes, eventName, span } = record;
-  const [number, text] = severities[severity];
   const nanoseconds = BigInt(Math.round(timeMs)) * 1_000_000n;
   writer.fixed64(1, nanoseconds);
-  writer.varint(2, number);
-  writer.text(3, text);
-  if (body !== undefined) writeValue(writer, 5, body);
+  writeLogHead(writer, severity, body);
   writeAttributes(writer, 6, attributes);
   if (span !== undefined) {
     writer.fixed32(8, 1);
@@ -34,4 +31,12 @@ export function writeLogRecord(writer: ProtoWriter, record: OtlpLogRecord): void
   }
   writer.fixed64(11, nanoseconds);
   if (eventName !== undefined) writer.text(12, eventName);
+}
+
+/** What a record says first, but for its time. */
+export function writeLogHead(writer: ProtoWriter, severity: SeverityName, body: AttributeValue): void {
+  const [number, text] = severities[severity];
+  writer.varint(2, number);
+  writer.text(3, text);
+  if (body !== undefined) writeValue(writer, 5, body);
 }

@@ -3,7 +3,7 @@ import { type WorkerReply, type WorkerRequest, workerFailure } from "../../worke
 import { createTextRedactor, remembering } from "../redaction/index.ts";
 import { AuditFiles } from "./audit-files.ts";
 import type { AuditThreadData, HostedAudit } from "./audit-messages.ts";
-import { writeOtlpAudit } from "./audit-otlp.ts";
+import { OtlpAuditWriter } from "./audit-otlp.ts";
 
 if (parentPort === null) {
   throw new Error("this is the code of a worker thread");
@@ -18,13 +18,14 @@ const hosted: HostedAudit = {
   open: () => void open(),
   append(batch, nowMs) {
     const log = open();
-    const lines = log.append(batch, nowMs);
+    const otlp = echo.otlp ? new OtlpAuditWriter() : undefined;
+    const lines = log.append(batch, nowMs, otlp);
     const { damage, copyFailure } = log;
     const told = damageTold;
     damageTold = true;
     return {
       ...(echo.lines ? { lines } : {}),
-      ...(echo.otlp ? { otlp: writeOtlpAudit(lines) } : {}),
+      ...(otlp === undefined ? {} : { otlp: otlp.take() }),
       ...(damage === undefined || told ? {} : { damage }),
       ...(copyFailure === undefined ? {} : { copyFailure }),
     };

@@ -1,6 +1,6 @@
 import { remembering, type TextRedactor } from "../redaction/index.ts";
 import { type ChainEnd, chainLines, chainStart } from "./audit-chain.ts";
-import { writeOtlpAudit } from "./audit-otlp.ts";
+import { OtlpAuditWriter } from "./audit-otlp.ts";
 import { type AuditPage, type AuditQuery, type AuditSlice, lineMatcher, searchLines } from "./audit-query.ts";
 import type { Appended, AuditEcho, AuditStore, TallySlice } from "./audit-store.ts";
 import { emptyTally, tallyLine } from "./audit-tally.ts";
@@ -21,11 +21,12 @@ export class MemoryAuditStore implements AuditStore {
   }
 
   async append(batch: string): Promise<Appended> {
-    const { lines, end } = chainLines(batch, this.#end, this.#redactor);
+    const otlp = this.#echo.otlp ? new OtlpAuditWriter() : undefined;
+    const { lines, end } = chainLines(batch, this.#end, this.#redactor, otlp);
     this.#end = end;
     this.#lines.push(...lines);
     if (this.#lines.length > 2 * mostLines) this.#lines = this.#lines.slice(-mostLines);
-    return { ...(this.#echo.lines && { lines }), ...(this.#echo.otlp && { otlp: writeOtlpAudit(lines) }) };
+    return { ...(this.#echo.lines && { lines }), ...(otlp && { otlp: otlp.take() }) };
   }
 
   async search(query: AuditQuery, page: AuditPage): Promise<AuditSlice> {
