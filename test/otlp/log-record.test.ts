@@ -1,13 +1,13 @@
-import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 import { SeverityNumber } from "@opentelemetry/api";
 import { ProtobufLogsSerializer } from "@opentelemetry/otlp-transformer";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { createLogsRequest, type OtlpLogRecord, ProtoWriter, writeLogRecord } from "../../src/otlp/index.ts";
+import { createExportRequest, type OtlpLogRecord, ProtoWriter, writeLogRecord } from "../../src/otlp/index.ts";
+import { requestFields } from "./request-fields.ts";
 
 const resource = { "service.name": "studio", "process.pid": 17 };
 const scope = { name: "retake", version: "1.2.3" };
-const request = createLogsRequest({ resource, scope });
+const request = createExportRequest({ resource, scope });
 
 const numbers = {
   debug: SeverityNumber.DEBUG,
@@ -40,27 +40,6 @@ function asTheLibraryWrites(records: readonly OtlpLogRecord[]): Uint8Array {
   return written;
 }
 
-type Field = readonly [number: number, value: string | Field[]];
-
-/** The fields of a request down to those of its records, but for counts of 0: they say what their absence says. */
-function fieldsOf(bytes: Uint8Array, levels = 3): Field[] {
-  const fields: Field[] = [];
-  const reader = new BinaryReader(bytes);
-  while (reader.pos < reader.len) {
-    const [number, type] = reader.tag();
-    if (type === WireType.LengthDelimited) {
-      const value = reader.bytes();
-      // A request's resources; who they are, and their scopes; and the records of those.
-      const isNested = levels === 2 ? number <= 2 : levels > 0 && number === (levels === 3 ? 1 : 2);
-      fields.push([number, isNested ? fieldsOf(value, levels - 1) : Buffer.from(value).toString("hex")]);
-    } else {
-      const value = reader.skip(type, number);
-      if (type !== WireType.Varint || value[0] !== 0) fields.push([number, Buffer.from(value).toString("hex")]);
-    }
-  }
-  return fields;
-}
-
 const text = fc.oneof(fc.string({ maxLength: 60 }), fc.string({ unit: "binary", maxLength: 200 }));
 const value = fc.oneof(
   text,
@@ -89,7 +68,7 @@ describe("log records", () => {
     fc.assert(
       fc.property(fc.array(record, { minLength: 1, maxLength: 5 }), (records) => {
         const own = request(records.map(written));
-        expect(fieldsOf(own)).toEqual(fieldsOf(asTheLibraryWrites(records)));
+        expect(requestFields(own)).toEqual(requestFields(asTheLibraryWrites(records)));
       }),
     );
   });

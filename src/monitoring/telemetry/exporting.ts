@@ -1,22 +1,20 @@
 import { type IMetricReader, type MetricProducer, PeriodicExportingMetricReader } from "@opentelemetry/sdk-metrics";
-import type { ReadableSpan } from "@opentelemetry/sdk-trace";
 import type { Clock, RandomSource } from "../../clock.ts";
 import type { Instruments } from "../../instruments.ts";
-import type { OtlpAttributes } from "../../otlp/index.ts";
+import { type OtlpAttributes, type OtlpSpan, ProtoWriter, writeSpan } from "../../otlp/index.ts";
 import type { Logger } from "../../runs/index.ts";
 import { BatchSender } from "./batch-sender.ts";
 import type { ForwardedAudit } from "./forwarded-audit.ts";
 import type { ForwardedLog } from "./forwarded-log.ts";
-import { logExporter } from "./log-exporter.ts";
 import { logRecord } from "./log-records.ts";
+import { metricExporter } from "./metric-exporter.ts";
 import type { OtelEnvironment } from "./otel-environment.ts";
-import { metricExporter, spanExporter } from "./otlp-exporters.ts";
 import { ownResource } from "./resource.ts";
 import { RunSpans } from "./run-spans.ts";
 import { SpanBudget } from "./span-budget.ts";
-import { spanBytes } from "./span-bytes.ts";
 import { SpanMetrics } from "./span-metrics.ts";
 import { Tracing } from "./tracing.ts";
+import { writtenExporter } from "./written-exporter.ts";
 
 export interface ExportingOptions {
   readonly environment: OtelEnvironment;
@@ -58,6 +56,9 @@ export class Exporting {
     const { environment, version, spansPerSecond, instruments, clock, random, log, forwarded, audit, redactor } =
       options;
     const resource = ownResource(version);
+    // Texts and numbers, all of them: what the environment says is text.
+    const origin = { resource: resource.attributes as OtlpAttributes, scope: { name: "retake", version } };
+    const bytesOf = ({ length }: Uint8Array): number => length;
     const senders: Pick<BatchSender<unknown>, "close">[] = [];
     const lost = instruments?.counter({
       name: "retake.export.lost",
@@ -70,9 +71,9 @@ export class Exporting {
     };
     let tracing: Exporting["tracing"];
     if (environment.traces !== undefined) {
-      const exporter = await spanExporter(environment.traces);
-      const sender = new BatchSender<ReadableSpan>({
-        ...{ what: "spans", exporter, clock, log, bytesOf: spanBytes, onLost: onLost("traces") },
+      const exporter = await writtenExporter("traces", environment.traces, origin);
+      const sender = new BatchSender<Uint8Array>({
+        ...{ what: "spans", exporter, clock, log, bytesOf, onLost: onLost("traces") },
       });
       senders.push(sender);
       const service = String(resource.attributes["service.name"] ?? "");
@@ -84,7 +85,7 @@ export class Exporting {
       const leftOutCell = leftOut?.of();
       let told = false;
       const spans = new Tracing({
-        ...{ resource, version, sampling: environment.sampling, clock, random },
+        ...{ sampling: environment.sampling, clock, random },
         budget: new SpanBudget({ clock, perSecond: spansPerSecond, burst: spansPerSecond }),
         onLeftOut: () => {
           if (leftOutCell !== undefined) leftOutCell.value++;
@@ -95,19 +96,17 @@ export class Exporting {
           log.warn({ spansPerSecond }, `traces are left out, whole: there are more spans than are exported; ${advice}`);
         },
         redact: (text) => redactor().text(text),
-        onEnd: (span, again) => {
-          if (!again) metrics?.count(span);
-          sender.add(span);
+        onEnd: (span) => {
+          if (span.again !== true) metrics?.count(span);
+          sender.add(written(span));
         },
       });
       tracing = { spans, runs: new RunSpans(spans) };
     }
     if (environment.logs !== undefined) {
-      // Texts and numbers, all of them: what the environment says is text.
-      const origin = { resource: resource.attributes as OtlpAttributes, scope: { name: "retake", version } };
-      const exporter = await logExporter(environment.logs, origin);
+      const exporter = await writtenExporter("logs", environment.logs, origin);
       const sender = new BatchSender<Uint8Array>({
-        ...{ what: "log lines", exporter, clock, log, bytesOf: ({ length }) => length, onLost: onLost("logs") },
+        ...{ what: "log lines", exporter, clock, log, bytesOf, onLost: onLost("logs") },
       });
       senders.push(sender);
       const redact = (line: string): string => redactor().jsonLine(line);
@@ -140,4 +139,13 @@ export class Exporting {
   async close(): Promise<void> {
     await Promise.all(this.#senders.map((sender) => sender.close()));
   }
+}
+
+/** Most spans are less. */
+const spanBytes = 512;
+
+function written(span: OtlpSpan): Uint8Array {
+  const writer = new ProtoWriter(spanBytes);
+  writeSpan(writer, span);
+  return writer.take();
 }

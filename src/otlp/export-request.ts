@@ -1,14 +1,14 @@
 import { type OtlpAttributes, writeAttributes } from "./attributes.ts";
 import { ProtoWriter, sizeOfVarint } from "./proto-writer.ts";
 
-/** Whose records they are. */
-export interface LogsOrigin {
+/** Whose spans or log records they are. */
+export interface ExportOrigin {
   readonly resource: OtlpAttributes;
   readonly scope: { readonly name: string; readonly version: string };
 }
 
-/** What a Collector is sent: an ExportLogsServiceRequest of records that are written already. */
-export function createLogsRequest({ resource, scope }: LogsOrigin): (records: readonly Uint8Array[]) => Uint8Array {
+/** What a Collector is sent: an Export request of spans, or of log records, that are written already. Both have the same form. */
+export function createExportRequest({ resource, scope }: ExportOrigin): (records: readonly Uint8Array[]) => Uint8Array {
   const head = new ProtoWriter();
   const resourceStart = head.start(1);
   writeAttributes(head, 1, resource);
