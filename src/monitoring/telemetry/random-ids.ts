@@ -1,7 +1,10 @@
 import type { RandomSource } from "../../clock.ts";
 
-/** So many bytes at a time: to turn a few into text takes as long as to turn them all. */
-const drawnBytes = 384;
+/**
+ * So many bytes at a time: to turn a few into text takes nearly as long as to turn them all. No more of them, since an id
+ * that is held on to may hold the text of all.
+ */
+const drawnBytes = 1_024;
 
 /** Ids of traces and spans, which each call needs, also where nobody keeps them. */
 export class RandomIds {
