@@ -4,8 +4,16 @@ import { hash } from "node:crypto";
  * The ids of a run's spans follow from the run: whoever makes them, before a crash or after a restart, makes the same.
  */
 export function runSpanId(runId: string): string {
-  return spanId(runId);
+  // The spans within a run ask for it one after the other.
+  if (runId !== lastRunId) {
+    lastRunSpanId = spanId(runId);
+    lastRunId = runId;
+  }
+  return lastRunSpanId;
 }
+
+let lastRunId = "";
+let lastRunSpanId = spanId(lastRunId);
 
 export function attemptSpanId(runId: string, attempt: number): string {
   return spanId(`${runId}/${attempt}`);

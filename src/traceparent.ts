@@ -10,5 +10,6 @@ export function spanIdOf(traceparent: string): string {
 
 /** Whether whoever sent a W3C `traceparent` keeps its trace. */
 export function isSampled(traceparent: string): boolean {
-  return traceparent !== "" && (Number.parseInt(traceparent.slice(53, 55), 16) & 1) === 1;
+  // Of the flags the last bit says it, and that is in the last digit.
+  return traceparent !== "" && "13579bdf".includes(traceparent.charAt(54) || "-");
 }

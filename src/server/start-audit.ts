@@ -4,11 +4,13 @@ import type { Clock, RandomSource } from "../clock.ts";
 import type { ResolvedConfig } from "../config/index.ts";
 import type { Journal, Logger } from "../runs/index.ts";
 import {
+  type AuditEcho,
   AuditLog,
   type AuditSink,
   AuditThread,
   createTextRedactor,
   MemoryAuditStore,
+  type OtlpAuditSink,
   readKeyFile,
   type TextRedactorOptions,
 } from "../security/index.ts";
@@ -23,6 +25,8 @@ export interface StartAuditOptions {
   /** Knows whether there has been a log. */
   readonly journal: Pick<Journal, "append" | "read">;
   readonly sinks: readonly AuditSink[];
+  /** Who exports the log, where it is exported. */
+  readonly exported?: OtlpAuditSink | undefined;
   readonly clock: Clock;
   readonly random: RandomSource;
   readonly log: Logger;
@@ -36,27 +40,32 @@ export interface StartedAudit {
 
 /** The audit log of a server; undefined where none is to be kept. @throws KeyFileError */
 export async function startAudit(options: StartAuditOptions): Promise<StartedAudit | undefined> {
-  const { config, redaction, inMemory, sinks, clock, log } = options;
+  const { config, redaction, inMemory, sinks, exported, clock, log } = options;
   const { audit } = config.security;
   if (audit === undefined) return undefined;
   const { store, noted } = inMemory
-    ? { store: new MemoryAuditStore(createTextRedactor(redaction)), noted: Promise.resolve() }
+    ? { store: new MemoryAuditStore(createTextRedactor(redaction), echoOf(options)), noted: Promise.resolve() }
     : await openFiles(audit, options);
-  return { log: new AuditLog({ ...audit, store, sinks, clock, log }), noted };
+  return { log: new AuditLog({ ...audit, store, sinks, exported, clock, log }), noted };
 }
 
 async function openFiles(
   { maxAgeMs, maxBytes, fileBytes, file }: NonNullable<ResolvedConfig["security"]["audit"]>,
-  { config, redaction, sinks, journal, clock, random, log }: StartAuditOptions,
+  options: StartAuditOptions,
 ): Promise<{ readonly store: AuditThread; readonly noted: Promise<void> }> {
+  const { config, redaction, journal, clock, random, log } = options;
   const key = Uint8Array.from(signingKey(config, random));
   const expected = await isAuditNoted(journal);
   const thread = new AuditThread({
     directory: join(config.dataDirectory, auditFolder),
-    ...{ key, expected, redaction, maxAgeMs, maxBytes, fileBytes, copy: file, echo: sinks.length > 0 },
+    ...{ key, expected, redaction, maxAgeMs, maxBytes, fileBytes, copy: file, echo: echoOf(options) },
   });
   // A first start need not wait for it: a thread takes as long to begin as all else.
   return { store: thread, noted: expected ? Promise.resolve() : begin(thread, journal, clock, log) };
+}
+
+function echoOf({ sinks, exported }: StartAuditOptions): AuditEcho {
+  return { lines: sinks.length > 0, otlp: exported !== undefined };
 }
 
 async function begin(thread: AuditThread, journal: Pick<Journal, "append">, clock: Clock, log: Logger): Promise<void> {

@@ -25,7 +25,9 @@ export function percentText(share: number): string {
 
 /** `1 run`, `12,345 runs`. */
 export function countText(count: number, one: string): string {
-  return `${count.toLocaleString("en-US")} ${one}${count === 1 ? "" : "s"}`;
+  // Whoever asks for a locale first waits a twentieth of a second until all of them are there.
+  const digits = String(count).replace(/\B(?=(?:\d{3})+$)/g, ",");
+  return `${digits} ${one}${count === 1 ? "" : "s"}`;
 }
 
 function rounded(value: number): string {

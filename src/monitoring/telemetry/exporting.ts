@@ -1,23 +1,22 @@
 import { type IMetricReader, type MetricProducer, PeriodicExportingMetricReader } from "@opentelemetry/sdk-metrics";
-import type { ReadableSpan } from "@opentelemetry/sdk-trace";
 import type { Clock, RandomSource } from "../../clock.ts";
 import type { Instruments } from "../../instruments.ts";
+import { type OtlpAttributes, type OtlpSpan, ProtoWriter, writeSpan } from "../../otlp/index.ts";
 import type { Journal, Logger } from "../../runs/index.ts";
-import { auditLogRecord } from "./audit-records.ts";
 import { BatchSender } from "./batch-sender.ts";
 import { ExportMarks } from "./export-marks.ts";
 import type { ForwardedAudit } from "./forwarded-audit.ts";
 import type { ForwardedLog } from "./forwarded-log.ts";
 import { logRecord } from "./log-records.ts";
+import { metricExporter } from "./metric-exporter.ts";
 import type { OtelEnvironment } from "./otel-environment.ts";
-import { logExporter, metricExporter, spanExporter } from "./otlp-exporters.ts";
 import { ownResource } from "./resource.ts";
 import { RunSpans } from "./run-spans.ts";
-import { logRecordBytes, spanBytes } from "./sent-bytes.ts";
 import { SpanBudget } from "./span-budget.ts";
 import { SpanMetrics } from "./span-metrics.ts";
 import { Tracing } from "./tracing.ts";
 import { UntoldRuns } from "./untold-runs.ts";
+import { writtenExporter } from "./written-exporter.ts";
 
 export interface ExportingOptions {
   readonly environment: OtelEnvironment;
@@ -68,6 +67,9 @@ export class Exporting {
     const { environment, version, spansPerSecond, instruments, journal, clock, random, log } = options;
     const { forwarded, audit, redactor } = options;
     const resource = ownResource(version);
+    // Texts and numbers, all of them: what the environment says is text.
+    const origin = { resource: resource.attributes as OtlpAttributes, scope: { name: "retake", version } };
+    const bytesOf = ({ length }: Uint8Array): number => length;
     const senders: Pick<BatchSender<unknown>, "close">[] = [];
     const lost = instruments?.counter({
       name: "retake.export.lost",
@@ -82,9 +84,9 @@ export class Exporting {
     let marks: ExportMarks | undefined;
     let untold: UntoldRuns | undefined;
     if (environment.traces !== undefined) {
-      const exporter = await spanExporter(environment.traces);
-      const sender = new BatchSender<ReadableSpan>({
-        ...{ what: "spans", exporter, clock, log, bytesOf: spanBytes, onLost: onLost("traces") },
+      const exporter = await writtenExporter("traces", environment.traces, origin);
+      const sender = new BatchSender<Uint8Array>({
+        ...{ what: "spans", exporter, clock, log, bytesOf, onLost: onLost("traces") },
         onSending: () => marks?.sending(),
         onSettled: () => marks?.sent(),
       });
@@ -97,12 +99,13 @@ export class Exporting {
         ...{ name: "retake.traces.left_out", unit: "{trace}", attributes: [] },
         description: "Traces that were not kept because there were more spans than are exported.",
       });
+      const leftOutCell = leftOut?.of();
       let told = false;
       const spans = new Tracing({
-        ...{ resource, version, sampling: environment.sampling, clock, random },
+        ...{ sampling: environment.sampling, clock, random },
         budget: new SpanBudget({ clock, perSecond: spansPerSecond, burst: spansPerSecond }),
         onLeftOut: () => {
-          if (leftOut !== undefined) leftOut.of().value++;
+          if (leftOutCell !== undefined) leftOutCell.value++;
           if (told) return;
           told = true;
           const advice =
@@ -110,9 +113,9 @@ export class Exporting {
           log.warn({ spansPerSecond }, `traces are left out, whole: there are more spans than are exported; ${advice}`);
         },
         redact: (text) => redactor().text(text),
-        onEnd: (span, again) => {
-          if (!again) metrics?.count(span);
-          sender.add(span);
+        onEnd: (span) => {
+          if (span.again !== true) metrics?.count(span);
+          sender.add(written(span));
         },
       });
       const runs = new RunSpans(spans);
@@ -123,14 +126,14 @@ export class Exporting {
       }
     }
     if (environment.logs !== undefined) {
-      const exporter = await logExporter(environment.logs);
-      const sender = new BatchSender({
-        ...{ what: "log lines", exporter, clock, log, bytesOf: logRecordBytes, onLost: onLost("logs") },
+      const exporter = await writtenExporter("logs", environment.logs, origin);
+      const sender = new BatchSender<Uint8Array>({
+        ...{ what: "log lines", exporter, clock, log, bytesOf, onLost: onLost("logs") },
       });
       senders.push(sender);
       const redact = (line: string): string => redactor().jsonLine(line);
-      forwarded.forward((line) => sender.add(logRecord(line, { resource, version, redact })));
-      audit.forward((record) => sender.add(auditLogRecord(record, { resource, version })));
+      forwarded.forward((line) => sender.add(logRecord(line, redact)));
+      audit.forward((record) => sender.add(record));
     }
     const { metrics: protocol, metricIntervalMs } = environment;
     const readers =
@@ -167,4 +170,13 @@ export class Exporting {
     await Promise.all(this.#senders.map((sender) => sender.close()));
     await this.#marks?.close();
   }
+}
+
+/** Most spans are less. */
+const spanBytes = 512;
+
+function written(span: OtlpSpan): Uint8Array {
+  const writer = new ProtoWriter(spanBytes);
+  writeSpan(writer, span);
+  return writer.take();
 }

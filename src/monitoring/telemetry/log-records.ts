@@ -1,59 +1,27 @@
-import { type AnyValue, SeverityNumber, type SpanContext } from "@opentelemetry/api";
-import { millisToHrTime } from "@opentelemetry/core";
-import type { Resource } from "@opentelemetry/resources";
-import type { ReadableLogRecord } from "@opentelemetry/sdk-logs";
+import { type AttributeValue, ProtoWriter, writeLogRecord } from "../../otlp/index.ts";
 import type { LogLine } from "./forwarded-log.ts";
 
-export const severities = {
-  debug: { severityNumber: SeverityNumber.DEBUG, severityText: "DEBUG" },
-  info: { severityNumber: SeverityNumber.INFO, severityText: "INFO" },
-  warn: { severityNumber: SeverityNumber.WARN, severityText: "WARN" },
-  error: { severityNumber: SeverityNumber.ERROR, severityText: "ERROR" },
-} as const;
-
-/** A line of the log as OpenTelemetry has it. */
-export function logRecord(
-  { level, fields, message, timeMs }: LogLine,
-  {
-    resource,
-    version,
-    redact,
-  }: { readonly resource: Resource; readonly version: string; readonly redact: (line: string) => string },
-): ReadableLogRecord {
-  const time = millisToHrTime(timeMs);
+/** A line of the log as it is exported. */
+export function logRecord({ level, fields, message, timeMs }: LogLine, redact: (line: string) => string): Uint8Array {
   const given = fields as Readonly<Record<string, unknown>>;
-  const spanContext = spanContextOf(given);
+  const span = spanOf(given);
   // As a line of JSON, because the log itself is redacted as one.
   const { message: body, ...attributes } = JSON.parse(redact(JSON.stringify({ ...attributesOf(given), message })));
-  return {
-    ...{ hrTime: time, hrTimeObserved: time, body, resource, droppedAttributesCount: 0 },
-    ...severities[level],
-    ...(spanContext && { spanContext }),
-    instrumentationScope: scopeOf(version),
-    attributes: attributes as ReadableLogRecord["attributes"],
-  };
+  const writer = new ProtoWriter(1_024);
+  writeLogRecord(writer, { timeMs, severity: level, body, attributes, ...(span && { span }) });
+  return writer.take();
 }
 
-/** Records of one scope are sent together if it is the same object. */
-const scopes = new Map<string, { readonly name: string; readonly version: string }>();
-
-export function scopeOf(version: string) {
-  let scope = scopes.get(version);
-  if (scope === undefined) {
-    scope = { name: "retake", version };
-    scopes.set(version, scope);
-  }
-  return scope;
+function spanOf({ trace_id: traceId, span_id: spanId }: Readonly<Record<string, unknown>>) {
+  return isId(traceId, 32) && isId(spanId, 16) ? { traceId, spanId } : undefined;
 }
 
-function spanContextOf({ trace_id: traceId, span_id: spanId }: Readonly<Record<string, unknown>>) {
-  return typeof traceId === "string" && typeof spanId === "string"
-    ? ({ traceId, spanId, traceFlags: 1 } satisfies SpanContext)
-    : undefined;
+function isId(value: unknown, digits: number): value is string {
+  return typeof value === "string" && value.length === digits && /^[0-9a-f]+$/.test(value);
 }
 
-function attributesOf(fields: Readonly<Record<string, unknown>>): Record<string, AnyValue> {
-  const attributes: Record<string, AnyValue> = {};
+function attributesOf(fields: Readonly<Record<string, unknown>>): Record<string, AttributeValue> {
+  const attributes: Record<string, AttributeValue> = {};
   for (const [name, value] of Object.entries(fields)) {
     if (name === "trace_id" || name === "span_id" || value === undefined) continue;
     if (value instanceof Error) {
@@ -69,7 +37,7 @@ function attributesOf(fields: Readonly<Record<string, unknown>>): Record<string,
   return attributes;
 }
 
-function plain(value: unknown): AnyValue {
+function plain(value: unknown): AttributeValue {
   switch (typeof value) {
     case "string":
     case "number":

@@ -1,6 +1,7 @@
-import { type Attributes, SpanKind } from "@opentelemetry/api";
+import { SpanKind } from "@opentelemetry/api";
 import { FailureCategory } from "../../../gen/retake/v1/options_pb.js";
 import { type Failure, RunState } from "../../../gen/retake/v1/run_pb.js";
+import type { OtlpAttributes } from "../../otlp/index.ts";
 import {
   codeName,
   isTerminal,
@@ -113,7 +114,7 @@ export class RunSpans implements RunObserver {
     const { number, endpoint, startedMs: startMs } = attempt;
     const spanId = attemptSpanId(runId, number);
     const error = failure === undefined ? {} : { error: failure.message };
-    const attributes: Attributes = {
+    const attributes: OtlpAttributes = {
       ...ofRun(run),
       "retake.attempt": number,
       "retake.endpoint": endpoint,
@@ -146,7 +147,7 @@ export class RunSpans implements RunObserver {
     });
   }
 
-  #ofFailure(failure: Failure | undefined): Attributes {
+  #ofFailure(failure: Failure | undefined): OtlpAttributes {
     if (failure === undefined) return {};
     return {
       // A back-end's own words, maybe.
@@ -156,6 +157,6 @@ export class RunSpans implements RunObserver {
   }
 }
 
-function ofRun({ accepted: { runId, workflow } }: RunRecord): Attributes {
+function ofRun({ accepted: { runId, workflow } }: RunRecord): OtlpAttributes {
   return { "retake.run.id": runId, "retake.workflow": workflow };
 }

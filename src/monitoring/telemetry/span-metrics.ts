@@ -1,7 +1,6 @@
 import { SpanKind, SpanStatusCode } from "@opentelemetry/api";
-import { hrTimeToMilliseconds } from "@opentelemetry/core";
-import type { ReadableSpan } from "@opentelemetry/sdk-trace";
-import type { HistogramFamily, Instruments, NumberFamily } from "../../instruments.ts";
+import type { HistogramCell, HistogramFamily, Instruments, NumberCell, NumberFamily } from "../../instruments.ts";
+import type { OtlpAttributes, OtlpSpan } from "../../otlp/index.ts";
 
 /** As the span metrics of OpenTelemetry's Collector have them, in seconds. */
 const bounds: readonly number[] = [
@@ -11,11 +10,16 @@ const bounds: readonly number[] = [
 /** What of a span's own attributes its series have: those with few values. */
 const kept = ["retake.workflow", "retake.run.state", "retake.failure.category", "retake.endpoint"] as const;
 
+/** Series that are found at once. */
+const mostFound = 1_000;
+
 /** Counts spans that have ended, and how long they took. */
 export class SpanMetrics {
   readonly #calls: NumberFamily;
   readonly #duration: HistogramFamily;
   readonly #service: string;
+  /** Those of the spans that there were lately. */
+  readonly #cells = new Map<string, Cells>();
 
   constructor(instruments: Instruments, service: string) {
     const attributes = ["service.name", "span.name", "span.kind", "status.code", ...kept];
@@ -30,19 +34,33 @@ export class SpanMetrics {
     );
   }
 
-  count(span: ReadableSpan): void {
+  count({ name, kind, error, attributes, startMs, endMs, traceId }: OtlpSpan): void {
+    const status = error === undefined ? SpanStatusCode.UNSET : SpanStatusCode.ERROR;
+    let key = `${kind} ${status} ${name}`;
+    for (const attribute of kept) key += `\u0000${attributes[attribute] ?? ""}`;
+    const cells = this.#cells.get(key) ?? this.#find(key, name, kind, status, attributes);
+    cells.calls.value++;
+    const seconds = Math.max(0, endMs - startMs) / 1000;
+    cells.duration.record(seconds, endMs, traceId, String(attributes["retake.run.id"] ?? ""));
+  }
+
+  #find(key: string, name: string, kind: SpanKind, status: SpanStatusCode, attributes: OtlpAttributes): Cells {
     const values = [
       this.#service,
       // Names of steps are up to handlers, and may be as many as there are frames in a film.
-      span.name.startsWith("step ") ? "step" : span.name,
-      SpanKind[span.kind],
-      SpanStatusCode[span.status.code],
-      ...kept.map((name) => String(span.attributes[name] ?? "")),
+      name.startsWith("step ") ? "step" : name,
+      SpanKind[kind],
+      SpanStatusCode[status],
+      ...kept.map((attribute) => String(attributes[attribute] ?? "")),
     ];
-    const runId = String(span.attributes["retake.run.id"] ?? "");
-    const endMs = hrTimeToMilliseconds(span.endTime);
-    this.#calls.of(...values).value++;
-    const seconds = hrTimeToMilliseconds(span.duration) / 1000;
-    this.#duration.of(...values).record(seconds, endMs, span.spanContext().traceId, runId);
+    const cells = { calls: this.#calls.of(...values), duration: this.#duration.of(...values) };
+    if (this.#cells.size >= mostFound) this.#cells.clear();
+    this.#cells.set(key, cells);
+    return cells;
   }
+}
+
+interface Cells {
+  readonly calls: NumberCell;
+  readonly duration: HistogramCell;
 }

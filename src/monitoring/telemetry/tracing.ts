@@ -1,74 +1,50 @@
-import {
-  type Attributes,
-  type Link,
-  type SpanContext,
-  SpanKind,
-  type SpanStatus,
-  SpanStatusCode,
-} from "@opentelemetry/api";
-import { hrTimeDuration, millisToHrTime } from "@opentelemetry/core";
-import type { Resource } from "@opentelemetry/resources";
-import type { ReadableSpan } from "@opentelemetry/sdk-trace";
+import { SpanKind } from "@opentelemetry/api";
 import type { Clock, RandomSource } from "../../clock.ts";
 import type { CallSpan, CallSpans, EndedCall } from "../../interceptors/rpc/index.ts";
+import type { OtlpSpan } from "../../otlp/index.ts";
 import { callSpanId, ownTraceId } from "../../span-ids.ts";
 import { isSampled, spanIdOf, traceIdOf } from "../../traceparent.ts";
 import type { Sampling } from "./otel-environment.ts";
+import { RandomIds } from "./random-ids.ts";
 import type { SpanBudget } from "./span-budget.ts";
 
 export interface TracingOptions {
-  readonly resource: Resource;
-  readonly version: string;
   readonly sampling: Sampling;
   readonly clock: Clock;
   readonly random: RandomSource;
   /** Takes out of messages what must not be in them. */
   readonly redact: (text: string) => string;
   /** Takes spans that have ended, also those that ended in an earlier process. */
-  readonly onEnd: (span: ReadableSpan, again: boolean) => void;
+  readonly onEnd: (span: EndedSpan) => void;
   readonly budget: Pick<SpanBudget, "allows" | "spend">;
   /** Told of each trace that the budget leaves out. */
   readonly onLeftOut: () => void;
 }
 
-/** A span, all of which is known at its end. Ids are in hex. */
-export interface EndedSpan {
-  readonly traceId: string;
-  readonly spanId: string;
-  readonly parentSpanId?: string | undefined;
-  /** The parent is in another process. */
-  readonly remoteParent?: boolean;
-  readonly name: string;
+/** A span that has ended. */
+export interface EndedSpan extends OtlpSpan {
   readonly kind: SpanKind;
-  readonly startMs: number;
-  readonly endMs: number;
-  readonly attributes: Attributes;
-  readonly error?: string | undefined;
-  /** Spans of the same trace that led to this one. */
-  readonly linkedSpanIds?: readonly string[];
   /** An earlier process has made it too, and may not have sent it. */
   readonly again?: boolean;
 }
 
 const { SERVER } = SpanKind;
-const sampledFlag = 1;
 
 /** Makes spans, each at its end: of calls here, and of whatever else tells what it knows. */
 export class Tracing implements CallSpans {
   readonly #options: TracingOptions;
-  readonly #randomBytes = Buffer.alloc(16);
-  readonly #scope: { readonly name: string; readonly version: string };
+  readonly #ids: RandomIds;
 
   constructor(options: TracingOptions) {
     this.#options = options;
-    this.#scope = { name: "retake", version: options.version };
+    this.#ids = new RandomIds(options.random);
   }
 
   begin(header: Headers): CallSpan | undefined {
     const given = header.get("traceparent") ?? "";
     const caller = given !== "" && /^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/.test(given) ? given : "";
-    const traceId = traceIdOf(caller) || this.#randomId(16);
-    const spanId = this.#randomId(8);
+    const traceId = traceIdOf(caller) || this.#ids.traceId();
+    const spanId = this.#ids.spanId();
     if (!this.#keeps(traceId, caller) || !this.#hasRoom()) {
       // Lines of the log are found by it all the same, and whoever is called hears that nobody keeps the trace.
       header.set("traceparent", `00-${traceId}-${spanIdOf(caller) || spanId}-00`);
@@ -99,37 +75,10 @@ export class Tracing implements CallSpans {
   }
 
   end(span: EndedSpan): void {
-    const { resource, redact, onEnd, budget } = this.#options;
+    const { redact, onEnd, budget } = this.#options;
     // What an earlier process has made is no rush of this one.
     if (span.again !== true) budget.spend();
-    const context = contextOf(span.traceId, span.spanId);
-    const startTime = millisToHrTime(span.startMs);
-    const endTime = millisToHrTime(Math.max(span.startMs, span.endMs));
-    const status: SpanStatus =
-      span.error === undefined
-        ? { code: SpanStatusCode.UNSET }
-        : { code: SpanStatusCode.ERROR, message: redact(span.error) };
-    const links: Link[] = (span.linkedSpanIds ?? []).map((id) => ({ context: contextOf(span.traceId, id) }));
-    const ended: ReadableSpan = {
-      name: span.name,
-      kind: span.kind,
-      spanContext: () => context,
-      ...(span.parentSpanId !== undefined &&
-        span.parentSpanId !== "" && {
-          parentSpanContext: {
-            ...contextOf(span.traceId, span.parentSpanId),
-            ...(span.remoteParent === true && { isRemote: true }),
-          },
-        }),
-      ...{ startTime, endTime, status, links, resource },
-      attributes: span.attributes,
-      events: [],
-      duration: hrTimeDuration(startTime, endTime),
-      ended: true,
-      instrumentationScope: this.#scope,
-      ...{ droppedAttributesCount: 0, droppedEventsCount: 0, droppedLinksCount: 0 },
-    };
-    onEnd(ended, span.again === true);
+    onEnd(span.error === undefined ? span : { ...span, error: redact(span.error) });
   }
 
   #endCall(
@@ -168,15 +117,4 @@ export class Tracing implements CallSpans {
     onLeftOut();
     return false;
   }
-
-  #randomId(bytes: number): string {
-    const id = this.#randomBytes.subarray(0, bytes);
-    do this.#options.random.fill(id);
-    while (id[0] === 0 && id.every((byte) => byte === 0));
-    return id.toString("hex");
-  }
-}
-
-function contextOf(traceId: string, spanId: string): SpanContext {
-  return { traceId, spanId, traceFlags: sampledFlag };
 }

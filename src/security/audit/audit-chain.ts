@@ -2,6 +2,7 @@ import { hash } from "node:crypto";
 import type { TextRedactor } from "../redaction/index.ts";
 import { type AuditKind, decodeBatch } from "./audit-entry.ts";
 import { base64, writeKind, writeLineOfKind } from "./audit-line.ts";
+import type { OtlpAuditWriter } from "./audit-otlp.ts";
 import { hostOf } from "./host-of.ts";
 
 /** Where a chain is: its last record, and the digest of that. */
@@ -24,29 +25,32 @@ export interface ChainedLines {
   readonly lastMs: number;
 }
 
-/** Makes records of events: redacted, numbered, each with the digest of the one before. */
+/**
+ * Makes records of events: redacted, numbered, each with the digest of the one before.
+ *
+ * @param otlp writes them for export, too
+ */
 export function chainLines(
   batch: string,
   from: ChainEnd,
   redactor: Pick<TextRedactor, "text" | "address">,
+  otlp?: OtlpAuditWriter,
 ): ChainedLines {
   const lines: string[] = [];
   let { sequence } = from;
   let previous = base64(from.sha256);
   let lastMs = 0;
-  const kinds = new Map<AuditKind, string>();
+  const kinds = new Map<AuditKind, { readonly kind: AuditKind; readonly text: string }>();
   for (const { kind, timeMs, details, count } of decodeBatch(batch)) {
     let written = kinds.get(kind);
     if (written === undefined) {
-      written = writeKind(withoutPersonalData(kind, redactor));
+      const without = withoutPersonalData(kind, redactor);
+      written = { kind: without, text: writeKind(without) };
       kinds.set(kind, written);
     }
-    const line = writeLineOfKind(
-      written,
-      { timeMs, details: redacted(details, redactor), count },
-      ++sequence,
-      previous,
-    );
+    const entry = { timeMs, details: redacted(details, redactor), count };
+    const line = writeLineOfKind(written.text, entry, ++sequence, previous);
+    otlp?.add(written.kind, entry, sequence);
     previous = hash("sha256", line, "base64");
     lastMs = Math.max(lastMs, timeMs);
     lines.push(line);

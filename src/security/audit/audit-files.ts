@@ -20,6 +20,7 @@ import type { TextRedactor } from "../redaction/index.ts";
 import { type ChainEnd, chainLines, chainStart, lineDigest } from "./audit-chain.ts";
 import { type AuditHead, headName, openHead, type SealedFile, signHead } from "./audit-head.ts";
 import { type AuditLine, base64, readAuditLine } from "./audit-line.ts";
+import type { OtlpAuditWriter } from "./audit-otlp.ts";
 import { type AuditPage, type AuditQuery, type AuditSlice, lineMatcher, searchLines } from "./audit-query.ts";
 import { type AuditTally, emptyTally, tallyLine } from "./audit-tally.ts";
 
@@ -98,8 +99,8 @@ export class AuditFiles {
   }
 
   /** Makes records of events, durable when this returns; their lines. Nothing is there of them when it throws. */
-  append(batch: string, nowMs: number): readonly string[] {
-    const { lines, end, lastMs } = chainLines(batch, this.#end, this.#options.redactor);
+  append(batch: string, nowMs: number, otlp?: OtlpAuditWriter): readonly string[] {
+    const { lines, end, lastMs } = chainLines(batch, this.#end, this.#options.redactor, otlp);
     const [firstLine] = lines;
     if (firstLine === undefined) return lines;
     const text = Buffer.from(`${lines.join("\n")}\n`);

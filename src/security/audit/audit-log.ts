@@ -6,6 +6,7 @@ import type { Logger } from "../../runs/index.ts";
 import type { Principal } from "../principal.ts";
 import type { Audit, AuditEvent, AuditSink } from "./audit.ts";
 import { AuditBatch } from "./audit-batch.ts";
+import type { OtlpAuditSink } from "./audit-otlp.ts";
 import { type AuditPage, type AuditQuery, matchesAction } from "./audit-query.ts";
 import type { Appended, AuditStore } from "./audit-store.ts";
 import { type AuditTally, addTally, emptyTally, lostAction } from "./audit-tally.ts";
@@ -23,6 +24,8 @@ export interface AuditLogOptions {
   /** Whether calls are refused while the log cannot be written. */
   readonly refuseOnFailure: boolean;
   readonly sinks: readonly AuditSink[];
+  /** Who exports it. */
+  readonly exported?: OtlpAuditSink | undefined;
 }
 
 /** What the server does by itself. */
@@ -204,8 +207,8 @@ export class AuditLog implements Audit {
     );
   }
 
-  #succeeded({ lines, damage, copyFailure }: Appended): void {
-    const { log, sinks } = this.#options;
+  #succeeded({ lines, otlp, damage, copyFailure }: Appended): void {
+    const { log, sinks, exported } = this.#options;
     if (this.#failure !== undefined) {
       this.#failure = undefined;
       log.info({ lost: this.#lost }, "the audit log can be written again");
@@ -222,6 +225,7 @@ export class AuditLog implements Audit {
       const records = lines.map(recordFromLine);
       for (const sink of sinks) sink.write(records);
     }
+    if (otlp !== undefined) exported?.take(otlp);
   }
 
   #failed(error: Error): void {

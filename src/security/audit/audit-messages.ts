@@ -1,13 +1,12 @@
 import type { TextRedactorOptions } from "../redaction/index.ts";
 import type { AuditFilesOptions } from "./audit-files.ts";
 import type { AuditPage, AuditQuery, AuditSlice } from "./audit-query.ts";
-import type { Appended, TallySlice } from "./audit-store.ts";
+import type { Appended, AuditEcho, TallySlice } from "./audit-store.ts";
 
 /** What the thread of the log is started with. */
 export interface AuditThreadData extends Omit<AuditFilesOptions, "redactor"> {
   readonly redaction: TextRedactorOptions;
-  /** Whether somebody wants the records that were written. */
-  readonly echo: boolean;
+  readonly echo: AuditEcho;
 }
 
 /** What it is asked to do. */

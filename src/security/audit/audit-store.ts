@@ -1,10 +1,19 @@
+import type { WrittenRecords } from "../../otlp/index.ts";
 import type { AuditPage, AuditQuery, AuditSlice } from "./audit-query.ts";
 import type { AuditTally } from "./audit-tally.ts";
+
+/** What is wanted of an append, besides that it is durable. */
+export interface AuditEcho {
+  readonly lines: boolean;
+  readonly otlp: boolean;
+}
 
 /** What came of an append. */
 export interface Appended {
   /** The records, as they were written; absent where nobody wants them. */
   readonly lines?: readonly string[];
+  /** The records, as they are exported; absent where that is not wanted. */
+  readonly otlp?: WrittenRecords;
   /** What was found when the log was opened, told once: it was set aside. */
   readonly damage?: string;
   /** Why they are not in the copy. */

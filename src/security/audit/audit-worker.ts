@@ -3,6 +3,7 @@ import { type WorkerReply, type WorkerRequest, workerFailure } from "../../worke
 import { createTextRedactor, remembering } from "../redaction/index.ts";
 import { AuditFiles } from "./audit-files.ts";
 import type { AuditThreadData, HostedAudit } from "./audit-messages.ts";
+import { OtlpAuditWriter } from "./audit-otlp.ts";
 
 if (parentPort === null) {
   throw new Error("this is the code of a worker thread");
@@ -17,12 +18,14 @@ const hosted: HostedAudit = {
   open: () => void open(),
   append(batch, nowMs) {
     const log = open();
-    const lines = log.append(batch, nowMs);
+    const otlp = echo.otlp ? new OtlpAuditWriter() : undefined;
+    const lines = log.append(batch, nowMs, otlp);
     const { damage, copyFailure } = log;
     const told = damageTold;
     damageTold = true;
     return {
-      ...(echo ? { lines } : {}),
+      ...(echo.lines ? { lines } : {}),
+      ...(otlp === undefined ? {} : { otlp: otlp.take() }),
       ...(damage === undefined || told ? {} : { damage }),
       ...(copyFailure === undefined ? {} : { copyFailure }),
     };

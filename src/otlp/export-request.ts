@@ -1,0 +1,36 @@
+import { type OtlpAttributes, writeAttributes } from "./attributes.ts";
+import { ProtoWriter, sizeOfVarint } from "./proto-writer.ts";
+
+/** Whose spans or log records they are. */
+export interface ExportOrigin {
+  readonly resource: OtlpAttributes;
+  readonly scope: { readonly name: string; readonly version: string };
+}
+
+/** What a Collector is sent: an Export request of spans, or of log records, that are written already. Both have the same form. */
+export function createExportRequest({ resource, scope }: ExportOrigin): (records: readonly Uint8Array[]) => Uint8Array {
+  const head = new ProtoWriter();
+  const resourceStart = head.start(1);
+  writeAttributes(head, 1, resource);
+  head.finish(resourceStart);
+  const resourceBytes = head.take();
+  const scoped = new ProtoWriter();
+  const scopeStart = scoped.start(1);
+  scoped.text(1, scope.name);
+  scoped.text(2, scope.version);
+  scoped.finish(scopeStart);
+  const scopeBytes = scoped.take();
+  return (records) => {
+    let scopeLogs = scopeBytes.length;
+    for (const { length } of records) scopeLogs += 1 + sizeOfVarint(length) + length;
+    const resourceLogs = resourceBytes.length + 1 + sizeOfVarint(scopeLogs) + scopeLogs;
+    // A length that is known beforehand need not be made room for afterwards.
+    const writer = new ProtoWriter(resourceLogs + 40);
+    writer.message(1, resourceLogs);
+    writer.raw(resourceBytes);
+    writer.message(2, scopeLogs);
+    writer.raw(scopeBytes);
+    for (const record of records) writer.bytes(2, record);
+    return writer.take();
+  };
+}

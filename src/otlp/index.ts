@@ -1,0 +1,6 @@
+export { type AttributeValue, type OtlpAttributes, writeAttribute, writeAttributes } from "./attributes.ts";
+export { createExportRequest, type ExportOrigin } from "./export-request.ts";
+export { type OtlpLogRecord, type SeverityName, writeLogHead, writeLogRecord } from "./log-record.ts";
+export { ProtoWriter } from "./proto-writer.ts";
+export { type OtlpSpan, writeSpan } from "./span.ts";
+export { recordsOf, type WrittenRecords } from "./written-records.ts";
