@@ -157,6 +157,11 @@ export class Sources {
     this.#proxy = new Source({ maxConnections: plenty }, this.#held, clock);
   }
 
+  /** How many are remembered. */
+  get size(): number {
+    return this.#sources.size;
+  }
+
   /** Counts a connection until it closes. Undefined, and nothing counted, when its source may have none. */
   admit(socket: Socket): Source | undefined {
     const source = this.of(socket.remoteAddress);
@@ -192,7 +197,8 @@ export class Sources {
   /** Drops those of whom there is nothing to remember: all of them now and then, at a cost in proportion. */
   #tidy(): void {
     this.#changes += 1;
-    if (this.#changes <= this.#sources.size) {
+    // Half: each new one makes the number grow by itself.
+    if (this.#changes * 2 <= this.#sources.size) {
       return;
     }
     this.#changes = 0;
