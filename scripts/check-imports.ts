@@ -10,7 +10,7 @@ import { fileURLToPath } from "node:url";
  * import no module.
  */
 const layers: readonly (readonly string[])[] = [
-  ["contract", "transport", "config"],
+  ["contract", "transport", "config", "otlp"],
   ["runs"],
   ["security"],
   ["interceptors/rpc", "interceptors/run"],
