@@ -705,13 +705,13 @@ export declare const OutlierDetectionConfigSchema: GenMessage<OutlierDetectionCo
  * How many retries a back-end gets while its attempts fail: gRPC's retry throttling (gRFC A6), over all workflows of the
  * `backends` entry. Each attempt that fails, but for its caller's mistake, takes one token, and each one that succeeds
  * brings `token_ratio` back. A retry needs more than half of `max_tokens`, and holds one token while it is under way; it
- * waits for that and is not given up. First attempts need none.
+ * waits for that and is not given up. First attempts need none. Like gRPC's it is kept in memory.
  *
  * @generated from message retake.v1.RetryBudgetConfig
  */
 export declare type RetryBudgetConfig = Message<"retake.v1.RetryBudgetConfig"> & {
   /**
-   * The tokens at the start, and at most. Default: 10. Limits: 1 to 1,000.
+   * The tokens at each start of the server, and at most. Default: 10. Limits: 1 to 1,000.
    *
    * @generated from field: optional int32 max_tokens = 1;
    */
