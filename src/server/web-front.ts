@@ -21,6 +21,7 @@ import {
   takeProxied,
   tlsOptions,
 } from "../transport/index.ts";
+import { Pipelines } from "./pipelines.ts";
 import { preambleLogger } from "./preamble-errors.ts";
 import type { Route } from "./routes.ts";
 import { tlsErrorLogger } from "./tls-errors.ts";
@@ -78,6 +79,9 @@ export interface WebFrontOptions {
 /** How long connections may take to go once every call has been answered. */
 const closeTimeoutMs = 1000;
 
+/** How long a source that went too far gets no new connections. */
+const penaltyMs = 10_000;
+
 /** @throws Error when the port cannot be bound */
 export async function listenWebFront(options: WebFrontOptions): Promise<WebFront> {
   const { config, routes, interceptors, contracts, probes, clock, log } = options;
@@ -105,6 +109,7 @@ export async function listenWebFront(options: WebFrontOptions): Promise<WebFront
   server.server.headersTimeout = limits.requestTimeoutMs;
   limitSources(server.server, sources);
   const stopDropping = dropStalled(server.server, limits, clock);
+  refusePipelines(server.server, clock, ({ socket }) => sources.of(socket.remoteAddress).punish());
   server.server.on("request", (request: IncomingMessage, response: ServerResponse) => {
     responses.add(request, response);
     response.once("close", () => {
@@ -193,6 +198,7 @@ function createSources(limits: ResolvedWeb["limits"], clock: Clock, proxies: Pro
       maxConnections: limits.maxConnectionsPerSource,
       maxUnsentBytes: limits.maxUnsentMegabytesPerSource * 1024 * 1024,
       maxUnsentBytesInAll: limits.maxUnsentMegabytes * 1024 * 1024,
+      penaltyMs,
     },
     clock,
     proxies,
@@ -203,6 +209,23 @@ function createSources(limits: ResolvedWeb["limits"], clock: Clock, proxies: Pro
 function limitSources(server: Server, sources: Sources): void {
   server.prependListener("connection", (socket) => {
     if (sources.admit(socket) === undefined) socket.destroy();
+  });
+}
+
+/** Closes connections that send request upon request and wait for no answer. */
+function refusePipelines(server: Server, clock: Clock, onRefused: (request: IncomingMessage) => void): void {
+  const pipelines = new Pipelines(clock);
+  const serving = server.listeners("request");
+  server.removeAllListeners("request");
+  server.on("request", (request: IncomingMessage, response: ServerResponse) => {
+    // What was in the same piece as the one too many is parsed still.
+    if (request.socket.destroyed) return;
+    if (pipelines.admit(request, response)) {
+      for (const serve of serving) serve.call(server, request, response);
+      return;
+    }
+    onRefused(request);
+    request.socket.destroy();
   });
 }
 

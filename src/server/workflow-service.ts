@@ -4,7 +4,7 @@ import { Quality } from "../../gen/retake/v1/options_pb.js";
 import { type Progress, ProgressSchema, RunMode, RunState } from "../../gen/retake/v1/run_pb.js";
 import { inputKey, type Workflow, workflowName } from "../contract/index.ts";
 import { type AcceptedRun, createError, endError, equalBytes, type LiveRun, untilAborted } from "../runs/index.ts";
-import { artifactReader, principalKey, sees } from "../security/index.ts";
+import { artifactReader, createDenial, principalKey, sees } from "../security/index.ts";
 import { flushHeadersKey, whenAborted } from "../transport/index.ts";
 import { auditStart } from "./audit-start.ts";
 import { callKey, forwardedMetadata, metadataKey, minQualityOf, priorityOf, traceparentOf } from "./call-metadata.ts";
@@ -89,6 +89,11 @@ function awaitUnary(
       if (left) {
         return;
       }
+      // Looked at once, here: to look meanwhile would cost each call more than it takes to run.
+      if (context.values.get(principalKey).isCurrent?.() === false) {
+        fail(credentialsEnded());
+        return;
+      }
       const result = run.refusal === undefined ? messageOf(run, workflow) : undefined;
       if (result === undefined) {
         resultOf(engine, run, workflow).then(answer, fail);
@@ -98,6 +103,15 @@ function awaitUnary(
     });
     whenAborted(context, fail);
   });
+}
+
+/** Streams end when this happens; who waits for one answer does not get it. */
+function credentialsEnded(): ConnectError {
+  return createDenial(
+    Code.Unauthenticated,
+    "CREDENTIALS_ENDED",
+    "the credentials of this call have been revoked, replaced, or have expired before its run had ended: call again with others, with the same idempotency key where there is one, or GetRun, to learn what came of the run",
+  );
 }
 
 async function* callStreaming(

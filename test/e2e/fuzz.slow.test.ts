@@ -1,15 +1,27 @@
 import { readFileSync } from "node:fs";
-import { createClient } from "@connectrpc/connect";
-import { expect, test } from "vitest";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Client, createClient } from "@connectrpc/connect";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { Health } from "../../gen/grpc/health/v1/health_pb.js";
 import { ServerReflection } from "../../gen/grpc/reflection/v1/reflection_pb.js";
 import { AdminService } from "../../gen/retake/v1/admin_service_pb.js";
 import { ArtifactService } from "../../gen/retake/v1/artifact_pb.js";
 import { MonitoringService } from "../../gen/retake/v1/monitoring_service_pb.js";
+import { AccessLevel } from "../../gen/retake/v1/options_pb.js";
 import { RunService } from "../../gen/retake/v1/run_service_pb.js";
-import { createGrpcTransport } from "../../src/transport/index.ts";
+import { createGrpcTransport, tlsChannel } from "../../src/transport/index.ts";
+import { createCredentials, OddIssuer } from "../fuzz/credentials.ts";
 import { fuzz } from "../fuzz/fuzz.ts";
 import { WorkloadService } from "../gen/retake/test/e2e/v1/workload_pb.js";
+import {
+  caCertificate,
+  clientCertificate,
+  clientKey,
+  serverCertificate,
+  serverKey,
+} from "../transport/certificates.ts";
 import { createServerSite } from "./server-process.ts";
 
 /** Another one each day tries other requests: RETAKE_FUZZ_SEED. */
@@ -23,25 +35,124 @@ const admin = {
   methods: AdminService.methods.filter(({ name }) => !/^(InjectFault|SetPolicyOverride)$/.test(name)),
 };
 
+const root = await mkdtemp(join(tmpdir(), "retake-fuzz-"));
+afterAll(() => rm(root, { recursive: true, force: true }));
+const issuer = new OddIssuer();
+const file = (name: string): string => join(root, name);
+
+beforeAll(async () => {
+  for (const [name, text] of [
+    ["server.pem", serverCertificate],
+    ["server.key", serverKey],
+    ["clients.pem", caCertificate],
+    ["jwks.json", JSON.stringify(issuer.jwks)],
+  ] as const) {
+    await writeFile(file(name), text, { mode: 0o600 });
+  }
+});
+
+const tls = {
+  certificateFile: file("server.pem"),
+  keyFile: file("server.key"),
+  clientCaFile: file("clients.pem"),
+  clientCertificate: "CLIENT_CERTIFICATE_OPTIONAL",
+};
+
+const workload = (method: string): string => `${WorkloadService.typeName}/${method}`;
+
+/** As servers are set up that others than their owners reach. */
+const config = {
+  log: { level: "error" },
+  grpc: { tls },
+  web: { tls },
+  workflows: {
+    [workload("Single")]: { access: { min: "ACCESS_LEVEL_PUBLIC" } },
+    [workload("Steps")]: { access: { min: "ACCESS_LEVEL_AUTHENTICATED" } },
+    [workload("Stream")]: { access: { min: "ACCESS_LEVEL_PRIVILEGED" } },
+    [workload("Flaky")]: { access: { min: "ACCESS_LEVEL_AUTHENTICATED", groups: ["crew"] } },
+    [workload("Family")]: {
+      access: {
+        min: "ACCESS_LEVEL_AUTHENTICATED",
+        condition: "request.text.size() < 50 || principal.tenant == 'other'",
+      },
+    },
+  },
+  security: {
+    jwt: [
+      {
+        issuer: issuer.issuer,
+        audiences: [issuer.audience],
+        algorithms: ["ES256"],
+        jwksFile: file("jwks.json"),
+        identity: {
+          level: "has(claims.level) ? claims.level : 'AUTHENTICATED'",
+          tenant: "has(claims.tenant) ? claims.tenant : 'default'",
+          groups: "has(claims.groups) ? claims.groups : []",
+        },
+      },
+    ],
+    mtls: [{ condition: "certificate.common_name != ''", identity: { level: "'PRIVILEGED'" } }],
+    rateLimits: [
+      // Not so low that most calls come to nothing but this.
+      { scope: ["RATE_LIMIT_SCOPE_SOURCE"], limit: 60, burst: 100 },
+      { scope: ["RATE_LIMIT_SCOPE_PRINCIPAL", "RATE_LIMIT_SCOPE_WORKFLOW"], limit: 10, burst: 20 },
+    ],
+    // Short, so that sources are let go and locked out again all the time.
+    lockout: { threshold: 20, initialDelay: "0.001s", window: "1s", maxLockout: "1s" },
+    access: { rules: { graces: { tenant: "other", subjects: ["grace"], methods: [workload("Stream")] } } },
+    audit: { reads: true, file: file("audit-copy.jsonl") },
+  },
+};
+
+/** So that what is held against one of them does not stand for all. Some show a certificate. */
+const places = Array.from({ length: 32 }, (_, index) => ({
+  source: `127.0.2.${index + 1}`,
+  ...(index % 4 === 0 && { certificate: { cert: clientCertificate, key: clientKey } }),
+}));
+
 function memoryOf(pid: number): number {
   return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]) / 1024;
 }
 
-test("100,000 requests that no client would send do not crash the server, nor make it give itself away", async () => {
-  await using site = await createServerSite({
-    longestWorkMs: 0,
-    config: { log: { level: "fatal" } },
-  });
+/** Keys of every level, one that is limited to workflows, and those that are taken no more. */
+async function createKeys(client: Client<typeof AdminService>, headers: Record<string, string>) {
+  const { AUTHENTICATED, PRIVILEGED, ADMIN } = AccessLevel;
+  const limited = { workflows: [workload("Single"), workload("Stream")] };
+  const wanted = [
+    { subject: "ann", level: AUTHENTICATED, groups: ["crew"] },
+    { subject: "bob", level: AUTHENTICATED, tenant: "other" },
+    { subject: "cleo", level: PRIVILEGED },
+    { subject: "dan", level: ADMIN },
+    { subject: "eve", level: ADMIN, ...limited },
+    { subject: "fay", level: PRIVILEGED, ...limited },
+  ];
+  const keys: string[] = [];
+  for (const each of wanted) keys.push((await client.createApiKey(each, { headers })).key);
+  const gone = await client.createApiKey({ subject: "gus", level: ADMIN }, { headers });
+  await client.revokeApiKey({ keyId: gone.apiKey?.keyId ?? "" }, { headers });
+  const old = await client.createApiKey({ subject: "hal", level: ADMIN }, { headers });
+  await client.rotateApiKey({ keyId: old.apiKey?.keyId ?? "", overlap: {} }, { headers });
+  return { keys, ended: [gone.key, old.key] };
+}
+
+test("100,000 requests that no client would send do not crash the server, nor let in who may not, nor make it give itself away", async () => {
+  await using site = await createServerSite({ longestWorkMs: 0, config });
   const server = site.launch();
   await server.ready;
   const { grpcPort, webPort } = site;
+  const target = `localhost:${grpcPort}`;
+  const adminKey = readFileSync(join(site.dataDirectory, "admin.key"), "utf8").trim();
+  const transport = createGrpcTransport({ target, ...tlsChannel({ ca: caCertificate }, target) });
+  const headers = { authorization: `Bearer ${adminKey}` };
+  const made = await createKeys(createClient(AdminService, transport), headers);
+  const credentials = createCredentials({ issuer, ...made });
   const services = [RunService, ArtifactService, admin, MonitoringService, WorkloadService, Health, ServerReflection];
   const memory: number[] = [];
   const all = new Map<string, number>();
   const started = performance.now();
   for (let round = 0; round < rounds; round++) {
     const { failures, statuses } = await fuzz({
-      ...{ grpcPort, webPort, services, timeoutMs: 20, concurrency: 32 },
+      ...{ grpcPort, webPort, tls: true, places, services, credentials, timeoutMs: 20, concurrency: 32 },
       ...{ seed: seed + round, count: requestsARound },
     });
     expect(failures).toEqual([]);
@@ -57,8 +168,14 @@ test("100,000 requests that no client would send do not crash the server, nor ma
   );
   const settled = Math.max(...memory.slice(2, 5));
   expect(Math.max(...memory.slice(-2))).toBeLessThan(settled * 1.5);
-  const transport = createGrpcTransport({ target: `127.0.0.1:${grpcPort}` });
-  expect((await createClient(RunService, transport).listWorkflows({})).workflows.length).toBeGreaterThan(0);
+  // Both sides of every gate have been reached: let in, told that it is wrong, that it may not, that it is too often.
+  for (const status of ["0", "3", "5", "7", "8", "16", "HTTP 200", "HTTP 400", "HTTP 401", "HTTP 403", "HTTP 429"]) {
+    expect([status, all.get(status) ?? 0]).toEqual([status, expect.toSatisfy((count: number) => count > 50)]);
+  }
+  expect(server.lines.filter((line) => /"level":"(error|fatal)"/.test(line))).toEqual([]);
+  expect(
+    (await createClient(RunService, transport).listWorkflows({}, { headers, timeoutMs: 30_000 })).workflows.length,
+  ).toBeGreaterThan(0);
   transport.close();
   expect(await server.terminate()).toEqual({ code: 0, signal: null });
 }, 900_000);

@@ -16,8 +16,8 @@ export interface ServerSiteOptions {
   readonly allowedOrigins?: readonly string[];
   /** More of its command line. */
   readonly flags?: readonly string[];
-  /** More of its configuration, as JSON. */
-  readonly config?: object;
+  /** More of its configuration, as JSON. Of its ports it says more; anything else it says in place of what it would be. */
+  readonly config?: { readonly grpc?: object; readonly web?: object; readonly [more: string]: unknown };
   /** More of its environment. */
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -94,11 +94,11 @@ export async function createServerSite(options: ServerSiteOptions = {}): Promise
     configuration,
     JSON.stringify({
       dataDirectory,
-      grpc: { port: grpcPort },
-      web: { port: webPort, allowedOrigins },
       security: { anonymous_level: "ACCESS_LEVEL_ADMIN" },
       ...(drainTimeoutMs === undefined ? {} : { drainTimeout: `${drainTimeoutMs / 1000}s` }),
       ...config,
+      grpc: { port: grpcPort, ...config?.grpc },
+      web: { port: webPort, allowedOrigins, ...config?.web },
     }),
   );
   const command = [

@@ -1,13 +1,13 @@
-import { Agent, request as httpRequest } from "node:http";
-import { type ClientHttp2Session, connect, constants } from "node:http2";
+import { request as httpRequest } from "node:http";
+import { type ClientHttp2Session, constants } from "node:http2";
+import { request as httpsRequest } from "node:https";
 import { gzipSync } from "node:zlib";
 import { type DescMethod, type DescService, toBinary, toJson } from "@bufbuild/protobuf";
+import { Clients, type ClientsOptions } from "./clients.ts";
 import { hostileMessage, hostileText, mutated } from "./hostile-values.ts";
 import { SeededRandom } from "./random.ts";
 
-export interface FuzzOptions {
-  readonly grpcPort: number;
-  readonly webPort: number;
+export interface FuzzOptions extends ClientsOptions {
   readonly services: readonly DescService[];
   readonly seed: number;
   readonly count: number;
@@ -15,6 +15,15 @@ export interface FuzzOptions {
   readonly timeoutMs: number;
   /** Requests at once. */
   readonly concurrency: number;
+  /** What a request shows. Default: nothing mostly, and what is wrong now and then. */
+  readonly credentials?: (random: SeededRandom) => ShownCredentials;
+}
+
+/** What a request shows of who sends it. */
+export interface ShownCredentials {
+  readonly headers: Readonly<Record<string, string>>;
+  /** Whether the server must take it; undefined where it may do either. */
+  readonly right?: boolean | undefined;
 }
 
 /** What came back. */
@@ -37,6 +46,8 @@ interface Case {
   send(client: Clients): Promise<Answer>;
   /** What grpc-js answers INTERNAL below every interceptor. */
   readonly excused: boolean;
+  /** Whether what it shows is right, where it is a call of a method: undefined where anything may be answered. */
+  readonly right: boolean | undefined;
 }
 
 /** How long a call may go on; it is not the answer of a call that lasts that is of interest. */
@@ -51,10 +62,10 @@ export async function fuzz(options: FuzzOptions): Promise<{ failures: FuzzFailur
   let next = 0;
   const one = async (): Promise<void> => {
     for (let index = next++; index < count; index = next++) {
-      const { what, send, excused } = caseOf(options, index);
+      const { what, send, excused, right } = caseOf(options, index);
       const answer = await send(clients);
       statuses.set(answer.status, (statuses.get(answer.status) ?? 0) + 1);
-      const problem = problemOf(answer, excused);
+      const problem = problemOf(answer, excused) ?? misjudged(answer, right);
       if (problem !== undefined)
         failures.push({
           seed,
@@ -77,43 +88,19 @@ function problemOf({ status, text }: Answer, excused: boolean): string | undefin
   return undefined;
 }
 
-/** What one connection is told ends what else is under way on it, so that there are several. */
-const connections = 4;
-
-/** Connections, made anew when the server has closed one. */
-class Clients {
-  readonly grpcPort: number;
-  readonly webPort: number;
-  readonly agent = new Agent({ keepAlive: true, maxSockets: 128 });
-  readonly #sessions: ClientHttp2Session[] = [];
-  #next = 0;
-
-  constructor({ grpcPort, webPort }: { readonly grpcPort: number; readonly webPort: number }) {
-    this.grpcPort = grpcPort;
-    this.webPort = webPort;
-  }
-
-  session(): ClientHttp2Session {
-    this.#next = (this.#next + 1) % connections;
-    let session = this.#sessions[this.#next];
-    if (session === undefined || session.closed || session.destroyed) {
-      session = connect(`http://127.0.0.1:${this.grpcPort}`);
-      session.on("error", () => undefined);
-      this.#sessions[this.#next] = session;
-    }
-    return session;
-  }
-
-  close(): void {
-    for (const session of this.#sessions) session?.destroy();
-    this.agent.destroy();
-  }
+/** What lets nobody in, of those who show something, and what does so without. */
+function misjudged({ status, text }: Answer, right: boolean | undefined): string | undefined {
+  if (right === true && /^(16|HTTP 401)$/.test(status)) return "who shows what is right is refused";
+  if (right !== false) return undefined;
+  const answered = status === "0" || (status === "HTTP 200" && !text.includes('"error":{"code"'));
+  return answered ? "who shows what is wrong is let in" : undefined;
 }
 
-function caseOf({ services, seed, timeoutMs }: FuzzOptions, index: number): Case {
+function caseOf({ services, seed, timeoutMs, credentials = nowAndThen }: FuzzOptions, index: number): Case {
   const random = new SeededRandom(seed * 1_000_003 + index);
   const method = random.pick(random.pick(services).methods);
-  return random.chance(0.6) ? grpcCase(method, random, timeoutMs) : webCase(method, random, timeoutMs);
+  const shown = credentials(random);
+  return random.chance(0.6) ? grpcCase(method, random, timeoutMs, shown) : webCase(method, random, timeoutMs, shown);
 }
 
 function pathOf(method: DescMethod, random: SeededRandom): string {
@@ -190,6 +177,18 @@ const oddCredentials = [
   "Bearer ../../etc/passwd",
 ];
 
+/** Credentials of no kind, or of one that is known and no more. */
+export function oddCredential(random: SeededRandom): ShownCredentials {
+  const value = random.pick(oddCredentials);
+  // HTTP/2 leaves out fields with blanks around their values: such a call shows nothing.
+  const arrives = value.trim() === value;
+  return { headers: { [random.pick(["authorization", "x-api-key"])]: value }, right: arrives ? false : undefined };
+}
+
+function nowAndThen(random: SeededRandom): ShownCredentials {
+  return random.chance(0.02) ? oddCredential(random) : { headers: {} };
+}
+
 function oddHeaders(random: SeededRandom): Record<string, string> {
   const names = [
     ...[
@@ -222,12 +221,11 @@ function oddHeaders(random: SeededRandom): Record<string, string> {
   ];
   const headers: Record<string, string> = {};
   for (let more = random.below(4); more > 0; more--) headers[random.pick(names)] = random.pick(oddValues);
-  if (random.chance(0.02)) headers[random.pick(["authorization", "x-api-key"])] = random.pick(oddCredentials);
   if (random.chance(0.01)) for (let more = 0; more < 150; more++) headers[`x-${more}`] = "y".repeat(100);
   return headers;
 }
 
-function grpcCase(method: DescMethod, random: SeededRandom, timeoutMs: number): Case {
+function grpcCase(method: DescMethod, random: SeededRandom, timeoutMs: number, shown: ShownCredentials): Case {
   const path = pathOf(method, random);
   const oddTimeout = random.chance(0.05);
   const encoding = random.chance(0.1) ? random.pick(["gzip", "deflate", "identity", "br", "x"]) : undefined;
@@ -244,6 +242,7 @@ function grpcCase(method: DescMethod, random: SeededRandom, timeoutMs: number): 
     "grpc-timeout": timeout,
     ...(encoding !== undefined && { "grpc-encoding": encoding }),
     ...oddHeaders(random),
+    ...shown.headers,
   };
   const messages: Buffer[] = [];
   for (let left = random.chance(0.85) ? 1 : random.below(4); left > 0; left--) {
@@ -263,6 +262,7 @@ function grpcCase(method: DescMethod, random: SeededRandom, timeoutMs: number): 
   return {
     what: `gRPC ${JSON.stringify(headers).slice(0, 500)} ${body.toString("hex").slice(0, 200)}`,
     excused: oddTimeout || flagged,
+    right: isCall(path, method) ? shown.right : undefined,
     send: (clients) => sendGrpc(clients, headers, body, ends),
   };
 }
@@ -302,7 +302,12 @@ function sendGrpc(clients: Clients, headers: Record<string, string>, body: Buffe
   });
 }
 
-function webCase(method: DescMethod, random: SeededRandom, timeoutMs: number): Case {
+/** Whether a request is for a method, so that whoever sends it is asked who they are. */
+function isCall(path: string, { parent, name }: DescMethod): boolean {
+  return path === `/${parent.typeName}/${name}`;
+}
+
+function webCase(method: DescMethod, random: SeededRandom, timeoutMs: number, shown: ShownCredentials): Case {
   const type = random.pick([
     ...["application/json", "application/json", "application/json", "application/proto", "application/connect+json"],
     ...["application/grpc-web+proto", "application/grpc-web-text", "text/html", "", "application/json; charset=x"],
@@ -324,11 +329,13 @@ function webCase(method: DescMethod, random: SeededRandom, timeoutMs: number): C
       [random.pick(["content-encoding", "grpc-encoding", "connect-content-encoding"])]: encoding,
     }),
     ...oddHeaders(random),
+    ...shown.headers,
   };
   const sent = enveloped ? Buffer.concat([head, body]) : body;
   return {
     what: `${verb} ${path.slice(0, 200)} ${JSON.stringify(headers).slice(0, 500)} ${sent.toString("latin1").slice(0, 300)}`,
     excused: false,
+    right: verb === "POST" && isCall(path, method) ? shown.right : undefined,
     send: (clients) =>
       sendWeb(clients, verb, path, headers, verb === "GET" || verb === "HEAD" ? Buffer.alloc(0) : sent),
   };
@@ -383,14 +390,8 @@ function sendWeb(
     }, patienceMs);
     const request = (() => {
       try {
-        return httpRequest({
-          port: clients.webPort,
-          host: "127.0.0.1",
-          agent: clients.agent,
-          method: verb,
-          path,
-          headers,
-        });
+        const to = clients.web();
+        return (to.protocol === "https:" ? httpsRequest : httpRequest)({ ...to, method: verb, path, headers });
       } catch (error) {
         done(`unsendable ${(error as { code?: string }).code}`, "");
         return undefined;

@@ -217,6 +217,24 @@ describe("the web port limits", () => {
     }
   });
 
+  it("requests that a connection sends at once, and who goes beyond that gets no new one for a while", async () => {
+    const { webPort } = await startListening();
+    const few = await openSocket(webPort);
+    few.write(jsonCall(plain, '{"text":"a"}').repeat(10));
+    let text = "";
+    while (text.split('{"text":"a"}').length <= 10) text += await readUntil(few, /\}$/);
+    const many = await openSocket(webPort);
+    many.write(jsonCall(plain, '{"text":"b"}').repeat(5_000));
+    // Cut off while there is more to read of it: that may look like a reset.
+    const answers = await readToEnd(many).catch(() => "");
+    expect(answers.split('{"text":"b"}').length).toBeLessThanOrEqual(17);
+    const next = await openSocket(webPort);
+    next.write(jsonCall(plain, "{}"));
+    expect(await readToEnd(next).catch(() => "")).toBe("");
+    few.write(jsonCall(plain, '{"text":"c"}'));
+    expect(await readUntil(few, /\}$/)).toContain('{"text":"c"}');
+  });
+
   it("the number of connections: one more is closed", async () => {
     const { webPort } = await startListening({}, { config: { web: { limits: { maxConnections: 2 } } } });
     const kept = [await openSocket(webPort), await openSocket(webPort)];

@@ -50,7 +50,8 @@ export function authenticate(options: AuthenticateOptions): Interceptor {
 
   const refuse = async (error: unknown, request: AnyRequest, shown: Shown): Promise<never> => {
     if (!(error instanceof ConnectError) || error.code !== Code.Unauthenticated) throw error;
-    const blamed = error instanceof CredentialsError ? error.blamed : {};
+    // Connect takes whatever looks like one of its errors for an instance of each of their classes.
+    const blamed = (error as Partial<CredentialsError>).blamed ?? {};
     const { claimed, proven } = blamed;
     const { source } = shown;
     const resource = `${request.service.typeName}/${request.method.name}`;

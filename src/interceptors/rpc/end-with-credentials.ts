@@ -23,7 +23,8 @@ export function endWithCredentials(clock: Clock): Interceptor {
     const { authentication, isCurrent } = request.contextValues.get(principalKey);
     // Who has shown nothing has nothing to lose.
     if (authentication === "none" || authentication === "in_process") return next(request);
-    const stream = new WatchedStream(open, () => (isCurrent?.() === false ? credentialsEnded() : undefined));
+    const ended: Problem = () => (isCurrent?.() === false ? credentialsEnded() : undefined);
+    const stream = new WatchedStream(open, ended, request.signal);
     request.contextValues.set(goesOnWhileKey, (problem) => stream.addCondition(problem));
     return stream.answer(request, next);
   };
@@ -34,13 +35,15 @@ type Problem = () => ConnectError | undefined;
 class WatchedStream {
   readonly #open: OpenStreams;
   readonly #conditions: Problem[];
+  readonly #signal: AbortSignal;
   /** Whoever waits for this stream to get on. */
   readonly #waiting = new Set<(lost: ConnectError) => void>();
   #lost: ConnectError | undefined;
 
-  constructor(open: OpenStreams, condition: Problem) {
+  constructor(open: OpenStreams, condition: Problem, signal: AbortSignal) {
     this.#open = open;
     this.#conditions = [condition];
+    this.#signal = signal;
   }
 
   addCondition(problem: Problem): void {
@@ -67,6 +70,8 @@ class WatchedStream {
   }
 
   check(): void {
+    // A caller who is gone has nobody read to the end what it asked for.
+    if (this.#signal.aborted) this.#open.delete(this);
     for (const problem of this.#conditions) this.#lost ??= problem();
     if (this.#lost === undefined) return;
     this.#open.delete(this);

@@ -2,11 +2,8 @@ import { once } from "node:events";
 import type { Socket } from "node:net";
 import { setTimeout } from "node:timers/promises";
 import { RawHttp2Connection } from "../../transport/raw-http2.ts";
+import { type Attack, attack, forEver, source, toll } from "./attack.ts";
 
-/** One way to hurt a server, until the process ends. */
-export type Attack = (port: number) => Promise<void>;
-
-const [name = "", port = "", source = "127.0.0.66"] = process.argv.slice(2);
 const check = "/grpc.health.v1.Health/Check";
 const watch = "/grpc.health.v1.Health/Watch";
 const reflect = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
@@ -20,17 +17,12 @@ function framed(message: Buffer): Buffer {
   return Buffer.concat([head, message]);
 }
 
-/** What the attack came to. */
-let opened = 0;
-let refused = 0;
-
 /** Not from where the victim calls: what is held against this address must not hit it. */
 async function open(port: number, windowBytes = 1_000_000): Promise<RawHttp2Connection> {
   const connection = await RawHttp2Connection.open(port, windowBytes, source);
-  if (opened === 0) process.stdout.write("begun\n");
-  opened += 1;
+  toll.open();
   connection.socket.once("close", () => {
-    refused += 1;
+    toll.closed += 1;
   });
   return connection;
 }
@@ -72,7 +64,7 @@ export const attacks = {
       reader.socket.resume();
       for (let call = 0; call < 100; call++) reader.call(reflect, {}, largeFile);
     }
-    await setTimeout(2 ** 30);
+    await forEver();
   },
 
   "10,000 idle streams": async (port) => {
@@ -83,7 +75,7 @@ export const attacks = {
         idle.socket.write(idle.callFrames(check, {}, { body: undefined, ends: false }).bytes);
       }
     }
-    await setTimeout(2 ** 30);
+    await forEver();
   },
 
   "abandoned streams": async (port) => {
@@ -99,10 +91,4 @@ export const attacks = {
   },
 } satisfies Record<string, Attack>;
 
-if (import.meta.main) {
-  process.once("SIGTERM", () => {
-    process.stdout.write(`${opened} connections, ${refused} of them closed`);
-    process.exit();
-  });
-  await attacks[name as keyof typeof attacks](Number(port));
-}
+if (import.meta.main) await attack(attacks);

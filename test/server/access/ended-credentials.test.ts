@@ -15,11 +15,17 @@ import { asApiKey, type Front, fronts, transportTo } from "./callers.ts";
 let running: AccessServer;
 const transports: { close(): void }[] = [];
 const held = Promise.withResolvers<void>();
+/** What unary calls wait for, by who makes them. */
+const answering = new Map<string, PromiseWithResolvers<void>>();
 
 beforeAll(async () => {
   running = await startAccessServer(
     { workflows: { [workflow("Streamed")]: { callerGrace: { seconds: 60n } } } },
     {
+      async authenticated(_, { run }) {
+        await answering.get(run.owner.subject)?.promise;
+        return {};
+      },
       async *streamed(_, { signal }) {
         yield { update: { case: "progress", value: { message: "begun" } } };
         const gone = new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
@@ -96,6 +102,20 @@ describe.concurrent.each(fronts)("credentials that end while a stream is open, o
         expect((await runOf(subject, RunState.RUNNING)).state).toBe(RunState.RUNNING);
       }),
     );
+  });
+
+  it("keep the answer of a unary call from its caller, and leave its run alone", async () => {
+    const subject = who("waiting");
+    const gate = Promise.withResolvers<void>();
+    answering.set(subject, gate);
+    const call = createClient(AccessService, as(subject, front)).authenticated({});
+    const answer = call.catch((thrown: unknown) => ConnectError.from(thrown));
+    await runOf(subject, RunState.RUNNING);
+    running.revoked.add(subject);
+    gate.resolve();
+    const error = await answer;
+    expectEnded(error instanceof ConnectError ? error : undefined);
+    expect((await runOf(subject, RunState.SUCCEEDED)).state).toBe(RunState.SUCCEEDED);
   });
 
   it("end what watches a run, alerts, or the server's health", async () => {
