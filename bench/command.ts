@@ -23,6 +23,10 @@ export interface CommandSurroundings {
  */
 export async function benchCommand(args: readonly string[], surroundings: CommandSurroundings): Promise<0 | 1 | 2> {
   const { print, tell } = surroundings;
+  if (args.includes("--help")) {
+    print(usage);
+    return 0;
+  }
   try {
     const options = parseOptions(args);
     const { json } = options;

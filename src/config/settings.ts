@@ -20,7 +20,8 @@ import {
 } from "../../gen/retake/v1/config_pb.js";
 import type { Fault } from "../../gen/retake/v1/fault_pb.js";
 import type { RetentionPolicy, WorkflowPolicy } from "../../gen/retake/v1/options_pb.js";
-import { RunState } from "../../gen/retake/v1/run_pb.js";
+import type { RunState } from "../../gen/retake/v1/run_pb.js";
+import { mostKept } from "../most-kept.ts";
 import {
   type ResolvedMonitoring,
   type ResolvedTelemetry,
@@ -584,19 +585,8 @@ function resolveRetention(retention: RetentionPolicy | undefined): ResolvedReten
   return {
     succeededMs: msOr(retention?.succeeded, defaults.retention.succeededMs),
     unsuccessfulMs: msOr(retention?.unsuccessful, defaults.retention.unsuccessfulMs),
-    ...mostOf(retention),
+    ...mostKept(retention),
   };
-}
-
-function mostOf(retention: RetentionPolicy | undefined): { readonly most?: ReadonlyMap<RunState, number> } {
-  const given: readonly (readonly [RunState, number | undefined])[] = [
-    [RunState.SUCCEEDED, retention?.maxSucceeded],
-    [RunState.FAILED, retention?.maxFailed],
-    [RunState.CANCELLED, retention?.maxCancelled],
-    [RunState.EXPIRED, retention?.maxExpired],
-  ];
-  const most = new Map(given.flatMap(([state, count]) => (count === undefined ? [] : [[state, count] as const])));
-  return most.size === 0 ? {} : { most };
 }
 
 function resolveWebhooks(webhooks: WebhooksConfig | undefined): ResolvedWebhooks {

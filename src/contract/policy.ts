@@ -18,7 +18,8 @@ import {
   type RetryPolicy,
   type WorkflowPolicy,
 } from "../../gen/retake/v1/options_pb.js";
-import { RunState } from "../../gen/retake/v1/run_pb.js";
+import type { RunState } from "../../gen/retake/v1/run_pb.js";
+import { mostKept } from "../most-kept.ts";
 
 /** How a workflow is executed: a `WorkflowPolicy` with every default filled in. Durations are in milliseconds. */
 export interface Policy {
@@ -257,19 +258,8 @@ function resolveRetention(retention: RetentionPolicy | undefined): ResolvedWorkf
   return {
     ...(retention?.succeeded && { succeededMs: durationMs(retention.succeeded) }),
     ...(retention?.unsuccessful && { unsuccessfulMs: durationMs(retention.unsuccessful) }),
-    ...mostOf(retention),
+    ...mostKept(retention),
   };
-}
-
-function mostOf(retention: RetentionPolicy | undefined): { readonly most?: ReadonlyMap<RunState, number> } {
-  const given: readonly (readonly [RunState, number | undefined])[] = [
-    [RunState.SUCCEEDED, retention?.maxSucceeded],
-    [RunState.FAILED, retention?.maxFailed],
-    [RunState.CANCELLED, retention?.maxCancelled],
-    [RunState.EXPIRED, retention?.maxExpired],
-  ];
-  const most = new Map(given.flatMap(([state, count]) => (count === undefined ? [] : [[state, count] as const])));
-  return most.size === 0 ? {} : { most };
 }
 
 function msOr(duration: Duration | undefined, fallbackMs: number): number {

@@ -78,6 +78,12 @@ describe("benchCommand", () => {
     expect(told).toContain("  many-recovery\n");
   });
 
+  it("says what it can be told when it is asked", async () => {
+    const { code, printed, asked } = await command(["--help"], () => quiet);
+    expect({ code, asked }).toEqual({ code: 0, asked: [] });
+    expect(printed).toContain("--only NAME");
+  });
+
   it("says what it can be told when it is told something else", async () => {
     const { code, asked, told } = await command(["--quick"], () => quiet);
     expect({ code, asked }).toEqual({ code: 2, asked: [] });
