@@ -6,6 +6,7 @@ const exclude = [...configDefaults.exclude, "test/**/*.slow.test.ts"];
 const alone = [
   "test/*.test.ts",
   "test/{e2e,fuzz,server,simulation}/**/*.test.ts",
+  "test/monitoring/telemetry/meter-provider.test.ts",
   "test/runs/artifacts/png-inspection.test.ts",
   "test/runs/embedded/{feed,gates-memory}.test.ts",
   "test/runs/sqlite/payload-files-order.test.ts",

@@ -143,6 +143,7 @@ describe("ADMIN whose credentials are limited to some workflows", () => {
     [AdminService.method.listPolicyOverrides, {}],
     [AdminService.method.setPolicyOverride, { workflow: own }],
     [AdminService.method.deletePolicyOverride, { workflow: own }],
+    [AdminService.method.listApiKeys, {}],
     [AdminService.method.createApiKey, { subject: "limited" }],
     [AdminService.method.rotateApiKey, { keyId: "none" }],
     [AdminService.method.revokeApiKey, { keyId: "none" }],
