@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
-import type { FallbackStarted, RunEvent } from "../../gen/retake/v1/run_pb.js";
+import { type FallbackStarted, type RunEvent, RunState } from "../../gen/retake/v1/run_pb.js";
 import { type RunProgress, RunProgressSchema } from "../../gen/retake/v1/run_service_pb.js";
 import type { Clock } from "../clock.ts";
 import { unknownRun } from "./errors.ts";
@@ -108,8 +108,8 @@ export class Watch {
       }
       let sequence = afterSequence;
       const joined = this.#options.live.get(runId);
-      // What its own attempts said last is over where a fallback works.
-      if (joined?.record.fallback === undefined) {
+      // What its own attempts said last is over where a fallback works, or it is told to stop.
+      if (joined?.record.fallback === undefined && joined?.record.state !== RunState.CANCELLING) {
         glance.progress ??= joined?.latestProgress;
         glance.update ??= joined?.latestUpdate;
       }
@@ -132,6 +132,10 @@ export class Watch {
           sequence = Number(event.sequence);
           if (event.event.case === "attemptStarted" || event.event.case === "fallbackStarted") {
             snapshot = undefined;
+          } else if (event.event.case === "cancelRequested") {
+            // What the attempt has said is over, and nothing more is heard of it.
+            snapshot = undefined;
+            glance.progress = undefined;
           } else if (event.event.case === "progressSampled") {
             snapshot = progressOf(event, sequence);
           }

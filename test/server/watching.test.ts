@@ -122,6 +122,27 @@ describe("WatchRun", () => {
     expect(progresses(seen).at(-1)?.progress?.fraction).toBe(0.5);
   });
 
+  it("shows nothing of an attempt any more that was told to stop", async () => {
+    const harness = await start({
+      plain: (_, context) => {
+        context.progress({ fraction: 0.5 });
+        return new Promise(() => {});
+      },
+    });
+    const runId = await startRun(harness, "Plain");
+    const early = collect(harness.runs.watchRun({ runId }));
+    await harness.clock.advance(10);
+    expect(progresses(early.seen).at(-1)?.progress?.fraction).toBe(0.5);
+    void harness.runs.cancelRun({ runId, reason: "enough" }).catch(() => undefined);
+    await harness.clock.advance(10);
+    const before = progresses(early.seen).length;
+    const late = collect(harness.runs.watchRun({ runId }));
+    await harness.clock.advance(16_000);
+    for (const shown of [progresses(early.seen).slice(before), progresses(late.seen)]) {
+      expect(shown.map(({ attempt, progress }) => [attempt, progress])).toEqual([[0, undefined]]);
+    }
+  });
+
   it("coalesces progress for a slow reader", async () => {
     const harness = await start({
       plain: async (_, context) => {

@@ -146,6 +146,8 @@ class PermitHold implements Pausable, Hold {
   readonly #wish: PermitRequest;
   readonly #workflow: Workflow;
   readonly #turn: Turn;
+  /** Where the attempt works, from its beginning to its end. */
+  readonly #endpoint: string;
   #permit: Permit | undefined;
   #isOver = false;
   /** Counts pauses and returns from them: a return that is overtaken gives up. */
@@ -158,6 +160,7 @@ class PermitHold implements Pausable, Hold {
     this.#wish = wish;
     this.#workflow = workflow;
     this.#permit = permit;
+    this.#endpoint = permit.endpoint;
     this.#turn = turn;
   }
 
@@ -212,12 +215,15 @@ class PermitHold implements Pausable, Hold {
     }
   }
 
-  /** Which endpoints there are, and are healthy, and how many attempts are let through at once, may have changed since. */
+  /** The slots of its endpoint, and how many attempts are let through at once, may have changed since. */
   #wishOfNow(): PermitRequest {
     const options = this.#options;
     const workflow = options.workflow(this.#workflow.name) ?? this.#workflow;
     const { owner } = this.#wish;
-    return { ...this.#wish, limits: options.limitsOf(workflow, owner), endpoints: options.endpoints(workflow) };
+    const endpoints = options.endpoints(workflow);
+    const own = endpoints.filter(({ endpoint }) => endpoint === this.#endpoint);
+    // One that has been taken out of the configuration has no slots any more.
+    return { ...this.#wish, limits: options.limitsOf(workflow, owner), endpoints: own.length > 0 ? own : endpoints };
   }
 
   end(): void {

@@ -8,9 +8,13 @@ function workflowWith(limit: number): Workflow {
   return { name: "a.B/C", policy: { concurrency } } as unknown as Workflow;
 }
 
+function slots(endpoint: string, count: number): EndpointSlots {
+  return { endpoint, key: `endpoint/${endpoint}`, slots: count };
+}
+
 describe("the permit of an attempt that waits for a child", () => {
-  it("is asked for anew at the endpoints, and under the limits, of that moment", async () => {
-    let endpoints: EndpointSlots[] = [{ endpoint: "gpu:1", key: "endpoint/gpu:1", slots: 2 }];
+  it("is asked for anew at its own endpoint, under the slots and limits of that moment", async () => {
+    let endpoints = [slots("gpu:1", 2), slots("gpu:2", 1)];
     let today: Workflow | undefined;
     const asked: PermitRequest[] = [];
     const stage = gate({
@@ -42,12 +46,12 @@ describe("the permit of an attempt that waits for a child", () => {
     } as unknown as RunRequest;
     await stage(async () => {
       for (const each of pausables) each.pause();
-      endpoints = [{ endpoint: "gpu:1", key: "endpoint/gpu:1", slots: 0 }];
+      endpoints = [slots("gpu:2", 1), slots("gpu:1", 0)];
       today = workflowWith(7);
       for (const each of pausables) await each.resume();
       return { kind: "blocked", gate: "", reason: "" };
     })(request);
-    expect(asked.map(({ endpoints: [first] }) => first?.slots)).toEqual([2, 0]);
+    expect(asked[1]?.endpoints).toEqual([slots("gpu:1", 0)]);
     expect(asked[1]).toMatchObject({ runId: "run", priority: 3 });
     expect(asked.map(({ limits }) => limits.map(({ limit }) => limit))).toEqual([
       [10, 5],

@@ -42,7 +42,8 @@ function isOver(sight: AttemptSight, plan: Plan, nowMs: number): boolean {
   if (reason === undefined) {
     return false;
   }
-  if (overtime.has(reason)) {
+  // A call of a back-end elsewhere is over when the server ends it, whatever is done there.
+  if (overtime.has(reason) || sight.endpoint !== "in-process") {
     return true;
   }
   const { method, startedMs, waitedMs, movedMs, deadlineMs } = sight;
