@@ -39,7 +39,7 @@ export {
   isHopeless,
   isInterruption,
 } from "./failure.ts";
-export { isCallersMistake } from "./failures/callers-mistake.ts";
+export { isBackendsFailure, isCallersMistake } from "./failures/callers-mistake.ts";
 export { type ClassifiedError, classifyError } from "./failures/classify.ts";
 export { type FailInit, fail } from "./failures/fail.ts";
 export { retryAfterMs } from "./failures/retry-after.ts";

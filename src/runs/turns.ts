@@ -186,7 +186,7 @@ export class Turns {
 
   /** What was to be journaled when its last caller left may be what was lost. Never rejects. */
   async #seeToCallers(runId: string, failedTries = 0): Promise<void> {
-    const { live } = this.#options;
+    const { live, log } = this.#options;
     let run: LiveRun | undefined;
     try {
       run = await live.hold(runId);
@@ -198,15 +198,20 @@ export class Turns {
     if (run === undefined) {
       return;
     }
-    const { mode } = run.record.accepted;
-    if (run.callers === 0 && !run.terminal && run.record.state !== RunState.CANCELLING) {
-      if (mode === RunMode.ATTACHED) {
-        this.cancel(run, "server", callerLost).catch(() => undefined);
-      } else if (mode === RunMode.ATTACHED_KEYED && run.record.orphanedUntilMs === undefined) {
-        this.orphan(run);
+    const { accepted, state } = run.record;
+    try {
+      if (run.callers === 0 && !run.terminal && state !== RunState.CANCELLING) {
+        if (accepted.mode === RunMode.ATTACHED) {
+          this.cancel(run, "server", callerLost).catch(() => undefined);
+        } else if (accepted.mode === RunMode.ATTACHED_KEYED && run.record.orphanedUntilMs === undefined) {
+          this.orphan(run);
+        }
       }
+    } catch (error) {
+      log.error({ err: error, ...runFields(accepted) }, "a run that has lost its callers could not be told so");
+    } finally {
+      live.release(run);
     }
-    live.release(run);
   }
 
   /** Asks a run to stop. Whether and how it ends is up to its journal; resolves when the request is durable. */
@@ -458,11 +463,13 @@ export class Turns {
         return queuedEntry;
       case RunState.BACKING_OFF:
       case RunState.PARKED: {
+        const backingOff = record.state === RunState.BACKING_OFF;
         if (record.wakeAtMs !== undefined && record.wakeAtMs > nowMs) {
+          // Where it was read anew, nobody counts it.
+          if (backingOff) this.#options.retakes.add(run.id, record.accepted.workflow);
           this.#wish(run);
           return undefined;
         }
-        const backingOff = record.state === RunState.BACKING_OFF;
         return {
           wake: backingOff ? WakeCause.TIMER : WakeCause.GATE,
           parkedBy: backingOff ? undefined : record.wait?.gate,

@@ -7,7 +7,7 @@ import { type ClosedChunk, pastChunk, pastChunks } from "./past-chunks.ts";
 import { levels, sampleIntervalMs } from "./resolutions.ts";
 import { type Labels, Series, type SeriesKind, seriesKey } from "./series.ts";
 import type { AggregateSample, StoredChunk, StoredSeries } from "./series-database.ts";
-import type { SeriesStorage } from "./series-storage.ts";
+import { noSeriesStorage, type SeriesStorage } from "./series-storage.ts";
 
 export interface SeriesStoreOptions {
   readonly clock: Clock;
@@ -100,7 +100,10 @@ export class SeriesStore {
     this.#maxSeries = options.maxSeries ?? defaultMaxSeries;
   }
 
-  /** Takes up what the storage holds. A storage that cannot be read, or does not answer, is begun without, with a line in the log. */
+  /**
+   * Takes up what the storage holds. One that cannot be read, or does not answer, is let be until the next start, with a line
+   * in the log: what it holds under its numbers is not known, and new series would get the same ones.
+   */
   static async open(options: SeriesStoreOptions): Promise<SeriesStore> {
     const store = new SeriesStore(options);
     const { clock } = options;
@@ -108,8 +111,11 @@ export class SeriesStore {
       await within(clock, patienceMs, () => store.#load(clock.now()));
       return store;
     } catch (error) {
-      options.log.error({ err: error }, "the series of metrics cannot be read: they begin anew");
-      return new SeriesStore(options);
+      options.log.error(
+        { err: error },
+        "the series of metrics cannot be read: until the next start they are kept in memory only",
+      );
+      return new SeriesStore({ ...options, storage: { ...noSeriesStorage, close: () => options.storage.close() } });
     }
   }
 

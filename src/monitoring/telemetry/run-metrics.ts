@@ -5,6 +5,7 @@ import type { Clock } from "../../clock.ts";
 import type { HistogramCell, HistogramFamily, Instruments, NumberCell, NumberFamily } from "../../instruments.ts";
 import {
   createFailure,
+  isBackendsFailure,
   isInterruption,
   isTerminal,
   type RunChange,
@@ -97,7 +98,8 @@ export class RunMetrics implements RunObserver {
       "gauge",
       {
         ...{ name: "retake.runs.failing", unit: "{run}", attributes: ["retake.workflow"] },
-        description: "Runs that have ended FAILED or EXPIRED since one has last succeeded, in this process.",
+        description:
+          "Runs that have ended FAILED by their back-ends or EXPIRED since one has last succeeded, in this process.",
       },
       (set) => {
         for (const [workflow, { failing }] of workflows) if (failing !== undefined) set(failing, workflow);
@@ -228,7 +230,10 @@ class WorkflowMetrics {
         this.#ended(run, after, timeMs);
         return;
       case "failed": {
-        this.failing = (this.failing ?? 0) + 1;
+        // Requests that nobody can serve say nothing of whoever serves them.
+        if (body.value.failure === undefined || isBackendsFailure(body.value.failure)) {
+          this.failing = (this.failing ?? 0) + 1;
+        }
         const category = FailureCategory[body.value.failure?.category ?? FailureCategory.UNKNOWN];
         families.ended.of(this.#workflow, RunState[after] ?? "", category).value++;
         families.runFailures.of(this.#workflow, ...this.#kindOf(body.value.failure)).value++;

@@ -30,6 +30,7 @@ const paint = `${QualityService.typeName}/Paint`;
 const never = (): Promise<never> => new Promise(() => {});
 const internal = { case: "status", value: { code: "INTERNAL" } } as const;
 const unavailable = { case: "status", value: { code: "UNAVAILABLE" } } as const;
+const refused = { case: "status", value: { code: "INVALID_ARGUMENT" } } as const;
 const secret = `whsec_${Buffer.alloc(32, 7).toString("base64")}`;
 
 /** Runs of several workflows, which succeed. */
@@ -125,6 +126,16 @@ export const faultCases: readonly FaultCase[] = [
       await world.inject("Plain", internal);
       await world.pass(3 * hour, async (tick) => {
         if (tick % 360 === 30) await world.start("Plain");
+      });
+    },
+  },
+  {
+    fault: "somebody sends requests now and then that a workflow refuses",
+    raises: [],
+    async play(world) {
+      await world.inject("Plain", refused);
+      await world.pass(2 * hour, async (tick) => {
+        if (tick % 180 === 30) await world.start("Plain");
       });
     },
   },
