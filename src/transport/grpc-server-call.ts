@@ -114,7 +114,7 @@ export class GrpcServerCall extends ServerCall {
       return;
     }
     this.#watching = true;
-    if (this.#surface.cancelled) {
+    if (isCancelled(this.#surface)) {
       this.end(whyCancelled(this.timeoutMs()));
       over?.();
     } else {
@@ -127,6 +127,14 @@ export class GrpcServerCall extends ServerCall {
       });
     }
   }
+}
+
+/**
+ * grpc-js tells the surface of a call that the caller has cancelled it, unless that came together with the request: then the
+ * surface does not exist yet, is made all the same, and hears of nothing any more. What is beneath it knows.
+ */
+function isCancelled(surface: GrpcSurface & { readonly call?: { readonly cancelled?: boolean } }): boolean {
+  return surface.cancelled || surface.call?.cancelled === true;
 }
 
 /** Why a call has ended before it was answered, by what was left of its time. */
