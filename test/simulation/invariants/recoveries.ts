@@ -12,6 +12,8 @@ export const recoveries: Invariant = {
   witness: (world) => {
     const { plan, chronicle, clock } = world;
     const seen: RecoverySight[] = [];
+    // What was done and could not be journaled is done again.
+    const losesAppends = plan.faults.some(({ kind }) => kind === "refusal");
     const methods = new Map<string, MethodName>();
     /** When attempts failed, by run and attempt. */
     const failuresMs = new Map<string, number>();
@@ -31,7 +33,7 @@ export const recoveries: Invariant = {
           (other) => other.action === action && other.endpoint === recovery.endpoint && other.server === server,
         );
         assert(
-          same.every((other) => other.runId !== runId || other.attempt !== attempt),
+          losesAppends || same.every((other) => other.runId !== runId || other.attempt !== attempt),
           `${action} is done twice for attempt ${attempt} of run ${runId}`,
         );
         // To interrupt is about one job.

@@ -142,10 +142,14 @@ class RemoteChannel implements Channel {
     signal: AbortSignal | undefined,
     timeoutMs: number | undefined,
     work: (signal: AbortSignal) => Promise<T>,
+    isOpen = false,
   ): Promise<T> {
     const { world, remote } = this.#options;
-    // One that is told to stop already is not made.
+    // One that is told to stop already is not made; one that is open ends with its connection.
     if (this.#isClosed && signal?.aborted !== true) {
+      if (isOpen) {
+        throw gone();
+      }
       world.fail("no call is made by a connection that is closed", new Error(remote.target));
     }
     const call = new AbortController();
@@ -257,15 +261,20 @@ class RemoteChannel implements Channel {
     const work = new AbortController();
     const making = this.#attempt(method, work.signal, outer, header, request as Request);
     try {
-      for (;;) {
+      for (let isOpen = false; ; isOpen = true) {
         const next = await this.#reply(
           outer,
           () =>
-            this.#guarded(outer, undefined, async (signal) => {
-              const end = (): void => work.abort(signal.reason);
-              signal.addEventListener("abort", end, { once: true });
-              return making.next();
-            }),
+            this.#guarded(
+              outer,
+              undefined,
+              async (signal) => {
+                const end = (): void => work.abort(signal.reason);
+                signal.addEventListener("abort", end, { once: true });
+                return making.next();
+              },
+              isOpen,
+            ),
           ({ done }) => done === true,
         );
         const update = next.done === true ? { case: "made", value: next.value } : next.value.update;
@@ -296,7 +305,8 @@ class RemoteChannel implements Channel {
       token,
       owner: decodeURIComponent(header.get("retake-owner") ?? "").replace(/^.*\//, ""),
       endpoint: remote.target,
-      signal: outer ?? signal,
+      // The server hears no more of it when it says stop, nor when the connection is gone.
+      signal: outer === undefined ? signal : AbortSignal.any([outer, signal]),
     };
     const attempt = new Attempt(world, process, methodOf(`/${method.name}`), request, { call, signal });
     sights.set(token, attempt.sight);
