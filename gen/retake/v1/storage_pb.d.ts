@@ -426,7 +426,8 @@ export declare type SpansExported = Message<"retake.v1.SpansExported"> & {
   openTime?: Timestamp | undefined;
 
   /**
-   * Those that were open then. Limit: 2,000, the newest.
+   * Those that were open then. Limit: 2,000, those at work first. None: those of the entry before in the stream, if that has the
+   * same `open_time`.
    *
    * @generated from field: repeated string open_run_ids = 3;
    */

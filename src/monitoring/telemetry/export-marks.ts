@@ -1,5 +1,6 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
-import { SpansExportedSchema } from "../../../gen/retake/v1/storage_pb.js";
+import { RunState } from "../../../gen/retake/v1/run_pb.js";
+import { type SpansExported, SpansExportedSchema } from "../../../gen/retake/v1/storage_pb.js";
 import type { Clock } from "../../clock.ts";
 import {
   type Journal,
@@ -21,6 +22,14 @@ const recordsPerStream = 100;
 const lookUpEveryMs = 10_000;
 
 const mostOpen = 2_000;
+
+/** Where there are more, their oldest are looked for among so many times that many: some milliseconds each. */
+const mostPages = 10;
+
+const { RUNNING, DELEGATED, CANCELLING } = RunState;
+
+/** Runs in these end first. */
+const atWork: readonly RunState[] = [RUNNING, DELEGATED, CANCELLING];
 
 /** How long whoever closes waits for the journal. */
 const closeTimeoutMs = 1_000;
@@ -59,6 +68,11 @@ export class ExportMarks {
   readonly #sender: Pick<BatchSender<unknown>, "added" | "settled">;
   #stream = 1;
   #sequence = 0;
+  /** Nothing more is written to this stream. */
+  #full = false;
+  /** Those that this stream has last. */
+  #storedRunIds: readonly string[] | undefined;
+  #cut = false;
   #open: Pick<ExportMark, "openMs" | "openRunIds"> | undefined;
   /** The next mark. */
   #next: "preparing" | WaitingMark | undefined;
@@ -77,21 +91,18 @@ export class ExportMarks {
     for await (const stream of streamsNamed(journal, prefix)) streams.push(stream);
     const numbers = streams.map((stream) => Number(stream.slice(prefix.length))).sort((a, b) => a - b);
     this.#stream = numbers.at(-1) ?? 1;
-    let newest: Uint8Array | undefined;
-    for await (const { sequence, data } of recordsOf(journal, this.#name)) {
-      this.#sequence = sequence;
-      newest = data;
-    }
-    // A crash may have left the ones before.
-    if (numbers.length > 1) await journal.deleteStreams(numbers.slice(0, -1).map((number) => `${prefix}${number}`));
-    if (newest === undefined) {
+    const newest = await this.#read();
+    // A crash may have left the ones before. Nobody waits: on a full disk it would be for good, and the next start does it.
+    const leftOver = numbers.slice(0, -1).map((number) => `${prefix}${number}`);
+    if (leftOver.length > 0) journal.deleteStreams(leftOver).catch(() => undefined);
+    if (newest !== undefined) return newest;
+    try {
       const nowMs = clock.now();
-      const first = { toldMs: nowMs, openMs: nowMs, openRunIds: await this.#openRunIds() };
-      await this.#write(first).catch((error: unknown) => this.#complain(error));
-      return undefined;
+      await this.#write({ toldMs: nowMs, openMs: nowMs, openRunIds: await this.#openRunIds() });
+    } catch (error) {
+      this.#complain(error);
     }
-    const { time, openTime, openRunIds } = fromBinary(SpansExportedSchema, newest);
-    return { toldMs: msFromTimestamp(time), openMs: msFromTimestamp(openTime), openRunIds };
+    return undefined;
   }
 
   /** What an earlier process has left has been told again: before, a mark would say so of what has not. */
@@ -129,9 +140,12 @@ export class ExportMarks {
       await this.#working;
       await journal.flush();
       const { added, settled } = this.#sender;
+      if (settled !== added) return;
       const nowMs = clock.now();
+      // The next process may end them, and crash before its first mark.
+      const openRunIds = await this.#openRunIds();
       // What has happened at this moment has been taken, too.
-      if (settled === added) await this.#write({ toldMs: nowMs + 1, openMs: nowMs, openRunIds: [] });
+      await this.#write({ toldMs: nowMs + 1, openMs: nowMs, openRunIds });
     };
     await Promise.race([last().catch((error: unknown) => this.#complain(error)), late.promise]);
     timer.cancel();
@@ -149,9 +163,25 @@ export class ExportMarks {
     return { mark, added: this.#sender.added };
   }
 
-  async #openRunIds(): Promise<string[]> {
-    const rows = await this.#options.journal.listRuns({ states: openStates }, { limit: mostOpen });
-    return rows.map(({ runId }) => runId);
+  async #openRunIds(): Promise<readonly string[]> {
+    const { journal, log } = this.#options;
+    // One look where they are few: between two, a run may move from what is looked at second to what was first.
+    let rows = await journal.listRuns({ states: openStates }, { limit: mostOpen + 1 });
+    if (rows.length <= mostOpen) return rows.map(({ runId }) => runId);
+    if (!this.#cut) {
+      log.warn({ most: mostOpen }, "more runs are open than are noted: after a crash, some that end have no trace");
+      this.#cut = true;
+    }
+    const working = await journal.listRuns({ states: atWork }, { limit: mostOpen });
+    // Of the others, those that were accepted first.
+    let oldest = rows;
+    for (let page = 1; page < mostPages && rows.length >= mostOpen; page++) {
+      const beforePosition = rows.at(-1)?.position as number;
+      rows = await journal.listRuns({ states: openStates }, { limit: mostOpen, beforePosition });
+      oldest = [...oldest, ...rows].slice(-mostOpen);
+    }
+    const runIds = new Set([...working, ...oldest.toReversed()].map(({ runId }) => runId));
+    return [...runIds].slice(0, mostOpen);
   }
 
   /** Resolves when everything that has happened to runs is durable, and told. */
@@ -168,16 +198,37 @@ export class ExportMarks {
     await this.#write(next.mark);
   }
 
+  /** The newest mark that can be read. */
+  async #read(): Promise<ExportMark | undefined> {
+    let newest: ExportMark | undefined;
+    for await (const { sequence, data } of recordsOf(this.#options.journal, this.#name)) {
+      this.#sequence = sequence;
+      // Those that follow one that is damaged may go by what was open in it.
+      if (this.#full) continue;
+      try {
+        newest = nextMark(fromBinary(SpansExportedSchema, data), newest);
+      } catch (error) {
+        this.#full = true;
+        const { log } = this.#options;
+        log.warn({ err: error }, "how far spans are exported cannot be read: some may be exported again, or never");
+      }
+    }
+    return newest;
+  }
+
   async #write({ toldMs, openMs, openRunIds }: ExportMark): Promise<void> {
     const { journal } = this.#options;
-    const outgrown = this.#sequence < recordsPerStream ? undefined : this.#name;
+    const outgrown = this.#full || this.#sequence >= recordsPerStream ? this.#name : undefined;
     if (outgrown !== undefined) {
       this.#stream++;
       this.#sequence = 0;
+      this.#full = false;
+      this.#storedRunIds = undefined;
     }
     const record = create(SpansExportedSchema, {
       ...{ time: timestampFromMs(toldMs), openTime: timestampFromMs(openMs) },
-      openRunIds: [...openRunIds],
+      // They may be 70 kB, and there are up to two marks in a second.
+      openRunIds: openRunIds === this.#storedRunIds ? [] : [...openRunIds],
     });
     const append = {
       stream: this.#name,
@@ -186,6 +237,7 @@ export class ExportMarks {
     };
     await journal.append([append], { impatient: true });
     this.#sequence++;
+    this.#storedRunIds = openRunIds;
     if (outgrown !== undefined) await journal.deleteStreams([outgrown]);
   }
 
@@ -201,4 +253,11 @@ export class ExportMarks {
     const { log } = this.#options;
     log.warn({ err: error }, "how far spans are exported could not be stored: a restart would export some again");
   }
+}
+
+/** A mark that goes by the same moment as the one before does not repeat what was open then. */
+function nextMark({ time, openTime, openRunIds }: SpansExported, before: ExportMark | undefined): ExportMark {
+  const [toldMs, openMs] = [msFromTimestamp(time), msFromTimestamp(openTime)];
+  const same = openRunIds.length === 0 && before?.openMs === openMs;
+  return { toldMs, openMs, openRunIds: same ? before.openRunIds : openRunIds };
 }

@@ -1,5 +1,15 @@
 import type { Clock } from "../../clock.ts";
-import { isTerminal, type Journal, type Logger, pastChanges, type RunObserver } from "../../runs/index.ts";
+import {
+  isTerminal,
+  type Journal,
+  JournalUnavailableError,
+  type Logger,
+  openStates,
+  pastChanges,
+  type RunFilter,
+  type RunIndexRow,
+  type RunObserver,
+} from "../../runs/index.ts";
 import type { ExportMark } from "./export-marks.ts";
 
 const pageSize = 500;
@@ -42,31 +52,20 @@ export class UntoldRuns {
   /** Before anything happens to runs in this process: what happens then is told by itself. */
   static async find(options: UntoldRunsOptions): Promise<UntoldRuns> {
     const { journal, mark } = options;
-    const runIds: string[] = [];
-    let beforePosition: number | undefined;
-    for (let looked = 0; looked < mostFound; looked += pageSize) {
-      const rows = await journal.listRuns(
-        { createdSinceMs: mark.openMs },
-        { limit: pageSize, ...(beforePosition !== undefined && { beforePosition }) },
-      );
-      for (const { runId, state } of rows) if (isTerminal(state)) runIds.push(runId);
-      beforePosition = rows.at(-1)?.position;
-      if (rows.length < pageSize) break;
+    const ended = new Set<string>();
+    let looked = 0;
+    for await (const rows of pagesOf(journal, { createdSinceMs: mark.openMs })) {
+      for (const { runId, state } of rows) if (isTerminal(state)) ended.add(runId);
+      looked += rows.length;
+      if (looked >= mostFound) break;
     }
-    for (const runId of mark.openRunIds) {
-      const { run } = await pastChanges(journal, runId);
-      if (run !== undefined && isTerminal(run.state)) runIds.push(runId);
-    }
-    return new UntoldRuns(options, [...new Set(runIds)]);
+    for (const runId of await endedOf(journal, mark.openRunIds)) ended.add(runId);
+    return new UntoldRuns(options, [...ended]);
   }
 
   /** Tells of them, beside what else the server does. Answers whether nothing is left to tell of. */
   tell(): Promise<boolean> {
-    const { log } = this.#options;
-    const telling = this.#tellAll().catch((error: unknown) => {
-      log.warn({ err: error }, "runs that had ended could not be read again for their traces");
-      return true;
-    });
+    const telling = this.#tellAll();
     this.#telling = telling;
     return telling;
   }
@@ -83,16 +82,51 @@ export class UntoldRuns {
     for (const [i, runId] of this.#runIds.entries()) {
       if (i % runsPerTurn === runsPerTurn - 1) await new Promise<void>((resolve) => clock.setImmediate(resolve));
       if (this.#closing) return false;
-      const { run, changes } = await pastChanges(journal, runId);
-      if (run === undefined || run.lastEventMs < mark.toldMs || run.lastEventMs < newestMs - unsentMs) continue;
-      if (told === mostTold) {
-        log.warn({ most: mostTold }, "more runs have ended than spans are exported of again: those of some are lost");
-        break;
+      try {
+        const { run, changes } = await pastChanges(journal, runId);
+        if (run === undefined || run.lastEventMs < mark.toldMs || run.lastEventMs < newestMs - unsentMs) continue;
+        if (told === mostTold) {
+          log.warn({ most: mostTold }, "more runs have ended than spans are exported of again: those of some are lost");
+          break;
+        }
+        told++;
+        newestMs = Math.max(newestMs, run.lastEventMs);
+        observer.retold(run, changes);
+      } catch (error) {
+        if (error instanceof JournalUnavailableError) {
+          log.warn({ err: error }, "runs that had ended cannot be read for their traces: the next start does it again");
+          return false;
+        }
+        log.warn(
+          { err: error, run_id: runId },
+          "a run that had ended cannot be read again for its trace, which is lost",
+        );
       }
-      told++;
-      newestMs = Math.max(newestMs, run.lastEventMs);
-      observer.retold(run, changes);
     }
     return true;
+  }
+}
+
+/** Those of the runs that are not open any more, by the index: it takes less than to read them, most of which still are. */
+async function endedOf(journal: Pick<Journal, "listRuns">, runIds: readonly string[]): Promise<ReadonlySet<string>> {
+  const ended = new Set(runIds);
+  if (ended.size === 0) return ended;
+  for await (const rows of pagesOf(journal, { states: openStates })) {
+    for (const { runId } of rows) ended.delete(runId);
+    if (ended.size === 0) break;
+  }
+  return ended;
+}
+
+async function* pagesOf(journal: Pick<Journal, "listRuns">, filter: RunFilter): AsyncGenerator<readonly RunIndexRow[]> {
+  let beforePosition: number | undefined;
+  for (;;) {
+    const rows = await journal.listRuns(filter, {
+      limit: pageSize,
+      ...(beforePosition !== undefined && { beforePosition }),
+    });
+    yield rows;
+    beforePosition = rows.at(-1)?.position;
+    if (rows.length < pageSize) return;
   }
 }
