@@ -256,6 +256,8 @@ export class FileArtifacts implements Artifacts {
       ...(size === undefined ? {} : { size }),
       ...(sha256 instanceof Uint8Array ? { sha256 } : {}),
     };
+    // First the file, then what is counted of it: whatever refuses the rest, no byte is there that does not count.
+    await this.#asked(() => this.#files.cutUpload(key, offset));
     await this.#asked(() => this.#index.call("beginUpload", key, plan, offset, what.owner, this.#nowMs()));
     const path = this.#files.uploadPath(key);
     try {
@@ -333,7 +335,6 @@ export class FileArtifacts implements Artifacts {
 
   /** Reads again what an upload has brought before: its digest so far is in no file. */
   async #rejoin(file: FileHandle, offset: number, intake: Intake): Promise<void> {
-    await this.#asked(() => file.truncate(offset));
     const chunk = Buffer.allocUnsafeSlow(256 * 1024);
     while (intake.size < offset) {
       const { bytesRead } = await this.#asked(() =>

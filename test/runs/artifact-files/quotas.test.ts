@@ -1,3 +1,4 @@
+import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { Code, type ConnectError } from "@connectrpc/connect";
@@ -107,6 +108,16 @@ describe("quotas of artifacts", () => {
     expect(await problem(write(1))).toBe("quota");
   });
 
+  it("leave no bytes of an upload that is begun anew as more than they allow", async () => {
+    await write(1000);
+    for (const uploadId of ["one", "two", "three"]) {
+      const upload = { ...image, uploadId };
+      await expect(store.write(inPieces(pattern(600), 100, breakOff), upload)).rejects.toThrow("the line is cut");
+      expect(await problem(store.write(inPieces(pattern(1500)), { ...upload, size: 1500 }))).toBe("quota");
+    }
+    expect(bytesIn(join(directory, "artifacts/uploads"))).toBe(0);
+  });
+
   it("count the same bytes once for whoever stores them again, and for each who has them", async () => {
     const bytes = pattern(1000);
     for (let times = 0; times < 2; times++) await store.write(inPieces(bytes), image);
@@ -148,3 +159,7 @@ it("artifacts may fill half of the disk, and those of one owner half of that, wh
   expect((await problemOf(store.write(inPieces(pattern(1)), { ...image, size: 2 ** 49 }))).problem).toBe("quota");
   await store.close();
 });
+
+function bytesIn(folder: string): number {
+  return readdirSync(folder).reduce((bytes, file) => bytes + statSync(join(folder, file)).size, 0);
+}
