@@ -1,5 +1,6 @@
 import { statfs } from "node:fs/promises";
 import { overQuota } from "../artifacts/problems.ts";
+import type { ArtifactQuotaError } from "../ports/artifacts.ts";
 import type { RunOwner } from "../ports/journal.ts";
 import type { Usage } from "./artifact-index.ts";
 
@@ -32,6 +33,8 @@ export class Quotas {
   /** Bytes on their way, by owner. */
   readonly #reserved = new Map<string, number>();
   #reservedInAll = 0;
+  /** Bytes that were on their way and are no longer, ever: an answer from before may not have them. */
+  #settled = 0;
   #limits: Promise<Limits> | undefined;
 
   constructor(options: QuotasOptions) {
@@ -53,8 +56,9 @@ export class Quotas {
     const limits = await this.#limits;
     const reservation = new Reservation({
       usage: () => this.#options.usage(owner),
+      settled: () => this.#settled,
       change: (bytes) => this.#change(owner, bytes),
-      check: (usage, more) => this.#check(owner, usage, more, limits),
+      problem: (usage, more) => this.#problem(owner, usage, more, limits),
     });
     await reservation.check(announced);
     return reservation;
@@ -72,20 +76,24 @@ export class Quotas {
     if (reserved === 0) this.#reserved.delete(key);
     else this.#reserved.set(key, reserved);
     this.#reservedInAll += bytes;
+    if (bytes < 0) this.#settled -= bytes;
   }
 
-  #check(owner: RunOwner, usage: Usage, more: number, { ofOwner, inAll }: Limits): void {
-    if (usage.ofOwner + (this.#reserved.get(keyOf(owner)) ?? 0) + more > ofOwner) throw overQuota(ofOwner, owner);
-    if (usage.inAll + this.#reservedInAll + more > inAll) throw overQuota(inAll);
+  #problem(owner: RunOwner, usage: Usage, more: number, { ofOwner, inAll }: Limits): ArtifactQuotaError | undefined {
+    if (usage.ofOwner + (this.#reserved.get(keyOf(owner)) ?? 0) + more > ofOwner) return overQuota(ofOwner, owner);
+    if (usage.inAll + this.#reservedInAll + more > inAll) return overQuota(inAll);
+    return undefined;
   }
 }
 
 interface Account {
   readonly usage: () => Promise<Usage>;
+  /** How many bytes, of all writes, have ever come to be stored. */
+  readonly settled: () => number;
   /** Counts bytes that are on their way, or are no longer. */
   readonly change: (bytes: number) => void;
-  /** @throws ArtifactError where so many more are too many */
-  readonly check: (usage: Usage, more: number) => void;
+  /** What is wrong with so many more. */
+  readonly problem: (usage: Usage, more: number) => ArtifactQuotaError | undefined;
 }
 
 /** What one write has on its way. */
@@ -93,6 +101,7 @@ export class Reservation {
   readonly #account: Account;
   #usage: Usage | undefined;
   #sinceAsked = 0;
+  #settledWhenAsked = 0;
   #bytes = 0;
 
   constructor(account: Account) {
@@ -101,9 +110,13 @@ export class Reservation {
 
   /** @throws ArtifactError where so many more are too many */
   async check(more = 0): Promise<void> {
+    // Before the question: what settles meanwhile may be in the answer, or not.
+    const settled = this.#account.settled();
     this.#usage = await this.#account.usage();
+    this.#settledWhenAsked = settled;
     this.#sinceAsked = 0;
-    this.#account.check(this.#usage, more);
+    const problem = this.#account.problem(this.#usage, more);
+    if (problem !== undefined) throw problem;
   }
 
   /** Counts bytes that come. @throws ArtifactError where they are too many */
@@ -111,8 +124,17 @@ export class Reservation {
     this.#account.change(bytes);
     this.#bytes += bytes;
     this.#sinceAsked += bytes;
-    if (this.#usage === undefined || this.#sinceAsked >= staleBytes) await this.check();
-    else this.#account.check(this.#usage, 0);
+    if (!this.#surelyFits()) await this.check();
+  }
+
+  /** By the last answer, with all that others have had stored since as if it were this owner's: it is not in that answer. */
+  #surelyFits(): boolean {
+    const settled = this.#account.settled() - this.#settledWhenAsked;
+    return (
+      this.#usage !== undefined &&
+      this.#sinceAsked + settled < staleBytes &&
+      this.#account.problem(this.#usage, settled) === undefined
+    );
   }
 
   /** All that came so far is stored, and counted there. */

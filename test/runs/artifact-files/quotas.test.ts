@@ -80,6 +80,42 @@ describe("quotas of artifacts", () => {
     expect(await problem(write(1))).toBe("quota");
   });
 
+  it("count what others have had stored since a write has asked", async () => {
+    const uploads = Array.from({ length: 8 }, (_, index) => {
+      const [begun, go] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+      async function* content(): AsyncGenerator<Uint8Array> {
+        yield* [pattern(1), pattern(1)];
+        begun.resolve();
+        await go.promise;
+        yield pattern(600);
+        breakOff();
+      }
+      const uploadId = `upload ${index}`;
+      const ended = store.write(content(), { ...image, uploadId }).catch((error: Error) => error);
+      return { uploadId, begun: begun.promise, go: go.resolve, ended };
+    });
+    await Promise.all(uploads.map(({ begun }) => begun));
+    let stored = 0;
+    for (const { uploadId, go, ended } of uploads) {
+      go();
+      await ended;
+      stored += (await store.findUpload(ada, uploadId))?.offset ?? 0;
+    }
+    expect(stored).toBeGreaterThan(1200);
+    expect(stored).toBeLessThanOrEqual(2000);
+  });
+
+  it("refuse by what is stored now, whatever has been removed since a write has asked", async () => {
+    await write(1500);
+    async function* content(): AsyncGenerator<Uint8Array> {
+      yield pattern(100);
+      await clock.advance(1000);
+      await store.removeUnkept(clock.now(), 1);
+      yield pattern(1800);
+    }
+    expect((await store.write(content(), image)).size).toBe(1900);
+  });
+
   it("count uploads that have broken off, until they are done, begun anew or removed", async () => {
     const upload = { ...image, uploadId: "one" };
     await expect(store.write(inPieces(pattern(1500), 100, breakOff), upload)).rejects.toThrow("the line is cut");
