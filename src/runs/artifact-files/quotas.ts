@@ -3,8 +3,9 @@ import { overQuota } from "../artifacts/problems.ts";
 import type { ArtifactQuotaError } from "../ports/artifacts.ts";
 import type { RunOwner } from "../ports/journal.ts";
 import type { Usage } from "./artifact-index.ts";
+import { countedBytes } from "./counted-bytes.ts";
 
-/** Bytes that may be stored. */
+/** Bytes that may be stored, as they are counted. */
 export interface QuotaSettings {
   /** Default: half of the file system. */
   readonly maxTotalBytes?: number | undefined;
@@ -22,6 +23,14 @@ export interface QuotasOptions extends QuotaSettings {
 interface Limits {
   readonly ofOwner: number;
   readonly inAll: number;
+}
+
+/** What a write is to bring. */
+export interface Expected {
+  /** How many bytes there are of it, of an upload whose row is counted. */
+  readonly stored?: number;
+  /** How many there will be, where that is known. */
+  readonly size?: number;
 }
 
 /** What is stored is asked for anew after so many bytes. */
@@ -44,23 +53,30 @@ export class Quotas {
   /**
    * For the bytes of one write; to be released.
    *
-   * @param announced how many there will be, where that is known
    * @throws ArtifactError
    */
-  async reserve(owner: RunOwner, announced: number): Promise<Reservation> {
+  async reserve(owner: RunOwner, { stored, size = 0 }: Expected): Promise<Reservation> {
     this.#limits ??= this.#findLimits().catch((error: unknown) => {
       // The next one asks again.
       this.#limits = undefined;
       throw error;
     });
     const limits = await this.#limits;
-    const reservation = new Reservation({
+    const account: Account = {
       usage: () => this.#options.usage(owner),
       settled: () => this.#settled,
       change: (bytes) => this.#change(owner, bytes),
       problem: (usage, more) => this.#problem(owner, usage, more, limits),
-    });
-    await reservation.check(announced);
+    };
+    // Nobody else has seen the row.
+    if (stored !== undefined) this.#settled += countedBytes(stored);
+    const reservation = new Reservation(account, stored);
+    try {
+      await reservation.check(size);
+    } catch (error) {
+      reservation.settle();
+      throw error;
+    }
     return reservation;
   }
 
@@ -102,29 +118,52 @@ export class Reservation {
   #usage: Usage | undefined;
   #sinceAsked = 0;
   #settledWhenAsked = 0;
-  #bytes = 0;
+  /** Of the file, with what comes. */
+  #size: number;
+  /** Of those, as they are counted, what is on its way. */
+  #reserved = 0;
+  /** And what is counted as stored. */
+  #stored: number;
 
-  constructor(account: Account) {
+  constructor(account: Account, stored?: number) {
     this.#account = account;
+    this.#size = stored ?? 0;
+    this.#stored = stored === undefined ? 0 : countedBytes(stored);
+    this.#reserve();
   }
 
-  /** @throws ArtifactError where so many more are too many */
-  async check(more = 0): Promise<void> {
+  /** @throws ArtifactError where the file cannot have so many bytes, nor what it has */
+  async check(size = 0): Promise<void> {
     // Before the question: what settles meanwhile may be in the answer, or not.
     const settled = this.#account.settled();
     this.#usage = await this.#account.usage();
     this.#settledWhenAsked = settled;
     this.#sinceAsked = 0;
+    const more = Math.max(0, countedBytes(size) - countedBytes(this.#size));
     const problem = this.#account.problem(this.#usage, more);
     if (problem !== undefined) throw problem;
   }
 
   /** Counts bytes that come. @throws ArtifactError where they are too many */
   async take(bytes: number): Promise<void> {
-    this.#account.change(bytes);
-    this.#bytes += bytes;
+    this.#size += bytes;
     this.#sinceAsked += bytes;
+    this.#reserve();
     if (!this.#surelyFits()) await this.check();
+  }
+
+  /** All that came so far is stored, and counted there. */
+  settle(): void {
+    this.#account.change(-this.#reserved);
+    this.#stored += this.#reserved;
+    this.#reserved = 0;
+    this.#usage = undefined;
+  }
+
+  #reserve(): void {
+    const reserved = countedBytes(this.#size) - this.#stored;
+    this.#account.change(reserved - this.#reserved);
+    this.#reserved = reserved;
   }
 
   /** By the last answer, with all that others have had stored since as if it were this owner's: it is not in that answer. */
@@ -135,13 +174,6 @@ export class Reservation {
       this.#sinceAsked + settled < staleBytes &&
       this.#account.problem(this.#usage, settled) === undefined
     );
-  }
-
-  /** All that came so far is stored, and counted there. */
-  settle(): void {
-    this.#account.change(-this.#bytes);
-    this.#bytes = 0;
-    this.#usage = undefined;
   }
 }
 
