@@ -230,8 +230,8 @@ describe("resolveConfig", () => {
         uploadTimeout: { seconds: 61n },
         maxImagePixels: 9n,
         uncheckedMediaTypes: ["image/*"],
-        maxTotalBytes: 4_096n,
-        maxBytesPerOwner: 2_048n,
+        maxTotalBytes: 8_192n,
+        maxBytesPerOwner: 4_096n,
       },
       security: { input: { maxNesting: 7, unknownFields: UnknownFields.IGNORE } },
       workflows: { "a.B/C": { maxInterruptions: 3 } },
@@ -247,7 +247,7 @@ describe("resolveConfig", () => {
     expect(config).not.toHaveProperty("web");
     expect(config.drainTimeoutMs).toBe(0);
     expect(config.artifacts).toEqual({
-      ...{ maxBytes: 1_024, maxTotalBytes: 4_096, maxBytesPerOwner: 2_048 },
+      ...{ maxBytes: 1_024, maxTotalBytes: 8_192, maxBytesPerOwner: 4_096 },
       ...{ gracePeriodMs: 60_000, uploadTimeoutMs: 61_000 },
       content: { maxImagePixels: 9, uncheckedMediaTypes: ["image/*"] },
     });

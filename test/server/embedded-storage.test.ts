@@ -8,7 +8,7 @@ import { temporaryDirectory } from "../runs/sqlite/temporary-directory.ts";
 const config = (dataDirectory: string) => ({
   dataDirectory,
   artifacts: {
-    maxBytes: 1024,
+    maxBytes: 100_000,
     gracePeriodMs: 0,
     content: { maxImagePixels: 1_000_000, uncheckedMediaTypes: [] },
     uploadTimeoutMs: 0,
@@ -28,7 +28,7 @@ describe("startEmbeddedStorage", () => {
   it("bounds artifacts as the configuration says", async () => {
     const given = config(join(temporaryDirectory(), "data"));
     const storage = await startEmbeddedStorage().open(
-      { ...given, artifacts: { ...given.artifacts, maxTotalBytes: 1000, maxBytesPerOwner: 400 } },
+      { ...given, artifacts: { ...given.artifacts, maxTotalBytes: 100_000, maxBytesPerOwner: 40_000 } },
       systemClock,
     );
     const write = async (subject: string, length: number): Promise<string> => {
@@ -42,9 +42,9 @@ describe("startEmbeddedStorage", () => {
         (error: Error) => /max_\w+/.exec(error.message)?.[0] ?? String(error),
       );
     };
-    expect(await write("a", 401)).toBe("max_bytes_per_owner");
-    for (const subject of ["a", "b"]) expect(await write(subject, 400)).toBe("stored");
-    expect(await write("c", 201)).toBe("max_total_bytes");
+    expect(await write("a", 40_001)).toBe("max_bytes_per_owner");
+    for (const subject of ["a", "b"]) expect(await write(subject, 40_000)).toBe("stored");
+    expect(await write("c", 20_001)).toBe("max_total_bytes");
     await storage.close();
   });
 

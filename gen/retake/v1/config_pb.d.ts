@@ -931,16 +931,17 @@ export declare type ArtifactConfig = Message<"retake.v1.ArtifactConfig"> & {
   uncheckedMediaTypes: string[];
 
   /**
-   * Bytes of all files, unfinished uploads among them; what several callers have stored counts for each of them, though its
-   * bytes are kept once. More is refused (RESOURCE_EXHAUSTED, ARTIFACT_QUOTA) as soon as that shows, until files that no run
-   * keeps are removed. Default: half of the file system that has the data directory. Limits: 1 KiB to 1 PiB.
+   * Bytes of all files, unfinished uploads among them. A file counts as 4 KiB at least, and what several callers have stored
+   * counts for each of them, though its bytes are kept once. More is refused (RESOURCE_EXHAUSTED, ARTIFACT_QUOTA) as soon as
+   * that shows, until files that no run keeps are removed. Default: half of the file system that has the data directory.
+   * Limits: 4 KiB to 1 PiB.
    *
    * @generated from field: optional int64 max_total_bytes = 6;
    */
   maxTotalBytes?: bigint | undefined;
 
   /**
-   * The same of each owner (tenant and subject). Default: half of `max_total_bytes`. Limits: 1 KiB to 1 PiB.
+   * The same of each owner (tenant and subject). Default: half of `max_total_bytes`. Limits: 4 KiB to 1 PiB.
    *
    * @generated from field: optional int64 max_bytes_per_owner = 7;
    */

@@ -2,6 +2,7 @@ import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { createPrivateFile } from "../../create-private-file.ts";
 import type { ArtifactFilter, ArtifactKeeper, ArtifactPage, ArtifactRow, StoredArtifact } from "../ports/artifacts.ts";
 import type { RunOwner } from "../ports/journal.ts";
+import { leastBytes } from "./counted-bytes.ts";
 
 /** What an upload was begun as. */
 export interface UploadPlan {
@@ -24,7 +25,7 @@ export interface Addition {
   readonly uploadKey?: string;
 }
 
-/** What is stored, in bytes; what several own counts for each of them. */
+/** What is stored, in bytes as they are counted; what several own counts for each of them. */
 export interface Usage {
   readonly ofOwner: number;
   readonly inAll: number;
@@ -73,6 +74,11 @@ const schema = `
   CREATE INDEX uploads_by_time ON uploads (touched);
 `;
 
+/** The same as `countedBytes`. */
+function counted(size: string): string {
+  return `max(${size}, ${leastBytes})`;
+}
+
 /**
  * Whose uploads are, and how many bytes each owner has, of artifacts and of uploads that are not complete. Triggers count,
  * so that no statement can forget to. An upload from before is nobody's.
@@ -89,8 +95,8 @@ const usageSchema = `
   ) STRICT, WITHOUT ROWID;
   INSERT INTO usage
     SELECT tenant, subject, sum(bytes) FROM (
-      SELECT tenant, subject, size AS bytes FROM artifacts
-      UNION ALL SELECT tenant, subject, committed FROM uploads WHERE artifact IS NULL
+      SELECT tenant, subject, ${counted("size")} AS bytes FROM artifacts
+      UNION ALL SELECT tenant, subject, ${counted("committed")} FROM uploads WHERE artifact IS NULL
     ) GROUP BY tenant, subject;
   CREATE TABLE usage_in_all (bytes INTEGER NOT NULL) STRICT;
   INSERT INTO usage_in_all SELECT coalesce(sum(bytes), 0) FROM usage;
@@ -102,23 +108,23 @@ const usageSchema = `
     UPDATE usage_in_all SET bytes = bytes + NEW.bytes - OLD.bytes;
   END;
   CREATE TRIGGER artifact_added AFTER INSERT ON artifacts BEGIN
-    INSERT INTO usage VALUES (NEW.tenant, NEW.subject, NEW.size)
+    INSERT INTO usage VALUES (NEW.tenant, NEW.subject, ${counted("NEW.size")})
       ON CONFLICT DO UPDATE SET bytes = bytes + excluded.bytes;
   END;
   CREATE TRIGGER artifact_removed AFTER DELETE ON artifacts BEGIN
-    UPDATE usage SET bytes = bytes - OLD.size WHERE tenant = OLD.tenant AND subject = OLD.subject;
+    UPDATE usage SET bytes = bytes - ${counted("OLD.size")} WHERE tenant = OLD.tenant AND subject = OLD.subject;
   END;
   CREATE TRIGGER upload_begun AFTER INSERT ON uploads WHEN NEW.artifact IS NULL BEGIN
-    INSERT INTO usage VALUES (NEW.tenant, NEW.subject, NEW.committed)
+    INSERT INTO usage VALUES (NEW.tenant, NEW.subject, ${counted("NEW.committed")})
       ON CONFLICT DO UPDATE SET bytes = bytes + excluded.bytes;
   END;
   CREATE TRIGGER upload_ended AFTER DELETE ON uploads WHEN OLD.artifact IS NULL BEGIN
-    UPDATE usage SET bytes = bytes - OLD.committed WHERE tenant = OLD.tenant AND subject = OLD.subject;
+    UPDATE usage SET bytes = bytes - ${counted("OLD.committed")} WHERE tenant = OLD.tenant AND subject = OLD.subject;
   END;
   CREATE TRIGGER upload_moved AFTER UPDATE ON uploads BEGIN
     UPDATE usage SET bytes = bytes
-        + CASE WHEN NEW.artifact IS NULL THEN NEW.committed ELSE 0 END
-        - CASE WHEN OLD.artifact IS NULL THEN OLD.committed ELSE 0 END
+        + CASE WHEN NEW.artifact IS NULL THEN ${counted("NEW.committed")} ELSE 0 END
+        - CASE WHEN OLD.artifact IS NULL THEN ${counted("OLD.committed")} ELSE 0 END
       WHERE tenant = NEW.tenant AND subject = NEW.subject;
   END;
 

@@ -1,4 +1,4 @@
-import { type FileHandle, mkdir, open, rename, rm } from "node:fs/promises";
+import { type FileHandle, mkdir, open, rename, rm, truncate } from "node:fs/promises";
 import { join } from "node:path";
 import { syncDirectory } from "../../sync-directory.ts";
 import { namesIn, sizeOf } from "../found-files.ts";
@@ -109,6 +109,15 @@ export class ByteFiles {
   /** How many bytes of an upload there are; 0 without a file. */
   async uploadSize(key: string): Promise<number> {
     return (await sizeOf(this.uploadPath(key))) ?? 0;
+  }
+
+  /** Leaves the first bytes of an upload, or no file at all. */
+  async cutUpload(key: string, size: number): Promise<void> {
+    if (size === 0) {
+      await this.removeUpload(key);
+    } else {
+      await truncate(this.uploadPath(key), size);
+    }
   }
 
   async removeUpload(key: string): Promise<void> {

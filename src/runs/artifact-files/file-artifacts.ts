@@ -256,17 +256,25 @@ export class FileArtifacts implements Artifacts {
       ...(size === undefined ? {} : { size }),
       ...(sha256 instanceof Uint8Array ? { sha256 } : {}),
     };
+    // First the file, then what is counted of it: whatever refuses the rest, no byte is there that does not count.
+    await this.#asked(() => this.#files.cutUpload(key, offset));
     await this.#asked(() => this.#index.call("beginUpload", key, plan, offset, what.owner, this.#nowMs()));
     const path = this.#files.uploadPath(key);
     try {
       return await this.#takeIn(content, what, { path, key }, intake, offset, signal);
     } catch (error) {
-      if (error instanceof ArtifactError && hopeless.has(error.problem)) {
+      if (error instanceof ArtifactError && (await this.#leavesNothing(key, error.problem))) {
         await this.#asked(() => this.#index.call("removeUpload", key));
         await this.#files.removeUpload(key);
       }
       throw error;
     }
+  }
+
+  /** Whether there is nothing to go on with after a problem. What a quota refuses from the start is no upload either. */
+  async #leavesNothing(key: string, problem: ArtifactProblem): Promise<boolean> {
+    if (problem !== "quota") return hopeless.has(problem);
+    return (await this.#asked(() => this.#findUpload(key)))?.committed === 0;
   }
 
   /** An upload with no more bytes than its file has: a disk may have lost some. */
@@ -286,7 +294,11 @@ export class FileArtifacts implements Artifacts {
     offset: number,
     signal: AbortSignal,
   ): Promise<StoredArtifact> {
-    const reserved = await this.#asked(() => this.#quotas.reserve(what.owner, Math.max(0, (what.size ?? 0) - offset)));
+    const expected = {
+      ...(target.key === undefined ? {} : { stored: offset }),
+      ...(what.size === undefined ? {} : { size: what.size }),
+    };
+    const reserved = await this.#asked(() => this.#quotas.reserve(what.owner, expected));
     try {
       return await this.#store(content, what, target, intake, offset, signal, reserved);
     } finally {
@@ -333,7 +345,6 @@ export class FileArtifacts implements Artifacts {
 
   /** Reads again what an upload has brought before: its digest so far is in no file. */
   async #rejoin(file: FileHandle, offset: number, intake: Intake): Promise<void> {
-    await this.#asked(() => file.truncate(offset));
     const chunk = Buffer.allocUnsafeSlow(256 * 1024);
     while (intake.size < offset) {
       const { bytesRead } = await this.#asked(() =>

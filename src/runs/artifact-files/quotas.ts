@@ -1,9 +1,11 @@
 import { statfs } from "node:fs/promises";
 import { overQuota } from "../artifacts/problems.ts";
+import type { ArtifactQuotaError } from "../ports/artifacts.ts";
 import type { RunOwner } from "../ports/journal.ts";
 import type { Usage } from "./artifact-index.ts";
+import { countedBytes } from "./counted-bytes.ts";
 
-/** Bytes that may be stored. */
+/** Bytes that may be stored, as they are counted. */
 export interface QuotaSettings {
   /** Default: half of the file system. */
   readonly maxTotalBytes?: number | undefined;
@@ -23,6 +25,14 @@ interface Limits {
   readonly inAll: number;
 }
 
+/** What a write is to bring. */
+export interface Expected {
+  /** How many bytes there are of it, of an upload whose row is counted. */
+  readonly stored?: number;
+  /** How many there will be, where that is known. */
+  readonly size?: number;
+}
+
 /** What is stored is asked for anew after so many bytes. */
 const staleBytes = 4 * 1024 * 1024;
 
@@ -32,6 +42,8 @@ export class Quotas {
   /** Bytes on their way, by owner. */
   readonly #reserved = new Map<string, number>();
   #reservedInAll = 0;
+  /** Bytes that were on their way and are no longer, ever: an answer from before may not have them. */
+  #settled = 0;
   #limits: Promise<Limits> | undefined;
 
   constructor(options: QuotasOptions) {
@@ -41,22 +53,30 @@ export class Quotas {
   /**
    * For the bytes of one write; to be released.
    *
-   * @param announced how many there will be, where that is known
    * @throws ArtifactError
    */
-  async reserve(owner: RunOwner, announced: number): Promise<Reservation> {
+  async reserve(owner: RunOwner, { stored, size = 0 }: Expected): Promise<Reservation> {
     this.#limits ??= this.#findLimits().catch((error: unknown) => {
       // The next one asks again.
       this.#limits = undefined;
       throw error;
     });
     const limits = await this.#limits;
-    const reservation = new Reservation({
+    const account: Account = {
       usage: () => this.#options.usage(owner),
+      settled: () => this.#settled,
       change: (bytes) => this.#change(owner, bytes),
-      check: (usage, more) => this.#check(owner, usage, more, limits),
-    });
-    await reservation.check(announced);
+      problem: (usage, more) => this.#problem(owner, usage, more, limits),
+    };
+    // Nobody else has seen the row.
+    if (stored !== undefined) this.#settled += countedBytes(stored);
+    const reservation = new Reservation(account, stored);
+    try {
+      await reservation.check(size);
+    } catch (error) {
+      reservation.settle();
+      throw error;
+    }
     return reservation;
   }
 
@@ -72,20 +92,24 @@ export class Quotas {
     if (reserved === 0) this.#reserved.delete(key);
     else this.#reserved.set(key, reserved);
     this.#reservedInAll += bytes;
+    if (bytes < 0) this.#settled -= bytes;
   }
 
-  #check(owner: RunOwner, usage: Usage, more: number, { ofOwner, inAll }: Limits): void {
-    if (usage.ofOwner + (this.#reserved.get(keyOf(owner)) ?? 0) + more > ofOwner) throw overQuota(ofOwner, owner);
-    if (usage.inAll + this.#reservedInAll + more > inAll) throw overQuota(inAll);
+  #problem(owner: RunOwner, usage: Usage, more: number, { ofOwner, inAll }: Limits): ArtifactQuotaError | undefined {
+    if (usage.ofOwner + (this.#reserved.get(keyOf(owner)) ?? 0) + more > ofOwner) return overQuota(ofOwner, owner);
+    if (usage.inAll + this.#reservedInAll + more > inAll) return overQuota(inAll);
+    return undefined;
   }
 }
 
 interface Account {
   readonly usage: () => Promise<Usage>;
+  /** How many bytes, of all writes, have ever come to be stored. */
+  readonly settled: () => number;
   /** Counts bytes that are on their way, or are no longer. */
   readonly change: (bytes: number) => void;
-  /** @throws ArtifactError where so many more are too many */
-  readonly check: (usage: Usage, more: number) => void;
+  /** What is wrong with so many more. */
+  readonly problem: (usage: Usage, more: number) => ArtifactQuotaError | undefined;
 }
 
 /** What one write has on its way. */
@@ -93,33 +117,63 @@ export class Reservation {
   readonly #account: Account;
   #usage: Usage | undefined;
   #sinceAsked = 0;
-  #bytes = 0;
+  #settledWhenAsked = 0;
+  /** Of the file, with what comes. */
+  #size: number;
+  /** Of those, as they are counted, what is on its way. */
+  #reserved = 0;
+  /** And what is counted as stored. */
+  #stored: number;
 
-  constructor(account: Account) {
+  constructor(account: Account, stored?: number) {
     this.#account = account;
+    this.#size = stored ?? 0;
+    this.#stored = stored === undefined ? 0 : countedBytes(stored);
+    this.#reserve();
   }
 
-  /** @throws ArtifactError where so many more are too many */
-  async check(more = 0): Promise<void> {
+  /** @throws ArtifactError where the file cannot have so many bytes, nor what it has */
+  async check(size = 0): Promise<void> {
+    // Before the question: what settles meanwhile may be in the answer, or not.
+    const settled = this.#account.settled();
     this.#usage = await this.#account.usage();
+    this.#settledWhenAsked = settled;
     this.#sinceAsked = 0;
-    this.#account.check(this.#usage, more);
+    const more = Math.max(0, countedBytes(size) - countedBytes(this.#size));
+    const problem = this.#account.problem(this.#usage, more);
+    if (problem !== undefined) throw problem;
   }
 
   /** Counts bytes that come. @throws ArtifactError where they are too many */
   async take(bytes: number): Promise<void> {
-    this.#account.change(bytes);
-    this.#bytes += bytes;
+    this.#size += bytes;
     this.#sinceAsked += bytes;
-    if (this.#usage === undefined || this.#sinceAsked >= staleBytes) await this.check();
-    else this.#account.check(this.#usage, 0);
+    this.#reserve();
+    if (!this.#surelyFits()) await this.check();
   }
 
   /** All that came so far is stored, and counted there. */
   settle(): void {
-    this.#account.change(-this.#bytes);
-    this.#bytes = 0;
+    this.#account.change(-this.#reserved);
+    this.#stored += this.#reserved;
+    this.#reserved = 0;
     this.#usage = undefined;
+  }
+
+  #reserve(): void {
+    const reserved = countedBytes(this.#size) - this.#stored;
+    this.#account.change(reserved - this.#reserved);
+    this.#reserved = reserved;
+  }
+
+  /** By the last answer, with all that others have had stored since as if it were this owner's: it is not in that answer. */
+  #surelyFits(): boolean {
+    const settled = this.#account.settled() - this.#settledWhenAsked;
+    return (
+      this.#usage !== undefined &&
+      this.#sinceAsked + settled < staleBytes &&
+      this.#account.problem(this.#usage, settled) === undefined
+    );
   }
 }
 

@@ -72,12 +72,12 @@ export function overQuota(maxBytes: number, owner?: RunOwner): ArtifactQuotaErro
   return owner === undefined
     ? new ArtifactQuotaError(
         "artifacts",
-        `all artifacts of the server may have ${whole} bytes (artifacts.max_total_bytes)`,
+        `all artifacts of the server may have ${whole} bytes, each at least 4096 (artifacts.max_total_bytes)`,
         "files that no run keeps are removed after a while",
       )
     : new ArtifactQuotaError(
         `principal:${owner.tenant}/${owner.subject}`,
-        `the artifacts of one owner may have ${whole} bytes, unfinished uploads among them (artifacts.max_bytes_per_owner)`,
+        `the artifacts of one owner may have ${whole} bytes, each at least 4096 and unfinished uploads among them (artifacts.max_bytes_per_owner)`,
         "what none of your runs keeps is removed after a while",
       );
 }
