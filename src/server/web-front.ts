@@ -216,16 +216,22 @@ function limitSources(server: Server, sources: Sources): void {
 function refusePipelines(server: Server, clock: Clock, onRefused: (request: IncomingMessage) => void): void {
   const pipelines = new Pipelines(clock);
   const serving = server.listeners("request");
-  server.removeAllListeners("request");
-  server.on("request", (request: IncomingMessage, response: ServerResponse) => {
+  const admit = (request: IncomingMessage, response: ServerResponse): boolean => {
     // What was in the same piece as the one too many is parsed still.
-    if (request.socket.destroyed) return;
-    if (pipelines.admit(request, response)) {
-      for (const serve of serving) serve.call(server, request, response);
-      return;
-    }
+    if (request.socket.destroyed) return false;
+    if (pipelines.admit(request, response)) return true;
     onRefused(request);
     request.socket.destroy();
+    return false;
+  };
+  server.removeAllListeners("request");
+  server.on("request", (request: IncomingMessage, response: ServerResponse) => {
+    if (!admit(request, response)) return;
+    for (const serve of serving) serve.call(server, request, response);
+  });
+  // Node answers these by itself, and as many as come, where nobody listens.
+  server.on("checkExpectation", (request: IncomingMessage, response: ServerResponse) => {
+    if (admit(request, response)) response.writeHead(417).end();
   });
 }
 

@@ -24,7 +24,7 @@ const preambleTimeoutMs = 5_000;
 export function takeProxied(server: Server, options: ProxiedConnectionsOptions): () => void {
   const listeners = server.listeners("connection");
   const waiting = new Set<Socket>();
-  /** By the proxy's own address and port: a socket of TLS is another one, of the same peer. */
+  /** By both ends of the proxy's own connection: a socket of TLS is another one, of the same. */
   const clients = new Map<string, ClientAddress>();
   const begin = (socket: Socket): void => {
     for (const listener of listeners) listener.call(server, socket);
@@ -103,8 +103,8 @@ function readPreamble(
 
 function ignore(): void {}
 
-function nameOf({ remoteAddress, remotePort }: Socket): string {
-  return `${remoteAddress} ${remotePort}`;
+function nameOf({ remoteAddress, remotePort, localAddress, localPort }: Socket): string {
+  return `${remoteAddress} ${remotePort} ${localAddress} ${localPort}`;
 }
 
 /** Everything asks a socket who is at its other end. */

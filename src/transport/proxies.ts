@@ -9,9 +9,6 @@ export interface ProxiesOptions {
   readonly header?: ForwardedHeaderName;
 }
 
-/** As many are followed: no real call has passed more. */
-const mostHops = 32;
-
 /** Knows whose word counts about where calls come from. */
 export class Proxies {
   readonly header: ForwardedHeaderName | undefined;
@@ -37,7 +34,7 @@ export class Proxies {
   clientOf(value: string | undefined): ClientAddress | undefined {
     if (this.header === undefined || value === undefined) return undefined;
     let client: ClientAddress | undefined;
-    for (const hop of forwardedHops(this.header, value).slice(-mostHops).reverse()) {
+    for (const hop of forwardedHops(this.header, value).toReversed()) {
       if (hop === undefined) break;
       client = hop;
       if (!this.isTrusted(hop.address)) break;

@@ -11,6 +11,9 @@ export type Preamble =
 /** Of a preamble: addresses take 232 at most, and what else proxies add is some certificate. */
 export const mostPreambleBytes = 16 * 1024;
 
+/** Whom a proxy does not tell: no address, so that nobody takes it for a proxy's, whose word would count. */
+const unknownClient: ClientAddress = { address: "unknown", port: 0 };
+
 const signature2 = Buffer.from("\r\n\r\n\0\r\nQUIT\n", "latin1");
 const signature1 = Buffer.from("PROXY ", "latin1");
 
@@ -42,7 +45,7 @@ function parseLine(bytes: Buffer): Preamble {
   const [, protocol, from = "", to = "", fromPort = "", toPort = "", ...rest] = text.slice(0, end).split(" ");
   const complete = { kind: "complete", bytes: end + 2 } as const;
   // Whatever follows is to be ignored.
-  if (protocol === "UNKNOWN") return complete;
+  if (protocol === "UNKNOWN") return { ...complete, client: unknownClient };
   const isOfFamily = (address: string): boolean =>
     (protocol === "TCP4" && !address.includes(":")) || (protocol === "TCP6" && address.includes(":"));
   const address = canonicalAddress(from);
@@ -81,7 +84,8 @@ function parseBinary(bytes: Buffer): Preamble {
   if (bytes.length < size) return incomplete;
   const complete = { kind: "complete", bytes: size } as const;
   // Whatever follows is to be ignored.
-  if (command === local || family === unspecified || family === unixStream) return complete;
+  if (command === local) return complete;
+  if (family === unspecified || family === unixStream) return { ...complete, client: unknownClient };
   if (family === tcp4) {
     if (size < 16 + 12) return wrong("it is too short for its addresses");
     return { ...complete, client: { address: bytes.subarray(16, 20).join("."), port: bytes.readUInt16BE(24) } };

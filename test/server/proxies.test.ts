@@ -100,6 +100,11 @@ describe("connections of trusted proxies by the PROXY protocol", () => {
     const made = { "x-forwarded-for": "203.0.113.99" };
     expect(await sourceOf(grpcTo(await relay(grpcPort, line("203.0.113.5"))), made)).toBe("source:203.0.113.5");
     expect(await sourceOf(webTo(await relay(webPort, line("203.0.113.6"))), made)).toBe("source:203.0.113.6");
+    // Nor does it become the proxy's where that does not tell whose a connection is.
+    const untold = "PROXY UNKNOWN\r\n";
+    expect(await sourceOf(grpcTo(await relay(grpcPort, untold)), made)).toBe("source:unknown");
+    const { plain: call } = createClient(WorkflowsService, webTo(await relay(webPort, untold)));
+    await expect(call({}, { headers: made })).rejects.toThrow("too many calls of source:unknown");
     // Health checks of the proxy are its own.
     expect(await sourceOf(webTo(await relay(webPort, localPreamble)))).toBe("source:127.0.0.1");
   });

@@ -217,6 +217,20 @@ describe("the web port limits", () => {
     }
   });
 
+  it("requests with expectations that nobody meets, which count as others do", async () => {
+    const { webPort } = await startListening({});
+    const one = "GET /healthz HTTP/1.1\r\nhost: localhost\r\nexpect: x\r\n\r\n";
+    const few = await openSocket(webPort);
+    few.write(one);
+    expect(await readUntil(few, /\r\n\r\n/)).toMatch(/^HTTP\/1\.1 417 /);
+    few.destroy();
+    const many = await openSocket(webPort);
+    many.on("error", () => undefined);
+    many.write(one.repeat(1000));
+    expect((await readToEnd(many).catch(() => "")).split(" 417 ").length).toBeLessThan(20);
+    await expect(fetchWeb(webPort, "/healthz")).rejects.toThrow();
+  });
+
   it("requests that a connection sends at once, and who goes beyond that gets no new one for a while", async () => {
     const { webPort } = await startListening();
     const few = await openSocket(webPort);

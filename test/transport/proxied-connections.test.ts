@@ -1,5 +1,7 @@
 import { once } from "node:events";
 import { connect, createServer, type Socket } from "node:net";
+import { PassThrough } from "node:stream";
+import { setImmediate } from "node:timers/promises";
 import { expect, it, onTestFinished } from "vitest";
 import { createVirtualClock } from "../../src/testing/index.ts";
 import { takeProxied } from "../../src/transport/proxied-connections.ts";
@@ -66,4 +68,22 @@ it("those that have not are dropped at the end", async () => {
   const { drop, socket } = await listen();
   drop();
   await once(socket, "close");
+});
+
+it("one of TLS is told from others by both of its ends", async () => {
+  const server = createServer();
+  takeProxied(server, { proxies: { isTrusted: () => true }, clock: createVirtualClock(), onRefused: () => undefined });
+  const endsAt = (localAddress: string) => ({ remoteAddress: "10.0.0.1", remotePort: 7, localAddress, localPort: 443 });
+  for (const [client, localAddress] of [
+    ["203.0.113.1", "10.0.0.8"],
+    ["203.0.113.2", "10.0.0.9"],
+  ] as const) {
+    const socket = Object.assign(new PassThrough(), endsAt(localAddress));
+    server.emit("connection", socket as unknown as Socket);
+    socket.write(`PROXY TCP4 ${client} 198.51.100.1 51234 443\r\n`);
+  }
+  await setImmediate();
+  const secured = endsAt("10.0.0.8");
+  server.emit("secureConnection", secured);
+  expect(secured.remoteAddress).toBe("203.0.113.1");
 });

@@ -11,21 +11,22 @@ const binary6 = binaryPreamble("2001:db8::7", 51_234);
 const extended = binaryPreamble("203.0.113.7", 51_234, Buffer.from([0x04, 0, 5, 1, 2, 3, 4, 5]));
 
 const client4 = { address: "203.0.113.7", port: 51_234 };
+const unknown = { address: "unknown", port: 0 };
 const client6 = { address: "2001:db8::7", port: 51_234 };
 
 describe("a preamble of the PROXY protocol", () => {
   it.each([
     ["version 1, IPv4", line(ip4), client4],
     ["version 1, IPv6", line(ip6), client6],
-    ["version 1, unknown", line("PROXY UNKNOWN ffff:: whatever 1 2\r\n"), undefined],
+    ["version 1, unknown", line("PROXY UNKNOWN ffff:: whatever 1 2\r\n"), unknown],
     ["version 2, IPv4", binary4, client4],
     ["version 2, IPv6", binary6, client6],
     ["version 2, mapped IPv4", binaryPreamble("::ffff:203.0.113.7", 1), { address: "::ffff:203.0.113.7", port: 1 }],
     ["version 2, with what else proxies tell", extended, client4],
     ["version 2, for the proxy itself", localPreamble, undefined],
     ["version 2, for itself and yet with addresses", withByte(binary4, 12, 0x20), undefined],
-    ["version 2, of a socket without a network", withByte(binary4, 13, 0x31), undefined],
-    ["version 2, that does not say", withByte(binary4, 13, 0x00), undefined],
+    ["version 2, of a socket without a network", withByte(binary4, 13, 0x31), unknown],
+    ["version 2, that does not say", withByte(binary4, 13, 0x00), unknown],
   ])("is read, however it arrives: %s", (_, bytes, client) => {
     const whole = { kind: "complete", bytes: bytes.length, ...(client && { client }) };
     expect(parsePreamble(bytes)).toEqual(whole);

@@ -48,7 +48,7 @@ export declare const ApiKeyConfigSchema: GenMessage<ApiKeyConfig>;
  * credentials are refused at once (RESOURCE_EXHAUSTED, LOCKED_OUT) for a time that grows in the same way. They are counted by
  * subject, too, where it is proven: of tokens that their issuer has signed and of certificates that an authority has, which are
  * refused for something else, as their time, their audience or a rule that is missing; this begins at nine times `threshold`,
- * since a subject may be many machines. What is right is always taken, so nobody can lock out those who share an address (a
+ * since a subject may be many machines, and its lock is on record only: the answers go on saying what is wrong. What is right is always taken, so nobody can lock out those who share an address (a
  * NAT, a proxy), a key's id, or a subject with them. Of tokens that have not been verified before, ten a second from each
  * address are looked at in a lock-out, and others refused unseen; refusals do not prolong it.
  *

@@ -26,7 +26,11 @@ export const config: Command = {
   async run(given, io) {
     const effective = await read(given.value("config"));
     const shown = withoutSensitive(ServerConfigSchema, effective);
-    const json = JSON.stringify(toJson(ServerConfigSchema, shown, { useProtoFieldName: true }));
+    for (const { notify } of Object.values(shown.workflows)) {
+      // Its path is a secret with many who take hooks, as that of a notifier is.
+      if (notify?.url) notify.url = "[redacted]";
+    }
+    const json = JSON.stringify(toJson(ServerConfigSchema, shown, { useProtoFieldName: true }), withoutQuery);
     // What somebody has put where it does not belong, as in a URL.
     const line = createTextRedactor({ personalData: "keep", key: new Uint8Array() }).jsonLine(json);
     if (given.has("json")) {
@@ -38,6 +42,11 @@ export const config: Command = {
     return ExitCode.ok;
   },
 };
+
+/** Keys and signatures stand in queries, by names that nobody can list. */
+function withoutQuery(_: string, value: unknown): unknown {
+  return typeof value === "string" ? value.replace(/^(https?:\/\/[^?#]*\?).+$/is, "$1[redacted]") : value;
+}
 
 async function read(file: string | undefined) {
   try {

@@ -85,6 +85,11 @@ export function authenticate(options: AuthenticateOptions): Interceptor {
       const times = { locked: by === "source" ? name : `${by} ${name}`, for_ms: String(Math.round(forMs)) };
       tell("auth.locked_out", { ...whose, ...times, refused_before: String(refused) });
     }
+    if (judgement.by === "subject") {
+      // Told to wait, a client whose token has just run out would not get another one, which would be taken.
+      await lockout.hold(judgement.holdMs, request.signal);
+      throw error;
+    }
     throw lockedOut(judgement.forMs);
   };
 
@@ -186,7 +191,7 @@ function lockedOut(forMs: number): ConnectError {
   return createError(
     Code.ResourceExhausted,
     "LOCKED_OUT",
-    `too many calls with wrong credentials have come from this address, for this key or for this subject: they are refused without a look for another ${seconds} s; an API key that is right is taken at any time`,
+    `too many calls with wrong credentials have come from this address or for this key: they are refused without a look for another ${seconds} s; an API key that is right is taken at any time`,
     { retryDelayMs: forMs },
   );
 }

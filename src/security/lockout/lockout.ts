@@ -9,11 +9,16 @@ const longestHoldMs = 5_000;
 /** A held call costs a stream and a timer: beyond this, answers go at once, and the count still grows. */
 const mostHeld = 1_000;
 
-/** What becomes of a call whose credentials are wrong. */
-export type Judgement = Consequence & {
+type Counted = Consequence & {
   /** What was counted; for a lock, what is locked. */
   readonly by: "source" | "key" | "subject";
   readonly name: string;
+};
+
+/** What becomes of a call whose credentials are wrong. */
+export type Judgement = Counted & {
+  /** How long the answer may be held back for what its address and its key alone have done. */
+  readonly holdMs: number;
 };
 
 export interface LockedNames {
@@ -65,18 +70,26 @@ export class Lockout {
     return this.#sources.size > 0 && this.#sources.lockedForMs(sourceOf(peer), this.#clock.monotonic()) > 0;
   }
 
-  /** Counts a failure, and says what follows: the hardest of what its address, its key and its subject bring on. */
+  /**
+   * Counts a failure, and says what follows: the hardest of what its address, its key and its subject bring on. A subject's
+   * lock comes last: it may be somebody else's doing, who replays a token of it that is over.
+   */
   failed(peer: string, { claimed, proven }: Blamed = {}): Judgement {
     const nowMs = this.#clock.monotonic();
     const source = sourceOf(peer);
-    const bySource: Judgement = { ...this.#sources.fail(source, nowMs), by: "source", name: source };
+    const bySource = this.#told({ ...this.#sources.fail(source, nowMs), by: "source", name: source });
     // An address that is locked out is not looked at, so it must not lock anything else either.
-    if (bySource.kind === "locked" && !bySource.began) return this.#told(bySource);
-    const judgements = [bySource];
-    if (claimed !== undefined) judgements.push({ ...this.#keys.fail(claimed, nowMs), by: "key", name: claimed });
-    if (proven !== undefined) judgements.push({ ...this.#subjects.fail(proven, nowMs), by: "subject", name: proven });
-    for (const each of judgements) this.#told(each);
-    return judgements.reduce((hardest, each) => (hardness(each) > hardness(hardest) ? each : hardest));
+    if (bySource.kind === "locked" && !bySource.began) return { ...bySource, holdMs: 0 };
+    let hardest = bySource;
+    if (claimed !== undefined) {
+      hardest = harder(hardest, this.#told({ ...this.#keys.fail(claimed, nowMs), by: "key", name: claimed }));
+    }
+    const holdMs = hardest.kind === "delayed" ? hardest.delayMs : 0;
+    if (proven !== undefined) {
+      const bySubject = this.#told({ ...this.#subjects.fail(proven, nowMs), by: "subject", name: proven });
+      if (hardest.kind === "delayed") hardest = harder(hardest, bySubject);
+    }
+    return { ...hardest, holdMs };
   }
 
   /** Who is locked out now, for another process to go on with. */
@@ -97,7 +110,7 @@ export class Lockout {
     for (const each of subjects) this.#subjects.restore(each, nowMs);
   }
 
-  #told(judgement: Judgement): Judgement {
+  #told(judgement: Counted): Counted {
     if (judgement.kind === "locked" && judgement.began) this.onLocked?.();
     return judgement;
   }
@@ -123,6 +136,10 @@ export class Lockout {
     this.#closed = true;
     for (const release of [...this.#held]) release();
   }
+}
+
+function harder(one: Counted, other: Counted): Counted {
+  return hardness(other) > hardness(one) ? other : one;
 }
 
 function hardness(consequence: Consequence): number {

@@ -12,13 +12,16 @@ function fileWith(yaml: string): string {
 }
 
 const secret = "Planted0123456789secret";
+const other = "5f2c8d";
 const yaml = `
 data_directory: /var/lib/retake
 web: { port: 9090 }
 webhooks: { secrets: [{ environment: WEBHOOK_SECRET }], allowed_urls: ["https://hooks.example/"] }
+workflows: { shop.v1.Shop/Buy: { notify: { url: "https://hooks.example/B0/${other}" } } }
 monitoring:
   notifiers:
     - { name: hook, webhook: { url: "https://hooks.example/T0/${secret}" } }
+    - { name: other, pagerduty: { routing_key: { file: key }, url: "https://page.example/?sig=${other}" } }
     - { name: page, pagerduty: { routing_key: { file: key }, url: "https://page.example/?api_key=${secret}" } }
 `;
 
@@ -38,7 +41,7 @@ describe("retake config", () => {
       "config",
       "--json",
       "-c",
-      fileWith(stdout.replace("[redacted]", "https://a.example/")),
+      fileWith(stdout.replaceAll(/(?<![?])\[redacted\]/g, "https://a.example/")),
     ]);
     expect(again.exitCode).toBe(0);
     expect(JSON.parse(again.stdout)).toEqual(parse(stdout));
@@ -54,6 +57,8 @@ describe("retake config", () => {
       expect(exitCode).toBe(0);
       expect(stdout).toContain("[redacted]");
       expect(stdout).not.toContain(secret);
+      expect(stdout).not.toContain(other);
+      expect(stdout).toContain("https://page.example/?[redacted]");
     }
   });
 

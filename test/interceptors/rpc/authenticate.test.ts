@@ -212,18 +212,24 @@ describe("callers with wrong credentials", () => {
     expect(await bearer("right")).toBe("ana by api_key");
   });
 
-  it("lock out the subject that they prove, from wherever they come, and not what is right of it", async () => {
+  it("lock the subject that they prove, from wherever they come, and still tell its clients to get another token", async () => {
     const { bearer, from, events } = start();
     for (let n = 0; n < 29; n++) {
       from(`10.0.${n}.1:1`);
       expect(await bearer("signed ana")).toContain("Unauthenticated TOKEN_EXPIRED");
     }
     from("10.0.29.1:1");
-    expect(await bearer("signed ana")).toMatch(/^ResourceExhausted LOCKED_OUT, again in 400 ms/);
+    expect(await bearer("signed ana")).toBe("Unauthenticated TOKEN_EXPIRED after 100 ms");
     expect(events.at(-1)).toMatchObject({
       action: "auth.locked_out",
       details: { proven_subject: "ana", locked: "subject ana" },
     });
+    // Who goes on is slowed down and locked out as an address, and nothing more is on record but that.
+    expect(await bearer("signed ana")).toBe("Unauthenticated TOKEN_EXPIRED after 200 ms");
+    expect(events).toHaveLength(30);
+    expect(await bearer("signed ana")).toBe("ResourceExhausted LOCKED_OUT, again in 400 ms");
+    expect(events.at(-1)).toMatchObject({ action: "auth.locked_out", details: { locked: "10.0.29.1" } });
+    from("10.0.31.1:1");
     expect(await bearer("right")).toBe("ana by api_key");
     expect(await bearer("token")).toBe("ana by jwt");
     // By an unproven name nobody is counted but the address.

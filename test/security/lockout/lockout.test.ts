@@ -9,7 +9,7 @@ function start(given: Partial<LockoutSettings> = {}) {
   const clock = createVirtualClock();
   const lockout = new Lockout({ settings: { ...settings, ...given }, clock });
   const fail = (peer: string, claimed?: string, proven?: string) => {
-    const { kind, ...rest } = lockout.failed(peer, { claimed, proven });
+    const { kind, holdMs: _, ...rest } = lockout.failed(peer, { claimed, proven });
     return "delayMs" in rest ? rest.delayMs : `${kind} ${rest.forMs} ${rest.began ? "anew" : `with ${rest.refused}`}`;
   };
   return { clock, lockout, fail };
@@ -65,6 +65,17 @@ describe("a lock-out", () => {
     expect(from(40)).toBe("locked 800 with 1");
     expect(fail("10.0.41.1:1", undefined, "bob")).toBe(100);
     expect(lockout.locked()).toMatchObject({ sources: [], keys: [], subjects: [{ name: "ada", failures: 40 }] });
+  });
+
+  it("holds answers back for what an address has done, and not for its subject that is locked", () => {
+    const { lockout, fail } = start();
+    for (let n = 0; n < 40; n++) fail(`10.0.${n}.1:1`, undefined, "ada");
+    const failed = () => lockout.failed("10.0.50.1:1", { proven: "ada" });
+    expect(failed()).toMatchObject({ kind: "locked", by: "subject", holdMs: 100 });
+    expect(failed()).toMatchObject({ by: "subject", holdMs: 200 });
+    expect(failed()).toMatchObject({ by: "subject", holdMs: 400 });
+    // However long the subject's lock is yet, what the address has done by itself comes first.
+    for (let n = 0; n < 2; n++) expect(failed()).toMatchObject({ kind: "locked", by: "source", holdMs: 0 });
   });
 
   it("does not let an address that is locked out lock subjects", () => {
