@@ -23,7 +23,7 @@ import { crashLoop, endFailure } from "./end-error.ts";
 import { equalBytes } from "./equal-bytes.ts";
 import { draining, queueFull } from "./errors.ts";
 import { runStatistics } from "./events.ts";
-import { createFailure, errorFromFailure } from "./failure.ts";
+import { createError, createFailure, errorFromFailure } from "./failure.ts";
 import { classifyError } from "./failures/classify.ts";
 import { untriedFallbacks } from "./fallback-tries.ts";
 import type { Outcome, RunHandler } from "./handler.ts";
@@ -60,6 +60,9 @@ export interface TurnsOptions {
 /** What the callers of a cancelled run are told. */
 export const callerLost = "CALLER_LOST";
 export const drained = "DRAINED";
+
+/** Why an attempt is told to stop whose run is read anew. */
+const notJournaled = "NOT_JOURNALED";
 
 /**
  * Advances runs, one turn after the other: each reads the reduced run, enters the chain of stages, and either ends the run
@@ -174,7 +177,7 @@ export class Turns {
     }
     const { turn } = run;
     const message = "the attempt could not be journaled by the server";
-    turn?.abort(new ConnectError(message, Code.Aborted));
+    turn?.abort(createError(Code.Aborted, notJournaled, message));
     turn?.conclude({ kind: "interrupted", failure: interrupted(message) });
     this.#delay(retryDelayMs(1), () => {
       // Its back-end may never stop, and the run itself waits for the permit.

@@ -3,8 +3,11 @@ import { type AttemptSight, assert, type Invariant } from "../world/witness.ts";
 import { stopReason } from "./stop-reason.ts";
 import { roundingMs } from "./times.ts";
 
-/** Why an attempt is told to stop that has had its time: its permit is given to others, whether it stops or not. */
-const overtime: ReadonlySet<string> = new Set(["ATTEMPT_TIMEOUT", "STALLED", "DEADLINE"]);
+/**
+ * Why an attempt is told to stop that has had its time, or that the journal knows nothing of: its permit is given to others,
+ * whether it stops or not.
+ */
+const overtime: ReadonlySet<string> = new Set(["ATTEMPT_TIMEOUT", "STALLED", "DEADLINE", "NOT_JOURNALED"]);
 
 export const limits: Invariant = {
   name: "no more back-ends work at once than limits and slots allow",
