@@ -21,14 +21,14 @@ export function createExportRequest({ resource, scope }: ExportOrigin): (records
   scoped.finish(scopeStart);
   const scopeBytes = scoped.take();
   return (records) => {
-    let scopeLogs = scopeBytes.length;
-    for (const { length } of records) scopeLogs += 1 + sizeOfVarint(length) + length;
-    const resourceLogs = resourceBytes.length + 1 + sizeOfVarint(scopeLogs) + scopeLogs;
+    let scopedLength = scopeBytes.length;
+    for (const { length } of records) scopedLength += 1 + sizeOfVarint(length) + length;
+    const originLength = resourceBytes.length + 1 + sizeOfVarint(scopedLength) + scopedLength;
     // A length that is known beforehand need not be made room for afterwards.
-    const writer = new ProtoWriter(resourceLogs + 40);
-    writer.message(1, resourceLogs);
+    const writer = new ProtoWriter(originLength + 40);
+    writer.message(1, originLength);
     writer.raw(resourceBytes);
-    writer.message(2, scopeLogs);
+    writer.message(2, scopedLength);
     writer.raw(scopeBytes);
     for (const record of records) writer.bytes(2, record);
     return writer.take();

@@ -107,6 +107,7 @@ export { Retention, type RetentionLimit, retireAtMs } from "./retention.ts";
 export type { RetryBudget } from "./retry-budget.ts";
 export { type BackendBudget, RetryBudgets } from "./retry-budgets.ts";
 export { newRunId } from "./run-id.ts";
+export { runPages } from "./run-pages.ts";
 export {
   type FailedAttempt,
   IllegalEventError,

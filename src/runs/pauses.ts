@@ -5,6 +5,7 @@ import type { Clock } from "../clock.ts";
 import { recordsOf, streamsNamed } from "./named-streams.ts";
 import type { Journal } from "./ports/journal.ts";
 import type { Scheduler } from "./ports/scheduler.ts";
+import { runPages } from "./run-pages.ts";
 import { msFromTimestamp, timestampFromMs } from "./time.ts";
 
 /** A workflow makes no attempts for the time being. */
@@ -22,7 +23,6 @@ export interface PausesOptions {
 }
 
 const prefix = "pause/";
-const pageSize = 500;
 
 /**
  * The workflows that are paused, each with a stream of its own in the journal.
@@ -160,17 +160,8 @@ export class Pauses {
     // What has been parked until now must be found.
     await journal.flush();
     const runIds: string[] = [];
-    let beforePosition: number | undefined;
-    for (;;) {
-      const rows = await journal.listRuns(
-        { workflow, states: [RunState.PARKED] },
-        { limit: pageSize, ...(beforePosition === undefined ? {} : { beforePosition }) },
-      );
+    for await (const rows of runPages(journal, { workflow, states: [RunState.PARKED] })) {
       runIds.push(...rows.map(({ runId }) => runId));
-      beforePosition = rows.at(-1)?.position;
-      if (rows.length < pageSize) {
-        break;
-      }
     }
     // The oldest first: they stand in line in the order in which they ask.
     for (const runId of runIds.reverse()) {

@@ -14,6 +14,7 @@ import { type Journal, JournalUnavailableError } from "./ports/journal.ts";
 import type { RunObserver } from "./ports/run-observer.ts";
 import type { Scheduler } from "./ports/scheduler.ts";
 import type { Retakes } from "./retakes.ts";
+import { runPages } from "./run-pages.ts";
 import { openStates, type RunRecord } from "./run-record.ts";
 import { callerLost, type Turns } from "./turns.ts";
 
@@ -38,8 +39,6 @@ export interface Recovered {
   readonly interrupted: number;
 }
 
-const pageSize = 500;
-
 /**
  * Takes over what an earlier process left behind, before the first new run is accepted: each open run gets the events
  * that say so, and a wish for its next turn.
@@ -52,12 +51,7 @@ export async function recover(options: RecoveryOptions): Promise<Recovered> {
   let interrupted = 0;
   const children: { readonly runId: string; readonly parentRunId: string }[] = [];
   // Newest first, so what recovery itself moves is not met again.
-  let beforePosition: number | undefined;
-  for (;;) {
-    const rows = await journal.listRuns(
-      { states: openStates },
-      { limit: pageSize, ...(beforePosition === undefined ? {} : { beforePosition }) },
-    );
+  for await (const rows of runPages(journal, { states: openStates })) {
     await Promise.all(
       rows.map(async (row) => {
         try {
@@ -87,13 +81,9 @@ export async function recover(options: RecoveryOptions): Promise<Recovered> {
         }
       }),
     );
-    const last = rows.at(-1);
-    if (last === undefined || rows.length < pageSize) {
-      await cancelOrphans(children, options);
-      return { runs, interrupted };
-    }
-    beforePosition = last.position;
   }
+  await cancelOrphans(children, options);
+  return { runs, interrupted };
 }
 
 /**

@@ -6,6 +6,7 @@ import type { Logger } from "./logger.ts";
 import type { Artifacts } from "./ports/artifacts.ts";
 import { type EndedRun, type Journal, runStream } from "./ports/journal.ts";
 import type { Payloads } from "./ports/payloads.ts";
+import { runPages } from "./run-pages.ts";
 import type { RunRecord } from "./run-record.ts";
 import { Sweeper } from "./sweeper.ts";
 import { msFromTimestamp } from "./time.ts";
@@ -159,18 +160,8 @@ export class Retention {
     const found: string[] = [];
     for (const runId of runIds) {
       const children: string[] = [];
-      let beforePosition: number | undefined;
-      for (;;) {
-        const rows = await this.#options.journal.listRuns(
-          { parentRunId: runId },
-          { limit: 500, ...(beforePosition === undefined ? {} : { beforePosition }) },
-        );
+      for await (const rows of runPages(this.#options.journal, { parentRunId: runId })) {
         children.push(...rows.map((row) => row.runId));
-        const last = rows.at(-1);
-        if (last === undefined || rows.length < 500) {
-          break;
-        }
-        beforePosition = last.position;
       }
       found.push(...(children.length === 0 ? [] : await this.#withDescendants(children)), runId);
     }

@@ -6,13 +6,10 @@ import {
   type Logger,
   openStates,
   pastChanges,
-  type RunFilter,
-  type RunIndexRow,
   type RunObserver,
+  runPages,
 } from "../../runs/index.ts";
 import type { ExportMark } from "./export-marks.ts";
-
-const pageSize = 500;
 
 /** So many are looked at: some 100 ms before the server starts. */
 const mostFound = 20_000;
@@ -54,7 +51,7 @@ export class UntoldRuns {
     const { journal, mark } = options;
     const ended = new Set<string>();
     let looked = 0;
-    for await (const rows of pagesOf(journal, { createdSinceMs: mark.openMs })) {
+    for await (const rows of runPages(journal, { createdSinceMs: mark.openMs })) {
       for (const { runId, state } of rows) if (isTerminal(state)) ended.add(runId);
       looked += rows.length;
       if (looked >= mostFound) break;
@@ -111,22 +108,9 @@ export class UntoldRuns {
 async function endedOf(journal: Pick<Journal, "listRuns">, runIds: readonly string[]): Promise<ReadonlySet<string>> {
   const ended = new Set(runIds);
   if (ended.size === 0) return ended;
-  for await (const rows of pagesOf(journal, { states: openStates })) {
+  for await (const rows of runPages(journal, { states: openStates })) {
     for (const { runId } of rows) ended.delete(runId);
     if (ended.size === 0) break;
   }
   return ended;
-}
-
-async function* pagesOf(journal: Pick<Journal, "listRuns">, filter: RunFilter): AsyncGenerator<readonly RunIndexRow[]> {
-  let beforePosition: number | undefined;
-  for (;;) {
-    const rows = await journal.listRuns(filter, {
-      limit: pageSize,
-      ...(beforePosition !== undefined && { beforePosition }),
-    });
-    yield rows;
-    beforePosition = rows.at(-1)?.position;
-    if (rows.length < pageSize) return;
-  }
 }

@@ -6,6 +6,7 @@ import type { TraceFields } from "../../trace-fields.ts";
 import type { Logger } from "../logger.ts";
 import type { Journal } from "../ports/journal.ts";
 import type { Scheduler } from "../ports/scheduler.ts";
+import { runPages } from "../run-pages.ts";
 import type { RunRecord } from "../run-record.ts";
 import { Breaker, type Fitness, type Forcing } from "./breaker.ts";
 import { BreakerStreams, withTransition } from "./breaker-streams.ts";
@@ -35,8 +36,6 @@ export interface ListedBreaker {
   readonly breaker: Breaker;
   readonly transitions: readonly BreakerEvent[];
 }
-
-const pageSize = 500;
 
 interface Place {
   readonly breaker: Breaker;
@@ -269,17 +268,14 @@ export class Breakers {
     const { journal, scheduler } = this.#options;
     // What has been accepted until now must be found.
     await journal.flush();
-    let beforePosition: number | undefined;
-    do {
-      const rows = await journal.listRuns(
-        { workflow, states: [RunState.QUEUED] },
-        { limit: pageSize, ...(beforePosition === undefined ? {} : { beforePosition }) },
-      );
+    for await (const rows of runPages(journal, { workflow, states: [RunState.QUEUED] })) {
       for (const { runId } of rows) {
         scheduler.wake(runId, 0);
       }
-      beforePosition = rows.length < pageSize ? undefined : rows.at(-1)?.position;
-    } while (beforePosition !== undefined && this.find(workflow)?.state === BreakerState.OPEN);
+      if (this.find(workflow)?.state !== BreakerState.OPEN) {
+        return;
+      }
+    }
   }
 }
 

@@ -1,5 +1,5 @@
 import type { Clock, Timer } from "../../clock.ts";
-import { JournalUnavailableError } from "../ports/journal.ts";
+import { JournalUnavailableError, journalClosed } from "../ports/journal.ts";
 import { giveUpImpatient, type Operation } from "../storage/operation.ts";
 import { retryDelayMs } from "../storage/retry-delay.ts";
 import type { StorageHealth } from "../storage/storage-health.ts";
@@ -39,7 +39,7 @@ export class MemoryQueue {
       return;
     }
     if (this.#closing) {
-      operation.settle(closedError());
+      operation.settle(journalClosed());
       return;
     }
     this.#queue.push(operation);
@@ -63,7 +63,7 @@ export class MemoryQueue {
   /** @throws JournalUnavailableError after `close` */
   async read<Value>(query: () => Value): Promise<Value> {
     if (this.#closed) {
-      throw closedError();
+      throw journalClosed();
     }
     return query();
   }
@@ -91,7 +91,7 @@ export class MemoryQueue {
       });
     }
     this.#retry?.cancel();
-    const error = this.#cause ?? closedError();
+    const error = this.#cause ?? journalClosed();
     this.#closed = true;
     for (const operation of this.#queue.splice(0)) {
       operation.settle(error);
@@ -190,8 +190,4 @@ export class MemoryQueue {
     this.#changed?.();
     this.#changed = undefined;
   }
-}
-
-function closedError(): JournalUnavailableError {
-  return new JournalUnavailableError("the journal is closed: the server is stopping");
 }

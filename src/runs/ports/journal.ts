@@ -185,6 +185,11 @@ export class JournalUnavailableError extends Error {
   override readonly name = "JournalUnavailableError";
 }
 
+/** What whoever comes to a journal that is closed is told. */
+export function journalClosed(): JournalUnavailableError {
+  return new JournalUnavailableError("the journal is closed: the server is stopping");
+}
+
 /** The storage cannot be opened: locked, unreadable, damaged, or written by a newer version. Its message says what to do. */
 export class JournalOpenError extends Error {
   override readonly name = "JournalOpenError";

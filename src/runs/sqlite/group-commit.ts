@@ -1,6 +1,6 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import type { Clock, Timer } from "../../clock.ts";
-import { JournalUnavailableError } from "../ports/journal.ts";
+import { JournalUnavailableError, journalClosed } from "../ports/journal.ts";
 import { giveUpImpatient, type Operation } from "../storage/operation.ts";
 import { retryDelayMs } from "../storage/retry-delay.ts";
 import type { StorageHealth } from "../storage/storage-health.ts";
@@ -442,7 +442,7 @@ export class GroupCommit {
   }
 
   #closedError(): JournalUnavailableError {
-    return this.#cause ?? new JournalUnavailableError("the journal is closed: the server is stopping");
+    return this.#cause ?? journalClosed();
   }
 }
 

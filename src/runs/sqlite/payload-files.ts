@@ -5,7 +5,7 @@ import type { Clock, Timer } from "../../clock.ts";
 import { syncDirectory } from "../../sync-directory.ts";
 import { isMissing, namesIn, sizeOf } from "../found-files.ts";
 import { OneAtATime } from "../one-at-a-time.ts";
-import { JournalUnavailableError } from "../ports/journal.ts";
+import { JournalUnavailableError, journalClosed } from "../ports/journal.ts";
 import { retryDelayMs } from "../storage/retry-delay.ts";
 import type { StorageHealth } from "../storage/storage-health.ts";
 import { describe } from "./sqlite-error.ts";
@@ -72,7 +72,7 @@ export class PayloadFiles {
     try {
       while (!(await this.#tryToWrite(name, bytes))) {
         if (impatient || this.#closed) {
-          throw this.#cause ?? closedError();
+          throw this.#cause ?? journalClosed();
         }
         await this.#trouble?.promise;
       }
@@ -238,8 +238,4 @@ export class PayloadFiles {
 
 function nameOf(sha256: Uint8Array): string {
   return Buffer.from(sha256.buffer, sha256.byteOffset, sha256.length).toString("hex");
-}
-
-function closedError(): JournalUnavailableError {
-  return new JournalUnavailableError("the journal is closed: the server is stopping");
 }
