@@ -787,6 +787,27 @@ describe("deadlines", () => {
     expect([error.code, error.details]).toEqual([Code.DeadlineExceeded, []]);
   });
 
+  test.each(["Unary", "ServerStream"])(
+    "a %s call whose caller waits on ends by the server's own clock, and its implementation knows why",
+    async (method) => {
+      const reasons: unknown[] = [];
+      const { port } = await serve({
+        unary: async (_, context) => {
+          reasons.push(await aborted(context.signal));
+          return {};
+        },
+        async *serverStream(_, context) {
+          reasons.push(await aborted(context.signal));
+          yield {};
+        },
+      });
+      const path = `/retake.test.v1.TransportService/${method}`;
+      const { blocks } = await callRaw(port, path, message(Buffer.alloc(0)), { "grpc-timeout": "250m" });
+      expect(blocks.at(-1)?.["grpc-status"]).toBe(String(status.DEADLINE_EXCEEDED));
+      expect(reasons.map((reason) => ConnectError.from(reason, Code.Unknown).code)).toEqual([Code.DeadlineExceeded]);
+    },
+  );
+
   test.each(["600H", "99999999H", "40000M", "3000000S"])(
     "a grpc-timeout of %s does not expire at once",
     async (timeout) => {

@@ -39,6 +39,8 @@ export interface TransportUnderTest {
   readonly ownServer: boolean;
   /** The client is this project's, which does more than Connect's own. */
   readonly ownClient: boolean;
+  /** No network lies between client and server. */
+  readonly isLocal?: boolean;
   /** What the peer's address looks like. */
   readonly peerAddress?: RegExp;
 }
@@ -574,13 +576,13 @@ export function describeTransport(name: string, underTest: TransportUnderTest): 
             return {};
           },
         });
-        const error = await failure(client.unary({}, { timeoutMs: 100 }));
+        const error = await failure(client.unary({}, { timeoutMs: 300 }));
         expect(error.code).toBe(Code.DeadlineExceeded);
         const left = await timeLeft.promise;
         expect(left).toBeGreaterThan(0);
-        expect(left).toBeLessThanOrEqual(100);
-        // Connect's own server may hear of the client's cancellation first.
-        const codes = underTest.ownServer ? [Code.DeadlineExceeded] : [Code.DeadlineExceeded, Code.Canceled];
+        expect(left).toBeLessThanOrEqual(300);
+        // The client's time began before the server's: over a network its cancellation may come before the server's own deadline.
+        const codes = underTest.isLocal ? [Code.DeadlineExceeded] : [Code.DeadlineExceeded, Code.Canceled];
         expect(codes).toContain(ConnectError.from(await reason.promise, Code.Canceled).code);
       });
 
@@ -595,7 +597,7 @@ export function describeTransport(name: string, underTest: TransportUnderTest): 
         const received: number[] = [];
         const error = await failure(
           (async () => {
-            for await (const response of client.serverStream({}, { timeoutMs: 100 })) {
+            for await (const response of client.serverStream({}, { timeoutMs: 300 })) {
               received.push(response.index);
             }
           })(),

@@ -120,5 +120,6 @@ describeTransport("the in-process transport", {
   }),
   ownServer: true,
   ownClient: true,
+  isLocal: true,
   peerAddress: /^in-process$/,
 });
