@@ -241,6 +241,7 @@ async function serveClientStream(
     );
   } catch (thrown) {
     fail(call, callback, thrown);
+    call.end(thrown);
   } finally {
     call.end();
   }
@@ -299,6 +300,8 @@ async function serveStream(
     abandon(iterator);
     if (!call.ended) {
       surface.emit("error", call.failure(thrown));
+      // It may be an interceptor that ends the call: the implementation waits for its next message and hears of it so.
+      call.end(thrown);
     }
   } finally {
     call.end();

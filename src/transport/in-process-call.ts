@@ -177,7 +177,9 @@ async function* serveStream(
       yield cloneOutput(spec.method.output, result.value);
     }
   } catch (thrown) {
-    throw crossError(call, thrown);
+    const error = crossError(call, thrown);
+    call.end(error);
+    throw error;
   } finally {
     call.end();
     abandon(iterator);

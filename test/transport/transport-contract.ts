@@ -13,7 +13,7 @@ import {
   type Transport,
 } from "@connectrpc/connect";
 import { afterEach, describe, expect, test } from "vitest";
-import { flushHeadersKey, peerKey } from "../../src/transport/index.ts";
+import { flushHeadersKey, peerKey, whenAborted } from "../../src/transport/index.ts";
 import {
   TransportErrorDetailSchema,
   TransportService,
@@ -766,6 +766,36 @@ export function describeTransport(name: string, underTest: TransportUnderTest): 
         );
         await client.unary({});
         expect(log).toEqual(["c1 in", "c2 in", "s1 in", "s2 in", "s2 out", "s1 out", "c2 out", "c1 out"]);
+      });
+
+      test("that end a stream tell its implementation, which waits for something else", async () => {
+        const told = Promise.withResolvers<void>();
+        const lost = new ConnectError("enough", Code.Unauthenticated);
+        const ending: Interceptor = (next) => async (request) => {
+          const response = await next(request);
+          if (!response.stream) {
+            return response;
+          }
+          const iterator = response.message[Symbol.asyncIterator]();
+          const messages = (async function* () {
+            yield (await iterator.next()).value;
+            void iterator.next();
+            throw lost;
+          })();
+          return { ...response, message: messages } as typeof response;
+        };
+        const { client } = await start(
+          {
+            async *serverStream(_request, context) {
+              yield { index: 0 };
+              whenAborted(context, () => told.resolve());
+              await aborted(context.signal);
+            },
+          },
+          { server: [ending] },
+        );
+        expect((await failure(collect(client.serverStream({})))).code).toBe(Code.Unauthenticated);
+        await told.promise;
       });
 
       test("see and change headers, trailers, messages and context values, also through a spread request", async () => {

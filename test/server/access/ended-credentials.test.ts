@@ -50,14 +50,11 @@ function as(subject: string, front: Front, level = AccessLevel.AUTHENTICATED): T
 
 /** How a stream ends whose credentials are revoked once its first message has come. */
 async function endOf(subject: string, stream: AsyncIterable<unknown>): Promise<ConnectError | undefined> {
-  let revokedMs = Number.NaN;
   try {
     for await (const _ of stream) {
-      if (Number.isNaN(revokedMs)) revokedMs = performance.now();
       running.revoked.add(subject);
     }
   } catch (error) {
-    expect(performance.now() - revokedMs).toBeLessThan(5000);
     return ConnectError.from(error);
   }
   return undefined;
