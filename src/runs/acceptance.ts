@@ -52,6 +52,8 @@ export interface RunOrder {
   readonly mayUse?: ((owner: RunOwner) => boolean) | undefined;
   /** For children: the id that derives from parent, name and input. */
   readonly child?: ChildOrder;
+  /** The run without whose journal, as it is being written, there is no reason for this one. */
+  readonly after?: LiveRun;
 }
 
 export interface ChildOrder {
@@ -192,7 +194,10 @@ export class Acceptance {
     this.#assertOpen();
     this.#assertRoom(order, shedding);
     // The newest run is the one that a key stands for: also where the clock has been set back since the last one.
-    return { run: this.#create({ ...order, rerunOf: run.id }, input, timeAt(row?.position ?? 0)), joined: false };
+    return {
+      run: this.#create({ ...order, rerunOf: run.id, after: run }, input, timeAt(row?.position ?? 0)),
+      joined: false,
+    };
   }
 
   /** A child belongs to a run that has been accepted, so it is taken even by a server that takes no others. */
@@ -234,6 +239,9 @@ export class Acceptance {
     const run = live.accept({ case: "accepted", value: accepted }, nowMs, Math.max(nowMs, listedFromMs));
     run.input = input;
     run.holders += 1;
+    if (order.after !== undefined) {
+      run.follow(order.after);
+    }
     if (order.workflow.inputArtifacts) {
       void this.#advanceWithArtifacts(order, run, stored.stored);
     } else if (stored.stored === undefined) {

@@ -71,7 +71,7 @@ export interface AttemptWorkServices {
   /** @throws ConnectError INVALID_ARGUMENT */
   validate(schema: DescMessage, message: Message): void;
   /** Cancels the child of a run that has ended, or is about to. Never rejects. */
-  cancelChild(childRunId: string, parentRunId: string): Promise<void>;
+  cancelChild(childRunId: string, parent: LiveRun): Promise<void>;
 }
 
 /** How a failed step is tried again within its attempt. Durations in ms. */
@@ -355,10 +355,11 @@ export class AttemptWork {
       traceparent: record.accepted.traceparent,
       metadata: record.accepted.metadata,
       child: { runId, parentRunId: this.run.id, name, fallbackDepth: record.accepted.fallbackDepth },
+      after: this.run,
     });
     if (record.state === RunState.CANCELLING || this.run.terminal) {
       // Whoever ended the parent meanwhile has not found it.
-      void this.#services.cancelChild(child.id, this.run.id);
+      void this.#services.cancelChild(child.id, this.run);
     }
     try {
       await this.turn.paused(() => untilAborted(child.ended, this.turn.signal));

@@ -98,11 +98,15 @@ export class Delegation {
   async status(request: RunRequest, started: FallbackStarted): Promise<DelegationStatus> {
     const { live, clock } = this.#options;
     let child: LiveRun | undefined;
+    const parent = live.get(request.run.accepted.runId);
+    if (parent?.record !== request.run) {
+      return blocked("the run is read anew", clock.now());
+    }
     try {
       const planned = this.#takePlanned(request, started);
       if (planned !== undefined) {
         // Nobody has started it: the journal need not be asked, which would have it wait for what it is writing.
-        child = (await this.#start(request, started, planned)).run;
+        child = (await this.#start(parent, started, planned)).run;
       } else {
         child = await live.hold(started.childRunId);
       }
@@ -111,7 +115,7 @@ export class Delegation {
         if (order.kind === "unfit") {
           return { kind: "failed", failure: unfit(order.reason) };
         }
-        child = (await this.#start(request, started, order)).run;
+        child = (await this.#start(parent, started, order)).run;
       }
       await child.accepted;
       if (child.refusal !== undefined) {
@@ -121,6 +125,7 @@ export class Delegation {
         return { kind: "working" };
       }
       // What the parent makes of its end comes behind it in the journal: no answer is lost with it, and none before it.
+      parent.follow(child);
       return await this.#end(request, started, child);
     } catch (error) {
       return error instanceof ConnectError
@@ -180,12 +185,12 @@ export class Delegation {
   }
 
   #start(
-    { run }: RunRequest,
+    parent: LiveRun,
     { childRunId }: FallbackStarted,
     { fallback, message }: ReadyOrder,
   ): AcceptedRun | Promise<AcceptedRun> {
     const { acceptance, clock } = this.#options;
-    const { accepted } = run;
+    const { accepted, deadlineMs } = parent.record;
     return acceptance.accept({
       workflow: fallback,
       message,
@@ -194,7 +199,7 @@ export class Delegation {
       mode: RunMode.DETACHED,
       priority: accepted.priority,
       minQuality: accepted.minQuality,
-      timeoutMs: run.deadlineMs - clock.now(),
+      timeoutMs: deadlineMs - clock.now(),
       traceparent: accepted.traceparent,
       metadata: accepted.metadata,
       child: {
@@ -205,6 +210,7 @@ export class Delegation {
         fallback: true,
         fallbackDepth: accepted.fallbackDepth + 1,
       },
+      after: parent,
     });
   }
 

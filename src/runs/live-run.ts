@@ -67,6 +67,8 @@ export class LiveRun {
   #prepared: Uint8Array[] | undefined;
   /** Whether what is prepared is to be appended by the end of this turn of the event loop. */
   #isLate = false;
+  /** What is appended comes behind what this run has written, and is not stored without it. */
+  #behind: LiveRun | undefined;
   /** The events among them that an observer does not ignore. */
   #changes: RunChange[] | undefined;
   #written: number;
@@ -229,6 +231,14 @@ export class LiveRun {
     }
   }
 
+  /**
+   * From now on, what is appended says something that is only so if the journal says what another run has come to: where an
+   * append of that run fails, so do those that were ordered behind it here.
+   */
+  follow(other: LiveRun): void {
+    this.#behind = other;
+  }
+
   /** Appends what was prepared, then these events, at once and in order. `durable` tells when that is done. */
   commit(bodies: readonly RunEventBody[] = []): void {
     if (this.lost) {
@@ -262,11 +272,15 @@ export class LiveRun {
       append.create = this.#create;
       this.#create = undefined;
     }
+    const appends = told === undefined ? [append] : [append, told];
+    if (this.#behind !== undefined) {
+      this.#demand(this.#behind, appends);
+    }
     this.#written += records.length;
     this.#appending++;
     const lastSequence = this.#written;
     this.#ports.journal.order(
-      told === undefined ? [append] : [append, told],
+      appends,
       (failure) => {
         this.#appending--;
         if (failure !== undefined) {
@@ -304,6 +318,16 @@ export class LiveRun {
     if (this.#isLate) {
       this.commit();
     }
+  }
+
+  #demand(other: LiveRun, appends: StreamAppend[]): void {
+    other.commitLate();
+    if (other.quiet && !other.lost) {
+      this.#behind = undefined;
+      return;
+    }
+    // What is read anew may come to stand where the lost one thought it was.
+    appends.push({ stream: other.#stream, expectedSequence: other.lost ? nowhere : other.#written, records: [] });
   }
 
   #onDurable(lastSequence: number, terminal: boolean): void {
@@ -357,6 +381,8 @@ export class LiveRun {
 type Writable<T> = { -readonly [Key in keyof T]: T[Key] };
 
 const impatiently = { impatient: true };
+/** More records than a stream ever has. */
+const nowhere = Number.MAX_SAFE_INTEGER;
 const noChanges: readonly RunChange[] = [];
 
 interface Deferred {

@@ -111,7 +111,7 @@ async function cancelOrphans(
       log.error({ err: error, run_id: parentRunId }, "a parent could not be read; its children go on");
     }
     if (ended.get(parentRunId) === true) {
-      await turns.cancelChild(runId, parentRunId);
+      await turns.cancelOrphan(runId, parentRunId);
     }
   }
 }

@@ -57,6 +57,12 @@ export interface TurnsOptions {
   readonly log: Logger;
 }
 
+export interface CancelOptions {
+  /** The run whose end is the reason. */
+  readonly parent?: LiveRun | undefined;
+  readonly failedTries?: number;
+}
+
 /** What the callers of a cancelled run are told. */
 export const callerLost = "CALLER_LOST";
 export const drained = "DRAINED";
@@ -224,7 +230,7 @@ export class Turns {
       return run.durable;
     }
     this.#options.withdraw(run.id);
-    this.#cancelChildren(record, run.id);
+    this.#cancelChildren(run);
     if (turn === undefined) {
       run.prepare([cancelRequested(requestedBy, reason)]);
       return this.#endCancelled(run);
@@ -405,7 +411,7 @@ export class Turns {
         : this.interruption(run, failure, this.#policyOf(record), attemptMs),
     );
     if (run.terminal) {
-      this.#cancelChildren(record, run.id);
+      this.#cancelChildren(run);
     }
   }
 
@@ -452,7 +458,7 @@ export class Turns {
       }
       if (record.deadlineMs <= nowMs) {
         this.#options.withdraw(run.id);
-        this.#cancelChildren(record, run.id);
+        this.#cancelChildren(run);
         run.commit([expired(this.#statistics(run))]);
         return undefined;
       }
@@ -497,7 +503,7 @@ export class Turns {
     if (run.terminal) {
       withdraw(run.id);
       run.commit();
-      this.#cancelChildren(record, run.id);
+      this.#cancelChildren(run);
     }
     return run.terminal;
   }
@@ -542,7 +548,7 @@ export class Turns {
         this.#options.withdraw(run.id);
       }
       this.#options.scheduler.forget(run.id);
-      this.#cancelChildren(record, run.id);
+      this.#cancelChildren(run);
     } else {
       this.#wish(run, outcome.kind === "blocked" ? outcome.notBeforeMs : undefined);
       if (record.state === RunState.PARKED && record.wait?.gate === "pause") {
@@ -634,11 +640,14 @@ export class Turns {
       if (run.terminal || run.lost) {
         return;
       }
+      if (child !== undefined) {
+        run.follow(child);
+      }
       const graceUntilMs = (record.cancelRequestedMs ?? 0) + (this.#policyOf(record)?.cancelGraceMs ?? 0);
       const ended = child === undefined || child.terminal;
       if (!ended) {
         // It may have been started while its parent was being cancelled.
-        void this.cancelChild(childRunId, run.id);
+        void this.cancelChild(childRunId, run);
       }
       if (!ended && clock.now() < graceUntilMs) {
         scheduler.wake(run.id, graceUntilMs, record.accepted.priority);
@@ -737,40 +746,58 @@ export class Turns {
       : undefined;
   }
 
-  #cancelChildren(record: RunRecord, runId: string): void {
-    if (record.fallback !== undefined) {
-      void this.cancelChild(record.fallback.childRunId, runId);
+  #cancelChildren(run: LiveRun): void {
+    const { fallback, children } = run.record;
+    if (fallback !== undefined) {
+      void this.cancelChild(fallback.childRunId, run);
     }
-    for (const child of record.children.values()) {
+    for (const child of children.values()) {
       if (child.endState === undefined) {
-        void this.cancelChild(child.childRunId, runId);
+        void this.cancelChild(child.childRunId, run);
       }
     }
   }
 
   /** Cancels the child of a run that has ended, or is about to. Never rejects. */
-  cancelChild(childRunId: string, parentRunId: string): Promise<void> {
-    return this.cancelById(childRunId, "parent", `its parent ${parentRunId} has ended`);
+  cancelChild(childRunId: string, parent: LiveRun): Promise<void> {
+    return this.cancelById(childRunId, "parent", parentEnded(parent.id), { parent });
+  }
+
+  /** Cancels a run whose parent is gone. Never rejects. */
+  cancelOrphan(runId: string, parentRunId: string): Promise<void> {
+    return this.cancelById(runId, "parent", parentEnded(parentRunId));
   }
 
   /** Cancels a run that may not be in memory; where it cannot be read, later, and resolves before that. Never rejects. */
-  async cancelById(runId: string, requestedBy: string, reason: string, failedTries = 0): Promise<void> {
+  async cancelById(
+    runId: string,
+    requestedBy: string,
+    reason: string,
+    { parent, failedTries = 0 }: CancelOptions = {},
+  ): Promise<void> {
     const { live, log } = this.#options;
     try {
       const run = await live.hold(runId);
       if (run !== undefined) {
         try {
-          await this.cancel(run, requestedBy, reason);
+          if (parent?.lost !== true) {
+            if (parent !== undefined) run.follow(parent);
+            await this.cancel(run, requestedBy, reason);
+          }
         } finally {
           live.release(run);
         }
       }
     } catch (error) {
+      if (parent?.lost === true) {
+        // The journal knows nothing of its end: read anew, it goes on, and needs its children.
+        return;
+      }
       if (failedTries === 0) {
         log.error({ err: error, run_id: runId }, "a run could not be cancelled; it is tried again until it can");
       }
       this.#delay(retryDelayMs(failedTries), () => {
-        void this.cancelById(runId, requestedBy, reason, failedTries + 1);
+        void this.cancelById(runId, requestedBy, reason, { parent, failedTries: failedTries + 1 });
       });
     }
   }
@@ -831,4 +858,8 @@ const notStarted: Outcome = { kind: "blocked", gate: "", reason: "" };
 
 function interrupted(message: string): Failure {
   return createFailure({ code: Code.Unavailable, reason: "INTERRUPTED", message });
+}
+
+function parentEnded(parentRunId: string): string {
+  return `its parent ${parentRunId} has ended`;
 }

@@ -34,7 +34,7 @@ async function runningRun() {
   await clock.advance(0);
   await run.durable;
   appends.splice(0);
-  return { run, clock, appends };
+  return { run, clock, appends, live, journal };
 }
 
 const attemptStarted: RunEventBody = {
@@ -93,4 +93,40 @@ it("what may be committed soon is appended at once when somebody waits for it, a
   await clock.advance(0);
   await durable;
   expect(appends).toHaveLength(1);
+});
+
+it("comes behind what another run is writing, and is not stored without it", async () => {
+  const { run, clock, appends, live, journal } = await runningRun();
+  const child = (runId: string) => {
+    const accepted = live.accept({ case: "accepted", value: create(AcceptedSchema, { runId, workflow: "w" }) }, 0, 0);
+    accepted.follow(run);
+    accepted.commit();
+    return accepted;
+  };
+  run.commitSoon([step("one")]);
+  const behind = child("behind");
+  expect(appends.map(({ stream, records }) => [stream, records.length])).toEqual([
+    ["run/run", 1],
+    ["run/behind", 1],
+    ["run/run", 0],
+  ]);
+  await clock.advance(0);
+  appends.splice(0);
+  // What is durable stays so, whoever writes next.
+  const later = child("later");
+  expect(appends).toHaveLength(1);
+
+  const intrude = (expectedSequence: number) =>
+    journal.append([{ stream: "run/run", expectedSequence, records: [new Uint8Array(1)] }]);
+  await intrude(3);
+  run.commit([step("two"), step("three")]);
+  const refused = child("refused");
+  await clock.advance(0);
+  expect([run.lost, refused.lost]).toEqual([true, true]);
+  // Now the journal has as many records as the lost run has written.
+  await intrude(4);
+  const never = child("never");
+  await clock.advance(0);
+  expect([behind, later, never].map(({ lost }) => lost)).toEqual([false, false, true]);
+  expect(await journal.listStreams("run/", "", 9)).toEqual(["run/behind", "run/later", "run/run"]);
 });

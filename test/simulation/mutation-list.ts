@@ -537,4 +537,36 @@ export const mutations: readonly Mutation[] = [
       },
     ],
   },
+  {
+    name: "a child is stored without what its parent says of it",
+    edits: [{ file: "runs/attempt-work.ts", from: "      after: this.run,\n", to: "" }],
+  },
+  {
+    name: "a fallback is stored without what its parent says of it",
+    edits: [{ file: "runs/delegation.ts", from: "      after: parent,\n", to: "" }],
+  },
+  {
+    name: "a run ends by an answer of its fallback that is not stored",
+    edits: [{ file: "runs/delegation.ts", from: "      parent.follow(child);\n", to: "" }],
+  },
+  {
+    name: "children are cancelled for an end of their parent that is not stored",
+    edits: [
+      {
+        file: "runs/turns.ts",
+        from: "            if (parent !== undefined) run.follow(parent);\n",
+        to: "",
+      },
+    ],
+  },
+  {
+    name: "the end of a fallback is journaled without what follows it",
+    edits: [
+      {
+        file: "interceptors/run/fallback.ts",
+        from: 'following?.kind === "blocked"',
+        to: 'following?.kind === "unfit" && following.reason === ""',
+      },
+    ],
+  },
 ];

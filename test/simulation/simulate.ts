@@ -56,6 +56,7 @@ async function live(world: World): Promise<void> {
   void world.boot();
   await Promise.all([...actors.map((actor) => act(actor, world)), ...faults.map((fault) => world.suffer(fault))]);
   await world.untilQuiet();
+  world.takeAll();
   await probeRoom(world);
   await world.stop();
   await world.ask("concluded", await historyOf(world));

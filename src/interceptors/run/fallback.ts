@@ -4,6 +4,7 @@ import {
   crashLoop,
   type Delegation,
   type DelegationBlocked,
+  type DelegationPlan,
   type EndpointSlots,
   failureOfAll,
   fallbackEnded,
@@ -42,6 +43,8 @@ export function fallback(options: FallbackOptions): RunInterceptor {
 async function perform(options: FallbackOptions, next: RunHandler, request: RunRequest): Promise<Outcome> {
   const { delegation } = options;
   const { run, workflow, turn } = request;
+  const lost = run.interruptionsInRow >= workflow.policy.maxInterruptions ? crashLoop(workflow.policy) : undefined;
+  const givenUp = run.givenUp ?? lost;
   if (run.fallback !== undefined) {
     const { index } = run.fallback;
     const status = await delegation.status(request, run.fallback);
@@ -55,13 +58,19 @@ async function perform(options: FallbackOptions, next: RunHandler, request: RunR
         return status;
       case "answered":
         return { ...status, kind: "succeeded" };
-      case "failed":
-        // It becomes durable together with what follows it.
+      case "failed": {
+        // It becomes durable together with what follows it: not before that can be told.
+        const following = givenUp === undefined ? undefined : await planAfter(options, request, index);
+        if (isOver(request)) {
+          return nothingNew;
+        }
+        if (following?.kind === "blocked") {
+          return following;
+        }
         turn.prepare([fallbackEnded(index, status.failure)]);
+      }
     }
   }
-  const lost = run.interruptionsInRow >= workflow.policy.maxInterruptions ? crashLoop(workflow.policy) : undefined;
-  const givenUp = run.givenUp ?? lost;
   if (givenUp !== undefined) {
     return replaced(options, request, { kind: "failed", failure: givenUp });
   }
@@ -74,6 +83,16 @@ async function perform(options: FallbackOptions, next: RunHandler, request: RunR
   }
   const reason = outcome.kind === "blocked" ? obstacleOf(options, outcome, workflow) : undefined;
   return reason === undefined ? outcome : bypassed(options, request, outcome, reason);
+}
+
+/** Whether the one that is turned to behind a fallback can be asked; undefined where there is none. */
+async function planAfter(
+  { delegation }: FallbackOptions,
+  request: RunRequest,
+  index: number,
+): Promise<DelegationPlan | undefined> {
+  const following = untriedFallbacks(request.run, request.workflow.policy).find((untried) => untried.index !== index);
+  return following && (await delegation.plan(request, following.workflow));
 }
 
 /** Of a run that makes no more attempts of its own. */

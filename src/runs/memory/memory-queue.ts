@@ -6,6 +6,11 @@ import type { StorageHealth } from "../storage/storage-health.ts";
 
 const part = "memory";
 
+/** Rejects `durable` where the batch has been written, and only its sync has failed: it is not taken back. */
+export class UnsyncedError extends Error {
+  override readonly name = "UnsyncedError";
+}
+
 export interface MemoryQueueOptions {
   readonly clock: Clock;
   readonly health: StorageHealth;
@@ -16,6 +21,8 @@ export interface MemoryQueueOptions {
 export class MemoryQueue {
   readonly #options: MemoryQueueOptions;
   #queue: Operation[] = [];
+  /** How many of the queue, from its front, have been written and are not known to be durable. */
+  #written = 0;
   #flushIsDue = false;
   /** The operations of which it is being found out whether they are durable. */
   #batch: readonly Operation[] = [];
@@ -76,7 +83,9 @@ export class MemoryQueue {
 
   /** Takes payloads of runs back out of the queue, if they are still in it. */
   withdrawPayloads(runIds: ReadonlySet<string>): void {
-    this.#queue = this.#queue.filter(({ payloadOf }) => payloadOf === undefined || !runIds.has(payloadOf));
+    const written = this.#queue.splice(0, this.#written);
+    const kept = this.#queue.filter(({ payloadOf }) => payloadOf === undefined || !runIds.has(payloadOf));
+    this.#queue = [...written, ...kept];
   }
 
   async close(): Promise<void> {
@@ -144,6 +153,7 @@ export class MemoryQueue {
   #applyBatch(): void {
     const batch = this.#batch;
     this.#batch = [];
+    this.#written = 0;
     for (const operation of batch) {
       let failure: Error | undefined;
       try {
@@ -167,6 +177,9 @@ export class MemoryQueue {
       cause: error,
     });
     this.#cause = cause;
+    if (error instanceof UnsyncedError) {
+      this.#written = this.#batch.length;
+    }
     this.#queue = [...this.#batch, ...this.#queue];
     this.#batch = [];
     this.#options.health.fail(part, cause);
@@ -176,8 +189,9 @@ export class MemoryQueue {
   }
 
   #giveUpImpatient(cause: Error): void {
+    const written = this.#queue.splice(0, this.#written);
     const { kept, givenUp } = giveUpImpatient(this.#queue);
-    this.#queue = kept;
+    this.#queue = [...written, ...kept];
     for (const operation of givenUp) {
       operation.settle(cause);
     }

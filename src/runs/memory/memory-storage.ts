@@ -12,7 +12,7 @@ export interface MemoryStorageOptions {
   readonly clock: Clock;
   /**
    * Stands for the sync of a batch: nothing is acknowledged or readable before it resolves, and while it rejects the
-   * storage fails and tries again. Default: resolves at once.
+   * storage fails and tries again; with an `UnsyncedError` it says that the batch is written, which is kept whatever it is. Default: resolves at once.
    */
   readonly durable?: () => Promise<void>;
   /** Bytes of one artifact. Default: 4 GiB. */

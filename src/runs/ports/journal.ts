@@ -89,6 +89,7 @@ export interface StreamAppend {
   readonly stream: string;
   /** The number of the stream's newest record; 0 for a stream that does not exist. */
   readonly expectedSequence: number;
+  /** None where all that is asked is that the stream stands there: what else the append names comes behind it, or not at all. */
   readonly records: readonly Uint8Array[];
   /** For runs, with their first record: how they are found. */
   readonly create?: RunIndexEntry;

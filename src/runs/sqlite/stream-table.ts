@@ -192,6 +192,9 @@ export class StreamTable {
       if (head?.lastSequence !== expectedSequence) {
         throw new JournalConflictError(stream, expectedSequence);
       }
+      if (records.length === 0 && state === undefined) {
+        return;
+      }
       if (append.retireAtMs !== undefined) {
         head.state = state ?? head.state;
         this.#advanceEnd.get(lastSequence, head.state, wholeMs(append.retireAtMs), head.id);

@@ -27,8 +27,10 @@ export function giveUpImpatient<Entry extends Operation>(queue: readonly Entry[]
   for (const entry of queue) {
     if (entry.impatient || entry.appends.some(({ stream }) => lost.has(stream))) {
       late.add(entry);
-      for (const { stream, expectedSequence } of entry.appends) {
-        lost.add(stream);
+      for (const { stream, expectedSequence, records } of entry.appends) {
+        if (records.length > 0) {
+          lost.add(stream);
+        }
         if (expectedSequence === 0) {
           unborn.add(stream);
         }

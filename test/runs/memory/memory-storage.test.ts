@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { createMemoryStorage } from "../../../src/runs/memory/memory-storage.ts";
+import { createMemoryStorage, UnsyncedError } from "../../../src/runs/memory/index.ts";
 import { createVirtualClock } from "../../../src/testing/virtual-clock.ts";
 import { describeJournal } from "../ports/journal-contract.ts";
 import { describePayloads } from "../ports/payloads-contract.ts";
@@ -9,6 +9,35 @@ const open: OpenStorage = (clock, sync) => createMemoryStorage({ clock, durable:
 
 describeJournal("the storage in memory", open);
 describePayloads("the storage in memory", open);
+
+it("keeps what it has written when only the sync has failed, and refuses what came after", async () => {
+  const clock = createVirtualClock();
+  let error: Error | undefined = new UnsyncedError("the disk does not answer");
+  const { journal } = createMemoryStorage({
+    clock,
+    durable: async () => {
+      if (error !== undefined) throw error;
+    },
+  });
+  const told: string[] = [];
+  const order = (name: string) =>
+    journal.order(
+      [{ stream: `run/${name}`, expectedSequence: 0, records: [new Uint8Array(1)] }],
+      (failure) => told.push(`${name}: ${failure === undefined ? "stored" : "refused"}`),
+      { impatient: true },
+    );
+  order("written");
+  await clock.advance(0);
+  order("late");
+  // It becomes full: what is on it stays there.
+  error = new Error("the disk is full");
+  await clock.advance(1_000);
+  order("later");
+  error = undefined;
+  await clock.advance(10_000);
+  expect(told).toEqual(["late: refused", "later: refused", "written: stored"]);
+  expect(await journal.listStreams("run/", "", 9)).toEqual(["run/written"]);
+});
 
 describe("a crash of the storage in memory", () => {
   const records = [new Uint8Array([1])];

@@ -165,6 +165,22 @@ export function describeJournal(name: string, open: OpenStorage): void {
         expect([await read("a"), await read("b"), await listed()]).toEqual([["1 one", "2 two"], ["1 new"], ["c"]]);
       });
 
+      it("hold back what asks only that another stream stands somewhere, and changes nothing of that one", async () => {
+        await journal.append([{ stream: "a", expectedSequence: 0, records: records("1"), state: RunState.QUEUED }]);
+        const behind = (stream: string, sequence: number) =>
+          journal.append([
+            { stream, expectedSequence: 0, records: records("x") },
+            { stream: "a", expectedSequence: sequence, records: [] },
+          ]);
+        const refused = journal.append([{ stream: "a", expectedSequence: 7, records: records("never") }]);
+        const follower = behind("b", 8);
+        await expect(refused).rejects.toThrow(JournalConflictError);
+        await expect(follower).rejects.toThrow(JournalConflictError);
+        await behind("c", 1);
+        await journal.append([{ stream: "a", expectedSequence: 1, records: records("2") }]);
+        expect([await read("a"), await read("b"), await read("c")]).toEqual([["1 1", "2 2"], [], ["1 x"]]);
+      });
+
       it("do not come from an append that names a stream twice, in order", async () => {
         await journal.append([
           { stream: "a", expectedSequence: 0, records: records("one") },

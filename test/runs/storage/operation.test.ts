@@ -1,10 +1,12 @@
 import { describe, expect, it } from "vitest";
 import { giveUpImpatient, type Operation } from "../../../src/runs/storage/operation.ts";
 
+const record = new Uint8Array(1);
+
 function append(stream: string, expectedSequence: number, impatient = false): Operation {
   return {
     impatient,
-    appends: [{ stream, expectedSequence, records: [] }],
+    appends: [{ stream, expectedSequence, records: [record] }],
     apply: () => undefined,
     settle: () => undefined,
   };
@@ -47,13 +49,29 @@ describe("giveUpImpatient", () => {
     const both: Operation = {
       ...append("run/a", 1),
       appends: [
-        { stream: "run/a", expectedSequence: 1, records: [] },
-        { stream: "run/c", expectedSequence: 0, records: [] },
+        { stream: "run/a", expectedSequence: 1, records: [record] },
+        { stream: "run/c", expectedSequence: 0, records: [record] },
       ],
     };
     const child = append("run/c", 1);
     const childInput = payload("c");
 
     expect(giveUpImpatient([creation, both, childInput, child]).kept).toEqual([]);
+  });
+
+  it("takes what comes behind a stream's record with it, and not what is appended to that stream later", () => {
+    const parent = append("run/a", 4);
+    const child: Operation = {
+      ...append("run/c", 0, true),
+      appends: [
+        { stream: "run/c", expectedSequence: 0, records: [record] },
+        { stream: "run/a", expectedSequence: 5, records: [] },
+      ],
+    };
+    const next = append("run/a", 5);
+    expect(giveUpImpatient([parent, child, next])).toEqual({ kept: [parent, next], givenUp: [child] });
+
+    const creation = append("run/a", 0, true);
+    expect(giveUpImpatient([creation, { ...child, impatient: false }]).kept).toEqual([]);
   });
 });

@@ -28,6 +28,14 @@ export const fairness: Invariant = {
         // Nobody knows who came first.
         waiting.clear();
       },
+      refused(runId) {
+        const again = waiting.get(runId);
+        if (again !== undefined) {
+          // It may have been its attempt: now it stands in line anew.
+          waiting.delete(runId);
+          waiting.set(runId, { ...again, sinceMs: clock.monotonic(), passed: new Map() });
+        }
+      },
       appended(runId, events) {
         const nowMs = clock.monotonic();
         for (const { event } of events) {

@@ -3,22 +3,30 @@ import { type AttemptSight, assert, type Invariant } from "../world/witness.ts";
 import { stopReason } from "./stop-reason.ts";
 import { roundingMs } from "./times.ts";
 
-/**
- * Why an attempt is told to stop that has had its time, or that the journal knows nothing of: its permit is given to others,
- * whether it stops or not.
- */
-const overtime: ReadonlySet<string> = new Set(["ATTEMPT_TIMEOUT", "STALLED", "DEADLINE", "NOT_JOURNALED"]);
+/** Why an attempt is told to stop that has had its time: its permit is given to others, whether it stops or not. */
+const overtime: ReadonlySet<string> = new Set(["ATTEMPT_TIMEOUT", "STALLED", "DEADLINE"]);
+/** How long one keeps it that the journal knows nothing of. */
+const unjournaledMs = 200;
 
 export const limits: Invariant = {
   name: "no more back-ends work at once than limits and slots allow",
   witness: ({ plan, clock }) => {
     let working: AttemptSight[] = [];
+    /** When the journal has last refused something of a run. */
+    const refusalsMs = new Map<string, number>();
+    const isOver = (sight: AttemptSight, nowMs: number): boolean =>
+      stopReason(sight) === "NOT_JOURNALED" && sight.endpoint === "in-process"
+        ? nowMs + roundingMs >= (refusalsMs.get(sight.runId) ?? nowMs) + unjournaledMs
+        : hasHadItsTime(sight, plan, nowMs);
     return {
+      refused(runId) {
+        refusalsMs.set(runId, clock.monotonic());
+      },
       called(attempt) {
         const nowMs = clock.monotonic();
         working = working.filter((other) => other.server === attempt.server && other.endedMs > nowMs);
         working.push(attempt);
-        const holding = working.filter((other) => !other.isWaiting && !isOver(other, plan, nowMs));
+        const holding = working.filter((other) => !other.isWaiting && !isOver(other, nowMs));
         const { concurrencyLimit } = plan.server;
         const { method } = attempt;
         const { limit = Number.POSITIVE_INFINITY, perPrincipal = Number.POSITIVE_INFINITY } =
@@ -40,7 +48,7 @@ export const limits: Invariant = {
 };
 
 /** Whether its time is over, or may be: then its permit may be somebody else's. */
-function isOver(sight: AttemptSight, plan: Plan, nowMs: number): boolean {
+function hasHadItsTime(sight: AttemptSight, plan: Plan, nowMs: number): boolean {
   const reason = stopReason(sight);
   if (reason === undefined) {
     return false;

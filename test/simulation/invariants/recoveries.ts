@@ -12,8 +12,10 @@ export const recoveries: Invariant = {
   witness: (world) => {
     const { plan, chronicle, clock } = world;
     const seen: RecoverySight[] = [];
-    // What was done and could not be journaled is done again.
-    const losesAppends = plan.faults.some(({ kind }) => kind === "refusal");
+    /** Those that the journal tells of. */
+    const journaled = new Set<RecoverySight>();
+    /** Those that it does not, because it has refused an append of their run: they are done again. */
+    const forgotten = new Set<RecoverySight>();
     const methods = new Map<string, MethodName>();
     /** When attempts failed, by run and attempt. */
     const failuresMs = new Map<string, number>();
@@ -24,6 +26,19 @@ export const recoveries: Invariant = {
             methods.set(runId, methodOf(event.value.workflow));
           } else if (event.case === "attemptFailed") {
             failuresMs.set(`${runId} ${event.value.attempt}`, clock.monotonic());
+          } else if (event.case === "recoveryActed") {
+            const name = RecoveryAction[event.value.action];
+            const told = seen.findLast(({ action, runId: other }) => action === name && other === runId);
+            if (told !== undefined) {
+              journaled.add(told);
+            }
+          }
+        }
+      },
+      refused(runId) {
+        for (const sight of seen) {
+          if (sight.runId === runId && !journaled.has(sight)) {
+            forgotten.add(sight);
           }
         }
       },
@@ -33,7 +48,7 @@ export const recoveries: Invariant = {
           (other) => other.action === action && other.endpoint === recovery.endpoint && other.server === server,
         );
         assert(
-          losesAppends || same.every((other) => other.runId !== runId || other.attempt !== attempt),
+          same.every((other) => other.runId !== runId || other.attempt !== attempt || forgotten.has(other)),
           `${action} is done twice for attempt ${attempt} of run ${runId}`,
         );
         // To interrupt is about one job.

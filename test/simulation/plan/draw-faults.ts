@@ -31,7 +31,7 @@ function drawFault(chance: Chance): FaultPlan {
         downMs: chance.around(10, 30_000),
       };
     case "disk":
-      return { kind, atMs, forMs: chance.around(10, 30_000) };
+      return { kind, atMs, forMs: chance.around(10, 30_000), isWritten: chance.happens(0.5) };
     case "reads":
       return { kind, atMs, forMs: chance.around(10, 30_000), share: chance.oneOf([0.2, 0.5, 1]) };
     case "refusal":

@@ -4,9 +4,9 @@ export type FaultPlan =
   | { readonly kind: "crash"; readonly atCommit: number; readonly isStored: boolean; readonly downMs: number }
   /** Stopped as an orchestrator does it, and started again. */
   | { readonly kind: "drain"; readonly atMs: number; readonly drainMs: number; readonly downMs: number }
-  /** The disk is full, or fails. */
-  | { readonly kind: "disk"; readonly atMs: number; readonly forMs: number }
-  /** The journal refuses an append alone, counted over the whole simulation: one to a run that has started no others. */
+  /** The disk is full; or it takes what is written, and does not say that it has stored it. */
+  | { readonly kind: "disk"; readonly atMs: number; readonly forMs: number; readonly isWritten: boolean }
+  /** The journal refuses an append to a run alone, counted over the whole simulation. */
   | { readonly kind: "refusal"; readonly atAppend: number }
   /** Of what is read of journal and payloads, a share from 0 to 1 cannot be. */
   | { readonly kind: "reads"; readonly atMs: number; readonly forMs: number; readonly share: number }

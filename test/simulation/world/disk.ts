@@ -3,7 +3,12 @@ import { type BreakerEvent, BreakerEventSchema } from "../../../gen/retake/v1/br
 import type { RunEvent } from "../../../gen/retake/v1/run_pb.js";
 import type { Clock } from "../../../src/clock.ts";
 import { decodeEvent } from "../../../src/runs/events.ts";
-import { createMemoryStorage, type MemoryStorage, type MemoryStorageOptions } from "../../../src/runs/memory/index.ts";
+import {
+  createMemoryStorage,
+  type MemoryStorage,
+  type MemoryStorageOptions,
+  UnsyncedError,
+} from "../../../src/runs/memory/index.ts";
 import { JournalUnavailableError } from "../../../src/runs/ports/journal.ts";
 import type { MethodName } from "../plan/plan.ts";
 import { methodOf } from "./history.ts";
@@ -22,7 +27,7 @@ export interface DiskOptions {
   readonly clock: Clock;
   /** How long the next commit takes to be durable. */
   syncMs(): number;
-  /** Told before each commit is durable, with its number; true when the server has been killed by that. */
+  /** Told of each try to make a commit durable, before it is, with its number; true when the server has been killed by that. */
   onCommit(number: number): boolean;
 }
 
@@ -34,12 +39,19 @@ export class Disk {
   #commits = 0;
   /** How many troubles it has; while it has any, no commit becomes durable. */
   failing = 0;
+  /** For how many of them that is because syncs fail: what has been written then is not taken back. */
+  unsynced = 0;
   /** The shares of what is read that cannot be, one for each trouble. */
   readonly failingReads = new Set<{ readonly share: number }>();
 
   constructor(options: DiskOptions) {
     this.#options = options;
     this.#storage = createMemoryStorage(this.#storageOptions(options.clock));
+  }
+
+  /** Whether it takes nothing, not even what may be lost. */
+  get isFull(): boolean {
+    return this.failing > this.unsynced;
   }
 
   get commits(): number {
@@ -131,11 +143,14 @@ export class Disk {
   async #sync(clock: Clock): Promise<void> {
     const { syncMs, onCommit } = this.#options;
     await new Promise<void>((resolve) => clock.setTimeout(resolve, syncMs()));
-    if (this.failing > 0) {
-      throw new Error("the disk is full");
-    }
     if (onCommit(++this.#commits)) {
       await new Promise<never>(() => undefined);
+    }
+    if (this.isFull) {
+      throw new Error("the disk is full");
+    }
+    if (this.failing > 0) {
+      throw new UnsyncedError("the disk does not say that it has stored anything");
     }
   }
 }

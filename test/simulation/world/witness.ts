@@ -33,6 +33,8 @@ export interface Witness {
   progressed?(runId: string, progress: RunProgress): void;
   /** The server has ordered events of a run, to be appended at once. */
   appended?(runId: string, events: readonly RunEvent[]): void;
+  /** The journal has refused what was ordered of a run. */
+  refused?(runId: string): void;
   /** A back-end has been called. */
   called?(attempt: AttemptSight): void | Promise<void>;
   /** The function of a step is executed. */

@@ -1,6 +1,5 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { BreakerEventSchema } from "../../../gen/retake/v1/breaker_pb.js";
-import type { Accepted } from "../../../gen/retake/v1/run_pb.js";
 import type { Clock, RandomSource } from "../../../src/clock.ts";
 import { decodeEvent } from "../../../src/runs/events.ts";
 import { JournalUnavailableError, type StreamAppend } from "../../../src/runs/ports/journal.ts";
@@ -56,10 +55,10 @@ export class World {
   #process: ServerProcess | undefined;
   #processes = 0;
   #finding: Finding | undefined;
-  /** The streams of runs whose appends may be refused. */
-  readonly #loners = new Set<string>();
-  /** How many appends to these have been ordered. */
+  /** How many appends to runs have been ordered. */
   #appends = 0;
+  /** From here on the journal takes every append that it can. */
+  #takesAll = false;
   /** How many reads have failed, up to now. */
   #failedReads = 0;
   #endDowntime: (() => void) | undefined;
@@ -160,9 +159,12 @@ export class World {
       case "disk": {
         await this.pause(fault.atMs);
         const end = this.chronicle.begin();
+        const unsynced = fault.isWritten ? 1 : 0;
         this.disk.failing += 1;
+        this.disk.unsynced += unsynced;
         await this.pause(fault.forMs);
         this.disk.failing -= 1;
+        this.disk.unsynced -= unsynced;
         end();
         return;
       }
@@ -258,6 +260,11 @@ export class World {
     }
   }
 
+  /** The journal refuses nothing any more. */
+  takeAll(): void {
+    this.#takesAll = true;
+  }
+
   async #isQuiet(): Promise<boolean> {
     for (const runId of await this.disk.runIds()) {
       const last = (await this.disk.events(runId)).at(-1)?.event.case;
@@ -273,6 +280,7 @@ export class World {
       queue: () => this.#queue(process),
       refuses: (append) => this.#refuses(append),
       onAppend: (appends) => this.#onAppend(process, appends),
+      onRefusal: (appends) => this.#onRefusal(process, appends),
     });
   }
 
@@ -289,25 +297,13 @@ export class World {
     }
   }
 
-  /**
-   * What runs order of each other, a child and what its parent says of it, is safe by its order: whatever comes first is
-   * not refused alone.
-   */
-  #isLoner({ workflow, fallback }: Accepted): boolean {
-    const { policies, works } = this.plan;
-    const method = methodOf(workflow);
-    const hasChildren = works.some(
-      (work) => work.method === method && work.operations.some(({ kind }) => kind === "child"),
-    );
-    return !fallback && !hasChildren && policies[method].fallbacks === undefined;
-  }
-
-  #refuses({ stream, expectedSequence }: StreamAppend): boolean {
-    if (!this.#loners.has(stream) || expectedSequence === 0) {
+  /** Whether the journal fails to take an append, alone. */
+  #refuses({ stream }: StreamAppend): boolean {
+    if (!stream.startsWith("run/")) {
       return false;
     }
     const append = ++this.#appends;
-    return !this.#isStopping && this.plan.faults.some((fault) => fault.kind === "refusal" && fault.atAppend === append);
+    return !this.#takesAll && this.plan.faults.some((fault) => fault.kind === "refusal" && fault.atAppend === append);
   }
 
   #onAppend(process: ServerProcess, appends: readonly StreamAppend[]): void {
@@ -321,9 +317,6 @@ export class World {
           this.chronicle.note(runId, sequence);
           if (event.case === "accepted") {
             this.#deadlines.set(runId, msFromTimestamp(event.value.deadline));
-            if (this.#isLoner(event.value)) {
-              this.#loners.add(stream);
-            }
           }
         }
         this.tell("appended", runId, events);
@@ -335,6 +328,14 @@ export class World {
     }
   }
 
+  #onRefusal(process: ServerProcess, appends: readonly StreamAppend[]): void {
+    for (const { stream, records } of process.isAlive ? appends : []) {
+      if (records.length > 0 && stream.startsWith("run/")) {
+        this.tell("refused", stream.slice("run/".length));
+      }
+    }
+  }
+
   /** Whether the server dies while that commit is being synced. */
   #crashesAt(commit: number): boolean {
     const process = this.#process;
@@ -342,7 +343,7 @@ export class World {
     if (crash?.kind !== "crash" || process === undefined || this.#isStopping) {
       return false;
     }
-    this.#end(process, crash.isStored);
+    this.#end(process, crash.isStored && !this.disk.isFull);
     this.#startLater(crash.downMs);
     return true;
   }
