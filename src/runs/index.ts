@@ -102,6 +102,7 @@ export type { Scheduler } from "./ports/scheduler.ts";
 export { type QualityAlert, QualityLevels, type QualityStatus } from "./quality-levels/quality-levels.ts";
 export { canLowerQuality, runQuality } from "./quality-levels/run-quality.ts";
 export { recover } from "./recovery.ts";
+export type { RecoveryStep } from "./recovery-step.ts";
 export { Retakes } from "./retakes.ts";
 export { Retention, type RetentionLimit, retireAtMs } from "./retention.ts";
 export type { RetryBudget } from "./retry-budget.ts";

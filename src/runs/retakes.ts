@@ -1,6 +1,6 @@
 /**
- * The runs that wait to be retaken: for the end of their backoff, or for a retry budget. Each is as much held work as one that
- * waits to be let through. What the journal says of them, counted.
+ * The runs that wait to be retaken: for the end of their backoff, for their back-end to recover, or for a retry budget. Each
+ * is as much held work as one that waits to be let through. What the journal says of them, counted.
  */
 export class Retakes {
   readonly #workflows = new Map<string, string>();

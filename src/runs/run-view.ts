@@ -26,6 +26,8 @@ export interface RunViewOptions {
   /** Of no use for runs that have ended. */
   readonly breakers?: Pick<Breakers, "find">;
   readonly retryBudgets?: Pick<RetryBudgets, "place">;
+  /** Why a run waits for its back-end to recover; undefined when it does not. */
+  readonly recoveries?: { place(runId: string): { readonly reason: string } | undefined };
   /** What its back-end said last, or that of its fallback, where it is at hand. */
   readonly latestProgress?: RunProgress | undefined;
 }
@@ -125,6 +127,10 @@ function waitOf(record: RunRecord, options: RunViewOptions): RunWait | undefined
         const { reason, position, notBeforeMs } = retry;
         const notBefore = timestampFromMs(notBeforeMs);
         return create(RunWaitSchema, { gate: "retry_budget", reason, position, notBefore, since });
+      }
+      const recovery = options.recoveries?.place(record.accepted.runId);
+      if (recovery !== undefined) {
+        return create(RunWaitSchema, { gate: "recovery", reason: recovery.reason, since });
       }
       if (place === undefined) {
         return undefined;

@@ -50,6 +50,8 @@ export interface TurnsOptions {
   readonly retakes: Pick<Retakes, "add" | "withdraw" | "waiting">;
   /** A run will make no attempt: whatever it waits for, or was let through to, goes to others. */
   readonly withdraw: (runId: string) => void;
+  /** A run takes another turn later: what is kept for it until then goes to others. */
+  readonly standAside: (runId: string) => void;
   /** The stages, composed, with the back-ends innermost. */
   readonly chain: RunHandler;
   readonly clock: Clock;
@@ -105,12 +107,12 @@ export class Turns {
 
   /** The scheduler's call: reads the run and advances it. Never rejects. */
   async take(runId: string): Promise<void> {
-    const { live, withdraw, log } = this.#options;
+    const { live, withdraw, standAside, log } = this.#options;
     let run: LiveRun | undefined;
     try {
       run = await live.hold(runId);
     } catch (error) {
-      withdraw(runId);
+      standAside(runId);
       if (this.#retake(runId) === 1) {
         log.error({ err: error, run_id: runId }, "a run could not be read; it is tried again until it can");
       }
@@ -154,7 +156,7 @@ export class Turns {
       }
     } catch (error) {
       // Nothing may be kept for it that nobody comes for.
-      this.#options.withdraw(run.id);
+      this.#options.standAside(run.id);
       if (!run.lost) {
         // A stage has thrown, or a commit was not allowed: a fault of ours, or one that passes.
         const { log, clock, random } = this.#options;
@@ -838,7 +840,9 @@ export class Turns {
 function waitsForRetake({ state }: RunRecord, outcome: Outcome): boolean {
   return (
     state === RunState.BACKING_OFF ||
-    (state === RunState.QUEUED && outcome.kind === "blocked" && outcome.gate === "retry_budget")
+    (state === RunState.QUEUED &&
+      outcome.kind === "blocked" &&
+      (outcome.gate === "retry_budget" || outcome.gate === "recovery"))
   );
 }
 

@@ -169,6 +169,7 @@ export class Engine {
   readonly qualityLevels: QualityLevels;
   readonly breakers: Breakers;
   readonly retryBudgets: RetryBudgets;
+  readonly recoveries: Recoveries;
   /** Who may do what. */
   readonly access: AccessControl;
   readonly accessRules: AccessRules;
@@ -186,7 +187,6 @@ export class Engine {
   readonly #scheduler: Scheduler;
   readonly #contractCheck: ContractCheck;
   readonly #endpoints: Endpoints;
-  readonly #recoveries: Recoveries;
   readonly #retakes = new Retakes();
   readonly #serviceEndpoints: ServiceEndpoints;
   readonly #configuredFaults: readonly Fault[];
@@ -292,7 +292,7 @@ export class Engine {
       onLost: (run, error) => {
         this.live.drop(run);
         // A place that is kept for it would be nobody's: read anew, it asks again.
-        this.#withdraw(run.id);
+        this.#standAside(run.id);
         this.turns.readAnew(run);
         log.error(
           { err: error, ...runFields(run.record.accepted) },
@@ -319,7 +319,12 @@ export class Engine {
       ...work,
       mappings: () => contracts.mappings,
     });
-    this.#recoveries = new Recoveries({ endpoints: this.#endpoints, clock });
+    this.recoveries = new Recoveries({
+      endpoints: this.#endpoints,
+      clock,
+      // The past: as soon as possible, whatever the clock does.
+      wake: (runId, priority) => scheduler.wake(runId, 0, priority),
+    });
     const chain = composeRun(
       [
         deadline({ clock }),
@@ -334,7 +339,7 @@ export class Engine {
           clock,
           log,
           pauses: this.pauses,
-          act: (rule, request, failed) => this.#recoveries.act(rule, request, failed),
+          next: (...failure) => this.recoveries.next(...failure),
         }),
         gate({
           gates,
@@ -372,6 +377,7 @@ export class Engine {
       breakers: this.breakers,
       retakes: this.#retakes,
       withdraw: (runId) => this.#withdraw(runId),
+      standAside: (runId) => this.#standAside(runId),
       chain,
       clock,
       random,
@@ -481,7 +487,7 @@ export class Engine {
     this.retryBudgets.close();
     this.closing.abort(draining());
     this.faults.close();
-    this.#recoveries.close();
+    this.recoveries.close();
     this.#endpoints.close();
   }
 
@@ -625,6 +631,11 @@ export class Engine {
 
   /** Whatever a run waits for, or was let through to, goes to others. */
   #withdraw(runId: string): void {
+    this.#standAside(runId);
+    this.recoveries.withdraw(runId);
+  }
+
+  #standAside(runId: string): void {
     this.gates.withdraw(runId);
     this.breakers.withdraw(runId);
     this.retryBudgets.withdraw(runId);

@@ -22,6 +22,7 @@ export async function durableView(
     pauses: engine.pauses,
     breakers: engine.breakers,
     retryBudgets: engine.retryBudgets,
+    recoveries: engine.recoveries,
     latestProgress: latestProgressOf(engine, run),
   });
   if (view === RunView.FULL && shown.wait !== undefined) {

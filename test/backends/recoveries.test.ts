@@ -8,6 +8,14 @@ import { createVirtualClock } from "../../src/testing/index.ts";
 
 const startMs = Date.UTC(2026, 0, 1);
 
+interface More {
+  readonly failedMs?: number;
+  readonly endpoint?: string;
+  readonly runId?: string;
+  readonly attempt?: number;
+  readonly priority?: number;
+}
+
 function recoveriesOf(recover: Backend["recover"], switchFrom = async () => true) {
   const clock = createVirtualClock({ startMs });
   const jobs: FailedJob[] = [];
@@ -20,21 +28,27 @@ function recoveriesOf(recover: Backend["recover"], switchFrom = async () => true
       },
     }),
   };
+  const woken: [runId: string, priority: number][] = [];
+  const waking = new Map<string, () => void>();
   const recoveries = new Recoveries({
     clock,
     endpoints: { backend: (target) => (target === "gone:1" ? undefined : backend), switchFrom },
+    wake: (runId, priority) => {
+      woken.push([runId, priority]);
+      waking.get(runId)?.();
+    },
   });
-  const act = (action: RecoveryAction, more: { failedMs?: number; endpoint?: string; runId?: string } = {}) => {
-    const { runId = "run-1", endpoint = "gpu:1" } = more;
-    return recoveries.act(
-      { action, categories: new Set(), timeoutMs: 5_000, cooldownMs: 60_000 },
+  const next = (actions: readonly RecoveryAction[], more: More = {}) => {
+    const { runId = "run-1", endpoint = "gpu:1", attempt = 2, priority = 0 } = more;
+    return recoveries.next(
+      actions.map((action) => ({ action, categories: new Set(), timeoutMs: 5_000, cooldownMs: 60_000 })),
       {
         workflow: { name: "a.B/C", service: { typeName: "a.B" } },
-        run: { accepted: { runId } },
+        run: { accepted: { runId, priority } },
       } as unknown as RunRequest,
       {
-        number: 2,
-        token: `${runId}.2`,
+        number: attempt,
+        token: `${runId}.${attempt}`,
         endpoint,
         startedMs: startMs,
         failedMs: more.failedMs ?? clock.now(),
@@ -43,7 +57,19 @@ function recoveriesOf(recover: Backend["recover"], switchFrom = async () => true
       } satisfies FailedAttempt,
     );
   };
-  return { clock, act, jobs, close: () => recoveries.close() };
+  /** What has come of it for a run that waits, is woken, and asks again. */
+  const act = async (action: RecoveryAction, more: More = {}) => {
+    const failure = { failedMs: clock.now(), ...more };
+    let step = next([action], failure);
+    if (step?.kind === "blocked") {
+      const { runId = "run-1" } = more;
+      await new Promise<void>((resolve) => waking.set(runId, resolve));
+      step = next([action], failure);
+    }
+    expect(step?.kind).not.toBe("blocked");
+    return step?.kind === "acted" ? { error: step.error } : undefined;
+  };
+  return { clock, recoveries, next, act, jobs, woken, close: () => recoveries.close() };
 }
 
 const { FREE_MEMORY, INTERRUPT, RESTART, SWITCH_ENDPOINT } = RecoveryAction;
@@ -149,5 +175,71 @@ describe("a recovery action", () => {
     }
     expect(jobs.map(({ token }) => token)).toEqual(["a.2", "b.2"]);
     expect(switched).toBe(2);
+  });
+});
+
+describe("a run that waits for a recovery action", () => {
+  it("is blocked until it has ended, however often it asks, then woken and told what has come of it, once", async () => {
+    const done = Promise.withResolvers<boolean>();
+    const { clock, recoveries, next, jobs, woken } = recoveriesOf(() => done.promise);
+    const blocked = {
+      kind: "blocked",
+      gate: "recovery",
+      reason: "its back-end recovers first: RESTART is under way at gpu:1, for 5 s at most",
+    };
+    for (const runId of ["a", "b", "a"]) expect(next([RESTART], { runId, priority: 3 })).toEqual(blocked);
+    expect(recoveries.place("b")?.reason).toBe(blocked.reason);
+    expect(recoveries.place("c")).toBeUndefined();
+    expect(woken).toEqual([]);
+    done.resolve(true);
+    await clock.advance(0);
+    expect(woken).toEqual([
+      ["a", 3],
+      ["b", 3],
+    ]);
+    expect(recoveries.place("b")).toBeUndefined();
+    for (const runId of ["a", "b"]) {
+      expect(next([RESTART], { runId })).toEqual({ kind: "acted", action: RESTART, error: "" });
+      expect(next([RESTART], { runId, failedMs: startMs })).toBeUndefined();
+    }
+    expect(jobs).toHaveLength(1);
+  });
+
+  it("comes back to where it was: what was passed over before is not done behind it", async () => {
+    const hands = new Map([[RESTART, Promise.withResolvers<boolean>()]]);
+    const { clock, next, jobs } = recoveriesOf((action) => hands.get(action)?.promise ?? Promise.resolve(false));
+    const rules = [INTERRUPT, FREE_MEMORY, RESTART];
+    for (const _ of rules) {
+      expect(next(rules)?.kind).toBe("blocked");
+      await clock.advance(0);
+    }
+    expect(jobs).toHaveLength(3);
+    hands.get(RESTART)?.resolve(true);
+    await clock.advance(0);
+    expect(next(rules)).toEqual({ kind: "acted", action: RESTART, error: "" });
+    expect(jobs).toHaveLength(3);
+  });
+
+  it("asks anew for another attempt, and where its policy does not name any more what it waited for", async () => {
+    const { clock, next, jobs } = recoveriesOf(async () => true);
+    expect(next([INTERRUPT])?.kind).toBe("blocked");
+    await clock.advance(0);
+    expect(next([INTERRUPT], { attempt: 3 })?.kind).toBe("blocked");
+    await clock.advance(0);
+    expect(next([RESTART], { attempt: 3 })?.kind).toBe("blocked");
+    expect(jobs.map(({ attempt }) => attempt)).toEqual([2, 3, 3]);
+    expect(next([], { attempt: 3 })).toBeUndefined();
+  });
+
+  it("is not woken when it has withdrawn: the action goes on for the others", async () => {
+    const done = Promise.withResolvers<boolean>();
+    const { clock, recoveries, next, woken } = recoveriesOf(() => done.promise);
+    for (const runId of ["a", "b"]) next([RESTART], { runId });
+    recoveries.withdraw("a");
+    expect(recoveries.place("a")).toBeUndefined();
+    done.resolve(true);
+    await clock.advance(0);
+    expect(woken).toEqual([["b", 0]]);
+    expect(next([RESTART], { runId: "a", failedMs: startMs - 1 })).toBeUndefined();
   });
 });

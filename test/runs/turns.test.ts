@@ -19,6 +19,7 @@ async function takeTurn(chain: RunHandler) {
   const clock = createVirtualClock();
   const { journal, payloads } = createMemoryStorage({ clock });
   const withdrawn: string[] = [];
+  const stoodAside: string[] = [];
   const wishes: number[] = [];
   const log = recordingLogger();
   const live = new LiveRuns({
@@ -52,6 +53,7 @@ async function takeTurn(chain: RunHandler) {
     breakers: { find: () => undefined, keeps: () => false },
     retakes: new Retakes(),
     withdraw: (runId) => withdrawn.push(runId),
+    standAside: (runId) => stoodAside.push(runId),
     chain,
     clock,
     random: createSeededRandom(1),
@@ -67,12 +69,12 @@ async function takeTurn(chain: RunHandler) {
   const turn = turns.advance(run);
   await clock.advance(0);
   await turn;
-  return { run, withdrawn, wishes, turns, live, clock, log: log.entries };
+  return { run, withdrawn, stoodAside, wishes, turns, live, clock, log: log.entries };
 }
 
 it("leaves no place and no trial behind when a stage throws, and says so", async () => {
-  const { run, withdrawn, log } = await takeTurn(() => Promise.reject(new Error("a bug")));
-  expect(withdrawn).toEqual(["run"]);
+  const { run, withdrawn, stoodAside, log } = await takeTurn(() => Promise.reject(new Error("a bug")));
+  expect([withdrawn, stoodAside]).toEqual([[], ["run"]]);
   expect(run.refusal?.code).toBe(Code.Internal);
   expect(log).toMatchObject([{ level: "error", message: "a turn failed; the run takes another one later" }]);
 });

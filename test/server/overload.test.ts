@@ -1,6 +1,7 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { ErrorInfoSchema, QuotaFailureSchema, RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
+import { RecoveryAction } from "../../gen/retake/v1/options_pb.js";
 import { RunState } from "../../gen/retake/v1/run_pb.js";
 import { RunView } from "../../gen/retake/v1/run_service_pb.js";
 import { call } from "../../src/index.ts";
@@ -137,6 +138,37 @@ describe("a full queue", () => {
     const first = await startRun(harness, plain);
     expect(await stateOf(harness, first)).toBe(RunState.BACKING_OFF);
     expect(await stateOf(harness, await startRun(harness, plain))).toBe(RunState.SUCCEEDED);
+  });
+
+  it("counts retries that wait for their back-end to recover", async () => {
+    const flaky = `${WorkflowsService.typeName}/Flaky`;
+    const harness = await start(
+      { flaky: () => Promise.reject(new ConnectError("down", Code.Unavailable)) },
+      {
+        config: {
+          workflows: {
+            [flaky]: {
+              concurrency: { limit: 1, queueLimit: 1 },
+              recovery: { rules: [{ action: RecoveryAction.RESTART, timeout: { seconds: 60n } }] },
+            },
+          },
+        },
+      },
+      { recover: () => new Promise(() => {}) },
+    );
+    const first = await startRun(harness, flaky);
+    await startRun(harness, flaky);
+    await harness.clock.advance(10_000);
+    expect((await harness.runs.getRun({ runId: first })).run).toMatchObject({
+      state: RunState.QUEUED,
+      wait: {
+        gate: "recovery",
+        reason: "its back-end recovers first: RESTART is under way at in-process, for 60 s at most",
+      },
+    });
+    await rejection(startRun(harness, flaky), Code.ResourceExhausted);
+    await harness.runs.cancelRun({ runId: first });
+    await startRun(harness, flaky);
   });
 
   it("counts retries that wait for a budget", async () => {

@@ -188,6 +188,63 @@ describe("recovery", () => {
   });
 });
 
+describe("1,000 runs that wait for one recovery", () => {
+  it("take no turns: a drain ends at once, and all go on at the next server, when that has recovered", async () => {
+    const hands: PromiseWithResolvers<boolean>[] = [];
+    const signals: AbortSignal[] = [];
+    const jobs: ServiceJobs = {
+      recover: (action, _, signal) => {
+        if (action !== FREE_MEMORY) return Promise.resolve(false);
+        signals.push(signal);
+        hands.push(Promise.withResolvers());
+        return hands[hands.length - 1]?.promise ?? Promise.resolve(false);
+      },
+    };
+    const before = await start(failingOnce, jobs);
+    const started = Array.from({ length: 1_000 }, () => before.runs.startRun({ workflow: flaky }));
+    await before.clock.advance(0);
+    const ids = (await Promise.all(started)).map(({ run }) => run?.runId ?? "");
+    await before.clock.advance(2_000);
+    expect(hands).toHaveLength(1);
+    const listed = await before.runs.listRuns({ pageSize: 1_000 });
+    expect(new Set(listed.runs.map(({ state, wait }) => `${RunState[state]} ${wait?.gate}`))).toEqual(
+      new Set(["QUEUED recovery"]),
+    );
+
+    const closed = before.server.close({ drainTimeoutMs: 60_000 });
+    await before.clock.advance(0);
+    await closed;
+    expect(signals[0]?.aborted).toBe(true);
+
+    const after = await start(failingOnce, jobs, { clock: before.clock, storage: before.storage });
+    await after.clock.advance(1_000);
+    expect(hands).toHaveLength(2);
+    expect(await stateOf(after, ids[999] ?? "")).toBe(RunState.QUEUED);
+    hands[1]?.resolve(true);
+    await after.clock.advance(1_000);
+    const ended = await after.runs.listRuns({ pageSize: 1_000, states: [RunState.SUCCEEDED] });
+    expect(ended.runs.map(({ runId }) => runId).sort()).toEqual(ids.sort());
+    expect(hands).toHaveLength(2);
+    expect(kindsOf(await eventsOf(after, ids[500] ?? "")).filter((kind) => kind === "recoveryActed")).toHaveLength(1);
+  });
+
+  it("are woken by the next server when theirs was killed in the middle of it", async () => {
+    const before = await start(failingOnce, { recover: () => new Promise(() => {}) });
+    const ids = [await startRun(before), await startRun(before)];
+    await before.clock.advance(2_000);
+    const recovered: RecoveryAction[] = [];
+    // The one before is not told to stop: whatever it has in memory, nobody takes over.
+    const after = await start(
+      failingOnce,
+      { recover: async (action) => recovered.push(action) > 0 },
+      { clock: before.clock, storage: before.storage },
+    );
+    await after.clock.advance(0);
+    for (const runId of ids) expect(await stateOf(after, runId)).toBe(RunState.SUCCEEDED);
+    expect(recovered).toEqual([FREE_MEMORY, RELOAD_MODEL]);
+  });
+});
+
 describe("a probe", () => {
   const hurried = `${WorkflowsService.typeName}/Hurried`;
   const never = { hurried: () => new Promise<never>(() => {}) };

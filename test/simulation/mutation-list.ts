@@ -367,8 +367,8 @@ export const mutations: readonly Mutation[] = [
     edits: [
       {
         file: "interceptors/run/recovery.ts",
-        from: "rulesLeft(workflow.policy.recovery, failed)) {",
-        to: "rulesLeft(workflow.policy.recovery.slice(1), failed)) {",
+        from: "rulesLeft(workflow.policy.recovery, failed)",
+        to: "rulesLeft(workflow.policy.recovery.slice(1), failed)",
       },
     ],
   },
@@ -387,8 +387,8 @@ export const mutations: readonly Mutation[] = [
     edits: [
       {
         file: "backends/recoveries.ts",
-        from: "failedMs < known.endedMs + cooldownMs) {",
-        to: "failedMs < known.endedMs) {",
+        from: "failedMs < known.ended.atMs + cooldownMs) {",
+        to: "failedMs < known.ended.atMs) {",
       },
     ],
   },
@@ -402,8 +402,8 @@ export const mutations: readonly Mutation[] = [
       },
       {
         file: "backends/recoveries.ts",
-        from: "    flight.endedMs = clock.monotonic();",
-        to: "    flight.endedMs = clock.now();",
+        from: "atMs: this.#options.clock.monotonic()",
+        to: "atMs: this.#options.clock.now()",
       },
     ],
   },
@@ -411,9 +411,46 @@ export const mutations: readonly Mutation[] = [
     name: "a run is shown as woken before that is journaled",
     edits: [
       {
+        file: "runs/turns.ts",
+        from: "    run.commit(bodies);",
+        to: "    if (bodies.length > 0) run.commit(bodies);",
+      },
+    ],
+  },
+  {
+    name: "a run keeps its turn while its back-end recovers",
+    edits: [
+      {
         file: "interceptors/run/recovery.ts",
-        from: "    turn.commit([]).catch(() => undefined);\n",
-        to: "",
+        from: `      return step;
+    }`,
+        to: `      turn.commit([]).catch(() => undefined);
+      await new Promise<void>((resolve) => options.clock.setTimeout(resolve, 50));
+      if (mustStop(request)) {
+        return stopped("the run was stopped while its back-end recovered");
+      }
+      continue;
+    }`,
+      },
+    ],
+  },
+  {
+    name: "a run that waits for a recovery is not woken at its end",
+    edits: [
+      {
+        file: "backends/recoveries.ts",
+        from: "    for (const runId of flight.waiting) {",
+        to: "    for (const runId of [...flight.waiting].slice(1)) {",
+      },
+    ],
+  },
+  {
+    name: "what has come of a recovery is not told to those who waited for it",
+    edits: [
+      {
+        file: "backends/recoveries.ts",
+        from: "if (place >= 0 && flight.ended?.outcome !== undefined) {",
+        to: "if (place === 99 && flight.ended?.outcome !== undefined) {",
       },
     ],
   },

@@ -531,8 +531,8 @@ export declare type QualityLadder = Message<"retake.v1.QualityLadder"> & {
 export declare const QualityLadderSchema: GenMessage<QualityLadder>;
 
 /**
- * What is tried before a retry: once for each failed attempt, over restarts too. What fails, or takes too long, is told
- * in the run's events and changes nothing else.
+ * What is tried before a retry: once for each failed attempt, over restarts too; what is under way when a server stops is
+ * begun anew by the next one. What fails, or takes too long, is told in the run's events and changes nothing else.
  *
  * @generated from message retake.v1.RecoveryPolicy
  */

@@ -378,8 +378,8 @@ export declare const RunStatisticsSchema: GenMessage<RunStatistics>;
  */
 export declare type RunWait = Message<"retake.v1.RunWait"> & {
   /**
-   * What holds it: "workflow", "principal", "endpoint", "server", "backoff", "breaker", "retry_budget", "pause", "contract",
-   * "fallback", "storage".
+   * What holds it: "workflow", "principal", "endpoint", "server", "backoff", "recovery", "breaker", "retry_budget", "pause",
+   * "contract", "fallback", "storage".
    *
    * @generated from field: string gate = 1;
    */

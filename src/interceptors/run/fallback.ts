@@ -174,6 +174,10 @@ function obstacleOf(
   { gate, reason }: Outcome & { readonly kind: "blocked" },
   workflow: Workflow,
 ): string | undefined {
+  if (gate === "recovery") {
+    // Something is being done about it.
+    return undefined;
+  }
   if (gate === "breaker") {
     return `BREAKER_OPEN: ${reason}`;
   }

@@ -3,15 +3,15 @@ import { RecoveryAction } from "../../../gen/retake/v1/options_pb.js";
 import { RecoveryActedSchema } from "../../../gen/retake/v1/run_pb.js";
 import type { Clock } from "../../clock.ts";
 import type { ResolvedRecoveryRule } from "../../contract/index.ts";
-import {
-  type FailedAttempt,
-  type Logger,
-  type Outcome,
-  type Pauses,
-  type RunHandler,
-  type RunInterceptor,
-  type RunRequest,
-  untilAborted,
+import type {
+  FailedAttempt,
+  Logger,
+  Outcome,
+  Pauses,
+  RecoveryStep,
+  RunHandler,
+  RunInterceptor,
+  RunRequest,
 } from "../../runs/index.ts";
 import { runFields } from "../../trace-fields.ts";
 import { mustStop, stopped } from "./must-stop.ts";
@@ -20,26 +20,25 @@ export interface RecoveryOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly pauses: Pick<Pauses, "of">;
-  /** Carries out one rule. Undefined when nothing was done, else why it could not be, or nothing. Never rejects. */
-  act(
-    rule: ResolvedRecoveryRule,
-    request: RunRequest,
-    failed: FailedAttempt,
-  ): Promise<{ readonly error: string } | undefined>;
+  /**
+   * Carries out the first of these rules that there is something to be done by. Undefined when nothing is left. A run that
+   * is blocked by it is woken, asks again with the same rules, and is told what has come of it.
+   */
+  next(rules: readonly ResolvedRecoveryRule[], request: RunRequest, failed: FailedAttempt): RecoveryStep | undefined;
 }
 
 /** Which endpoints are healthy may change while a run waits that avoids one of them, and nothing wakes it then. */
 const lookAgainMs = 5_000;
 
 /**
- * At the start of the turn that follows a failed attempt, does what the policy names for such a failure, each thing once:
- * what was done is an event, so a restart neither repeats nor forgets it. Whatever comes of it, the run goes on.
+ * At the start of the turn that follows a failed attempt, has done what the policy names for such a failure, each thing
+ * once: what was done is an event, so a restart neither repeats nor forgets it. The run waits for it as it does for a
+ * permit. Whatever comes of it, the run goes on.
  */
 export function recovery(options: RecoveryOptions): RunInterceptor {
   return (next) => (request) => {
     const { run, workflow } = request;
     return run.failedAttempt === undefined ||
-      workflow.policy.recovery.length === 0 ||
       // Nobody's back-end is restarted while its workflow is held: it is done when that goes on.
       options.pauses.of(workflow.name) !== undefined
       ? next(request)
@@ -50,9 +49,11 @@ export function recovery(options: RecoveryOptions): RunInterceptor {
 /** Those behind the last that was done: what was passed over before that, in its cool-down, is not done after a restart. */
 function rulesLeft(
   rules: readonly ResolvedRecoveryRule[],
-  { recoveries }: FailedAttempt,
+  { failure, recoveries }: FailedAttempt,
 ): readonly ResolvedRecoveryRule[] {
-  return rules.slice(rules.findLastIndex(({ action }) => recoveries.includes(action)) + 1);
+  return rules
+    .slice(rules.findLastIndex(({ action }) => recoveries.includes(action)) + 1)
+    .filter(({ categories }) => categories.has(failure.category));
 }
 
 async function recover(
@@ -62,30 +63,23 @@ async function recover(
   options: RecoveryOptions,
 ): Promise<Outcome> {
   const { run, workflow, turn } = request;
-  for (const rule of rulesLeft(workflow.policy.recovery, failed)) {
-    if (!rule.categories.has(failed.failure.category)) {
-      continue;
+  for (;;) {
+    const step = options.next(rulesLeft(workflow.policy.recovery, failed), request, failed);
+    if (step === undefined) {
+      break;
     }
-    // It may take long, and nobody is to hear of a wake-up that the journal does not tell.
-    turn.commit([]).catch(() => undefined);
-    const acted = await untilAborted(options.act(rule, request, failed), turn.signal).catch(() => undefined);
-    if (mustStop(request)) {
-      return stopped("the run was stopped while its back-end recovered");
+    if (step.kind === "blocked") {
+      return step;
     }
-    if (acted === undefined) {
-      continue;
-    }
-    const { action } = rule;
+    const { action, error } = step;
     const { endpoint } = failed;
     const told = { ...runFields(run.accepted), action: RecoveryAction[action], endpoint };
-    if (acted.error === "") {
+    if (error === "") {
       options.log.info(told, "a recovery action was done");
     } else {
-      options.log.warn({ ...told, why: acted.error }, "a recovery action could not be done");
+      options.log.warn({ ...told, why: error }, "a recovery action could not be done");
     }
-    await turn.commit([
-      { case: "recoveryActed", value: create(RecoveryActedSchema, { action, endpoint, error: acted.error }) },
-    ]);
+    await turn.commit([{ case: "recoveryActed", value: create(RecoveryActedSchema, { action, endpoint, error }) }]);
     if (mustStop(request)) {
       return stopped("the run was stopped while its back-end recovered");
     }

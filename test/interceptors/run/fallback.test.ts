@@ -155,6 +155,12 @@ describe("the fallback stage", () => {
     });
   });
 
+  it("waits for a back-end that recovers, which no endpoint may be healthy of meanwhile", async () => {
+    const outcome: Outcome = { kind: "blocked", gate: "recovery", reason: "RESTART is under way" };
+    const { answer, did } = await play({ outcome, endpoints: [{ endpoint: "one", slots: 0, unhealthy: true }] });
+    expect([answer, did]).toEqual([outcome, ["next"]]);
+  });
+
   it("turns to each fallback once, also where the policy names them in another order by now", async () => {
     const before = [started("a.B/D", 1)];
     const { answer } = await play({ before, status: { kind: "failed", failure: broken } });

@@ -25,7 +25,6 @@ const rule = (action: RecoveryAction, ...categories: FailureCategory[]): Resolve
 
 function stageOf(rules: readonly ResolvedRecoveryRule[], failed?: Partial<FailedAttempt>, isPaused = false) {
   const clock = createVirtualClock();
-  const controller = new AbortController();
   const acts: RecoveryAction[] = [];
   const events: RunEventBody[] = [];
   const asked: RunRequest[] = [];
@@ -36,36 +35,53 @@ function stageOf(rules: readonly ResolvedRecoveryRule[], failed?: Partial<Failed
     category: FailureCategory.NETWORK,
   });
   const turn = {
-    signal: controller.signal,
     abortReason: undefined as unknown,
     concluded: false,
-    commit: async (bodies: readonly RunEventBody[]) => void events.push(...bodies),
+    commit: async (bodies: readonly RunEventBody[]) => {
+      events.push(...bodies);
+      for (const body of bodies) {
+        if (body.case === "recoveryActed") request.run.failedAttempt?.recoveries.push(body.value.action);
+      }
+    },
   };
   const request = {
     run: {
       accepted: { runId: "run", traceparent: "" },
-      failedAttempt: failed && { number: 1, token: "run.1", endpoint: "gpu:1", failure, recoveries: [], ...failed },
+      failedAttempt: failed && {
+        number: 1,
+        token: "run.1",
+        endpoint: "gpu:1",
+        failure,
+        recoveries: [] as RecoveryAction[],
+        ...failed,
+      },
     },
     workflow: { policy: { recovery: rules } },
     turn,
   } as unknown as RunRequest;
+  /** @param act what has come of an action; undefined where it is not offered */
   const run = async (
-    act: (action: RecoveryAction) => Promise<{ error: string } | undefined> = async () => ({ error: "" }),
+    act: (action: RecoveryAction) => string | "goes on" | undefined = () => "",
     outcome: Outcome = { kind: "blocked", gate: "endpoint", reason: "full" },
   ) =>
     recovery({
       clock,
       log: silentLogger,
       pauses: { of: () => (isPaused ? { workflow: "a.B/C", pausedBy: "ana", reason: "", sinceMs: 0 } : undefined) },
-      act: ({ action }) => {
-        acts.push(action);
-        return act(action);
+      next: (left) => {
+        for (const { action } of left) {
+          acts.push(action);
+          const error = act(action);
+          if (error === "goes on") return { kind: "blocked", gate: "recovery", reason: "RESTART is under way" };
+          if (error !== undefined) return { kind: "acted", action, error };
+        }
+        return undefined;
       },
     })(async (next) => {
       asked.push(next);
       return outcome;
     })(request);
-  return { clock, run, acts, events, asked, request, turn, controller };
+  return { clock, run, acts, events, asked, request, turn };
 }
 
 const network = FailureCategory.NETWORK;
@@ -76,7 +92,7 @@ describe("the recovery stage", () => {
       [rule(RESTART, network), rule(FREE_MEMORY, FailureCategory.MEMORY), rule(RECONNECT, network)],
       {},
     );
-    await run(async (action) => ({ error: action === RESTART ? "no hands" : "" }));
+    await run((action) => (action === RESTART ? "no hands" : ""));
     expect(acts).toEqual([RESTART, RECONNECT]);
     expect(events).toMatchObject([
       { case: "recoveryActed", value: { action: RESTART, endpoint: "gpu:1", error: "no hands" } },
@@ -98,34 +114,32 @@ describe("the recovery stage", () => {
     expect(asked).toEqual([request]);
   });
 
-  it("has the journal say that the run was woken before anything is done, which may take long", async () => {
-    const { run, turn } = stageOf([rule(RESTART, network)], {});
-    const order: string[] = [];
-    turn.commit = async (bodies) => void order.push(`commit ${bodies.length}`);
-    await run(async () => {
-      order.push("act");
-      return undefined;
-    });
-    expect(order).toEqual(["commit 0", "act"]);
+  it("unwinds while its back-end recovers, and goes on from there", async () => {
+    const { run, acts, events, asked } = stageOf([rule(RESTART, network), rule(RECONNECT, network)], {});
+    expect(await run(() => "goes on")).toEqual({ kind: "blocked", gate: "recovery", reason: "RESTART is under way" });
+    expect([acts, events, asked]).toEqual([[RESTART], [], []]);
+    expect(await run((action) => (action === RESTART ? "" : "goes on"))).toMatchObject({ gate: "recovery" });
+    await run();
+    expect(events.map(({ value }) => "action" in value && value.action)).toEqual([RESTART, RECONNECT]);
+    expect(asked).toHaveLength(1);
   });
 
   it("tells nothing of what is not offered", async () => {
     const { run, events, asked } = stageOf([rule(RESTART, network)], {});
-    await run(async () => undefined);
+    await run(() => undefined);
     expect(events).toEqual([]);
     expect(asked).toHaveLength(1);
   });
 
   it("goes no further once the run must stop", async () => {
-    const { run, acts, events, asked, turn, controller } = stageOf(
-      [rule(RESTART, network), rule(RECONNECT, network)],
-      {},
-    );
-    const outcome = run(() => new Promise(() => {}));
-    turn.abortReason = createError(Code.Canceled, "CANCELLED", "enough");
-    controller.abort(turn.abortReason);
-    expect(await outcome).toMatchObject({ kind: "failed", failure: { reason: "CANCELLED" } });
-    expect([acts, events, asked]).toEqual([[RESTART], [], []]);
+    const { run, acts, events, asked, turn } = stageOf([rule(RESTART, network), rule(RECONNECT, network)], {});
+    const { commit } = turn;
+    turn.commit = async (bodies) => {
+      turn.abortReason = createError(Code.Canceled, "CANCELLED", "enough");
+      await commit(bodies);
+    };
+    expect(await run()).toMatchObject({ kind: "failed", failure: { reason: "CANCELLED" } });
+    expect([acts, events.length, asked]).toEqual([[RESTART], 1, []]);
   });
 
   it("has the next attempt made at another endpoint, and looks again while it waits for one", async () => {

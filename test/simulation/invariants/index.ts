@@ -8,6 +8,7 @@ import { cancellation } from "./cancellation.ts";
 import { checkpoints } from "./checkpoints.ts";
 import { children } from "./children.ts";
 import { deadlines } from "./deadlines.ts";
+import { drains } from "./drains.ts";
 import { drills } from "./drills.ts";
 import { durableFirst } from "./durable-first.ts";
 import { endpoints } from "./endpoints.ts";
@@ -61,6 +62,7 @@ export const invariants: readonly Invariant[] = [
   quality,
   recoveries,
   drills,
+  drains,
   returned,
   state,
   watching,

@@ -41,6 +41,16 @@ function drawFault(chance: Chance): FaultPlan {
   }
 }
 
+/** Runs wait for recoveries seldom, and not for long: what comes at any time hardly ever comes then. */
+export function drawHalts(chance: Chance): FaultPlan[] {
+  return chance.many(chance.happens(0.3) ? 1 : 0, () => ({
+    kind: "halt",
+    atRecovery: chance.around(1, 10),
+    drainMs: chance.around(1_000, 20_000),
+    downMs: chance.around(10, 30_000),
+  }));
+}
+
 /** What goes wrong at endpoints elsewhere, if there are any. */
 export function drawOutages(chance: Chance, endpoints: number): FaultPlan[] {
   return chance.many(endpoints === 0 ? 0 : chance.between(0, 4), () => ({

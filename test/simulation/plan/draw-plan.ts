@@ -1,7 +1,7 @@
 import { createSeededRandom } from "../../../src/testing/seeded-random.ts";
 import { Chance } from "./chance.ts";
 import { drawActors } from "./draw-actors.ts";
-import { drawFaults, drawOutages } from "./draw-faults.ts";
+import { drawFaults, drawHalts, drawOutages } from "./draw-faults.ts";
 import { drawPolicy } from "./draw-policy.ts";
 import { drawRemotes } from "./draw-remotes.ts";
 import { drawWorks } from "./draw-works.ts";
@@ -44,6 +44,6 @@ export function drawPlan(seed: number): Plan {
     >,
     works,
     actors: drawActors(chance, works),
-    faults: [...drawFaults(chance), ...drawOutages(chance, remotes?.endpoints.length ?? 0)],
+    faults: [...drawFaults(chance), ...drawOutages(chance, remotes?.endpoints.length ?? 0), ...drawHalts(chance)],
   };
 }

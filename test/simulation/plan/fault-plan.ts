@@ -4,6 +4,8 @@ export type FaultPlan =
   | { readonly kind: "crash"; readonly atCommit: number; readonly isStored: boolean; readonly downMs: number }
   /** Stopped as an orchestrator does it, and started again. */
   | { readonly kind: "drain"; readonly atMs: number; readonly drainMs: number; readonly downMs: number }
+  /** The same, while a back-end recovers: that is counted over the whole simulation. */
+  | { readonly kind: "halt"; readonly atRecovery: number; readonly drainMs: number; readonly downMs: number }
   /** The disk is full; or it takes what is written, and does not say that it has stored it. */
   | { readonly kind: "disk"; readonly atMs: number; readonly forMs: number; readonly isWritten: boolean }
   /** The journal refuses an append to a run alone, counted over the whole simulation. */

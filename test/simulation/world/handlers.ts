@@ -102,7 +102,7 @@ export function createJobs(
         startedMs: world.clock.monotonic(),
         endedMs: Number.POSITIVE_INFINITY,
       };
-      world.tell("recovering", sight);
+      world.recovering(sight);
       try {
         await sleep(process.clock, forMs, signal);
       } finally {

@@ -57,6 +57,8 @@ export interface Witness {
   connected?(target: string): void;
   /** A back-end has been told to recover. */
   recovering?(recovery: RecoverySight): void;
+  /** The server was told to stop, and has stopped in order. */
+  drained?(fromMs: number, toMs: number): void;
   /** Somebody has been told that a drill is over. */
   drillRemoved?(faultId: string): void;
   /** All is over, and so many runs of a workflow are started that none of them should have to wait. */

@@ -15,7 +15,7 @@ import { Remotes } from "./remotes.ts";
 import { SeededClock } from "./seeded-clock.ts";
 import { ServerProcess } from "./server-process.ts";
 import { slowStorage } from "./slow-storage.ts";
-import { type Invariant, Violation, type Witness } from "./witness.ts";
+import { type Invariant, type RecoverySight, Violation, type Witness } from "./witness.ts";
 
 /** What has gone wrong. */
 export interface Finding {
@@ -59,6 +59,7 @@ export class World {
   #appends = 0;
   /** From here on the journal takes every append that it can. */
   #takesAll = false;
+  #recoveries = 0;
   /** How many reads have failed, up to now. */
   #failedReads = 0;
   #endDowntime: (() => void) | undefined;
@@ -147,10 +148,22 @@ export class World {
     return this.#leaves.get(traceparent);
   }
 
+  /** A back-end recovers. */
+  recovering(recovery: RecoverySight): void {
+    this.tell("recovering", recovery);
+    const number = ++this.#recoveries;
+    for (const fault of this.plan.faults) {
+      if (fault.kind === "halt" && fault.atRecovery === number) {
+        this.clock.setTimeout(() => void this.restart(fault.drainMs, fault.downMs), 0);
+      }
+    }
+  }
+
   /** Lets a fault happen when its time comes. A crash comes with its commit. */
   async suffer(fault: FaultPlan): Promise<void> {
     switch (fault.kind) {
       case "crash":
+      case "halt":
       case "refusal":
         return;
       case "drain":
@@ -234,9 +247,11 @@ export class World {
       return;
     }
     this.#endDowntime ??= this.chronicle.begin();
+    const fromMs = this.clock.monotonic();
     await process.drain(drainMs);
     // It may have been killed on the way; then somebody else starts it again.
     if (this.#process === process) {
+      this.tell("drained", fromMs, this.clock.monotonic());
       this.#end(process, false);
       this.#startLater(downMs);
     }
