@@ -956,6 +956,7 @@ class Running {
       .then(({ startMonitoring }) =>
         startMonitoring({
           ...{ config, instruments, exporting, ownsData, clock, log },
+          redact: remembering(this.#options.engine.redactor).text,
           watch: async (store) => {
             const alerts = await this.#watch(store, instruments);
             this.#options.board.follow(store, alerts);
