@@ -21,6 +21,7 @@ import {
   OutlierDetectionConfigSchema,
   OverloadConfigSchema,
   RetryBudgetConfigSchema,
+  RunsConfigSchema,
   type ServerConfig,
   ServerConfigSchema,
   type TlsConfig,
@@ -78,6 +79,7 @@ export function effectiveConfig(given: ServerConfig): ServerConfig {
   config.log = filled(LogConfigSchema, config.log, resolved.log);
   const { content, ...artifacts } = resolved.artifacts;
   config.artifacts = filled(ArtifactConfigSchema, config.artifacts, { ...artifacts, ...content });
+  config.runs = filled(RunsConfigSchema, config.runs, resolved.runs);
   config.webhooks = filled(WebhooksConfigSchema, config.webhooks, resolved.webhooks);
   if (overload !== undefined) {
     const memoryPercentage = Math.round(overload.memoryShare * 100);

@@ -11,6 +11,7 @@ import {
   type OutlierDetectionConfig,
   type OverloadConfig,
   type RetryBudgetConfig,
+  type RunsConfig,
   type SecretSource,
   type ServerConfig,
   type TlsConfig,
@@ -52,6 +53,7 @@ export interface ResolvedConfig {
   readonly drainTimeoutMs: number;
   readonly log: { readonly level: LogLevel; readonly format: LogFormat | undefined };
   readonly artifacts: ResolvedArtifacts;
+  readonly runs: ResolvedRuns;
   readonly webhooks: ResolvedWebhooks;
   /** Absent where nothing counts as trouble. */
   readonly overload?: ResolvedOverload;
@@ -212,6 +214,13 @@ export interface ResolvedArtifacts {
   readonly uploadTimeoutMs: number;
 }
 
+/** Of each owner, of runs that have not ended. */
+export interface ResolvedRuns {
+  readonly maxUnfinishedPerOwner: number;
+  /** Of their inputs. Absent for a tenth of the file system. */
+  readonly maxUnfinishedBytesPerOwner?: number;
+}
+
 export interface ResolvedWebhooks {
   readonly secrets: readonly ResolvedSecretSource[];
   /** Where callers may have the ends of their runs posted to. */
@@ -267,6 +276,8 @@ const defaults = {
     /** A hundred times what a slow disk takes. */
     commitDelayMs: 2 * second,
   },
+  /** More than anybody means to wait for, and a gigabyte of journal. */
+  maxUnfinishedPerOwner: 1_000_000,
   artifacts: {
     /** An hour of film; what no file should be fills no disk by one mistake. */
     maxBytes: 4 * 1_024 * mebibyte,
@@ -387,6 +398,7 @@ export function withDefaults(config: ServerConfig): ResolvedConfig {
       format: (config.log?.format || undefined) as LogFormat | undefined,
     },
     artifacts: resolveArtifacts(config.artifacts),
+    runs: resolveRuns(config.runs),
     webhooks: resolveWebhooks(config.webhooks),
     faults: [...config.faults],
     ...(!config.overload?.disabled && { overload: resolveOverload(config.overload) }),
@@ -418,6 +430,14 @@ function resolveArtifacts(artifacts: ArtifactConfig | undefined): ResolvedArtifa
     },
     gracePeriodMs: msOr(artifacts?.gracePeriod, own.gracePeriodMs),
     uploadTimeoutMs: msOr(artifacts?.uploadTimeout, own.uploadTimeoutMs),
+  };
+}
+
+function resolveRuns(runs: RunsConfig | undefined): ResolvedRuns {
+  const bytes = runs?.maxUnfinishedBytesPerOwner;
+  return {
+    maxUnfinishedPerOwner: runs?.maxUnfinishedPerOwner ?? defaults.maxUnfinishedPerOwner,
+    ...(bytes !== undefined && { maxUnfinishedBytesPerOwner: Number(bytes) }),
   };
 }
 

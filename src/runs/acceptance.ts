@@ -2,7 +2,7 @@ import { type Message, toBinary } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { BreakerState } from "../../gen/retake/v1/breaker_pb.js";
 import type { Quality } from "../../gen/retake/v1/options_pb.js";
-import { type Accepted, type Payload, type RunMode, RunState } from "../../gen/retake/v1/run_pb.js";
+import { type Accepted, type Payload, RunMode, RunState } from "../../gen/retake/v1/run_pb.js";
 import type { Clock, RandomSource } from "../clock.ts";
 import { artifactIdsIn, type Workflow } from "../contract/index.ts";
 import { artifactConnectError } from "./artifacts/connect-error.ts";
@@ -13,6 +13,7 @@ import { equalBytes } from "./equal-bytes.ts";
 import { draining, journalUnavailable, keyTaken, queueFull } from "./errors.ts";
 import { payloadOf } from "./events.ts";
 import { createError } from "./failure.ts";
+import type { HeldInputs } from "./held-inputs.ts";
 import { inLine, workflowLimitKey } from "./in-line.ts";
 import type { LiveRun } from "./live-run.ts";
 import type { LiveRuns } from "./live-runs.ts";
@@ -82,6 +83,7 @@ export interface AcceptanceOptions {
   readonly breakers: Pick<Breakers, "find" | "of">;
   readonly pauses: Pick<Pauses, "of" | "waiting">;
   readonly retakes: Pick<Retakes, "size" | "waiting">;
+  readonly inputs: Pick<HeldInputs, "add" | "refusal">;
   /** Attempts at once, over all workflows. */
   readonly concurrencyLimit: number;
   /** Absent where nothing counts as trouble. */
@@ -209,7 +211,12 @@ export class Acceptance {
   }
 
   #create(order: RunOrder, input: Uint8Array, listedFromMs = 0): LiveRun {
-    const { live, turns, payloads, clock, random } = this.#options;
+    const { live, turns, payloads, inputs, clock, random } = this.#options;
+    const isHeld = order.mode !== RunMode.ATTACHED && order.child === undefined;
+    const refusal = isHeld ? inputs.refusal(order.owner, input.length) : undefined;
+    if (refusal !== undefined) {
+      throw refusal;
+    }
     const nowMs = clock.now();
     const { policy } = order.workflow;
     const runId = order.child?.runId ?? newRunId(nowMs, random);
@@ -237,6 +244,9 @@ export class Acceptance {
       fallbackDepth: order.child?.fallbackDepth ?? 0,
     };
     const run = live.accept({ case: "accepted", value: accepted }, nowMs, Math.max(nowMs, listedFromMs));
+    if (isHeld) {
+      inputs.add(accepted);
+    }
     run.input = input;
     run.holders += 1;
     if (order.after !== undefined) {

@@ -3,9 +3,12 @@ import { QuotaFailureSchema } from "../../gen/google/rpc/error_details_pb.js";
 import type { RandomSource } from "../clock.ts";
 import { createError, type ErrorOptions } from "./failure.ts";
 import type { OverloadState } from "./load/overload.ts";
+import type { RunOwner } from "./ports/journal.ts";
 
 /** How long callers are asked to wait when the server cannot take them right now. */
 const retryDelayMs = 1000;
+
+const callAgain = "; call again later";
 
 /** The journal does not take new runs at the moment. */
 export function journalUnavailable(cause?: unknown): ConnectError {
@@ -40,11 +43,25 @@ export function unknownRun(runId: string): ConnectError {
 /** As many wait as may. RESOURCE_EXHAUSTED: it is a quota, and this workflow's alone. */
 export function queueFull(workflow: string, limit: number, random: RandomSource): ConnectError {
   const description = `as many runs wait as its policy allows (queue_limit ${limit})`;
-  const error = refusal(Code.ResourceExhausted, "QUEUE_FULL", `workflow ${workflow} is full: ${description}`, {
-    retryDelayMs: scattered(retryDelayMs, random),
-    metadata: { workflow },
-  });
+  const error = refusal(
+    Code.ResourceExhausted,
+    "QUEUE_FULL",
+    `workflow ${workflow} is full: ${description}${callAgain}`,
+    {
+      retryDelayMs: scattered(retryDelayMs, random),
+      metadata: { workflow },
+    },
+  );
   error.details.push({ desc: QuotaFailureSchema, value: { violations: [{ subject: workflow, description }] } });
+  return error;
+}
+
+/** An owner has left as much to the server as one may. */
+export function inputQuota({ tenant, subject }: RunOwner, description: string): ConnectError {
+  const what = `${description}; wait until some have ended, or cancel those that you do not need`;
+  const error = refusal(Code.ResourceExhausted, "INPUT_QUOTA", what);
+  const violations = [{ subject: `principal:${tenant}/${subject}`, description }];
+  error.details.push({ desc: QuotaFailureSchema, value: { violations } });
   return error;
 }
 
@@ -56,17 +73,17 @@ export function overloaded(
   return refusal(
     Code.Unavailable,
     "OVERLOADED",
-    `the server has more to do than it can, and takes no new runs of this priority at the moment: ${reason}`,
+    `the server has more to do than it can, and takes no new runs of this priority at the moment: ${reason}${callAgain}`,
     { retryDelayMs: scattered(retryDelayMs, random), metadata: { signal } },
   );
 }
 
 /** Those that are refused are many, when there is least time for them: a stack that nobody reads took a sixth of it. */
-function refusal(code: Code, reason: string, message: string, options: ErrorOptions): ConnectError {
+function refusal(code: Code, reason: string, message: string, options?: ErrorOptions): ConnectError {
   const before = Error.stackTraceLimit;
   Error.stackTraceLimit = 0;
   try {
-    return createError(code, reason, `${message}; call again later`, options);
+    return createError(code, reason, message, options);
   } finally {
     Error.stackTraceLimit = before;
   }

@@ -58,6 +58,7 @@ export {
   type RunRequest,
   type Turn,
 } from "./handler.ts";
+export { HeldInputs } from "./held-inputs.ts";
 export { workflowLimitKey } from "./in-line.ts";
 export type { LiveRun } from "./live-run.ts";
 export { LiveRuns } from "./live-runs.ts";

@@ -5,6 +5,7 @@ import type { Clock } from "../clock.ts";
 import type { ActiveTurn } from "./active-turn.ts";
 import { journalUnavailable } from "./errors.ts";
 import { encodeEvent } from "./event-encoder.ts";
+import type { HeldInputs } from "./held-inputs.ts";
 import type { LateCommits } from "./late-commits.ts";
 import type { Feed } from "./ports/feed.ts";
 import { type Journal, type RunIndexEntry, runStream, type StreamAppend } from "./ports/journal.ts";
@@ -20,6 +21,7 @@ export interface LiveRunPorts {
   readonly clock: Clock;
   readonly outbox: Outbox;
   readonly late: LateCommits;
+  readonly inputs: Pick<HeldInputs, "remove">;
   /** Absent where nobody watches. */
   readonly observer?: RunObserver | undefined;
   /** When retention may delete a run that has just ended. */
@@ -207,6 +209,7 @@ export class LiveRun {
   /** Gives up a run of which nothing has been written. */
   discard(error: ConnectError): void {
     this.lost = true;
+    this.#ports.inputs.remove(this.record.accepted);
     this.refuse(error);
   }
 
@@ -345,6 +348,7 @@ export class LiveRun {
     }
     if (terminal) {
       this.#endDurable = true;
+      this.#ports.inputs.remove(this.record.accepted);
       this.#tellEnded();
     }
     for (
@@ -371,6 +375,9 @@ export class LiveRun {
     }
     if (!this.lost) {
       this.lost = true;
+      if (!this.acceptanceDurable) {
+        this.#ports.inputs.remove(this.record.accepted);
+      }
       this.refuse(journalUnavailable(error));
       this.#ports.onLost(this, error);
     }

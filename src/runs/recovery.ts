@@ -6,6 +6,7 @@ import { attemptFailed, cancelled, cancelRequested, expired, orphaned } from "./
 import type { ContractCheck } from "./contract-check.ts";
 import { runStatistics } from "./events.ts";
 import { createFailure } from "./failure.ts";
+import type { HeldInputs } from "./held-inputs.ts";
 import type { LiveRun } from "./live-run.ts";
 import type { LiveRuns } from "./live-runs.ts";
 import type { Logger } from "./logger.ts";
@@ -25,6 +26,7 @@ export interface RecoveryOptions {
   readonly scheduler: Scheduler;
   readonly contracts: ContractCheck;
   readonly retakes: Pick<Retakes, "add">;
+  readonly inputs: Pick<HeldInputs, "add">;
   readonly clock: Clock;
   readonly log: Logger;
   readonly observer?: RunObserver | undefined;
@@ -60,6 +62,7 @@ export async function recover(options: RecoveryOptions): Promise<Recovered> {
             return;
           }
           runs += 1;
+          options.inputs.add(run.record.accepted);
           await retell(run, options);
           options.observer?.found(run.record);
           interrupted += run.record.attempt === undefined ? 0 : 1;

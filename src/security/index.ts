@@ -12,6 +12,7 @@ export { type AuditTally, lockoutAction } from "./audit/audit-tally.ts";
 export { AuditThread } from "./audit/audit-thread.ts";
 export { lineOfRecord } from "./audit/line-of-record.ts";
 export { MemoryAuditStore } from "./audit/memory-audit-store.ts";
+export { begunStream, NotedAudit, notePrefix, parseNote, readNotes } from "./audit/noted-audit.ts";
 export { type VerifyAuditOptions, verifyAudit } from "./audit/verify-audit.ts";
 export type { Authenticator, Credentials } from "./authenticator.ts";
 export {

@@ -51,6 +51,7 @@ import {
   Faults,
   type Feed,
   type Gates,
+  type HeldInputs,
   type Journal,
   LiveRuns,
   type Logger,
@@ -137,6 +138,7 @@ export interface EngineOptions {
   readonly maxMessageBytes: number;
   /** What handlers add to. */
   readonly userMetrics: HandlerMetrics;
+  readonly inputs: HeldInputs;
 }
 
 /** Everything that executes runs, wired up: the stages of the policy are composed here, and nowhere else. */
@@ -188,6 +190,7 @@ export class Engine {
   readonly #contractCheck: ContractCheck;
   readonly #endpoints: Endpoints;
   readonly #retakes = new Retakes();
+  readonly #inputs: HeldInputs;
   readonly #serviceEndpoints: ServiceEndpoints;
   readonly #configuredFaults: readonly Fault[];
   readonly #observer: RunObserver | undefined;
@@ -211,6 +214,7 @@ export class Engine {
     this.#serviceEndpoints = options.endpoints;
     this.#configuredFaults = config.faults;
     this.#observer = options.observer;
+    this.#inputs = options.inputs;
     this.#endpoints = new Endpoints({
       inProcess: createInProcessBackend(options.handlers, options.jobs),
       clock,
@@ -283,6 +287,7 @@ export class Engine {
     });
     this.live = new LiveRuns({
       journal,
+      inputs: options.inputs,
       feed,
       clock,
       outbox: this.outbox,
@@ -392,6 +397,7 @@ export class Engine {
       breakers: this.breakers,
       pauses: this.pauses,
       retakes: this.#retakes,
+      inputs: this.#inputs,
       concurrencyLimit: config.concurrencyLimit,
       overload: this.overload,
       journal,
@@ -438,6 +444,7 @@ export class Engine {
       scheduler: this.#scheduler,
       contracts: this.#contractCheck,
       retakes: this.#retakes,
+      inputs: this.#inputs,
       clock: this.clock,
       log: this.log,
       observer: this.#observer,

@@ -89,6 +89,7 @@ import { FallbackLosses } from "./fallback-losses.ts";
 import { faultProblems } from "./fault-problems.ts";
 import { type GrpcFront, listenGrpcFront } from "./grpc-front.ts";
 import { createHealth, type HealthReporter, overallHealth, ServingStatus } from "./health.ts";
+import { heldInputs } from "./held-inputs.ts";
 import { createLog } from "./log.ts";
 import { createMonitoringService } from "./monitoring-service.ts";
 import { createReflection } from "./reflection.ts";
@@ -498,6 +499,7 @@ class Server implements RetakeServer {
         redactor: this.#redactor,
         maxMessageBytes: maxMessageBytes(config),
         userMetrics,
+        inputs: heldInputs(config, this.#openStorage !== undefined),
       });
       if (instruments !== undefined) {
         observeEngine(instruments, engine);
@@ -954,6 +956,7 @@ class Running {
       .then(({ startMonitoring }) =>
         startMonitoring({
           ...{ config, instruments, exporting, ownsData, clock, log },
+          redact: remembering(this.#options.engine.redactor).text,
           watch: async (store) => {
             const alerts = await this.#watch(store, instruments);
             this.#options.board.follow(store, alerts);

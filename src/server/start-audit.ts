@@ -10,11 +10,12 @@ import {
   AuditThread,
   createTextRedactor,
   MemoryAuditStore,
+  NotedAudit,
   type OtlpAuditSink,
   readKeyFile,
+  readNotes,
   type TextRedactorOptions,
 } from "../security/index.ts";
-import { isAuditNoted, noteAudit } from "./audit-note.ts";
 import { auditFolder, auditKeyFile } from "./security-files.ts";
 
 export interface StartAuditOptions {
@@ -22,8 +23,8 @@ export interface StartAuditOptions {
   readonly redaction: TextRedactorOptions;
   /** Whether the server keeps nothing in its data directory. */
   readonly inMemory: boolean;
-  /** Knows whether there has been a log. */
-  readonly journal: Pick<Journal, "append" | "read">;
+  /** Knows whether there has been a log, and how far it went. */
+  readonly journal: Pick<Journal, "append" | "deleteStreams" | "listStreams" | "read">;
   readonly sinks: readonly AuditSink[];
   /** Who exports the log, where it is exported. */
   readonly exported?: OtlpAuditSink | undefined;
@@ -40,42 +41,38 @@ export interface StartedAudit {
 
 /** The audit log of a server; undefined where none is to be kept. @throws KeyFileError */
 export async function startAudit(options: StartAuditOptions): Promise<StartedAudit | undefined> {
-  const { config, redaction, inMemory, sinks, exported, clock, log } = options;
+  const { config, redaction, inMemory, journal, sinks, exported, clock, random, log } = options;
   const { audit } = config.security;
   if (audit === undefined) return undefined;
-  const { store, noted } = inMemory
-    ? { store: new MemoryAuditStore(createTextRedactor(redaction), echoOf(options)), noted: Promise.resolve() }
-    : await openFiles(audit, options);
-  return { log: new AuditLog({ ...audit, store, sinks, exported, clock, log }), noted };
-}
-
-async function openFiles(
-  { maxAgeMs, maxBytes, fileBytes, file }: NonNullable<ResolvedConfig["security"]["audit"]>,
-  options: StartAuditOptions,
-): Promise<{ readonly store: AuditThread; readonly noted: Promise<void> }> {
-  const { config, redaction, journal, clock, random, log } = options;
+  if (inMemory) {
+    const store = new MemoryAuditStore(createTextRedactor(redaction), echoOf(options));
+    return { log: new AuditLog({ ...audit, store, sinks, exported, clock, log }), noted: Promise.resolve() };
+  }
   const key = Uint8Array.from(signingKey(config, random));
-  const expected = await isAuditNoted(journal);
+  const noted = await readNotes(journal);
+  const { maxAgeMs, maxBytes, fileBytes, file: copy } = audit;
   const thread = new AuditThread({
-    directory: join(config.dataDirectory, auditFolder),
-    ...{ key, expected, redaction, maxAgeMs, maxBytes, fileBytes, copy: file, echo: echoOf(options) },
+    ...{ directory: join(config.dataDirectory, auditFolder), key, redaction, echo: echoOf(options) },
+    ...{ expected: noted.expected, maxAgeMs, maxBytes, fileBytes, copy },
+    ...(noted.note === undefined ? {} : { note: noted.note }),
   });
+  const store = new NotedAudit({ store: thread, journal, noted, clock, log });
+  const auditLog = new AuditLog({ ...audit, store, sinks, exported, clock, log });
+  if (noted.expected) {
+    auditLog.openSoon();
+    return { log: auditLog, noted: Promise.resolve() };
+  }
   // A first start need not wait for it: a thread takes as long to begin as all else.
-  return { store: thread, noted: expected ? Promise.resolve() : begin(thread, journal, clock, log) };
+  const begun = auditLog
+    .open()
+    .catch((err: unknown) =>
+      log.warn({ err }, "the audit log cannot be begun yet; the next start notes that there is one"),
+    );
+  return { log: auditLog, noted: begun };
 }
 
 function echoOf({ sinks, exported }: StartAuditOptions): AuditEcho {
   return { lines: sinks.length > 0, otlp: exported !== undefined };
-}
-
-async function begin(thread: AuditThread, journal: Pick<Journal, "append">, clock: Clock, log: Logger): Promise<void> {
-  try {
-    // In this order: a crash in between must not leave a note of what has never been.
-    await thread.open();
-    await noteAudit(journal, clock);
-  } catch (err) {
-    log.warn({ err }, "the audit log cannot be begun yet; the next start notes that there is one");
-  }
 }
 
 function signingKey(config: ResolvedConfig, random: RandomSource): Buffer {

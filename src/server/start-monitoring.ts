@@ -30,6 +30,8 @@ export interface MonitoringOptions {
   readonly onSampled?: (timeMs: number) => void;
   /** Watches over what is kept, from the first sample on. */
   readonly watch?: (store: SeriesStore) => Promise<Watching | undefined>;
+  /** Takes out of a text what must not be told. */
+  readonly redact: (text: string) => string;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -52,13 +54,13 @@ export interface Monitoring {
 
 /** Begins to take samples. The modules behind it are many: whoever listens first starts sooner. */
 export async function startMonitoring(options: MonitoringOptions): Promise<Monitoring> {
-  const { config, instruments, clock, log } = options;
+  const { config, instruments, redact, clock, log } = options;
   const version = await ownVersion();
   const stopObserving = observeProcess(instruments, clock);
   const cardinalityLimit = config.telemetry?.cardinalityLimit ?? 0;
   const producer = new InstrumentsProducer({ instruments, clock, version });
   const readers = (await options.exporting?.metricReaders(producer, cardinalityLimit)) ?? [];
-  const meters = new Meters({ resource: ownResource(version), cardinalityLimit, producer, readers });
+  const meters = new Meters({ resource: ownResource(version), cardinalityLimit, producer, redact, readers });
   const stopMeasuring = async (): Promise<void> => {
     stopObserving();
     await meters.close();

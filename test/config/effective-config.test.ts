@@ -84,6 +84,7 @@ describe("effectiveConfig", () => {
         "monitoring.routes[].repeat_interval",
         // Shares of a disk that only the server sees.
         ...["artifacts.max_total_bytes", "artifacts.max_bytes_per_owner"],
+        "runs.max_unfinished_bytes_per_owner",
         // Not asked for, or never: there, the rest means nothing.
         "web.tls.client_certificate",
         ...["keepalive_time", "keepalive_timeout", "health_check"].map((name) => `backends[].endpoints[].${name}`),

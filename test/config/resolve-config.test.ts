@@ -74,6 +74,7 @@ describe("resolveConfig", () => {
       contracts: [],
       concurrencyLimit: 1_000,
       retention: { succeededMs: 604_800_000, unsuccessfulMs: 2_592_000_000 },
+      runs: { maxUnfinishedPerOwner: 1_000_000 },
       drainTimeoutMs: 30_000,
       log: { level: "info" },
       overload: { eventLoopDelayMs: 1_000, memoryShare: 0.9, commitDelayMs: 2_000 },

@@ -25,6 +25,7 @@ async function runningRun() {
     feed: { publish: () => undefined, subscribe: () => () => undefined, listeners: () => 0 },
     clock,
     outbox: { endOf: () => undefined, stored: () => undefined },
+    inputs: { remove: () => undefined },
     retireAtMs: () => undefined,
     onFallbackEnded: () => undefined,
     onLost: () => undefined,

@@ -27,6 +27,7 @@ async function takeTurn(chain: RunHandler) {
     clock,
     feed: createEmbeddedFeed({ onError: (error) => log.error({ err: error }, "a listener has failed") }),
     outbox: { endOf: () => undefined, stored: () => undefined },
+    inputs: { remove: () => undefined },
     retireAtMs: () => undefined,
     onFallbackEnded: () => undefined,
     onLost: (_, error) => {

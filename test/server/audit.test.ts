@@ -1,5 +1,6 @@
 import {
   chmodSync,
+  cpSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -26,6 +27,7 @@ import { createMemoryStorage } from "../../src/runs/memory/index.ts";
 import { verifyAudit } from "../../src/security/index.ts";
 import { createServer, type ServerOptions } from "../../src/server/index.ts";
 import { startAudit } from "../../src/server/start-audit.ts";
+import { retake } from "../cli/harness.ts";
 import { WorkflowsService } from "../gen/retake/test/v1/workflows_pb.js";
 import { temporaryDirectory } from "../runs/sqlite/temporary-directory.ts";
 import { handlers } from "./handlers.ts";
@@ -218,10 +220,45 @@ describe("the audit log in a data directory", () => {
     const second = await serve(directory);
     await second.workflows.plain({});
     await vi.waitFor(async () => {
-      expect(await listAll(second.admin)).toMatchObject([{ action: "run.start" }, { action: "audit.damaged" }]);
+      const actions = (await listAll(second.admin)).map(({ action }) => action);
+      expect(actions.sort()).toEqual(["audit.damaged", "run.start"]);
     });
-    expect((await listAll(second.admin))[1]?.details["damage"]).toContain("is gone");
+    const [damaged] = await listAll(second.admin, { action: "audit.damaged" });
+    expect(damaged?.details["damage"]).toContain("is gone");
     await second.server.close();
+  });
+
+  it("is missed at the next start though nobody does anything, and is compared with the journal's note", async () => {
+    const directory = temporaryDirectory();
+    const audit = join(directory, "audit");
+    const first = await serve(directory);
+    await first.workflows.plain({});
+    await first.server.close();
+    cpSync(audit, `${audit}.older`, { recursive: true });
+    const second = await serve(directory);
+    await second.workflows.plain({});
+    await second.server.close();
+    const verify = () => retake(["audit", "verify", "-d", directory]);
+    expect(await verify()).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(/has a note of record 2\.\n$/) });
+    rmSync(audit, { recursive: true });
+    expect(await verify()).toMatchObject({ exitCode: 7, stdout: expect.stringContaining("audit is gone") });
+    cpSync(`${audit}.older`, audit, { recursive: true });
+    const cut = await verify();
+    expect(cut).toMatchObject({
+      exitCode: 7,
+      stdout: expect.stringContaining("record 2 is missing, which the journal"),
+    });
+    const third = await serve(directory);
+    await vi.waitFor(
+      async () => expect(await listAll(third.admin)).toMatchObject([{ action: "audit.damaged", sequence: 1n }]),
+      { timeout: 30_000 },
+    );
+    await third.server.close();
+    expect((await verify()).exitCode).toBe(0);
+    const fourth = await serve(directory);
+    await fourth.workflows.plain({});
+    await fourth.server.close();
+    expect(await verify()).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(/^2 records, 1 to 2: /) });
   });
 
   it("is not begun anew under another key: the start fails, and says what to do", async () => {

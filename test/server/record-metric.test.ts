@@ -1,4 +1,5 @@
 import { Code, createClient } from "@connectrpc/connect";
+import { metrics as openTelemetry } from "@opentelemetry/api";
 import { expect, it, onTestFinished } from "vitest";
 import { MetricKind, MonitoringService } from "../../gen/retake/v1/monitoring_service_pb.js";
 import { createError } from "../../src/runs/index.ts";
@@ -57,16 +58,19 @@ it("nothing of a person is in the metrics of callers and handlers, nor in those 
   const { server, workflows, client, sample } = await start({
     plain: ({ text }, { metrics }) => {
       metrics.counter("studio.frames", { description: `As ${mail} asked.` }).add(1, { of: text });
+      openTelemetry.getMeter("studio").createCounter("studio.takes").add(1, { of: text });
       throw createError(Code.FailedPrecondition, `REFUSED by ${mail}`, "no");
     },
   });
+  // The meters of the process are those of the server once its monitoring has begun.
+  await sample();
   await expect(workflows.plain({ text: `for ${mail}` })).rejects.toThrow();
   const attributes = { of: mail };
   await client.recordMetric({ records: [{ name: "studio.depth", kind: MetricKind.GAUGE, value: 1, attributes }] });
   await sample();
   const { body } = await fetchWeb(server.web?.port ?? 0, "/metrics", { method: "GET", headers: {} });
   const { metrics } = await client.listMetrics({ pageSize: 1_000 });
-  const queried = ["studio_frames_total", "studio_depth", "retake_run_failures_total"];
+  const queried = ["studio_frames_total", "studio_takes_total", "studio_depth", "retake_run_failures_total"];
   const series = await Promise.all(queried.map((metric) => client.querySeries({ metric })));
   const told = [body.toString(), JSON.stringify(metrics.map(({ description, labels }) => [description, labels]))];
   told.push(...series.map((each) => JSON.stringify(each.series.map(({ labels }) => labels))));

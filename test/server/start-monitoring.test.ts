@@ -30,7 +30,7 @@ async function start(options: StartOptions = {}) {
       },
       ...(monitored && { monitoring: { series: { limit: 200 } } }),
     },
-    ...{ instruments, ownsData, clock, log: silentLogger },
+    ...{ instruments, ownsData, clock, log: silentLogger, redact: (text: string) => text },
     ...(options.onSampled && { onSampled: options.onSampled }),
   });
   onTestFinished(() => monitoring.close().catch(() => undefined));

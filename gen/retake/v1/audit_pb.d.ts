@@ -600,6 +600,14 @@ export declare type AuditVerification = Message<"retake.v1.AuditVerification"> &
    * @generated from field: retake.v1.AuditProblem problem = 10;
    */
   problem?: AuditProblem | undefined;
+
+  /**
+   * The last record that the journal of the data directory notes, up to which a log that was cut together with its checkpoint is
+   * found. 0 when it notes none, and for files that were exported.
+   *
+   * @generated from field: int64 noted_sequence = 11;
+   */
+  notedSequence: bigint;
 };
 
 /**

@@ -147,6 +147,13 @@ export declare type ServerConfig = Message<"retake.v1.ServerConfig"> & {
    * @generated from field: retake.v1.MonitoringConfig monitoring = 23;
    */
   monitoring?: MonitoringConfig | undefined;
+
+  /**
+   * How much its callers may leave to the server.
+   *
+   * @generated from field: retake.v1.RunsConfig runs = 24;
+   */
+  runs?: RunsConfig | undefined;
 };
 
 /**
@@ -154,6 +161,37 @@ export declare type ServerConfig = Message<"retake.v1.ServerConfig"> & {
  * Use `create(ServerConfigSchema)` to create a new message.
  */
 export declare const ServerConfigSchema: GenMessage<ServerConfig>;
+
+/**
+ * How much each owner (tenant and subject) may leave to the server at once: runs that have not ended, which wait or work. A new
+ * one that is too much is refused (RESOURCE_EXHAUSTED, INPUT_QUOTA, with QuotaFailure) until some have ended or are cancelled.
+ * Children count for nobody, since they belong to a run that was accepted; nor do calls without an idempotency key that wait for
+ * their result, since each ends with its caller. Callers without credentials are one owner.
+ *
+ * @generated from message retake.v1.RunsConfig
+ */
+export declare type RunsConfig = Message<"retake.v1.RunsConfig"> & {
+  /**
+   * Runs that have not ended. Default: 1,000,000. Limits: 1 to 1,000,000,000.
+   *
+   * @generated from field: optional int32 max_unfinished_per_owner = 1;
+   */
+  maxUnfinishedPerOwner?: number | undefined;
+
+  /**
+   * Bytes of their inputs together, as they are serialised. Default: a tenth of the file system that has the data directory.
+   * Limits: 4 KiB to 1 PiB.
+   *
+   * @generated from field: optional int64 max_unfinished_bytes_per_owner = 2;
+   */
+  maxUnfinishedBytesPerOwner?: bigint | undefined;
+};
+
+/**
+ * Describes the message retake.v1.RunsConfig.
+ * Use `create(RunsConfigSchema)` to create a new message.
+ */
+export declare const RunsConfigSchema: GenMessage<RunsConfig>;
 
 /**
  * What counts as trouble. While it lasts, and that for more than a moment, a growing share of new runs is refused, those of

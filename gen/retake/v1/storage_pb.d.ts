@@ -329,6 +329,48 @@ export declare type AuditLogBegun = Message<"retake.v1.AuditLogBegun"> & {
 export declare const AuditLogBegunSchema: GenMessage<AuditLogBegun>;
 
 /**
+ * The one entry of a journal stream `audit-log/NUMBER`, of which the newest holds: so far the audit log was durable when this was
+ * written. One that ends before, or has another record there, is not the one that was written.
+ *
+ * @generated from message retake.v1.AuditLogNote
+ */
+export declare type AuditLogNote = Message<"retake.v1.AuditLogNote"> & {
+  /**
+   * When, by the server's wall clock.
+   *
+   * @generated from field: google.protobuf.Timestamp time = 1;
+   */
+  time?: Timestamp | undefined;
+
+  /**
+   * The number of the log's last record.
+   *
+   * @generated from field: int64 sequence = 2;
+   */
+  sequence: bigint;
+
+  /**
+   * The SHA-256 of its line.
+   *
+   * @generated from field: bytes sha256 = 3;
+   */
+  sha256: Uint8Array;
+
+  /**
+   * The HMAC-SHA-256 of both, under the key that signs checkpoints of the log.
+   *
+   * @generated from field: bytes mac = 4;
+   */
+  mac: Uint8Array;
+};
+
+/**
+ * Describes the message retake.v1.AuditLogNote.
+ * Use `create(AuditLogNoteSchema)` to create a new message.
+ */
+export declare const AuditLogNoteSchema: GenMessage<AuditLogNote>;
+
+/**
  * The one entry of a journal stream `lockouts/NUMBER`: who is locked out for showing wrong credentials, so that a restart
  * lets nobody go. The newest stream holds; it is deleted when the last lock-out in it is over.
  *

@@ -1,7 +1,18 @@
 import { join } from "node:path";
 import { toJsonString } from "@bufbuild/protobuf";
 import { type AuditVerification, AuditVerificationSchema } from "../../../gen/retake/v1/audit_pb.js";
-import { KeyFileError, readExistingKeyFile, type VerifyAuditOptions, verifyAudit } from "../../security/index.ts";
+import { JournalOpenError } from "../../runs/index.ts";
+import { readLastStream } from "../../runs/sqlite/index.ts";
+import {
+  begunStream,
+  KeyFileError,
+  notePrefix,
+  parseNote,
+  readExistingKeyFile,
+  type VerifyAuditOptions,
+  verifyAudit,
+} from "../../security/index.ts";
+import type { Arguments } from "../arguments.ts";
 import { CliError, UsageError } from "../cli-error.ts";
 import type { Command } from "../command.ts";
 import { dataDirectory, dataDirectoryFlags } from "../data-directory.ts";
@@ -14,7 +25,8 @@ export const auditVerify: Command = {
   description: [
     "Looks at every record of an audit log, that of a data directory or one that was exported, and tells the first place",
     "that is not as it was written: a line that was changed, removed, moved or inserted. In a data directory the signed",
-    "checkpoint shows whether the end was cut off too. The server may be running.",
+    "checkpoint shows whether the end was cut off too, and the journal's note whether the checkpoint was put back with it, or",
+    "the log is gone. The server may be running.",
   ].join(" "),
   local: true,
   positionals: [{ name: "FILE", description: "an exported file; a data directory without", optional: true }],
@@ -33,18 +45,32 @@ export const auditVerify: Command = {
   async run(given, io) {
     const file = given.positional("FILE");
     const options: VerifyAuditOptions = { ...parseKnown(given.value("known")), signal: io.signal };
-    const result =
-      file === ""
-        ? verify(join(await dataDirectory(given), "audit"), {
-            ...options,
-            ...key(given.value("key") ?? join(await dataDirectory(given), "secrets", "audit.key"), io),
-          })
-        : verify(file, options);
+    const result = file === "" ? verifyOwn(await dataDirectory(given), given, options, io) : verify(file, options);
     if (given.has("json")) writeLines(io.stdout, toJsonString(AuditVerificationSchema, result));
     else show(result, io);
     return result.sound ? ExitCode.ok : ExitCode.damaged;
   },
 };
+
+/** The log of a data directory. */
+function verifyOwn(directory: string, given: Arguments, options: VerifyAuditOptions, io: CliIo): AuditVerification {
+  // Before the log is read: what a server writes meanwhile is behind its note.
+  const noted = note(directory, io);
+  const path = given.value("key") ?? join(directory, "secrets", "audit.key");
+  return verify(join(directory, "audit"), { ...options, ...noted, ...key(path, io) });
+}
+
+function note(directory: string, io: CliIo): Pick<VerifyAuditOptions, "expected" | "note"> {
+  try {
+    const [data] = readLastStream(directory, notePrefix) ?? [];
+    if (data !== undefined) return { expected: true, note: parseNote(data) };
+    return { expected: readLastStream(directory, begunStream) !== undefined };
+  } catch (error) {
+    if (!(error instanceof JournalOpenError)) throw error;
+    writeLines(io.stderr, `Where the log ends is not compared with the journal's note: ${error.message}`);
+    return {};
+  }
+}
 
 function verify(path: string, options: VerifyAuditOptions): AuditVerification {
   try {
@@ -79,6 +105,7 @@ function parseKnown(text: string | undefined): Pick<VerifyAuditOptions, "known">
 
 function show(result: AuditVerification, io: CliIo): void {
   const { sound, problem, records, firstSequence, lastSequence, lastSha256, retiredThrough, unsignedRecords } = result;
+  const { notedSequence } = result;
   if (problem !== undefined) {
     writeLines(io.stdout, `NOT SOUND: ${plainText(problem.message)}`, `  ${plainText(problem.file)}`);
     if (records > 0n)
@@ -96,6 +123,7 @@ function show(result: AuditVerification, io: CliIo): void {
     `Last: ${lastSequence}:${digest}`,
   );
   if (retiredThrough > 0n) writeLines(io.stdout, `Records up to ${retiredThrough} were deleted by retention.`);
+  if (notedSequence > 0n) writeLines(io.stdout, `The journal has a note of record ${notedSequence}.`);
   if (unsignedRecords > 0n) {
     writeLines(
       io.stderr,

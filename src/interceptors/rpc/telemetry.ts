@@ -46,7 +46,7 @@ const unknownMethod = "_OTHER";
 const mostOfName = 256;
 
 /** Why no run was accepted. */
-const refusals: ReadonlySet<string> = new Set(["QUEUE_FULL", "OVERLOADED", "DRAINING", "JOURNAL"]);
+const refusals: ReadonlySet<string> = new Set(["QUEUE_FULL", "INPUT_QUOTA", "OVERLOADED", "DRAINING", "JOURNAL"]);
 
 /** The series of calls, which all fronts share. */
 export class CallMetrics {

@@ -7,6 +7,7 @@ import {
   MetricReader,
   type ResourceMetrics,
 } from "@opentelemetry/sdk-metrics";
+import { type Redact, redactedMeters } from "./redacted-meters.ts";
 
 export interface MetersOptions {
   readonly resource: Resource;
@@ -14,6 +15,8 @@ export interface MetersOptions {
   readonly cardinalityLimit: number;
   /** What is counted without the SDK. */
   readonly producer: MetricProducer;
+  /** Takes out of names and values of attributes what must not be told. */
+  readonly redact: Redact;
   /** Those who export. */
   readonly readers?: readonly IMetricReader[];
 }
@@ -35,11 +38,11 @@ export class Meters {
   readonly #reader: AskedReader;
   readonly #isGlobal: boolean;
 
-  constructor({ resource, cardinalityLimit, producer, readers = [] }: MetersOptions) {
+  constructor({ resource, cardinalityLimit, producer, redact, readers = [] }: MetersOptions) {
     this.#reader = new AskedReader({ metricProducers: [producer], cardinalitySelector: () => cardinalityLimit });
     this.provider = new MeterProvider({ resource, readers: [this.#reader, ...readers] });
     // Another one that is there already is what the program around us wants to have.
-    this.#isGlobal = metrics.setGlobalMeterProvider(this.provider);
+    this.#isGlobal = metrics.setGlobalMeterProvider(redactedMeters(this.provider, redact));
   }
 
   /** Everything, cumulated. What cannot be read is told, and left out. */

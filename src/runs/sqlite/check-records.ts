@@ -11,7 +11,12 @@ import { BreakerEventSchema } from "../../../gen/retake/v1/breaker_pb.js";
 import { FaultEventSchema } from "../../../gen/retake/v1/fault_pb.js";
 import { PolicyOverrideEventSchema } from "../../../gen/retake/v1/policy_override_pb.js";
 import { QualityEventSchema } from "../../../gen/retake/v1/quality_event_pb.js";
-import { AuditLogBegunSchema, PayloadKeyEventSchema, SpansExportedSchema } from "../../../gen/retake/v1/storage_pb.js";
+import {
+  AuditLogBegunSchema,
+  AuditLogNoteSchema,
+  PayloadKeyEventSchema,
+  SpansExportedSchema,
+} from "../../../gen/retake/v1/storage_pb.js";
 import { OutboxEventSchema } from "../../../gen/retake/v1/webhook_pb.js";
 import { WorkflowEventSchema } from "../../../gen/retake/v1/workflow_event_pb.js";
 import { IllegalEventError } from "../run-record.ts";
@@ -22,6 +27,7 @@ const readers: readonly (readonly [prefix: string, isRead: (data: Uint8Array) =>
   ["alert-rules/", (data) => fromBinary(AlertRuleEventSchema, data).time !== undefined],
   ["api-key", (data) => fromBinary(ApiKeyEventSchema, data).event.case !== undefined],
   ["access/", (data) => fromBinary(AccessRuleEventSchema, data).event.case !== undefined],
+  ["audit-log/", (data) => fromBinary(AuditLogNoteSchema, data).time !== undefined],
   ["audit-log", (data) => fromBinary(AuditLogBegunSchema, data).time !== undefined],
   ["breaker/", (data) => fromBinary(BreakerEventSchema, data).event.case !== undefined],
   ["exported/", (data) => fromBinary(SpansExportedSchema, data).time !== undefined],

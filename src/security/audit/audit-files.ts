@@ -20,16 +20,19 @@ import type { TextRedactor } from "../redaction/index.ts";
 import { type ChainEnd, chainLines, chainStart, lineDigest } from "./audit-chain.ts";
 import { type AuditHead, headName, openHead, type SealedFile, signHead } from "./audit-head.ts";
 import { type AuditLine, base64, readAuditLine } from "./audit-line.ts";
+import { type AuditNote, isSignedNote, signNote } from "./audit-note.ts";
 import type { OtlpAuditWriter } from "./audit-otlp.ts";
 import { type AuditPage, type AuditQuery, type AuditSlice, lineMatcher, searchLines } from "./audit-query.ts";
-import { type AuditTally, emptyTally, tallyLine } from "./audit-tally.ts";
+import { type AuditTally, damagedAction, emptyTally, tallyLine } from "./audit-tally.ts";
 
 export interface AuditFilesOptions {
   readonly directory: string;
-  /** Signs checkpoints. */
+  /** Signs checkpoints and notes. */
   readonly key: Uint8Array;
   /** Whether there has been a log before: then it must still be there. */
   readonly expected: boolean;
+  /** Where the log ended when that was noted last: it must still go as far. */
+  readonly note?: AuditNote;
   readonly redactor: Pick<TextRedactor, "text" | "address">;
   readonly maxAgeMs: number;
   readonly maxBytes: number;
@@ -48,6 +51,7 @@ interface State {
   readonly end: ChainEnd;
   readonly sealed: readonly SealedFile[];
   readonly retired: AuditHead["retired"];
+  readonly instead: AuditHead["instead"];
   readonly file: OpenFile | undefined;
 }
 
@@ -67,6 +71,9 @@ interface OpenFile {
  *    of an empty log is written before the first line, so that lines without any were not left by a crash.
  * 2. What could not be written as a whole, with its checkpoint, is taken back as a whole.
  * 3. A file is deleted after the checkpoint says so.
+ * 4. What is noted elsewhere of its end was durable before: a crash never leaves less.
+ * 5. The checkpoint of a log that takes the place of a damaged one says so until that is on record in it, and which note is not
+ *    about it.
  *
  * Works synchronously, on a thread that has nothing else to do.
  */
@@ -75,11 +82,11 @@ export class AuditFiles {
   #end: ChainEnd = chainStart;
   #sealed: readonly SealedFile[] = [];
   #retired: AuditHead["retired"];
+  #instead: AuditHead["instead"];
   #file: OpenFile | undefined;
   #handle: number | undefined;
   /** When the last record of a sealed file was made. */
   readonly #lastMs = new Map<number, number>();
-  #damage: string | undefined;
   #copyFailure: string | undefined;
 
   /** @throws an error of the file system */
@@ -88,9 +95,14 @@ export class AuditFiles {
     this.#open();
   }
 
-  /** Why what was there has been set aside, if it was: it was not what its checkpoint says. */
+  /** Why what was there has been set aside, if it was and that is not on record: it was not what its checkpoint or a note says. */
   get damage(): string | undefined {
-    return this.#damage;
+    return this.#instead?.untold;
+  }
+
+  /** The first record of the file that is written at the moment; 0 where there is none. */
+  get openFile(): number {
+    return this.#file?.first ?? 0;
   }
 
   /** Why the copy lacks what was recorded last. */
@@ -104,7 +116,9 @@ export class AuditFiles {
     const [firstLine] = lines;
     if (firstLine === undefined) return lines;
     const text = Buffer.from(`${lines.join("\n")}\n`);
-    const before: State = { end: this.#end, sealed: this.#sealed, retired: this.#retired, file: this.#file };
+    const before: State = {
+      ...{ end: this.#end, sealed: this.#sealed, retired: this.#retired, instead: this.#instead, file: this.#file },
+    };
     let file: OpenFile | undefined;
     try {
       file = this.#fileFor(text.length, this.#end.sequence + 1, nowMs);
@@ -113,6 +127,7 @@ export class AuditFiles {
       fdatasyncSync(handle);
       this.#file = { ...file, bytes: file.bytes + text.length, lastMs: Math.max(file.lastMs, lastMs) };
       this.#end = end;
+      if (this.damage !== undefined && batch.includes(`"${damagedAction}"`)) this.#instead = withoutText(this.#instead);
       const gone = this.#retire(nowMs);
       this.#writeHead();
       this.#delete(gone);
@@ -163,6 +178,13 @@ export class AuditFiles {
     return { tally, ...(file.last < this.#end.sequence ? { next: file.last + 1 } : {}) };
   }
 
+  /** Where the log ends, for whoever notes it elsewhere. */
+  note(): AuditNote {
+    // The files and the checkpoint are durable, their names may not be (rule 4).
+    syncDirectoryNow(this.#options.directory);
+    return signNote(this.#end, this.#options.key);
+  }
+
   close(): void {
     if (this.#handle !== undefined) closeSync(this.#handle);
     this.#handle = undefined;
@@ -175,7 +197,8 @@ export class AuditFiles {
       this.#read();
     } catch (error) {
       if (!(error instanceof DamagedAuditError)) throw error;
-      this.#damage = `${error.message}${this.#setAside()}`;
+      const { note } = this.#options;
+      this.#instead = { note: note === undefined ? "" : hex(note.mac), untold: `${error.message}${this.#setAside()}` };
       this.#end = chainStart;
       this.#sealed = [];
       this.#retired = undefined;
@@ -217,6 +240,7 @@ export class AuditFiles {
     this.#end = { sequence: head.sequence, sha256: Buffer.from(head.sha256, "hex") };
     this.#sealed = head.sealed;
     this.#retired = head.retired;
+    this.#instead = head.instead;
     for (const { first, last } of head.sealed) {
       if (!names.includes(fileName(first))) {
         throw new DamagedAuditError(`records ${first} to ${last} of the audit log are missing`);
@@ -228,17 +252,53 @@ export class AuditFiles {
     }
     const sealedTo = this.#sealed.at(-1)?.last ?? this.#retired?.last ?? 0;
     const open = names.filter((name) => firstOf(name) > sealedTo);
-    this.#takeUp(open, sealedTo);
+    const noted = this.#takeUp(open, sealedTo);
+    if (this.#options.note !== undefined) this.#compare(this.#options.note, noted);
   }
 
-  /** Goes on where a process has ended: behind the last whole line. */
-  #takeUp(names: readonly string[], sealedTo: number): void {
+  /**
+   * @param found the digest of the noted record, where that is in the file that is gone on with
+   * @throws DamagedAuditError
+   */
+  #compare(note: AuditNote, found: Uint8Array | undefined): void {
+    if (this.#instead?.note === hex(note.mac)) return;
+    if (!isSignedNote(note, this.#options.key)) {
+      throw new DamagedAuditError(
+        "the journal's note of where the audit log ends was changed, or signed with another key",
+      );
+    }
+    const { sequence } = note;
+    if (sequence > this.#end.sequence) {
+      const missing = this.#end.sequence + 1;
+      throw new DamagedAuditError(
+        `records ${missing} to ${sequence} of the audit log, which the journal has a note of, are missing: ` +
+          "its end was cut off together with its checkpoint, or an older copy put in its place",
+      );
+    }
+    // Retention has deleted it.
+    if (sequence <= (this.#retired?.last ?? 0)) return;
+    if (hex(found ?? this.#digestOf(sequence)) !== hex(note.sha256)) {
+      throw new DamagedAuditError(`record ${sequence} of the audit log is not the one that the journal has a note of`);
+    }
+  }
+
+  /** Of a record in a file that is not written any more; empty where it is not there. */
+  #digestOf(sequence: number): Uint8Array {
+    const file = this.#sealed.find(({ last }) => last >= sequence);
+    if (file === undefined) return new Uint8Array();
+    if (file.last === sequence) return Buffer.from(file.sha256, "hex");
+    const line = this.#linesOf(file.first)[sequence - file.first];
+    return line === undefined ? new Uint8Array() : lineDigest(line);
+  }
+
+  /** Goes on where a process has ended: behind the last whole line. The digest of the noted record, if it is in that file. */
+  #takeUp(names: readonly string[], sealedTo: number): Uint8Array | undefined {
     const [name] = names;
     if (name === undefined) {
       if (this.#end.sequence > sealedTo) {
         throw new DamagedAuditError(`records ${sealedTo + 1} to ${this.#end.sequence} of the audit log are missing`);
       }
-      return;
+      return undefined;
     }
     const path = join(this.#options.directory, name);
     const bytes = readFileSync(path);
@@ -249,6 +309,7 @@ export class AuditFiles {
     let sha256: Uint8Array = Buffer.from(this.#sealed.at(-1)?.sha256 ?? this.#retired?.sha256 ?? "", "hex");
     let sinceMs = 0;
     let lastMs = 0;
+    let noted: Uint8Array | undefined;
     for (const line of lines) {
       const record = recordOf(line);
       if (record === undefined || record.sequence !== String(sequence + 1)) {
@@ -263,6 +324,7 @@ export class AuditFiles {
       if (sequence === sealedTo + 1) sinceMs = Date.parse(record.time);
       lastMs = Math.max(lastMs, Date.parse(record.time));
       sha256 = lineDigest(line);
+      if (sequence === this.#options.note?.sequence) noted = sha256;
       if (sequence === signed.sequence && Buffer.compare(sha256, signed.sha256) !== 0) {
         throw new DamagedAuditError(`${path} is not as it was written: record ${sequence} was changed`);
       }
@@ -277,6 +339,7 @@ export class AuditFiles {
       const leftover = join(this.#options.directory, next);
       renameSync(leftover, `${leftover}.leftover`);
     }
+    return noted;
   }
 
   /** The file for so many bytes more: the open one while there is room in it. */
@@ -295,7 +358,7 @@ export class AuditFiles {
 
   #seal({ first, lastMs }: OpenFile): void {
     const { sequence, sha256 } = this.#end;
-    this.#sealed = [...this.#sealed, { first, last: sequence, sha256: Buffer.from(sha256).toString("hex") }];
+    this.#sealed = [...this.#sealed, { first, last: sequence, sha256: hex(sha256) }];
     this.#lastMs.set(first, lastMs);
     this.close();
     this.#file = undefined;
@@ -352,9 +415,10 @@ export class AuditFiles {
     const text = signHead(
       {
         sequence,
-        sha256: Buffer.from(sha256).toString("hex"),
+        sha256: hex(sha256),
         sealed: this.#sealed,
         ...(this.#retired === undefined ? {} : { retired: this.#retired }),
+        ...(this.#instead === undefined ? {} : { instead: this.#instead }),
       },
       key,
     );
@@ -378,6 +442,7 @@ export class AuditFiles {
     this.#end = before.end;
     this.#sealed = before.sealed;
     this.#retired = before.retired;
+    this.#instead = before.instead;
     this.#file = before.file;
     try {
       if (before.file !== undefined) this.#handleOf(before.file);
@@ -452,6 +517,14 @@ function recordOf(line: string): AuditLine | undefined {
   } catch {
     return undefined;
   }
+}
+
+function withoutText(instead: AuditHead["instead"]): AuditHead["instead"] {
+  return instead && { note: instead.note };
+}
+
+function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("hex");
 }
 
 function sizeOf(path: string): number {

@@ -16,6 +16,13 @@ export interface AuditHead {
   readonly sealed: readonly SealedFile[];
   /** The last record that retention has deleted. */
   readonly retired?: { readonly last: number; readonly sha256: string };
+  /** What was there instead when the log began, where that was damaged. */
+  readonly instead?: {
+    /** The signature of the journal's note, in hex, which is about the other log; empty where there was none. */
+    readonly note: string;
+    /** What is damaged, while that is not on record. */
+    readonly untold?: string;
+  };
 }
 
 export const headName = "head.json";
@@ -35,12 +42,13 @@ export function openHead(text: string, key: Uint8Array): AuditHead | undefined {
   return given.length === expected.length && timingSafeEqual(given, expected) ? head : undefined;
 }
 
-function stableText({ sequence, sha256, sealed, retired }: AuditHead): string {
+function stableText({ sequence, sha256, sealed, retired, instead }: AuditHead): string {
   return JSON.stringify({
     sequence,
     sha256,
     sealed: sealed.map((each) => ({ first: each.first, last: each.last, sha256: each.sha256 })),
     ...(retired === undefined ? {} : { retired: { last: retired.last, sha256: retired.sha256 } }),
+    ...(instead === undefined ? {} : { instead: { note: instead.note, untold: instead.untold } }),
   });
 }
 

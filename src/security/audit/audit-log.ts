@@ -9,7 +9,7 @@ import { AuditBatch } from "./audit-batch.ts";
 import type { OtlpAuditSink } from "./audit-otlp.ts";
 import { type AuditPage, type AuditQuery, matchesAction } from "./audit-query.ts";
 import type { Appended, AuditStore } from "./audit-store.ts";
-import { type AuditTally, addTally, emptyTally, lostAction } from "./audit-tally.ts";
+import { type AuditTally, addTally, damagedAction, emptyTally, lostAction } from "./audit-tally.ts";
 import { Denials } from "./denials.ts";
 
 export interface AuditLogOptions {
@@ -40,6 +40,8 @@ export const ownPrincipal: Principal = {
 /** So much goes over at once, whatever the delay is. */
 const enoughBytes = 128 * 1024;
 const retryDelayMs = 1_000;
+/** So long a server that starts has other things to do than to look whether its log is as it was. */
+const openAfterMs = 1_000;
 /** Portions of a search that one call waits for. */
 const mostPortions = 8;
 
@@ -57,6 +59,7 @@ export class AuditLog implements Audit {
   #lost = 0;
   #lostTold = 0;
   #timer: Timer | undefined;
+  #openTimer: Timer | undefined;
   /** What the store has not taken yet, and what becomes of it. */
   #underWay: Promise<void> | undefined;
   #refused: { readonly text: string; readonly count: number } | undefined;
@@ -101,6 +104,17 @@ export class AuditLog implements Audit {
     }
     if (this.#timer === undefined) this.#flushLater(this.#options.maxDelayMs);
     else if (this.#batch.bytes >= enoughBytes && this.#underWay === undefined) this.#send();
+  }
+
+  /** Opens the log, or begins one, before anything is recorded. */
+  async open(): Promise<void> {
+    this.#damaged(await this.#options.store.open());
+  }
+
+  /** Looks soon whether the log is as it was, though nothing may be recorded. */
+  openSoon(): void {
+    // Where it cannot be opened, whoever records something is told.
+    this.#openTimer = this.#options.clock.setTimeout(() => this.open().catch(() => undefined), openAfterMs);
   }
 
   /** Resolves when what was recorded up to now is durable, or cannot be. What comes meanwhile is not waited for. */
@@ -148,6 +162,7 @@ export class AuditLog implements Audit {
     if (this.#closed) return;
     this.#closed = true;
     this.#timer?.cancel();
+    this.#openTimer?.cancel();
     await this.#underWay;
     if (this.#refused !== undefined) {
       this.#send();
@@ -213,10 +228,7 @@ export class AuditLog implements Audit {
       this.#failure = undefined;
       log.info({ lost: this.#lost }, "the audit log can be written again");
     }
-    if (damage !== undefined) {
-      log.error({ damage }, "the audit log was damaged or tampered with: a new one has begun");
-      this.record({ ...own, action: "audit.damaged", outcome: "failed", details: { damage } });
-    }
+    this.#damaged(damage);
     if (copyFailure !== this.#copyFailure) {
       this.#copyFailure = copyFailure;
       if (copyFailure !== undefined) log.error({ problem: copyFailure }, "the copy of the audit log cannot be written");
@@ -226,6 +238,15 @@ export class AuditLog implements Audit {
       for (const sink of sinks) sink.write(records);
     }
     if (otlp !== undefined) exported?.take(otlp);
+  }
+
+  #damaged(damage: string | undefined): void {
+    if (damage === undefined) return;
+    const { log, clock, maxDelayMs } = this.#options;
+    log.error({ damage }, "the audit log was damaged or tampered with: a new one has begun");
+    // No exception is made of it: until it is on record, each start tells it again.
+    this.#batch.add({ ...own, action: damagedAction, outcome: "failed", details: { damage } }, clock.now(), 1);
+    if (!this.#closed && this.#timer === undefined) this.#flushLater(maxDelayMs);
   }
 
   #failed(error: Error): void {

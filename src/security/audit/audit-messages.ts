@@ -1,5 +1,6 @@
 import type { TextRedactorOptions } from "../redaction/index.ts";
 import type { AuditFilesOptions } from "./audit-files.ts";
+import type { AuditNote } from "./audit-note.ts";
 import type { AuditPage, AuditQuery, AuditSlice } from "./audit-query.ts";
 import type { Appended, AuditEcho, TallySlice } from "./audit-store.ts";
 
@@ -11,8 +12,10 @@ export interface AuditThreadData extends Omit<AuditFilesOptions, "redactor"> {
 
 /** What it is asked to do. */
 export interface HostedAudit {
-  open(): void;
+  /** What is damaged, once. */
+  open(): string | undefined;
   append(batch: string, nowMs: number): Appended;
   search(query: AuditQuery, page: AuditPage): AuditSlice;
   tally(sinceMs: number, untilMs: number, from?: number): TallySlice;
+  note(): AuditNote;
 }

@@ -16,6 +16,8 @@ export interface Appended {
   readonly otlp?: WrittenRecords;
   /** What was found when the log was opened, told once: it was set aside. */
   readonly damage?: string;
+  /** Another file was begun for them. */
+  readonly inNewFile?: true;
   /** Why they are not in the copy. */
   readonly copyFailure?: string;
 }
@@ -28,6 +30,8 @@ export interface TallySlice {
 
 /** Where records are kept. */
 export interface AuditStore {
+  /** Opens the log, or begins one, before anything is to be recorded; what was damaged, if that was not told yet. */
+  open(): Promise<string | undefined>;
   /** Makes records of events, as `AuditBatch` has written them; they are durable when it resolves, and not there when it rejects. */
   append(batch: string, nowMs: number): Promise<Appended>;
   /** A portion of a search: however much there is, this takes a bounded time. */

@@ -55,6 +55,9 @@ export function tallyLine(tally: AuditTally, text: string, sinceMs: number, unti
 /** Recorded when records could not be: as many as `details.records` says. */
 export const lostAction = "audit.lose";
 
+/** The log was not as it was written, and another one has begun. */
+export const damagedAction = "audit.damaged";
+
 /** Recorded when a source or a subject is locked out. */
 export const lockoutAction = "auth.locked_out";
 

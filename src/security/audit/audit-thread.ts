@@ -1,6 +1,7 @@
 import { ownModule } from "../../own-files.ts";
 import { WorkerCalls } from "../../worker-calls.ts";
 import type { AuditThreadData, HostedAudit } from "./audit-messages.ts";
+import type { AuditNote } from "./audit-note.ts";
 import type { AuditPage, AuditQuery, AuditSlice } from "./audit-query.ts";
 import type { Appended, AuditStore, TallySlice } from "./audit-store.ts";
 
@@ -14,8 +15,7 @@ export class AuditThread implements AuditStore {
     this.#calls = new WorkerCalls({ url: ownModule("security/audit/audit-worker"), name: "retake-audit", data });
   }
 
-  /** Opens the log, or begins one, before anything is to be recorded. */
-  open(): Promise<void> {
+  open(): Promise<string | undefined> {
     return this.#calls.call("open");
   }
 
@@ -29,6 +29,11 @@ export class AuditThread implements AuditStore {
 
   tally(sinceMs: number, untilMs: number, from?: number): Promise<TallySlice> {
     return this.#calls.call("tally", sinceMs, untilMs, from);
+  }
+
+  /** Where the log ends. */
+  note(): Promise<AuditNote> {
+    return this.#calls.call("note");
   }
 
   close(): Promise<void> {

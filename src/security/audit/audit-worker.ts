@@ -15,23 +15,25 @@ let files: AuditFiles | undefined;
 let damageTold = false;
 
 const hosted: HostedAudit = {
-  open: () => void open(),
+  open: () => untold(open()),
   append(batch, nowMs) {
     const log = open();
     const otlp = echo.otlp ? new OtlpAuditWriter() : undefined;
+    const { openFile } = log;
     const lines = log.append(batch, nowMs, otlp);
-    const { damage, copyFailure } = log;
-    const told = damageTold;
-    damageTold = true;
+    const { copyFailure } = log;
+    const damage = untold(log);
     return {
       ...(echo.lines ? { lines } : {}),
       ...(otlp === undefined ? {} : { otlp: otlp.take() }),
-      ...(damage === undefined || told ? {} : { damage }),
+      ...(damage === undefined ? {} : { damage }),
+      ...(openFile === 0 || openFile === log.openFile ? {} : { inNewFile: true }),
       ...(copyFailure === undefined ? {} : { copyFailure }),
     };
   },
   search: (query, page) => open().search(query, page),
   tally: (sinceMs, untilMs, from) => open().tally(sinceMs, untilMs, from),
+  note: () => open().note(),
 };
 
 port.on("message", (request: WorkerRequest | "close") => {
@@ -50,6 +52,12 @@ port.on("message", (request: WorkerRequest | "close") => {
   }
   port.postMessage(reply);
 });
+
+function untold({ damage }: AuditFiles): string | undefined {
+  if (damageTold) return undefined;
+  damageTold = true;
+  return damage;
+}
 
 /** When first needed: what fails then is told to who needs it. */
 function open(): AuditFiles {

@@ -20,6 +20,10 @@ export class MemoryAuditStore implements AuditStore {
     this.#redactor = remembering(redactor);
   }
 
+  async open(): Promise<undefined> {
+    return undefined;
+  }
+
   async append(batch: string): Promise<Appended> {
     const otlp = this.#echo.otlp ? new OtlpAuditWriter() : undefined;
     const { lines, end } = chainLines(batch, this.#end, this.#redactor, otlp);

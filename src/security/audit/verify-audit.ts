@@ -6,12 +6,17 @@ import { lineDigest } from "./audit-chain.ts";
 import { auditFileNames, firstOf } from "./audit-files.ts";
 import { type AuditHead, headName, openHead } from "./audit-head.ts";
 import { type AuditLine, base64, readAuditLine } from "./audit-line.ts";
+import { type AuditNote, isSignedNote } from "./audit-note.ts";
 
 export interface VerifyAuditOptions {
   /** What signs checkpoints. Without it, only the chain is looked at. */
   readonly key?: Uint8Array;
   /** A record that was noted elsewhere, and what the digest of its line was: it must still be so. */
   readonly known?: { readonly sequence: number; readonly sha256: Uint8Array };
+  /** Whether there must be a log. */
+  readonly expected?: boolean;
+  /** Where it ended when its journal noted that last; read before the log is. */
+  readonly note?: AuditNote;
   readonly signal?: AbortSignal;
 }
 
@@ -23,8 +28,11 @@ export interface VerifyAuditOptions {
  * @throws an error of the file system
  */
 export function verifyAudit(path: string, options: VerifyAuditOptions = {}): AuditVerification {
+  if (options.expected === true && !existsSync(path)) return new Chain(path, options).bad(path, 0, 0, goneText);
   return statSync(path).isDirectory() ? verifyFolder(path, options) : verifyFile(path, options);
 }
+
+const goneText = "is gone: the journal says that there is an audit log";
 
 function verifyFolder(directory: string, options: VerifyAuditOptions): AuditVerification {
   const names = auditFileNames(directory);
@@ -49,8 +57,23 @@ function verifyFolder(directory: string, options: VerifyAuditOptions): AuditVeri
       0,
       "is missing: the signed checkpoint, without which nobody knows where the log ends",
     );
+  } else if (options.expected === true) {
+    return chain.bad(headPath, 0, 0, goneText);
   } else {
     return chain.sound();
+  }
+  // What took the place of a damaged log is not what is noted.
+  const note = options.note !== undefined && head.instead?.note !== hex(options.note.mac) ? options.note : undefined;
+  if (note !== undefined) {
+    if (options.key !== undefined && !isSignedNote(note, options.key)) {
+      return chain.bad(
+        directory,
+        0,
+        0,
+        "has no end that can be told: the journal's note of it was changed, or signed with another key",
+      );
+    }
+    chain.result.notedSequence = BigInt(note.sequence);
   }
   const retired = head.retired?.last ?? 0;
   chain.begin(retired + 1, Buffer.from(head.retired?.sha256 ?? "", "hex"));
@@ -70,6 +93,9 @@ function verifyFolder(directory: string, options: VerifyAuditOptions): AuditVeri
         if (sequence === head.sequence && hex(sha256) !== head.sha256) {
           return "was changed: the signed checkpoint has another digest of it";
         }
+        if (sequence === note?.sequence && hex(sha256) !== hex(note.sha256)) {
+          return "or one before it was changed: the journal has noted another digest of it";
+        }
         const seal = sealed.get(sequence);
         return seal !== undefined && seal.sha256 !== hex(sha256)
           ? `or one before it, from ${seal.first} on, was changed, and what follows was fitted to it: the signed checkpoint has another digest`
@@ -82,6 +108,10 @@ function verifyFolder(directory: string, options: VerifyAuditOptions): AuditVeri
   if (chain.next <= head.sequence) {
     const last = names.at(-1);
     return chain.bad(join(directory, last ?? ""), 0, chain.next, missingText(chain.next, head.sequence));
+  }
+  if (note !== undefined && chain.next <= note.sequence) {
+    const text = `${missingText(chain.next, note.sequence)}, which the journal has a note of: the end was cut off together with its checkpoint`;
+    return chain.bad(join(directory, names.at(-1) ?? ""), 0, chain.next, text);
   }
   chain.result.unsignedRecords = BigInt(chain.next - 1 - head.sequence);
   return chain.sound();

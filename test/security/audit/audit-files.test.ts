@@ -14,6 +14,7 @@ import { fromJsonString, toJsonString } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
 import { AuditRecordSchema } from "../../../gen/retake/v1/audit_pb.js";
 import { auditFileNames } from "../../../src/security/audit/audit-files.ts";
+import { damagedAction } from "../../../src/security/audit/audit-tally.ts";
 import { encodeEntry } from "../../../src/security/audit/encode-entry.ts";
 import { lineOfRecord, verifyAudit } from "../../../src/security/index.ts";
 import { temporaryDirectory } from "../../runs/sqlite/temporary-directory.ts";
@@ -130,8 +131,9 @@ describe("an audit log in files", () => {
     unlinkSync(join(directory, "head.json"));
     const again = openFiles(directory);
     expect(again.damage).toContain("has lost its checkpoint");
-    again.close();
     expect(auditFileNames(`${directory}.damaged`)).toHaveLength(1);
+    again.append(batch(1, 0, { action: damagedAction }), 0);
+    again.close();
     expect(openFiles(directory, { expected: true }).damage).toBeUndefined();
   });
 
