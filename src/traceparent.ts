@@ -13,3 +13,8 @@ export function isSampled(traceparent: string): boolean {
   // Of the flags the last bit says it, and that is in the last digit.
   return traceparent !== "" && "13579bdf".includes(traceparent.charAt(54) || "-");
 }
+
+/** The trace that a W3C `traceparent` names, where it is kept; empty for none: nothing is to lead to one that nobody has. */
+export function keptTraceIdOf(traceparent: string): string {
+  return isSampled(traceparent) ? traceIdOf(traceparent) : "";
+}

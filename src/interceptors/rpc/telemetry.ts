@@ -12,6 +12,7 @@ import { FailureSchema } from "../../../gen/retake/v1/run_pb.js";
 import type { Clock } from "../../clock.ts";
 import type { HistogramCell, HistogramFamily, Instruments, NumberFamily } from "../../instruments.ts";
 import { codeName } from "../../runs/index.ts";
+import { keptTraceFields } from "../../trace-fields.ts";
 import { passMessages, same } from "../../transport/index.ts";
 
 /** As the semantic conventions (v1.44) advise for calls. */
@@ -147,9 +148,6 @@ export interface CallSpans {
   begin(header: Headers): CallSpan | undefined;
 }
 
-/** At most so often a series remembers whose call it was: reading that costs more than counting. */
-const exemplarIntervalMs = 1_000;
-
 /**
  * Measures calls, and makes spans of them, as the semantic conventions of OpenTelemetry (v1.44) say. To be the outermost.
  */
@@ -164,14 +162,12 @@ export function telemetry(options: {
 }): Interceptor {
   const { metrics, spans, clock } = options;
   const record = (cell: HistogramCell, seconds: number, header: Headers, answer: Headers | undefined): void => {
-    const nowMs = clock.monotonic();
-    if (nowMs - cell.lastExemplarMs < exemplarIntervalMs) {
+    if (!cell.isExemplarDue(clock.monotonic())) {
       cell.record(seconds);
       return;
     }
-    cell.lastExemplarMs = nowMs;
-    const traceId = /^00-([0-9a-f]{32})-/.exec(header.get("traceparent") ?? "")?.[1] ?? "";
-    cell.record(seconds, clock.now(), traceId, answer?.get("retake-run-id") ?? "");
+    const { trace_id: traceId = "", span_id: spanId = "" } = keptTraceFields(header.get("traceparent"));
+    cell.record(seconds, clock.now(), traceId, answer?.get("retake-run-id") ?? "", spanId);
   };
   const succeeded = ({ method, header }: Call, answer: Headers, startMs: number, span: CallSpan | undefined): void => {
     const seconds = (clock.monotonic() - startMs) / 1000;
