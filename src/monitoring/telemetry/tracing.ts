@@ -3,7 +3,7 @@ import type { Clock, RandomSource } from "../../clock.ts";
 import type { CallSpan, CallSpans, EndedCall } from "../../interceptors/rpc/index.ts";
 import type { OtlpSpan } from "../../otlp/index.ts";
 import { callSpanId, ownTraceId } from "../../span-ids.ts";
-import { isSampled, spanIdOf, traceIdOf } from "../../traceparent.ts";
+import { isSampled, readTraceparent, spanIdOf, traceIdOf } from "../../traceparent.ts";
 import type { Sampling } from "./otel-environment.ts";
 import { RandomIds } from "./random-ids.ts";
 import type { SpanBudget } from "./span-budget.ts";
@@ -41,8 +41,9 @@ export class Tracing implements CallSpans {
   }
 
   begin(header: Headers): CallSpan | undefined {
-    const given = header.get("traceparent") ?? "";
-    const caller = given !== "" && /^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/.test(given) ? given : "";
+    const caller = readTraceparent(header.get("traceparent"));
+    // What it says belongs to a trace that is not known.
+    if (caller === "") header.delete("tracestate");
     const traceId = traceIdOf(caller) || this.#ids.traceId();
     const spanId = this.#ids.spanId();
     if (!this.#keeps(traceId, caller) || !this.#hasRoom()) {

@@ -34,6 +34,24 @@ describe("the span of a call", () => {
     expect(spend).toHaveBeenCalledOnce();
   });
 
+  it("belongs to the trace of a caller whose version is not known, and tells those behind it in its own", () => {
+    const { tracing, onEnd } = tracingWith(true);
+    const header = new Headers({ traceparent: `cc-${trace}-${span}-01-more`, tracestate: "a=1" });
+    tracing.begin(header)?.end(ended);
+    const { spanId } = onEnd.mock.calls[0]?.[0] ?? {};
+    expect(header.get("traceparent")).toBe(`00-${trace}-${spanId}-01`);
+    expect(header.get("tracestate")).toBe("a=1");
+    expect(onEnd.mock.calls[0]?.[0]).toMatchObject({ traceId: trace, parentSpanId: span });
+  });
+
+  it("takes nothing from a trace that cannot be read", () => {
+    const { tracing, onEnd } = tracingWith(true);
+    const header = new Headers({ traceparent: `ff-${trace}-${span}-01`, tracestate: "a=1" });
+    tracing.begin(header)?.end(ended);
+    expect(header.has("tracestate")).toBe(false);
+    expect(onEnd.mock.calls[0]?.[0].traceId).not.toBe(trace);
+  });
+
   it.each([
     [true, 0],
     [false, 1],
