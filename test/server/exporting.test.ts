@@ -80,6 +80,9 @@ describe.each(["grpc", "http/protobuf"] as const)("what is exported by OTLP over
       "connectrpc",
       "grpc",
     ]);
+    for (const { attributes } of calls) {
+      expect(attributes).toMatchObject({ "server.address": "127.0.0.1", "server.port": expect.any(Number) });
+    }
     const wrong = spans.filter(({ name }) => name === "retake.test.v1.WorkflowsService/Plain");
     expect(wrong.map(({ status, attributes }) => [status, attributes["error.type"]])).toEqual([[2, "INTERNAL"]]);
     expect(metricNames).toContain("rpc.server.call.duration");
@@ -104,6 +107,7 @@ describe.each(["grpc", "http/protobuf"] as const)("what is exported by OTLP over
     const line = logs.find(({ body }) => String(body).startsWith("an attempt failed"));
     expect(line).toMatchObject({
       severity: "ERROR",
+      eventName: "rpc.server.call.exception",
       traceId,
       spanId: spans.find(({ name }) => name === "attempt retake.test.v1.WorkflowsService/Plain")?.spanId,
       attributes: {

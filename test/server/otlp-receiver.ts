@@ -35,6 +35,7 @@ export interface ReceivedExemplar {
 export interface ReceivedLog {
   readonly body: unknown;
   readonly severity: string;
+  readonly eventName: string;
   readonly attributes: Readonly<Record<string, unknown>>;
   readonly traceId: string;
   readonly spanId: string;
@@ -226,6 +227,7 @@ function logsOf(body: Uint8Array): ReceivedLog[] {
     .map((record) => ({
       body: anyValue(within(record, 5)[0]),
       severity: textOf(record, 3),
+      eventName: textOf(record, 12),
       attributes: attributesOf(record, 6),
       traceId: hexOf(record, 9),
       spanId: hexOf(record, 10),
