@@ -21,9 +21,17 @@ export interface NumberCell {
 export interface Exemplar {
   value: number;
   timeMs: number;
+  /** Empty where nobody keeps the trace. */
   traceId: string;
   runId: string;
+  /** The span, where it does not follow from the run. */
+  spanId: string;
+  /** Of the run, whose span it is; 0 for the run's own. */
+  attempt: number;
 }
+
+/** At most so often a series remembers whose call it was: reading that costs more than counting. */
+const exemplarIntervalMs = 1_000;
 
 /** One series that is a histogram. Plain numbers, because it is fed several times a run. */
 export class HistogramCell {
@@ -32,10 +40,9 @@ export class HistogramCell {
   readonly counts: number[];
   /** By bucket, where anything was recorded with a trace or a run. */
   readonly exemplars: (Exemplar | undefined)[] = [];
-  /** For whoever gives it exemplars now and then only: when it last did, by the monotonic clock. */
-  lastExemplarMs = Number.NEGATIVE_INFINITY;
   sum = 0;
   count = 0;
+  #lastExemplarMs = Number.NEGATIVE_INFINITY;
 
   constructor(attributes: MetricAttributes, bounds: readonly number[]) {
     this.attributes = attributes;
@@ -43,7 +50,17 @@ export class HistogramCell {
     this.counts = new Array<number>(bounds.length + 1).fill(0);
   }
 
-  record(value: number, timeMs = 0, traceId = "", runId = ""): void {
+  /**
+   * Whether it is time for another exemplar, for whoever gives it some now and then only.
+   * @param nowMs by the monotonic clock
+   */
+  isExemplarDue(nowMs: number): boolean {
+    if (nowMs - this.#lastExemplarMs < exemplarIntervalMs) return false;
+    this.#lastExemplarMs = nowMs;
+    return true;
+  }
+
+  record(value: number, timeMs = 0, traceId = "", runId = "", spanId = "", attempt = 0): void {
     const { bounds } = this;
     let bucket = 0;
     while (bucket < bounds.length && value > (bounds[bucket] as number)) bucket++;
@@ -53,13 +70,15 @@ export class HistogramCell {
     if (traceId === "" && runId === "") return;
     const known = this.exemplars[bucket];
     if (known === undefined) {
-      this.exemplars[bucket] = { value, timeMs, traceId, runId };
+      this.exemplars[bucket] = { value, timeMs, traceId, runId, spanId, attempt };
       return;
     }
     known.value = value;
     known.timeMs = timeMs;
     known.traceId = traceId;
     known.runId = runId;
+    known.spanId = spanId;
+    known.attempt = attempt;
   }
 }
 

@@ -1,6 +1,6 @@
 import { totalmem } from "node:os";
-import { monitorEventLoopDelay, performance } from "node:perf_hooks";
-import { getHeapStatistics } from "node:v8";
+import { constants, monitorEventLoopDelay, PerformanceObserver, performance } from "node:perf_hooks";
+import { getHeapSpaceStatistics, getHeapStatistics, type HeapSpaceInfo } from "node:v8";
 import type { Clock } from "./clock.ts";
 import type { Instruments } from "./instruments.ts";
 
@@ -56,6 +56,8 @@ export function observeProcess(instruments: Instruments, clock: Pick<Clock, "mon
     (set) => set(utilization.read()),
   );
   observeMemory(instruments);
+  observeHeapSpaces(instruments);
+  const collections = observeCollections(instruments);
   instruments.observed(
     "gauge",
     { name: "process.uptime", unit: "s", description: "How long the process has been there." },
@@ -70,17 +72,67 @@ export function observeProcess(instruments: Instruments, clock: Pick<Clock, "mon
       set(system / 1e6, "system");
     },
   );
-  return () => loop.disable();
+  return () => {
+    loop.disable();
+    collections.disconnect();
+  };
 }
 
 function observeMemory(instruments: Instruments): void {
   const gauge = (name: string, description: string, read: () => number): void =>
     instruments.observed("up_down_counter", { name, unit: "By", description }, (set) => set(read()));
-  // What the semantic conventions say of the heap is by its spaces, and of a limit of memory nothing.
+  // What the semantic conventions say of the heap is by its spaces, and of limits nothing.
   gauge("retake.heap.used", "What is in use of V8's heap.", () => getHeapStatistics().used_heap_size);
   gauge("retake.heap.limit", "What V8's heap may take.", () => getHeapStatistics().heap_size_limit);
   gauge("process.memory.usage", "Memory of the process that is in use.", () => process.memoryUsage.rss());
   gauge("retake.memory.limit", "What the process may take of the machine's memory.", availableBytes);
+}
+
+/** As the semantic conventions (v1.44) have them. */
+const heapSpaces = {
+  used: ["space_used_size", "What is in use of a space of V8's heap."],
+  "space.size": ["space_size", "What a space of V8's heap has been given."],
+  "space.available_size": ["space_available_size", "What is free of a space of V8's heap."],
+  "space.physical_size": ["physical_space_size", "What a space of V8's heap takes of the machine's memory."],
+} as const satisfies Readonly<Record<string, readonly [keyof HeapSpaceInfo, string]>>;
+
+function observeHeapSpaces(instruments: Instruments): void {
+  for (const [name, [field, description]] of Object.entries(heapSpaces)) {
+    instruments.observed(
+      "up_down_counter",
+      { name: `v8js.memory.heap.${name}`, unit: "By", description, attributes: ["v8js.heap.space.name"] },
+      (set) => {
+        for (const space of getHeapSpaceStatistics()) set(space[field], space.space_name);
+      },
+    );
+  }
+}
+
+const collectionBounds: readonly number[] = [0.01, 0.1, 1, 10];
+
+const collectionTypes: ReadonlyMap<unknown, string> = new Map([
+  [constants.NODE_PERFORMANCE_GC_MINOR, "minor"],
+  [constants.NODE_PERFORMANCE_GC_MAJOR, "major"],
+  [constants.NODE_PERFORMANCE_GC_INCREMENTAL, "incremental"],
+  [constants.NODE_PERFORMANCE_GC_WEAKCB, "weakcb"],
+]);
+
+function observeCollections(instruments: Instruments): PerformanceObserver {
+  const duration = instruments.histogram(
+    {
+      ...{ name: "v8js.gc.duration", unit: "s", attributes: ["v8js.gc.type"] },
+      description: "How long collections of garbage took.",
+    },
+    collectionBounds,
+  );
+  const observer = new PerformanceObserver((list) => {
+    for (const entry of list.getEntries()) {
+      const type = collectionTypes.get((entry as { readonly detail?: { readonly kind?: unknown } }).detail?.kind);
+      if (type !== undefined) duration.of(type).record(entry.duration / 1000);
+    }
+  });
+  observer.observe({ entryTypes: ["gc"] });
+  return observer;
 }
 
 function availableBytes(): number {

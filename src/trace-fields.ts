@@ -1,5 +1,5 @@
 import { attemptSpanId, ownTraceId, runSpanId } from "./span-ids.ts";
-import { traceIdOf } from "./traceparent.ts";
+import { isSampled, traceIdOf } from "./traceparent.ts";
 
 /** What log lines say of the trace that they belong to, under the names that OpenTelemetry has for it. */
 export interface TraceFields {
@@ -18,6 +18,11 @@ const none: TraceFields = {};
 export function traceFields(traceparent: string | null | undefined): TraceFields {
   const [, traceId, spanId] = /^[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-/.exec(traceparent ?? "") ?? [];
   return traceId === undefined || spanId === undefined ? none : { trace_id: traceId, span_id: spanId };
+}
+
+/** Those of a trace that is kept: none leads to one that nobody has. */
+export function keptTraceFields(traceparent: string | null): TraceFields {
+  return traceparent !== null && isSampled(traceparent) ? traceFields(traceparent) : none;
 }
 
 /**

@@ -81,9 +81,9 @@ describe("Instruments", () => {
     cell.record(2, 7, "third", "");
     expect(cell).toMatchObject({ counts: [2, 1, 1], sum: 2.65, count: 4 });
     expect([...cell.exemplars]).toEqual([
-      { value: 0.05, timeMs: 6, traceId: "", runId: "other" },
+      { value: 0.05, timeMs: 6, traceId: "", runId: "other", spanId: "", attempt: 0 },
       undefined,
-      { value: 2, timeMs: 7, traceId: "third", runId: "" },
+      { value: 2, timeMs: 7, traceId: "third", runId: "", spanId: "", attempt: 0 },
     ]);
   });
 

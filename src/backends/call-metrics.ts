@@ -1,5 +1,5 @@
 import { Code, ConnectError } from "@connectrpc/connect";
-import type { HistogramFamily, Instruments } from "../instruments.ts";
+import type { HistogramCell, HistogramFamily, Instruments } from "../instruments.ts";
 import { codeName } from "../runs/index.ts";
 import { serverOf } from "../transport/index.ts";
 
@@ -23,10 +23,10 @@ export class BackendCallMetrics {
   }
 
   /** @param error what a call has failed with; undefined for one that has succeeded */
-  record(method: string, endpoint: string, error: unknown, seconds: number): void {
+  cellOf(method: string, endpoint: string, error: unknown): HistogramCell {
     const code = error === undefined ? "OK" : codeName(error instanceof ConnectError ? error.code : Code.Unknown);
     const { address, port } = serverOf(endpoint);
     const to = [address, port === undefined ? "" : String(port)];
-    this.#duration.of("grpc", method, code, error === undefined ? "" : code, ...to).record(seconds);
+    return this.#duration.of("grpc", method, code, error === undefined ? "" : code, ...to);
   }
 }

@@ -1,6 +1,7 @@
 import { create, isMessage, type Message } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { Clock, RandomSource } from "../clock.ts";
+import { inProcessTarget } from "../config/index.ts";
 import { sensitiveTexts, type Workflow } from "../contract/index.ts";
 import {
   AttemptWork,
@@ -59,6 +60,7 @@ export function invoke(options: InvokeOptions): RunHandler {
         const level = error instanceof ConnectError ? "info" : "error";
         log[level](
           {
+            ...(level === "error" && { event: eventOf(attempt.endpoint) }),
             err: withheldError(error, work.withheld),
             ...runFields(run.accepted, attempt.number),
             workflow: workflow.name,
@@ -71,6 +73,11 @@ export function invoke(options: InvokeOptions): RunHandler {
       return { kind: "failed", failure };
     }
   };
+}
+
+/** What an exception is, as the semantic conventions of OpenTelemetry have it. */
+function eventOf(endpoint: string): string {
+  return endpoint === inProcessTarget ? "rpc.server.call.exception" : "rpc.client.call.exception";
 }
 
 function disturbed(answer: unknown, disturb: Disturb): unknown {

@@ -3,6 +3,7 @@ import { Code, ConnectError, type Transport } from "@connectrpc/connect";
 import { FailureCategory, Quality } from "../../gen/retake/v1/options_pb.js";
 import type { Clock } from "../clock.ts";
 import { createError, failureFromConnectError, msFromDuration } from "../runs/index.ts";
+import { keptTraceFields } from "../trace-fields.ts";
 import type { Backend, BackendCall } from "./backend.ts";
 import type { BackendCallMetrics } from "./call-metrics.ts";
 
@@ -15,7 +16,7 @@ export interface BackendTelemetry {
 }
 
 export interface RemoteBackendOptions {
-  readonly clock: Pick<Clock, "monotonic">;
+  readonly clock: Pick<Clock, "monotonic" | "now">;
   readonly telemetry?: BackendTelemetry | undefined;
   /** Called when a call has failed UNAVAILABLE: the endpoint may be gone. */
   onUnavailable(): void;
@@ -32,11 +33,21 @@ export function createRemoteBackend(
   options: RemoteBackendOptions,
 ): Pick<Backend, "call"> {
   const { clock, telemetry } = options;
-  const record = ({ workflow }: BackendCall, startMs: number, error: unknown): void =>
-    telemetry?.metrics?.record(workflow.name, endpoint, error, (clock.monotonic() - startMs) / 1000);
+  const record = (call: BackendCall, startMs: number, error: unknown): void => {
+    const cell = telemetry?.metrics?.cellOf(call.workflow.name, endpoint, error);
+    if (cell === undefined) return;
+    const nowMs = clock.monotonic();
+    const seconds = (nowMs - startMs) / 1000;
+    if (!cell.isExemplarDue(nowMs)) {
+      cell.record(seconds);
+      return;
+    }
+    const { trace_id: traceId, span_id: spanId } = keptTraceFields(traceparentOf(call, telemetry));
+    cell.record(seconds, clock.now(), traceId, call.context.run.runId, spanId);
+  };
   const end: CallEnd = {
     started: () => clock.monotonic(),
-    headers: (call) => headersOf(call, telemetry?.traceparent),
+    headers: (call) => headersOf(call, telemetry),
     succeeded(call, startMs) {
       record(call, startMs, undefined);
       options.onSuccess();
@@ -134,7 +145,8 @@ async function* once(message: Message): AsyncIterable<Message> {
 }
 
 /** What a back-end is told of the run; see the README, "Back-ends". */
-function headersOf({ context, attempt }: BackendCall, traceparentOf: BackendTelemetry["traceparent"]): Headers {
+function headersOf(call: BackendCall, telemetry: BackendTelemetry | undefined): Headers {
+  const { context, attempt } = call;
   const headers = new Headers(context.requestHeader);
   const { run } = context;
   headers.set("retake-run-id", run.runId);
@@ -143,11 +155,15 @@ function headersOf({ context, attempt }: BackendCall, traceparentOf: BackendTele
   headers.set("retake-quality", Quality[run.quality]);
   headers.set("retake-owner", `${encodeURIComponent(run.owner.tenant)}/${encodeURIComponent(run.owner.subject)}`);
   headers.set("idempotency-key", run.idempotencyKey);
-  const traceparent = traceparentOf?.(run.runId, attempt.number, run.traceparent) ?? run.traceparent;
+  const traceparent = traceparentOf(call, telemetry);
   if (traceparent !== "") {
     headers.set("traceparent", traceparent);
   }
   return headers;
+}
+
+function traceparentOf({ context: { run }, attempt }: BackendCall, telemetry: BackendTelemetry | undefined): string {
+  return telemetry?.traceparent?.(run.runId, attempt.number, run.traceparent) ?? run.traceparent;
 }
 
 /** Codes that mean something else to our callers than to us. Where the back-end is is nobody's business out there. */

@@ -45,6 +45,22 @@ export class ProtoWriter {
     this.#end = this.#buffer.writeBigUInt64LE(value, this.#end);
   }
 
+  /** Numbers of 64 bits that are not negative, as one field. */
+  fixed64s(field: number, values: readonly number[]): void {
+    this.message(field, values.length * 8);
+    this.#reserve(values.length * 8);
+    for (const value of values) {
+      this.#end = this.#buffer.writeUInt32LE(value % 2 ** 32, this.#end);
+      this.#end = this.#buffer.writeUInt32LE(Math.floor(value / 2 ** 32), this.#end);
+    }
+  }
+
+  doubles(field: number, values: readonly number[]): void {
+    this.message(field, values.length * 8);
+    this.#reserve(values.length * 8);
+    for (const value of values) this.#end = this.#buffer.writeDoubleLE(value, this.#end);
+  }
+
   text(field: number, text: string): void {
     const bytes = Buffer.byteLength(text);
     this.#reserve(bytes + 20);

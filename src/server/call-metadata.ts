@@ -4,11 +4,11 @@ import type { Workflow } from "../contract/index.ts";
 import { qualityLevels, qualityNamed } from "../quality-names.ts";
 import { createError } from "../runs/index.ts";
 import { type TraceFields, traceFields } from "../trace-fields.ts";
+import { readTraceparent, readTracestate } from "../traceparent.ts";
 
 const maxKeyLength = 256;
 /** As in StartRunRequest. */
 const highestPriority = 100;
-const traceparentShape = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
 
 /** What lines of the log about a call say of its trace. */
 export function callFields({ requestHeader }: Pick<HandlerContext, "requestHeader">): TraceFields {
@@ -60,9 +60,18 @@ export function priorityOf(header: Headers): number {
 
 const nothing: Readonly<Record<string, string>> = {};
 
-/** The metadata that the workflow's policy forwards to its back-end. @throws ConnectError INVALID_ARGUMENT */
-export function forwardedMetadata({ policy }: Workflow, header: Headers): Readonly<Record<string, string>> {
-  if (policy.forwardMetadata.length === 0) {
+/**
+ * The metadata that is forwarded to the back-end: what the workflow's policy names, and what belongs to a trace.
+ * @param traceparent the caller's, without which nothing else of a trace means anything
+ * @throws ConnectError INVALID_ARGUMENT
+ */
+export function forwardedMetadata(
+  { policy }: Workflow,
+  header: Headers,
+  traceparent: string,
+): Readonly<Record<string, string>> {
+  const tracestate = traceparent === "" ? "" : readTracestate(header.get("tracestate"));
+  if (policy.forwardMetadata.length === 0 && tracestate === "") {
     return nothing;
   }
   const forwarded: Record<string, string> = {};
@@ -72,7 +81,15 @@ export function forwardedMetadata({ policy }: Workflow, header: Headers): Readon
       forwarded[name] = printable(name, value);
     }
   }
+  if (tracestate !== "") forwarded["tracestate"] = tracestate;
   return forwarded;
+}
+
+/** What was forwarded, for whoever does the same in another trace. */
+export function metadataElsewhere(forwarded: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  if (!("tracestate" in forwarded)) return forwarded;
+  const { tracestate: _, ...others } = forwarded;
+  return others;
 }
 
 /** The least quality that a call takes, by its metadata; not set without. @throws ConnectError INVALID_ARGUMENT */
@@ -100,8 +117,7 @@ function printable(name: string, value: string): string {
   return value;
 }
 
-/** The caller's trace context, if it sent a well-formed one (W3C Trace Context, version 00). */
+/** The caller's trace context, if it sent a well-formed one (W3C Trace Context). */
 export function traceparentOf(header: Headers): string {
-  const value = header.get("traceparent");
-  return value !== null && traceparentShape.test(value) ? value : "";
+  return readTraceparent(header.get("traceparent"));
 }

@@ -5,6 +5,7 @@ import type { Workflow } from "../contract/index.ts";
 import { createError, isTerminal, type LiveRun } from "../runs/index.ts";
 import { artifactReader, type Principal, priorityWithin, sees } from "../security/index.ts";
 import type { Peer } from "../transport/index.ts";
+import { metadataElsewhere } from "./call-metadata.ts";
 import type { Engine } from "./engine.ts";
 import { assertOwnName } from "./visible-runs.ts";
 import { workflowNamed } from "./workflow-named.ts";
@@ -52,7 +53,7 @@ export async function rerun(engine: Engine, before: LiveRun, order: RerunOrder):
     mode: RunMode.DETACHED,
     priority: priorityWithin(principal, accepted.priority),
     minQuality: accepted.minQuality,
-    metadata: accepted.metadata,
+    metadata: metadataElsewhere(accepted.metadata),
     rerunOf: before.id,
     notifyUrl: accepted.notifyUrl,
   });

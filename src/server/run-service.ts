@@ -85,7 +85,7 @@ export function createRunService(engine: Engine, reading: ResolvedInput): Servic
         priority: request.priority,
         minQuality: request.minQuality,
         traceparent,
-        metadata: forwardedMetadata(workflow, context.requestHeader),
+        metadata: forwardedMetadata(workflow, context.requestHeader, traceparent),
         ...(request.timeout === undefined ? {} : { timeoutMs: msFromDuration(request.timeout) }),
         ...(request.notifyUrl === "" ? {} : { notifyUrl: allowedUrl(request.notifyUrl, engine) }),
       });

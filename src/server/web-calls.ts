@@ -94,7 +94,12 @@ export class WebCalls {
     } catch (error) {
       this.#options.log.error(
         // Without its query: that of a GET is a message.
-        { err: error, path, ...traceFields(String(request.headers["traceparent"])) },
+        {
+          event: "rpc.server.call.exception",
+          err: error,
+          path,
+          ...traceFields(String(request.headers["traceparent"])),
+        },
         "a web request could not be answered",
       );
       writeError(internalError(), response);

@@ -188,6 +188,7 @@ function accept(
   if (key !== "") assertOwnName(principal, key, "idempotency key");
   const priority = priorityOf(requestHeader);
   if (priority > 0) engine.access.assertPriority(principal, priority);
+  const traceparent = traceparentOf(requestHeader);
   return engine.acceptance.accept({
     workflow,
     message,
@@ -196,8 +197,8 @@ function accept(
     mode: modeOf(requestHeader.get("retake-detach"), key),
     priority,
     minQuality: takesMinQuality ? minQualityOf(requestHeader) : Quality.UNSPECIFIED,
-    traceparent: traceparentOf(requestHeader),
-    metadata: forwardedMetadata(workflow, requestHeader),
+    traceparent,
+    metadata: forwardedMetadata(workflow, requestHeader, traceparent),
     mayUse: workflow.inputArtifacts ? (owner) => sees(artifactReader(principal), owner) : undefined,
   });
 }

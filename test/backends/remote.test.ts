@@ -24,7 +24,12 @@ describe("a remote back-end", () => {
     const answer = await workflows.plain(
       { text: "hi" },
       {
-        headers: { traceparent, "proxy-authorization": "Basic secret", "x-other": "no" },
+        headers: {
+          traceparent,
+          tracestate: "studio=7, rojo=1",
+          "proxy-authorization": "Basic secret",
+          "x-other": "no",
+        },
         onHeader: (header) => (runId = header.get("retake-run-id") ?? ""),
       },
     );
@@ -37,11 +42,18 @@ describe("a remote back-end", () => {
       "retake-owner": "default/anonymous",
       "idempotency-key": expect.stringMatching(/^[0-9a-f]{64}$/),
       traceparent,
+      tracestate: "studio=7,rojo=1",
     });
     expect(seen[0]?.has("proxy-authorization")).toBe(false);
     expect(seen[0]?.has("x-other")).toBe(false);
     const { run } = await runs.getRun({ runId });
     expect(run?.state).toBe(RunState.SUCCEEDED);
+
+    // What belongs to a trace goes with it alone.
+    await runs.rerunRun({ runId }, { headers: { traceparent } });
+    await expect.poll(() => seen.length).toBe(2);
+    await workflows.plain({ text: "hi" }, { headers: { tracestate: "studio=7" } });
+    expect(seen.map((header) => header.get("tracestate"))).toEqual(["studio=7,rojo=1", null, null]);
   });
 
   it("streams updates, then the result", async () => {

@@ -138,6 +138,24 @@ function expectLogs({ logs }: Collected, killed: ServerProcess, stopped: ServerP
   ]);
 }
 
+/** Each leads to a span that is there, and to its run where it is a run's. */
+function expectExemplars({ metrics, spans }: Collected): void {
+  const runs = new Map(
+    spans.map(({ traceId, spanId, attributes }) => [`${traceId} ${spanId}`, attributes["retake.run.id"]]),
+  );
+  for (const name of ["rpc.server.call.duration", "retake.run.duration", "retake.attempt.duration"]) {
+    const exemplars = metrics
+      .filter((metric) => metric.name === name)
+      .flatMap(({ points }) => points.flatMap((point) => point.exemplars));
+    expect(exemplars, name).not.toEqual([]);
+    for (const { value, traceId, spanId, attributes } of exemplars) {
+      expect(value, name).toBeGreaterThanOrEqual(0);
+      expect([...runs.keys()], name).toContain(`${traceId} ${spanId}`);
+      expect(attributes["retake.run.id"], name).toBe(runs.get(`${traceId} ${spanId}`));
+    }
+  }
+}
+
 /** What a counter has come to, over all processes. */
 function total({ metrics }: Collected, name: string, attributes: Readonly<Record<string, unknown>> = {}): number {
   const series = new Map<string, number>();
@@ -236,6 +254,7 @@ describe.each(["grpc", "http/protobuf"] as const)("a real Collector, by OTLP ove
     expect(new Set(own)).toEqual(new Set(journals.flatMap(spansOf)));
     expectCalls(collected, calls);
     expectLinks(collected, journals);
+    expectExemplars(collected);
     expectLogs(collected, first, second);
     expectAudit(collected, Number(records[0]?.sequence));
     expect(names.filter((name) => !collectedNames(collected).has(name))).toEqual([]);

@@ -38,6 +38,14 @@ function pathOf(spans: readonly ReceivedSpan[], from: ReceivedSpan | undefined):
   return [from.name, ...(parent === undefined ? [from.parentSpanId] : pathOf(spans, parent))];
 }
 
+/** The names of the spans that exemplars lead to. */
+const exemplarSpans: Readonly<Record<string, RegExp>> = {
+  "rpc.server.call.duration": /^retake\.test/,
+  "retake.run.duration": /^run /,
+  "retake.run.queue.duration": /^run /,
+  "retake.attempt.duration": /^attempt /,
+};
+
 describe.each(["grpc", "http/protobuf"] as const)("what is exported by OTLP over %s", (protocol) => {
   it("is one trace from the caller to the step, with metrics and the log", async () => {
     const receiver = await exportTo(protocol);
@@ -72,14 +80,34 @@ describe.each(["grpc", "http/protobuf"] as const)("what is exported by OTLP over
       "connectrpc",
       "grpc",
     ]);
+    for (const { attributes } of calls) {
+      expect(attributes).toMatchObject({ "server.address": "127.0.0.1", "server.port": expect.any(Number) });
+    }
     const wrong = spans.filter(({ name }) => name === "retake.test.v1.WorkflowsService/Plain");
     expect(wrong.map(({ status, attributes }) => [status, attributes["error.type"]])).toEqual([[2, "INTERNAL"]]);
     expect(metricNames).toContain("rpc.server.call.duration");
     expect(metricNames).toContain("retake.spans.calls");
+    expect(new Set(receiver.exemplars.map(({ metric }) => metric))).toEqual(
+      new Set([
+        ...["rpc.server.call.duration", "retake.run.duration", "retake.run.queue.duration"],
+        ...["retake.attempt.duration", "retake.spans.duration"],
+      ]),
+    );
+    const named = new Map(spans.map((span) => [span.spanId, span]));
+    for (const { metric, ...exemplar } of receiver.exemplars) {
+      const span = named.get(exemplar.spanId);
+      expect(span?.name, metric).toMatch(exemplarSpans[metric] ?? /./);
+      expect(exemplar).toMatchObject({
+        traceId,
+        value: expect.closeTo(0, -2),
+        attributes: { "retake.run.id": span?.attributes["retake.run.id"] },
+      });
+    }
     expect(receiver.headers.every((team) => team === "films")).toBe(true);
     const line = logs.find(({ body }) => String(body).startsWith("an attempt failed"));
     expect(line).toMatchObject({
       severity: "ERROR",
+      eventName: "rpc.server.call.exception",
       traceId,
       spanId: spans.find(({ name }) => name === "attempt retake.test.v1.WorkflowsService/Plain")?.spanId,
       attributes: {
@@ -245,7 +273,7 @@ describe("the trace of a run", () => {
   });
 
   it("goes on in a back-end that is called", async () => {
-    const receiver = await exportTo("http/protobuf", { OTEL_METRICS_EXPORTER: "none", OTEL_LOGS_EXPORTER: "none" });
+    const receiver = await exportTo("http/protobuf", { OTEL_LOGS_EXPORTER: "none" });
     const backend = await startListening();
     const service = WorkflowsService.typeName;
     const gateway = await startListening(undefined, {
@@ -261,13 +289,22 @@ describe("the trace of a run", () => {
     const outer = [`attempt ${plain}`, `run ${plain}`, plain, callerSpan];
     expect(innermost).toContainEqual(outer);
     expect(innermost).toContainEqual([`attempt ${plain}`, `run ${plain}`, plain, plain, ...outer]);
+    const call = spans.find(({ name, kind }) => name === plain && kind === 3);
+    expect(receiver.exemplars.filter(({ metric }) => metric === "rpc.client.call.duration")).toEqual([
+      expect.objectContaining({
+        ...{ traceId, spanId: call?.spanId },
+        attributes: { "retake.run.id": call?.attributes["retake.run.id"] },
+      }),
+    ]);
   });
 
   it("is not made where the caller does not keep it, nor where nothing is exported", async () => {
-    const receiver = await exportTo("http/protobuf", { OTEL_METRICS_EXPORTER: "none", OTEL_LOGS_EXPORTER: "none" });
+    const receiver = await exportTo("http/protobuf", { OTEL_LOGS_EXPORTER: "none" });
     const { workflows, server } = await startListening();
     await workflows.plain({ text: "a" }, { headers: { traceparent: headers.traceparent.replace(/01$/, "00") } });
     await server.close({ drainTimeoutMs: 0 });
+    expect(receiver.exemplars.map(({ traceId: led, spanId }) => led + spanId)).toContain("");
+    expect(receiver.exemplars.every(({ traceId: led, spanId }) => led + spanId === "")).toBe(true);
     vi.stubEnv("OTEL_SDK_DISABLED", "true");
     const other = await startListening();
     await other.workflows.plain({ text: "a" }, { headers });

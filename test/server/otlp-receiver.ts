@@ -22,9 +22,20 @@ export interface ReceivedSpan {
   readonly service: unknown;
 }
 
+export interface ReceivedExemplar {
+  /** The metric's name. */
+  readonly metric: string;
+  readonly timeMs: number;
+  readonly value: number;
+  readonly traceId: string;
+  readonly spanId: string;
+  readonly attributes: Readonly<Record<string, unknown>>;
+}
+
 export interface ReceivedLog {
   readonly body: unknown;
   readonly severity: string;
+  readonly eventName: string;
   readonly attributes: Readonly<Record<string, unknown>>;
   readonly traceId: string;
   readonly spanId: string;
@@ -35,6 +46,7 @@ export interface OtlpReceiver {
   readonly endpoint: string;
   readonly spans: readonly ReceivedSpan[];
   readonly metricNames: ReadonlySet<string>;
+  readonly exemplars: readonly ReceivedExemplar[];
   readonly logs: readonly ReceivedLog[];
   readonly headers: readonly string[];
   /** Refuses what comes from now on, or takes it again. */
@@ -44,13 +56,16 @@ export interface OtlpReceiver {
 export async function startOtlpReceiver(protocol: "grpc" | "http/protobuf"): Promise<OtlpReceiver> {
   const spans: ReceivedSpan[] = [];
   const metricNames = new Set<string>();
+  const exemplars: ReceivedExemplar[] = [];
   const logs: ReceivedLog[] = [];
   const headers: string[] = [];
-  const receiver = { endpoint: "", spans, metricNames, logs, headers, available: true };
+  const receiver = { endpoint: "", spans, metricNames, exemplars, logs, headers, available: true };
   const take = (path: string, body: Uint8Array): void => {
     if (path.includes("trace")) spans.push(...spansOf(body));
-    else if (path.includes("metrics")) for (const name of metricsOf(body)) metricNames.add(name);
-    else logs.push(...logsOf(body));
+    else if (path.includes("metrics")) {
+      for (const metric of metricsOf(body)) metricNames.add(textOf(metric, 1));
+      exemplars.push(...exemplarsIn(body));
+    } else logs.push(...logsOf(body));
   };
   receiver.endpoint = protocol === "grpc" ? await listenGrpc(receiver, take) : await listenHttp(receiver, take);
   return receiver;
@@ -143,6 +158,12 @@ function numberOf(fields: Fields, number: number): number {
   return typeof value === "bigint" ? Number(value) : 0;
 }
 
+/** The bits of a number of 64 bits, as the number that has a point. */
+function doubleOf(fields: Fields, number: number): number {
+  const [value] = fields.get(number) ?? [];
+  return typeof value === "bigint" ? (new Float64Array(BigUint64Array.of(value).buffer)[0] ?? Number.NaN) : Number.NaN;
+}
+
 /** An AnyValue: text, or a whole number. */
 function anyValue(value: Fields | undefined): unknown {
   if (value === undefined) return undefined;
@@ -174,11 +195,29 @@ function spansOf(body: Uint8Array): ReceivedSpan[] {
   });
 }
 
-function metricsOf(body: Uint8Array): string[] {
+function metricsOf(body: Uint8Array): Fields[] {
   return within(fieldsOf(body), 1)
     .flatMap((resource) => within(resource, 2))
-    .flatMap((scope) => within(scope, 2))
-    .map((metric) => textOf(metric, 1));
+    .flatMap((scope) => within(scope, 2));
+}
+
+/** Those of the histograms of an Export request. */
+export function exemplarsIn(body: Uint8Array): ReceivedExemplar[] {
+  return metricsOf(body).flatMap(exemplarsOf);
+}
+
+function exemplarsOf(metric: Fields): ReceivedExemplar[] {
+  return within(metric, 9)
+    .flatMap((histogram) => within(histogram, 1))
+    .flatMap((point) => within(point, 8))
+    .map((exemplar) => ({
+      metric: textOf(metric, 1),
+      timeMs: numberOf(exemplar, 2) / 1e6,
+      value: doubleOf(exemplar, 3),
+      traceId: hexOf(exemplar, 5),
+      spanId: hexOf(exemplar, 4),
+      attributes: attributesOf(exemplar, 7),
+    }));
 }
 
 function logsOf(body: Uint8Array): ReceivedLog[] {
@@ -188,6 +227,7 @@ function logsOf(body: Uint8Array): ReceivedLog[] {
     .map((record) => ({
       body: anyValue(within(record, 5)[0]),
       severity: textOf(record, 3),
+      eventName: textOf(record, 12),
       attributes: attributesOf(record, 6),
       traceId: hexOf(record, 9),
       spanId: hexOf(record, 10),

@@ -934,14 +934,14 @@ export declare type Accepted = Message<"retake.v1.Accepted"> & {
   minQuality: Quality;
 
   /**
-   * The caller's trace, a W3C `traceparent`.
+   * The caller's trace, a W3C `traceparent` of version 00.
    *
    * @generated from field: string traceparent = 14;
    */
   traceparent: string;
 
   /**
-   * The forwarded request metadata.
+   * The forwarded request metadata, among them the caller's `tracestate`, of at most 512 characters.
    *
    * @generated from field: map<string, string> metadata = 15;
    */

@@ -47,8 +47,9 @@ export function errors(options: {
     }
     const method = `${request.service.typeName}/${request.method.name}`;
     const { failure } = classifyError(error, options.random, options.clock.now());
+    const fields = traceFields(request.header.get("traceparent"));
     options.log.error(
-      { err: error, method, referenceId: failure.referenceId, ...traceFields(request.header.get("traceparent")) },
+      { event: "rpc.server.call.exception", err: error, method, referenceId: failure.referenceId, ...fields },
       "a call failed unexpectedly",
     );
     return errorFromFailure(failure);

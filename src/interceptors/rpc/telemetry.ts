@@ -12,6 +12,7 @@ import { FailureSchema } from "../../../gen/retake/v1/run_pb.js";
 import type { Clock } from "../../clock.ts";
 import type { HistogramCell, HistogramFamily, Instruments, NumberFamily } from "../../instruments.ts";
 import { codeName } from "../../runs/index.ts";
+import { keptTraceFields } from "../../trace-fields.ts";
 import { passMessages, same } from "../../transport/index.ts";
 
 /** As the semantic conventions (v1.44) advise for calls. */
@@ -132,6 +133,8 @@ export interface EndedCall {
   /** Empty unless the server is at fault. */
   readonly errorType: string;
   readonly message: string;
+  /** Whom its caller meant to call, by `:authority` or `Host`: whatever callers say there. Undefined where that is not known. */
+  readonly authority?: string;
   /** The run that it was about; empty where that is not known. */
   readonly runId: string;
   readonly seconds: number;
@@ -147,9 +150,6 @@ export interface CallSpans {
   begin(header: Headers): CallSpan | undefined;
 }
 
-/** At most so often a series remembers whose call it was: reading that costs more than counting. */
-const exemplarIntervalMs = 1_000;
-
 /**
  * Measures calls, and makes spans of them, as the semantic conventions of OpenTelemetry (v1.44) say. To be the outermost.
  */
@@ -164,25 +164,34 @@ export function telemetry(options: {
 }): Interceptor {
   const { metrics, spans, clock } = options;
   const record = (cell: HistogramCell, seconds: number, header: Headers, answer: Headers | undefined): void => {
-    const nowMs = clock.monotonic();
-    if (nowMs - cell.lastExemplarMs < exemplarIntervalMs) {
+    if (!cell.isExemplarDue(clock.monotonic())) {
       cell.record(seconds);
       return;
     }
-    cell.lastExemplarMs = nowMs;
-    const traceId = /^00-([0-9a-f]{32})-/.exec(header.get("traceparent") ?? "")?.[1] ?? "";
-    cell.record(seconds, clock.now(), traceId, answer?.get("retake-run-id") ?? "");
+    const { trace_id: traceId = "", span_id: spanId = "" } = keptTraceFields(header.get("traceparent"));
+    cell.record(seconds, clock.now(), traceId, answer?.get("retake-run-id") ?? "", spanId);
   };
-  const succeeded = ({ method, header }: Call, answer: Headers, startMs: number, span: CallSpan | undefined): void => {
+  const succeeded = (
+    { method, header, url }: Call,
+    answer: Headers,
+    startMs: number,
+    span: CallSpan | undefined,
+  ): void => {
     const seconds = (clock.monotonic() - startMs) / 1000;
     const system = options.system(header);
     if (metrics !== undefined) record(metrics.succeeded(system, method), seconds, header, answer);
     span?.end({
       ...{ system, method: methodName(method), statusCode: "OK", errorType: "", message: "", seconds },
+      authority: authorityOf(header, url),
       runId: answer.get("retake-run-id") ?? "",
     });
   };
-  const failed = ({ method, header }: Call, error: unknown, startMs: number, span: CallSpan | undefined): unknown => {
+  const failed = (
+    { method, header, url }: Call,
+    error: unknown,
+    startMs: number,
+    span: CallSpan | undefined,
+  ): unknown => {
     const seconds = (clock.monotonic() - startMs) / 1000;
     const system = options.system(header);
     const answer = error instanceof ConnectError ? error.metadata : undefined;
@@ -191,6 +200,7 @@ export function telemetry(options: {
     const statusCode = codeName(code);
     span?.end({
       ...{ system, method: methodName(method), statusCode, seconds },
+      authority: authorityOf(header, url),
       errorType: serverErrors.has(code) ? statusCode : "",
       message: error instanceof ConnectError ? error.rawMessage : "",
       runId: answer?.get("retake-run-id") ?? "",
@@ -235,11 +245,21 @@ export function countUnknownCall(
   const message = "there is no such method";
   spans?.begin(header)?.end({
     ...{ system: by, method: unknownMethod, statusCode: name, errorType: name, message, runId: "", seconds: 0 },
+    authority: header.get("host") ?? "",
     calledMethod: path.slice(1, mostOfName + 1).toWellFormed(),
   });
 }
 
-type Call = Pick<UnaryRequest | StreamRequest, "method" | "header">;
+type Call = Pick<UnaryRequest | StreamRequest, "method" | "header" | "url">;
+
+/** That of a call over HTTP/1.1 is in its header alone: its URL names us. */
+function authorityOf(header: Headers, url: string): string {
+  const host = header.get("host");
+  if (host !== null) return host;
+  const start = url.indexOf("://") + 3;
+  const end = url.indexOf("/", start);
+  return url.slice(start, end < 0 ? undefined : end);
+}
 
 function streamParts({ service, method, header, trailer }: StreamResponse): Omit<StreamResponse, "message"> {
   return { stream: true, service, method, header, trailer };

@@ -142,7 +142,7 @@ export class Exporting {
         : [
             async (producer: MetricProducer, cardinalityLimit: number) =>
               new PeriodicExportingMetricReader({
-                exporter: await metricExporter(protocol),
+                exporter: await metricExporter(protocol, { hasRunSpans: tracing !== undefined, clock }),
                 exportIntervalMillis: metricIntervalMs,
                 exportTimeoutMillis: Math.min(metricIntervalMs, 30_000),
                 metricProducers: [producer],

@@ -22,7 +22,7 @@ import type {
   NumberFamily,
 } from "../../instruments.ts";
 
-/** A point of a histogram of ours: the SDK of today has no exemplars, so that its own points have none. */
+/** A point of a histogram of ours: the SDK of today has no exemplars, so that its own points have none. They go on changing. */
 export interface ExemplarDataPoint extends DataPoint<Histogram> {
   /** By bucket. */
   readonly exemplars?: readonly (Exemplar | undefined)[];

@@ -5,10 +5,18 @@ import type { LogLine } from "./forwarded-log.ts";
 export function logRecord({ level, fields, message, timeMs }: LogLine, redact: (line: string) => string): Uint8Array {
   const given = fields as Readonly<Record<string, unknown>>;
   const span = spanOf(given);
+  const { event } = given;
   // As a line of JSON, because the log itself is redacted as one.
   const { message: body, ...attributes } = JSON.parse(redact(JSON.stringify({ ...attributesOf(given), message })));
   const writer = new ProtoWriter(1_024);
-  writeLogRecord(writer, { timeMs, severity: level, body, attributes, ...(span && { span }) });
+  writeLogRecord(writer, {
+    timeMs,
+    severity: level,
+    body,
+    attributes,
+    ...(span && { span }),
+    ...(typeof event === "string" && { eventName: event }),
+  });
   return writer.take();
 }
 
@@ -23,7 +31,7 @@ function isId(value: unknown, digits: number): value is string {
 function attributesOf(fields: Readonly<Record<string, unknown>>): Record<string, AttributeValue> {
   const attributes: Record<string, AttributeValue> = {};
   for (const [name, value] of Object.entries(fields)) {
-    if (name === "trace_id" || name === "span_id" || value === undefined) continue;
+    if (name === "trace_id" || name === "span_id" || name === "event" || value === undefined) continue;
     if (value instanceof Error) {
       attributes["exception.type"] = value.name;
       attributes["exception.message"] = value.message;

@@ -13,7 +13,7 @@ import {
   type RunObserver,
   type RunRecord,
 } from "../../runs/index.ts";
-import { traceIdOf } from "../../traceparent.ts";
+import { keptTraceIdOf } from "../../traceparent.ts";
 import { durationBounds } from "./duration-bounds.ts";
 import { OpenRuns } from "./open-runs.ts";
 import type { SevereFailures } from "./severe-failures.ts";
@@ -197,7 +197,7 @@ class WorkflowMetrics {
       case "attemptStarted":
         if (body.value.attempt === 1) {
           const waitedMs = Math.max(0, timeMs - run.createTimeMs);
-          this.#queueDuration.record(waitedMs / 1000, timeMs, traceIdOf(traceparent), runId);
+          this.#queueDuration.record(waitedMs / 1000, timeMs, keptTraceIdOf(traceparent), runId);
         }
         return;
       case "attemptFailed": {
@@ -265,7 +265,7 @@ class WorkflowMetrics {
       duration = this.#families.duration.of(this.#workflow, RunState[state] ?? "");
       this.#durations.set(state, duration);
     }
-    duration.record(Math.max(0, timeMs - createTimeMs) / 1000, timeMs, traceIdOf(traceparent), runId);
+    duration.record(Math.max(0, timeMs - createTimeMs) / 1000, timeMs, keptTraceIdOf(traceparent), runId);
   }
 
   #attemptFailed(run: RunRecord, failure: Failure | undefined, endpoint: string, timeMs: number): void {
@@ -287,13 +287,14 @@ class WorkflowMetrics {
 
   #attemptEnded(
     { accepted: { runId, traceparent } }: RunRecord,
-    { endpoint, startedMs }: NonNullable<RunChange["attempt"]>,
+    { number, endpoint, startedMs }: NonNullable<RunChange["attempt"]>,
     outcome: string,
     timeMs: number,
   ): void {
     const { count, duration } = this.#attemptCells(endpoint, outcome);
     count.value++;
-    duration.record(Math.max(0, timeMs - startedMs) / 1000, timeMs, traceIdOf(traceparent), runId);
+    const traceId = keptTraceIdOf(traceparent);
+    duration.record(Math.max(0, timeMs - startedMs) / 1000, timeMs, traceId, runId, "", number);
   }
 
   #attemptCells(endpoint: string, outcome: string): AttemptCells {

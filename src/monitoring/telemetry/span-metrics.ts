@@ -34,14 +34,14 @@ export class SpanMetrics {
     );
   }
 
-  count({ name, kind, error, attributes, startMs, endMs, traceId }: OtlpSpan): void {
+  count({ name, kind, error, attributes, startMs, endMs, traceId, spanId }: OtlpSpan): void {
     const status = error === undefined ? SpanStatusCode.UNSET : SpanStatusCode.ERROR;
     let key = `${kind} ${status} ${name}`;
     for (const attribute of kept) key += `\u0000${attributes[attribute] ?? ""}`;
     const cells = this.#cells.get(key) ?? this.#find(key, name, kind, status, attributes);
     cells.calls.value++;
     const seconds = Math.max(0, endMs - startMs) / 1000;
-    cells.duration.record(seconds, endMs, traceId, String(attributes["retake.run.id"] ?? ""));
+    cells.duration.record(seconds, endMs, traceId, String(attributes["retake.run.id"] ?? ""), spanId);
   }
 
   #find(key: string, name: string, kind: SpanKind, status: SpanStatusCode, attributes: OtlpAttributes): Cells {

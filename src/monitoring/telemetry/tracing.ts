@@ -1,9 +1,10 @@
 import { SpanKind } from "@opentelemetry/api";
 import type { Clock, RandomSource } from "../../clock.ts";
 import type { CallSpan, CallSpans, EndedCall } from "../../interceptors/rpc/index.ts";
-import type { OtlpSpan } from "../../otlp/index.ts";
+import type { OtlpAttributes, OtlpSpan } from "../../otlp/index.ts";
 import { callSpanId, ownTraceId } from "../../span-ids.ts";
-import { isSampled, spanIdOf, traceIdOf } from "../../traceparent.ts";
+import { isSampled, readTraceparent, spanIdOf, traceIdOf } from "../../traceparent.ts";
+import { serverOf } from "../../transport/index.ts";
 import type { Sampling } from "./otel-environment.ts";
 import { RandomIds } from "./random-ids.ts";
 import type { SpanBudget } from "./span-budget.ts";
@@ -30,10 +31,22 @@ export interface EndedSpan extends OtlpSpan {
 
 const { SERVER } = SpanKind;
 
+/** Those of DNS have at most 253 characters, and a port. */
+const mostOfAuthority = 260;
+
+interface Server {
+  readonly authority: string;
+  readonly attributes: OtlpAttributes;
+}
+
+const noAttributes: OtlpAttributes = {};
+
 /** Makes spans, each at its end: of calls here, and of whatever else tells what it knows. */
 export class Tracing implements CallSpans {
   readonly #options: TracingOptions;
   readonly #ids: RandomIds;
+  /** The one that was called last: mostly there is one. */
+  #server: Server = { authority: "", attributes: {} };
 
   constructor(options: TracingOptions) {
     this.#options = options;
@@ -41,8 +54,9 @@ export class Tracing implements CallSpans {
   }
 
   begin(header: Headers): CallSpan | undefined {
-    const given = header.get("traceparent") ?? "";
-    const caller = given !== "" && /^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/.test(given) ? given : "";
+    const caller = readTraceparent(header.get("traceparent"));
+    // What it says belongs to a trace that is not known.
+    if (caller === "") header.delete("tracestate");
     const traceId = traceIdOf(caller) || this.#ids.traceId();
     const spanId = this.#ids.spanId();
     if (!this.#keeps(traceId, caller) || !this.#hasRoom()) {
@@ -96,11 +110,26 @@ export class Tracing implements CallSpans {
         "rpc.method": call.method,
         ...(calledMethod !== undefined && { "rpc.method_original": this.#options.redact(calledMethod) }),
         "rpc.status_code": call.statusCode,
+        ...this.#serverOf(call.authority),
         ...(call.errorType !== "" && { "error.type": call.errorType }),
         ...(call.runId !== "" && { "retake.run.id": call.runId }),
       },
       ...(call.errorType !== "" && { error: call.message }),
     });
+  }
+
+  #serverOf(authority = ""): OtlpAttributes {
+    if (authority !== this.#server.authority) this.#server = { authority, attributes: this.#attributesOf(authority) };
+    return this.#server.attributes;
+  }
+
+  #attributesOf(authority: string): OtlpAttributes {
+    const { address, port } = serverOf(authority.slice(0, mostOfAuthority));
+    if (address === "") return noAttributes;
+    return {
+      "server.address": this.#options.redact(address.toWellFormed()),
+      ...(port !== undefined && { "server.port": port }),
+    };
   }
 
   #keeps(traceId: string, caller: string): boolean {

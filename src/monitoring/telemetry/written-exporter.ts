@@ -1,5 +1,8 @@
+import type { IOtlpExportDelegate } from "@opentelemetry/otlp-exporter-base";
 import {
+  type ISerializer,
   LogsExporterMetricsHelper,
+  MetricsExporterMetricsHelper,
   ProtobufLogsSerializer,
   ProtobufTraceSerializer,
   TraceExporterMetricsHelper,
@@ -12,37 +15,54 @@ const signals = {
   traces: {
     ...{ variable: "TRACES", http: "v1/traces", grpc: "TraceExportService", kind: "span" },
     grpcPath: "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
-    deserializeResponse: ProtobufTraceSerializer.deserializeResponse,
     items: TraceExporterMetricsHelper.name,
+  },
+  metrics: {
+    ...{ variable: "METRICS", http: "v1/metrics", grpc: "MetricsExportService", kind: "metric" },
+    grpcPath: "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+    items: MetricsExporterMetricsHelper.name,
   },
   logs: {
     ...{ variable: "LOGS", http: "v1/logs", grpc: "LogsExportService", kind: "log" },
     grpcPath: "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
-    deserializeResponse: ProtobufLogsSerializer.deserializeResponse,
     items: LogsExporterMetricsHelper.name,
   },
 } as const;
 
+const deserializers = {
+  traces: ProtobufTraceSerializer.deserializeResponse,
+  logs: ProtobufLogsSerializer.deserializeResponse,
+} as const;
+
 /**
  * Sends spans or log records that are written already. The exporters of OpenTelemetry take objects only: to make those, and to
- * write them down, for a trace and an audit record of each run took a third of what a busy server can do. Where to send,
- * with which headers and how long it may take, they read from the environment themselves.
+ * write them down, for a trace and an audit record of each run took a third of what a busy server can do.
  */
-export async function writtenExporter(
-  signal: keyof typeof signals,
+export function writtenExporter(
+  signal: keyof typeof deserializers,
   protocol: OtlpProtocol,
   origin: ExportOrigin,
 ): Promise<BatchExporter<Uint8Array>> {
-  const { variable, http, grpc, grpcPath, kind, deserializeResponse, items: name } = signals[signal];
-  const serializer = { serializeRequest: createExportRequest(origin), deserializeResponse };
-  const counts = { name, countItems: (records: readonly Uint8Array[]) => records.length };
+  const serializer = { serializeRequest: createExportRequest(origin), deserializeResponse: deserializers[signal] };
+  return exportDelegate<readonly Uint8Array[]>(signal, protocol, serializer, ({ length }) => length);
+}
+
+/** Where to send, with which headers and how long it may take, it reads from the environment itself. */
+export async function exportDelegate<Items>(
+  signal: keyof typeof signals,
+  protocol: OtlpProtocol,
+  serializer: ISerializer<Items, unknown>,
+  countItems: (items: Items) => number,
+): Promise<IOtlpExportDelegate<Items>> {
+  const { variable, http, grpc, grpcPath, kind, items: name } = signals[signal];
+  const counts = { name, countItems };
   // Each is loaded where it is needed only.
   if (protocol === "grpc") {
     const { convertLegacyOtlpGrpcOptions, createOtlpGrpcExportDelegate } = await import(
       "@opentelemetry/otlp-grpc-exporter-base"
     );
     const options = convertLegacyOtlpGrpcOptions({}, variable);
-    return createOtlpGrpcExportDelegate<readonly Uint8Array[], unknown>(
+    return createOtlpGrpcExportDelegate<Items, unknown>(
       ...([options, serializer, `otlp_grpc_${kind}_exporter`, counts, undefined, grpc, grpcPath] as const),
     );
   }
@@ -50,7 +70,7 @@ export async function writtenExporter(
     "@opentelemetry/otlp-exporter-base/node-http"
   );
   const options = convertLegacyHttpOptions({}, variable, http, { "Content-Type": "application/x-protobuf" });
-  return createOtlpHttpExportDelegate<readonly Uint8Array[], unknown>(
+  return createOtlpHttpExportDelegate<Items, unknown>(
     ...([options, serializer, `otlp_http_${kind}_exporter`, counts, undefined] as const),
   );
 }

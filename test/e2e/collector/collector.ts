@@ -38,6 +38,14 @@ export interface CollectedPoint {
   readonly startTimeUnixNano: string;
   /** Of a histogram, its count. */
   readonly value: number;
+  readonly exemplars: readonly CollectedExemplar[];
+}
+
+export interface CollectedExemplar {
+  readonly value: number;
+  readonly traceId: string;
+  readonly spanId: string;
+  readonly attributes: Readonly<Record<string, unknown>>;
 }
 
 export interface CollectedLog {
@@ -197,6 +205,14 @@ interface OtlpPoint {
   readonly asDouble?: number;
   readonly asInt?: string;
   readonly count?: string;
+  readonly exemplars?: readonly OtlpExemplar[];
+}
+
+interface OtlpExemplar {
+  readonly asDouble: number;
+  readonly traceId?: string;
+  readonly spanId?: string;
+  readonly filteredAttributes?: readonly Attribute[];
 }
 
 interface OtlpLog {
@@ -239,10 +255,13 @@ function metricOf({ name, unit = "", gauge, sum, histogram }: OtlpMetric): Colle
     unit,
     // What may fall is a gauge to Prometheus.
     kind: histogram !== undefined ? "histogram" : sum?.isMonotonic === true ? "counter" : "gauge",
-    points: points.map(({ attributes, startTimeUnixNano = "", asDouble, asInt, count }) => ({
+    points: points.map(({ attributes, startTimeUnixNano = "", asDouble, asInt, count, exemplars = [] }) => ({
       attributes: attributesOf(attributes),
       startTimeUnixNano,
       value: Number(count ?? asDouble ?? asInt),
+      exemplars: exemplars.map(({ asDouble: value, traceId = "", spanId = "", filteredAttributes }) => ({
+        ...{ value, traceId, spanId, attributes: attributesOf(filteredAttributes) },
+      })),
     })),
   };
 }

@@ -185,6 +185,7 @@ describe.each([
     expect(measured.ended).toEqual(
       names.map((statusCode, code) => ({
         ...{ system, method: name, statusCode, runId: "", seconds: expect.any(Number) },
+        authority: expect.stringMatching(/^127\.0\.0\.1:\d+$/),
         errorType: errors.includes(statusCode) ? statusCode : "",
         message: code === 0 ? "" : `ended by ${code}`,
       })),

@@ -34,6 +34,41 @@ describe("the span of a call", () => {
     expect(spend).toHaveBeenCalledOnce();
   });
 
+  it("belongs to the trace of a caller whose version is not known, and tells those behind it in its own", () => {
+    const { tracing, onEnd } = tracingWith(true);
+    const header = new Headers({ traceparent: `cc-${trace}-${span}-01-more`, tracestate: "a=1" });
+    tracing.begin(header)?.end(ended);
+    const { spanId } = onEnd.mock.calls[0]?.[0] ?? {};
+    expect(header.get("traceparent")).toBe(`00-${trace}-${spanId}-01`);
+    expect(header.get("tracestate")).toBe("a=1");
+    expect(onEnd.mock.calls[0]?.[0]).toMatchObject({ traceId: trace, parentSpanId: span });
+  });
+
+  it.each([
+    ["films.example:50051", { "server.address": "films.example", "server.port": 50051 }],
+    ["[2001:db8::1]:443", { "server.address": "2001:db8::1", "server.port": 443 }],
+    ["films.example", { "server.address": "films.example", "server.port": undefined }],
+    ["a".repeat(5_000), { "server.address": "a".repeat(260), "server.port": undefined }],
+    [undefined, { "server.address": undefined, "server.port": undefined }],
+  ])("says which server its caller meant: %j", (authority, attributes) => {
+    const { tracing, onEnd } = tracingWith(true);
+    for (let time = 0; time < 2; time++)
+      tracing.begin(new Headers())?.end({ ...ended, ...(authority !== undefined && { authority }) });
+    for (const [made] of onEnd.mock.calls) {
+      expect({ ...{ "server.address": undefined, "server.port": undefined }, ...made.attributes }).toMatchObject(
+        attributes,
+      );
+    }
+  });
+
+  it("takes nothing from a trace that cannot be read", () => {
+    const { tracing, onEnd } = tracingWith(true);
+    const header = new Headers({ traceparent: `ff-${trace}-${span}-01`, tracestate: "a=1" });
+    tracing.begin(header)?.end(ended);
+    expect(header.has("tracestate")).toBe(false);
+    expect(onEnd.mock.calls[0]?.[0].traceId).not.toBe(trace);
+  });
+
   it.each([
     [true, 0],
     [false, 1],
