@@ -69,6 +69,7 @@ import {
   type TextRedactor,
   unknownMethods,
 } from "../security/index.ts";
+import { keepTickShape } from "../tick-shape.ts";
 import { runFields } from "../trace-fields.ts";
 import { createInProcessTransport, type ServerTls } from "../transport/index.ts";
 import { UserMetrics } from "../user-metrics.ts";
@@ -400,6 +401,7 @@ class Server implements RetakeServer {
   }
 
   async #start(): Promise<Running> {
+    keepTickShape();
     const config = this.#config;
     const secrets = new WebhookSecrets(config.webhooks.secrets, this.#env, this.#clock, this.#log);
     const tls = readTls(config);
