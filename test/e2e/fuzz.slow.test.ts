@@ -172,7 +172,8 @@ test("100,000 requests that no client would send do not crash the server, nor le
   for (const status of ["0", "3", "5", "7", "8", "16", "HTTP 200", "HTTP 400", "HTTP 401", "HTTP 403", "HTTP 429"]) {
     expect([status, all.get(status) ?? 0]).toEqual([status, expect.toSatisfy((count: number) => count > 50)]);
   }
-  expect(server.lines.filter((line) => /"level":"(error|fatal)"/.test(line))).toEqual([]);
+  // Pino's numbers: 50 is an error, 60 is fatal. What is no JSON comes from nobody who was asked.
+  expect(server.lines.filter((line) => !line.startsWith("{") || /"level":[56]0\b/.test(line))).toEqual([]);
   expect(
     (await createClient(RunService, transport).listWorkflows({}, { headers, timeoutMs: 30_000 })).workflows.length,
   ).toBeGreaterThan(0);

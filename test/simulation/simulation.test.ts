@@ -3,12 +3,12 @@ import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { explain } from "./explain.ts";
+import { fewestSeeds } from "./fewest-seeds.ts";
 import { drawPlan } from "./plan/draw-plan.ts";
 import { simulate } from "./simulate.ts";
 
-/** As many seeds as a minute holds, and no fewer than these on a slow machine; `npm run simulate` takes more. */
+/** As many seeds as that holds; `npm run simulate` takes more. */
 const minuteMs = 60_000;
-const fewestSeeds = 100;
 /** Among which every event is to be found. */
 const mostSeeds = 600;
 const events: readonly string[] = [
