@@ -173,10 +173,13 @@ function kindOfStatus(code: Code, reason: string): Pick<FailureInit, "category" 
 
 /** The name of a code, as gRPC spells it: "RESOURCE_EXHAUSTED". */
 export function codeName(code: Code): string {
-  return code === Code.Canceled
-    ? "CANCELLED"
-    : (Code[code] ?? "UNKNOWN").replace(/(?<=[a-z])(?=[A-Z])/g, "_").toUpperCase();
+  return codeNames[code] ?? "UNKNOWN";
 }
+
+/** By their numbers. Made once: every call that fails asks for one. */
+const codeNames: readonly (string | undefined)[] = Array.from({ length: Code.Unauthenticated + 1 }, (_, code) =>
+  code === Code.Canceled ? "CANCELLED" : Code[code]?.replace(/(?<=[a-z])(?=[A-Z])/g, "_").toUpperCase(),
+);
 
 export function categoryOfCode(code: Code): FailureCategory {
   switch (code) {

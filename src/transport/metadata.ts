@@ -69,6 +69,15 @@ export function fillHeaders(headers: Headers, metadata: Metadata): void {
   }
 }
 
+/** Appends name, value, name, value, … as HTTP/2 carries them. */
+export function listFields(metadata: Metadata, list: string[]): void {
+  for (const [name, values] of fieldsOf(metadata)) {
+    for (const value of values) {
+      list.push(name, typeof value === "string" ? value : value.toString("base64"));
+    }
+  }
+}
+
 /**
  * Converts headers to grpc-js metadata, leaving out what belongs to the protocol. Throws a ConnectError with the given
  * code that names the first header which gRPC cannot carry.

@@ -3,6 +3,7 @@ import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { findTrailerError } from "@connectrpc/connect/protocol-grpc";
 import { Metadata, type StatusObject, status } from "@grpc/grpc-js";
+import { isCallHeaders } from "./call-headers.ts";
 import { addLegalHeaders, headersFromMetadata, metadataBytes } from "./metadata.ts";
 
 const detailsName = "grpc-status-details-bin";
@@ -26,7 +27,10 @@ export function statusFromThrown(thrown: unknown, headers: readonly Headers[], m
     const message = String(error.rawMessage).toWellFormed();
     const metadata = new Metadata();
     for (const each of headers) {
-      addLegalHeaders(metadata, each);
+      // Nobody has made them yet, and to look through them would.
+      if (!isCallHeaders(each) || each.changed) {
+        addLegalHeaders(metadata, each);
+      }
     }
     // An error that came over the wire from elsewhere carries that server's metadata, which is none of our caller's.
     if (!error.isWireError) {

@@ -16,6 +16,7 @@ import {
   checkMetadataSize,
   fieldOverheadBytes,
   fillHeaders,
+  listFields,
   metadataFromHeaders,
   peekHeader,
   sendableHeaders,
@@ -59,6 +60,7 @@ type HeaderList = readonly string[];
 const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
 const takesLists = major > 24 || (major === 24 && minor >= 7);
 const answerList: HeaderList = Object.entries(answerHeaders).flat().map(String);
+const statusList: HeaderList = Object.entries(statusHeaders).flat().map(String);
 /** Like other gRPC servers, it sends no date: nobody reads it. */
 const answerOptions = { waitForTrailers: true, sendDate: false };
 const statusOptions = { endStream: true, sendDate: false };
@@ -397,8 +399,17 @@ export class UnaryStreamCall extends ServerCall {
       return;
     }
     try {
-      const trailers = { "grpc-status": code, "grpc-message": encodeURI(details), ...metadata.toHttp2Headers() };
-      this.#stream.respond({ ...statusHeaders, ...trailers }, statusOptions);
+      const message = encodeURI(details);
+      if (takesLists) {
+        const list = [...statusList, "grpc-status", String(code), "grpc-message", message];
+        listFields(metadata, list);
+        this.#stream.respond(list, statusOptions);
+        // A closed stream stays until old objects are collected, and has the list: it is moved by each collection before.
+        list.length = 0;
+      } else {
+        const trailers = { "grpc-status": code, "grpc-message": message, ...metadata.toHttp2Headers() };
+        this.#stream.respond({ ...statusHeaders, ...trailers }, statusOptions);
+      }
     } catch {
       this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR);
     }

@@ -1,6 +1,9 @@
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { once } from "node:events";
+import type { ServerHttp2Stream } from "node:http2";
 import { setImmediate } from "node:timers/promises";
 import { create, toBinary } from "@bufbuild/protobuf";
+import { Code, ConnectError } from "@connectrpc/connect";
 import { Server } from "@grpc/grpc-js";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { addConnectService, listenGrpc, peerKey } from "../../src/transport/index.ts";
@@ -88,3 +91,22 @@ test("a call knows its caller's address after the connection is lost", async () 
   connection.socket.destroy();
   expect(await known.promise).toBe(`127.0.0.1:${localPort}`);
 });
+
+test("a call that is refused leaves nothing of its answer on its stream, which Node keeps for long", async () => {
+  const { connect } = await open({
+    unary() {
+      throw new ConnectError("no room", Code.ResourceExhausted, { "x-why": "full" });
+    },
+  });
+  const streams: ServerHttp2Stream[] = [];
+  const note = (message: unknown): void => void streams.push((message as { stream: ServerHttp2Stream }).stream);
+  subscribe(created, note);
+  onTestFinished(() => void unsubscribe(created, note));
+  const connection = await connect();
+  connection.call(unary);
+  await vi.waitUntil(() => streams[0]?.closed);
+  expect(streams[0]?.headersSent).toBe(true);
+  expect(Object.keys(streams[0]?.sentHeaders ?? {})).toEqual([]);
+});
+
+const created = "http2.server.stream.created";
