@@ -121,6 +121,7 @@ export {
   reduceRun,
 } from "./run-record.ts";
 export { viewRun, withValue } from "./run-view.ts";
+export { StoredRetryBudgets } from "./stored-retry-budgets.ts";
 export { StoredSettings, type StoredSettingsOptions } from "./stored-settings.ts";
 export { durationFromMs, eventTimeMs, msFromDuration, msFromTimestamp, timestampFromMs } from "./time.ts";
 export { Turns } from "./turns.ts";

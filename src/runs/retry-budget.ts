@@ -38,6 +38,7 @@ export interface RetryBudgetPlace {
 export class RetryBudget {
   readonly #clock: Clock;
   readonly #wake: (runId: string) => void;
+  readonly #onThrottled: () => void;
   #options: RetryBudgetOptions;
   #tokens: number;
   /** When the tokens were counted, by the monotonic clock. */
@@ -49,11 +50,20 @@ export class RetryBudget {
   readonly #admitted = new Set<string>();
   #timer: Timer | undefined;
 
-  /** @param wake called for each run whose turn has come */
-  constructor(options: RetryBudgetOptions, clock: Clock, wake: (runId: string) => void) {
+  /**
+   * @param wake called for each run whose turn has come
+   * @param onThrottled called when it has come to be so far spent that retries wait, or is so, or was so, and changes
+   */
+  constructor(
+    options: RetryBudgetOptions,
+    clock: Clock,
+    wake: (runId: string) => void,
+    onThrottled: () => void = () => undefined,
+  ) {
     this.#options = options;
     this.#clock = clock;
     this.#wake = wake;
+    this.#onThrottled = onThrottled;
     this.#tokens = options.maxTokens;
     this.#countedMs = clock.monotonic();
   }
@@ -111,6 +121,11 @@ export class RetryBudget {
     return { left: this.#tokensNow, most: this.#options.maxTokens };
   }
 
+  /** Goes on from what was left some time ago: to what there is by now, time has brought its part. */
+  restore(tokens: number, agoMs: number): void {
+    this.#set(tokens + Math.max(0, agoMs) / this.#options.tokenIntervalMs);
+  }
+
   adopt(options: RetryBudgetOptions): void {
     this.#add(0);
     this.#options = options;
@@ -152,8 +167,13 @@ export class RetryBudget {
   }
 
   #set(tokens: number): void {
+    const half = this.#options.maxTokens / 2;
+    const wasThrottled = this.#tokens <= half;
     this.#tokens = Math.min(this.#options.maxTokens, tokens);
     this.#countedMs = this.#clock.monotonic();
+    if (wasThrottled || this.#tokens <= half) {
+      this.#onThrottled();
+    }
   }
 
   get #tokensNow(): number {

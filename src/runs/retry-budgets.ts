@@ -14,11 +14,13 @@ export interface BackendBudget extends RetryBudgetOptions {
   readonly backend: string;
 }
 
-/** The retry budgets of all back-ends that have one. In memory: after a restart they are full. */
+/** The retry budgets of all back-ends that have one. */
 export class RetryBudgets {
   readonly #options: RetryBudgetsOptions;
   readonly #byBackend = new Map<string, RetryBudget>();
   #byService: ReadonlyMap<string, RetryBudget> = new Map();
+  /** Called when one is so far spent that retries wait, or was, and changes. Must not throw. */
+  onThrottled: (() => void) | undefined;
 
   constructor(options: RetryBudgetsOptions) {
     this.#options = options;
@@ -33,7 +35,12 @@ export class RetryBudgets {
       const { backend } = settings;
       let budget = this.#byBackend.get(backend);
       if (budget === undefined) {
-        budget = new RetryBudget(settings, clock, (runId) => scheduler.wake(runId, 0));
+        budget = new RetryBudget(
+          settings,
+          clock,
+          (runId) => scheduler.wake(runId, 0),
+          () => this.onThrottled?.(),
+        );
         this.#byBackend.set(backend, budget);
       } else if (!kept.has(backend)) {
         budget.adopt(settings);
@@ -48,6 +55,11 @@ export class RetryBudgets {
       }
     }
     this.#byService = byService;
+  }
+
+  /** Goes on from what was left of a budget some time ago. Nothing where its back-end has none any more. */
+  restore(backend: string, tokens: number, agoMs: number): void {
+    this.#byBackend.get(backend)?.restore(tokens, agoMs);
   }
 
   /** The budget that a workflow's retries need, if any. */

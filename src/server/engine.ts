@@ -70,6 +70,7 @@ import {
   recover,
   retireAtMs,
   type Scheduler,
+  StoredRetryBudgets,
   Turns,
   Watch,
   within,
@@ -191,6 +192,7 @@ export class Engine {
   readonly #endpoints: Endpoints;
   readonly #retakes = new Retakes();
   readonly #inputs: HeldInputs;
+  readonly #storedRetryBudgets: StoredRetryBudgets;
   readonly #serviceEndpoints: ServiceEndpoints;
   readonly #configuredFaults: readonly Fault[];
   readonly #observer: RunObserver | undefined;
@@ -253,6 +255,7 @@ export class Engine {
     });
     this.retryBudgets = new RetryBudgets({ scheduler, clock });
     this.retryBudgets.configure(options.retryBudgets);
+    this.#storedRetryBudgets = new StoredRetryBudgets({ retryBudgets: this.retryBudgets, journal, clock, log });
     this.policies = new OverriddenPolicies({
       contracts,
       overrides: new PolicyOverrides({ journal, clock }),
@@ -435,6 +438,7 @@ export class Engine {
     await this.faults.open(this.#configuredFaults);
     await this.qualityLevels.open();
     this.#endpoints.configure(this.#serviceEndpoints);
+    await this.#storedRetryBudgets.open();
     // They ask where the attempts of their workflows are made.
     await this.breakers.open(this.contracts.workflows.values());
     const recovered = await recover({
@@ -486,7 +490,7 @@ export class Engine {
         this.retention.stop(),
         this.artifactRetention.stop(),
         this.outbox.stop(),
-      ]),
+      ]).then(() => this.#storedRetryBudgets.close()),
     );
     for (const run of this.live.values()) {
       run.refuse(draining());

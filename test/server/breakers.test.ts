@@ -591,6 +591,26 @@ describe("a retry budget", () => {
     expect(await stateOf(studio, runId)).toBe(RunState.SUCCEEDED);
   });
 
+  it("stays spent over a stop, and gets no more meanwhile than time brings", async () => {
+    const options = { config: { backends, workflows: { [plain]: generous } } };
+    const first = await start(options);
+    const { clock, storage } = first;
+    first.backend.down = true;
+    const runId = await startRun(first, "retry");
+    await clock.advance(10_000);
+    expect(first.backend.calls).toHaveLength(2);
+    await stopServer(first);
+    await clock.advance(20_000);
+    const second = await start({ ...options, clock, storage });
+    second.backend.down = true;
+    expect((await second.runs.getRun({ runId })).run?.wait?.gate).toBe("retry_budget");
+    // Half a token is missing, which 50 s bring.
+    await clock.advance(15_000);
+    expect(second.backend.calls).toEqual([]);
+    await clock.advance(10_000);
+    expect(second.backend.calls).toEqual(["retry"]);
+  });
+
   it("lets them go by and by where nothing else runs, and forgets those that are cancelled", async () => {
     const studio = await start({ config: { backends, workflows: { [plain]: generous } } });
     const { clock, backend, runs } = studio;

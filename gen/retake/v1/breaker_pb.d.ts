@@ -111,7 +111,8 @@ export declare type Breaker = Message<"retake.v1.Breaker"> & {
 export declare const BreakerSchema: GenMessage<Breaker>;
 
 /**
- * A transition. Together with what it says the state after it is complete: the newest one holds.
+ * A transition. Together with what it says the state after it is complete: the newest one holds, and of those with the same
+ * generation the last one.
  *
  * @generated from message retake.v1.BreakerEvent
  */
@@ -210,11 +211,17 @@ export declare type BreakerOpened = Message<"retake.v1.BreakerOpened"> & {
 export declare const BreakerOpenedSchema: GenMessage<BreakerOpened>;
 
 /**
- * Trials are let through, one at a time.
+ * Trials are let through, one at a time. One that succeeds, and is not the last, has the newest transition stored again.
  *
  * @generated from message retake.v1.BreakerHalfOpened
  */
 export declare type BreakerHalfOpened = Message<"retake.v1.BreakerHalfOpened"> & {
+  /**
+   * Trials that have succeeded since.
+   *
+   * @generated from field: int32 successes = 1;
+   */
+  successes: number;
 };
 
 /**

@@ -749,7 +749,7 @@ export declare const OutlierDetectionConfigSchema: GenMessage<OutlierDetectionCo
  */
 export declare type RetryBudgetConfig = Message<"retake.v1.RetryBudgetConfig"> & {
   /**
-   * The tokens at each start of the server, and at most. Default: 10. Limits: 1 to 1,000.
+   * The tokens at first, and at most. What is left of them survives restarts. Default: 10. Limits: 1 to 1,000.
    *
    * @generated from field: optional int32 max_tokens = 1;
    */

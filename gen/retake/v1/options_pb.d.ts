@@ -337,8 +337,7 @@ export declare type CircuitBreakerPolicy = Message<"retake.v1.CircuitBreakerPoli
 
   /**
    * Trials that must succeed before it closes. They are made one at a time; another one follows where one is not over after
-   * `reset_timeout` or `window`, whichever is longer. A breaker that is half-open when the server is started again counts them
-   * anew. Default: 1. Limits: 1 to 100.
+   * `reset_timeout` or `window`, whichever is longer. Default: 1. Limits: 1 to 100.
    *
    * @generated from field: optional int32 success_threshold = 5;
    */

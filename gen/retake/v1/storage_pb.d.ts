@@ -447,6 +447,61 @@ export declare type StoredLockout = Message<"retake.v1.StoredLockout"> & {
 export declare const StoredLockoutSchema: GenMessage<StoredLockout>;
 
 /**
+ * The one entry of a journal stream `retry-budgets/NUMBER`: what is left of retry budgets, so that a restart is no new start
+ * for a back-end that is down. The newest stream holds; it is written while retries wait for one, and at a stop.
+ *
+ * @generated from message retake.v1.RetryBudgetsEvent
+ */
+export declare type RetryBudgetsEvent = Message<"retake.v1.RetryBudgetsEvent"> & {
+  /**
+   * When, by the server's wall clock.
+   *
+   * @generated from field: google.protobuf.Timestamp time = 1;
+   */
+  time?: Timestamp | undefined;
+
+  /**
+   * Those that were not full.
+   *
+   * @generated from field: repeated retake.v1.StoredRetryBudget budgets = 2;
+   */
+  budgets: StoredRetryBudget[];
+};
+
+/**
+ * Describes the message retake.v1.RetryBudgetsEvent.
+ * Use `create(RetryBudgetsEventSchema)` to create a new message.
+ */
+export declare const RetryBudgetsEventSchema: GenMessage<RetryBudgetsEvent>;
+
+/**
+ * A retry budget.
+ *
+ * @generated from message retake.v1.StoredRetryBudget
+ */
+export declare type StoredRetryBudget = Message<"retake.v1.StoredRetryBudget"> & {
+  /**
+   * Its back-end: "in-process", or addresses joined by ", ".
+   *
+   * @generated from field: string backend = 1;
+   */
+  backend: string;
+
+  /**
+   * What was left of it, less than 0 where a retry has taken more than there was.
+   *
+   * @generated from field: double tokens = 2;
+   */
+  tokens: number;
+};
+
+/**
+ * Describes the message retake.v1.StoredRetryBudget.
+ * Use `create(StoredRetryBudgetSchema)` to create a new message.
+ */
+export declare const StoredRetryBudgetSchema: GenMessage<StoredRetryBudget>;
+
+/**
  * An entry of a journal stream `exported/NUMBER`, of which the newest entry of the newest stream holds: up to when a receiver of
  * OpenTelemetry has the spans of runs, so that a restart tells those again that it may not have, and no others.
  *

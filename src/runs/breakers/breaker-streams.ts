@@ -3,7 +3,7 @@ import { type BreakerEvent, BreakerEventSchema } from "../../../gen/retake/v1/br
 import type { Clock, RandomSource } from "../../clock.ts";
 import type { Logger } from "../logger.ts";
 import { streamsNamed } from "../named-streams.ts";
-import type { Journal } from "../ports/journal.ts";
+import type { Journal, JournalRecord } from "../ports/journal.ts";
 import { newRunId } from "../run-id.ts";
 
 export interface BreakerStreamsOptions {
@@ -22,7 +22,7 @@ interface Stream {
 const prefix = "breaker/";
 const pageSize = 500;
 
-/** A breaker of a back-end that is away for long has two transitions each reset time-out, for weeks. */
+/** A breaker of a back-end that is away for long has two transitions each reset time-out, and trials, for weeks. */
 const recordsPerStream = 1000;
 
 /** Transitions that are remembered of each breaker. */
@@ -113,13 +113,12 @@ export class BreakerStreams {
   }
 
   async #read(name: string): Promise<{ readonly events: readonly BreakerEvent[]; readonly sequence: number }> {
-    let events: BreakerEvent[] = [];
+    let events: readonly BreakerEvent[] = [];
     let sequence = 0;
     for (;;) {
       const records = await this.#options.journal.read(name, sequence, pageSize);
       sequence = records.at(-1)?.sequence ?? sequence;
-      const read = records.slice(-remembered).map(({ data }) => fromBinary(BreakerEventSchema, data));
-      events = [...read.reverse(), ...events].slice(0, remembered);
+      events = newestOf(records, events);
       if (records.length < pageSize) {
         return { events, sequence };
       }
@@ -145,6 +144,25 @@ export class BreakerStreams {
 /** The transitions with one more, the newest first. */
 export function withTransition(events: readonly BreakerEvent[], event: BreakerEvent): readonly BreakerEvent[] {
   return [event, ...events.slice(0, remembered - 1)];
+}
+
+/** The newest transitions, the newest first: those before, and what later records say. */
+function newestOf(records: readonly JournalRecord[], before: readonly BreakerEvent[]): readonly BreakerEvent[] {
+  const newest: BreakerEvent[] = [];
+  const add = (event: BreakerEvent): void => {
+    // Of a generation the last record holds: it may have been stored again since.
+    if (newest.length < remembered && newest.at(-1)?.generation !== event.generation) {
+      newest.push(event);
+    }
+  };
+  for (let index = records.length - 1; index >= 0 && newest.length < remembered; index--) {
+    const record = records[index];
+    if (record !== undefined) {
+      add(fromBinary(BreakerEventSchema, record.data));
+    }
+  }
+  before.forEach(add);
+  return newest;
 }
 
 function generationOf(events: readonly BreakerEvent[] | undefined): bigint {

@@ -51,6 +51,8 @@ export interface BreakerOptions {
   readonly wake: (runId: string, priority: number) => void;
   /** Called at each transition, before anybody goes by it. */
   readonly onTransition: (event: BreakerEvent) => void;
+  /** Called when a trial has succeeded and others must: `trialSuccesses` has grown. */
+  readonly onTrial: () => void;
   /** Asks the back-end itself for a trial; undefined, at once or as its answer, where only an attempt can tell. */
   readonly probe: () => Promise<Fitness | undefined> | undefined;
 }
@@ -349,9 +351,12 @@ export class Breaker {
         this.#open(why);
       } else if (++state.successes >= this.#policy.successThreshold) {
         this.#close(state.successes === 1 ? "a trial has succeeded" : `${state.successes} trials have succeeded`);
-      } else if (state.probing) {
-        this.#followProbe(this.#options.probe());
-        this.#letGo();
+      } else {
+        this.#options.onTrial();
+        if (state.probing) {
+          this.#followProbe(this.#options.probe());
+          this.#letGo();
+        }
       }
     }
   }
@@ -536,7 +541,7 @@ export class Breaker {
           value: create(BreakerOpenedSchema, { retryTime: timestampFromMs(notBeforeMs ?? 0) }),
         };
       case "half-open":
-        return { case: "halfOpened", value: create(BreakerHalfOpenedSchema) };
+        return { case: "halfOpened", value: create(BreakerHalfOpenedSchema, { successes: state.successes }) };
       case "forced":
         return {
           case: "forced",
@@ -558,7 +563,7 @@ export class Breaker {
         return { kind: "open", reason, retryMonotonicMs: clock.monotonic() + delayMs };
       }
       case "halfOpened":
-        return { kind: "half-open", successes: 0, probing: false };
+        return { kind: "half-open", successes: event.value.successes, probing: false };
       case "forced": {
         const { state, expireTime } = event.value;
         const untilMs = expireTime === undefined ? undefined : msFromTimestamp(expireTime);

@@ -1,4 +1,10 @@
-import { type BreakerEvent, BreakerMode, BreakerState } from "../../../gen/retake/v1/breaker_pb.js";
+import { create } from "@bufbuild/protobuf";
+import {
+  type BreakerEvent,
+  BreakerHalfOpenedSchema,
+  BreakerMode,
+  BreakerState,
+} from "../../../gen/retake/v1/breaker_pb.js";
 import { RunState } from "../../../gen/retake/v1/run_pb.js";
 import type { Clock, RandomSource } from "../../clock.ts";
 import type { Workflow } from "../../contract/index.ts";
@@ -51,8 +57,8 @@ const noCall: TraceFields = {};
 /**
  * The breakers of all workflows whose policy wants one, each with a stream of its own in the journal.
  *
- * 1. A transition holds at once, and is stored in the background: a crash may lose the newest one. What an operator has
- *    said is acknowledged when it is durable.
+ * 1. A transition holds at once, and is stored in the background: a crash may lose the newest one, or the newest trial. What
+ *    an operator has said is acknowledged when it is durable.
  * 2. Time passes from `start` on, and no attempt is made before that.
  * 3. When a breaker opens, the runs that stand in line for a permit are told: attempts that hang may hold all of those.
  */
@@ -217,6 +223,7 @@ export class Breakers {
         // The past: as soon as possible, whatever the clock does.
         wake: (runId, priority) => scheduler.wake(runId, 0, priority),
         onTransition: (event) => this.#onTransition(place, event),
+        onTrial: () => this.#onTrial(place),
         probe: () => probe?.(name),
       }),
       transitions: left,
@@ -261,6 +268,21 @@ export class Breakers {
       this.#wakeQueued(workflow).catch((error: unknown) => {
         log.error({ err: error, workflow }, "runs in line could not be told that their breaker is open");
       });
+    }
+  }
+
+  /** A trial is no transition: the one that it belongs to says how many there have been. */
+  #onTrial(place: Place): void {
+    const { workflow, trialSuccesses: successes } = place.breaker;
+    const [halfOpened, ...before] = place.transitions;
+    if (halfOpened?.event.case === "halfOpened") {
+      const event: BreakerEvent = {
+        ...halfOpened,
+        event: { case: "halfOpened", value: create(BreakerHalfOpenedSchema, { successes }) },
+      };
+      place.transitions = [event, ...before];
+      place.stored = this.#streams.append(workflow, event);
+      place.stored.catch(noop);
     }
   }
 

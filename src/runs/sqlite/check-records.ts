@@ -15,6 +15,7 @@ import {
   AuditLogBegunSchema,
   AuditLogNoteSchema,
   PayloadKeyEventSchema,
+  RetryBudgetsEventSchema,
   SpansExportedSchema,
 } from "../../../gen/retake/v1/storage_pb.js";
 import { OutboxEventSchema } from "../../../gen/retake/v1/webhook_pb.js";
@@ -38,6 +39,7 @@ const readers: readonly (readonly [prefix: string, isRead: (data: Uint8Array) =>
   ["pause/", (data) => fromBinary(WorkflowEventSchema, data).event.case !== undefined],
   ["quality/", (data) => fromBinary(QualityEventSchema, data).event.case !== undefined],
   ["policy/", (data) => fromBinary(PolicyOverrideEventSchema, data).event.case !== undefined],
+  ["retry-budgets/", (data) => fromBinary(RetryBudgetsEventSchema, data).time !== undefined],
   ["silences/", (data) => fromBinary(SilenceEventSchema, data).silence !== undefined],
 ];
 

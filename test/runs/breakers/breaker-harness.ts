@@ -17,6 +17,8 @@ export interface BreakerHarness {
   readonly clock: VirtualClock;
   readonly woken: string[];
   readonly events: BreakerEvent[];
+  /** What `trialSuccesses` was each time that it was to be kept. */
+  readonly trials: number[];
   state(): string;
   /** Makes an attempt that ends at once; false where the breaker does not let it through. */
   attempt(verdict: Verdict, runId?: string): boolean;
@@ -37,6 +39,7 @@ export function createBreaker(
   const clock = options.clock ?? createVirtualClock();
   const woken: string[] = [];
   const events: BreakerEvent[] = [];
+  const trials: number[] = [];
   const breaker = new Breaker({
     workflow: "a.B/C",
     backend: "gpu:1",
@@ -44,6 +47,7 @@ export function createBreaker(
     clock,
     wake: (runId) => woken.push(runId),
     onTransition: (event) => events.push(event),
+    onTrial: () => trials.push(breaker.trialSuccesses),
     probe: options.probe ?? (() => undefined),
   });
   if (options.left !== undefined) breaker.restore(options.left);
@@ -63,6 +67,7 @@ export function createBreaker(
     clock,
     woken,
     events,
+    trials,
     state: () => BreakerState[breaker.state],
     attempt,
     begin,

@@ -178,12 +178,13 @@ describe("a half-open breaker", () => {
   });
 
   it("wants as many successes in a row as its policy says", async () => {
-    const { breaker, clock, attempt, trip, state } = createBreaker({ policy: { successThreshold: 3 } });
+    const { breaker, clock, attempt, trip, state, trials } = createBreaker({ policy: { successThreshold: 3 } });
     trip();
     await clock.advance(30_000);
     attempt("success");
     attempt("success");
     expect(breaker.trialSuccesses).toBe(2);
+    expect(trials).toEqual([1, 2]);
     attempt("failure");
     await clock.advance(30_000);
     for (let i = 0; i < 2; i++) attempt("success");
@@ -528,6 +529,21 @@ describe("after a restart", () => {
     await second.clock.advance(1);
     expect(second.state()).toBe("HALF_OPEN");
     expect(second.events[0]?.generation).toBe(2n);
+  });
+
+  it("a half-open one goes on counting the trials that have succeeded", async () => {
+    const { clock, events, trip } = createBreaker();
+    trip();
+    await clock.advance(30_000);
+    const event = events.at(-1);
+    if (event?.event.case !== "halfOpened") throw new Error("it is not half-open");
+    event.event.value.successes = 2;
+    const left = createBreaker({ left: event, policy: { successThreshold: 4 } });
+    expect(left.breaker.trialSuccesses).toBe(2);
+    left.attempt("success");
+    expect(left.state()).toBe("HALF_OPEN");
+    left.attempt("success");
+    expect(left.state()).toBe("CLOSED");
   });
 
   it.each([

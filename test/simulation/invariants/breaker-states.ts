@@ -7,6 +7,8 @@ export interface KnownBreaker {
   readonly state: "closed" | "open" | "half-open";
   readonly isForced: boolean;
   readonly generation: bigint;
+  /** Trials that have succeeded. */
+  readonly successes: number;
   /** When it came to that; the start of the server where an earlier one has left it so. */
   readonly sinceMs: number;
   readonly isLeft: boolean;
@@ -34,22 +36,27 @@ export class BreakerStates {
     this.#known.set(method, { ...read(event), sinceMs: this.#clock.monotonic(), isLeft: false });
   }
 
+  tried(method: MethodName, event: BreakerEvent): void {
+    this.#known.set(method, { ...this.of(method), successes: read(event).successes });
+  }
+
   of(method: MethodName): KnownBreaker {
-    const untouched = { state: "closed", isForced: false, generation: 0n, isLeft: true } as const;
+    const untouched = { state: "closed", isForced: false, generation: 0n, successes: 0, isLeft: true } as const;
     return this.#known.get(method) ?? { ...untouched, sinceMs: this.#startedMs };
   }
 }
 
 /** What an entry says, by itself. */
-export function read({ generation, event }: BreakerEvent): Pick<KnownBreaker, "state" | "isForced" | "generation"> {
+export function read({ generation, event }: BreakerEvent): Omit<KnownBreaker, "sinceMs" | "isLeft"> {
+  const entry = { isForced: false, generation, successes: 0 };
   switch (event.case) {
     case "opened":
-      return { state: "open", isForced: false, generation };
+      return { ...entry, state: "open" };
     case "halfOpened":
-      return { state: "half-open", isForced: false, generation };
+      return { ...entry, state: "half-open", successes: event.value.successes };
     case "forced":
-      return { state: event.value.state === BreakerState.OPEN ? "open" : "closed", isForced: true, generation };
+      return { ...entry, state: event.value.state === BreakerState.OPEN ? "open" : "closed", isForced: true };
     default:
-      return { state: "closed", isForced: false, generation };
+      return { ...entry, state: "closed" };
   }
 }

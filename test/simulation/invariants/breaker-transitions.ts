@@ -25,6 +25,8 @@ export const breakerTransitions: Invariant = {
     const states = new BreakerStates(clock);
     const attempts = new OpenAttempts(world);
     const tallies = new Map<MethodName, Tally>();
+    /** Trials that have succeeded at earlier servers, of breakers that they have left half-open. */
+    const leftSuccesses = new Map<MethodName, number>();
     const tallyOf = (method: MethodName): Tally => {
       const tally = tallies.get(method) ?? {
         started: 0,
@@ -53,6 +55,10 @@ export const breakerTransitions: Invariant = {
         states.starting(left);
         attempts.starting();
         tallies.clear();
+        leftSuccesses.clear();
+        for (const [method, event] of left) {
+          leftSuccesses.set(method, read(event).successes);
+        }
       },
       called: (sight) => attempts.called(sight),
       transitioned(method, event) {
@@ -61,6 +67,17 @@ export const breakerTransitions: Invariant = {
         assertAllowed(states.of(method), event, { method, policy, tally: tallyOf(method), nowMs: clock.monotonic() });
         states.transitioned(method, event);
         tallies.delete(method);
+        leftSuccesses.delete(method);
+      },
+      tried(method, event) {
+        const { state, generation, successes } = states.of(method);
+        const where = `a trial of the breaker of ${method} makes ${read(event).successes} of ${successes} that have succeeded,`;
+        assert(state === "half-open" && event.generation === generation, `${where} and it is ${state}`);
+        assert(read(event).successes === successes + 1, `${where} over all servers`);
+        const { started } = tallyOf(method);
+        const left = leftSuccesses.get(method) ?? 0;
+        assert(read(event).successes - left <= started, `${where} and ${started} have been made by this server`);
+        states.tried(method, event);
       },
       appended(runId, events) {
         for (const event of events) {
@@ -122,9 +139,10 @@ function assertAllowed(from: KnownBreaker, event: BreakerEvent, { method, policy
     }
     case "closed":
       assert(from.state === "half-open", `${where} is not allowed`);
+      // The one that was missing is told of by this.
       assert(
-        tally.started >= policy.successThreshold,
-        `${where} comes after ${tally.started} trials, and ${policy.successThreshold} must succeed`,
+        tally.started > 0 && from.successes + 1 === policy.successThreshold,
+        `${where} comes after ${from.successes} trials and one of ${tally.started}, and ${policy.successThreshold} must succeed`,
       );
   }
 }

@@ -45,7 +45,7 @@ export const retryBudget: Invariant = {
         attempts.starting();
         runs.clear();
         retries.clear();
-        // What was in memory is gone: the budget is full.
+        // What an earlier server has left of it is as much as there may be, or less.
         [sinceMs, taken, returned, least] = [clock.monotonic(), 0, 0, 0];
         for (const runId of await disk.runIds()) {
           for (const event of await disk.events(runId)) {

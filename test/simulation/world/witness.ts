@@ -47,6 +47,8 @@ export interface Witness {
   starting?(breakers: ReadonlyMap<MethodName, BreakerEvent>): void | Promise<void>;
   /** A breaker has made a transition, by which everybody goes from now on. */
   transitioned?(method: MethodName, event: BreakerEvent): void;
+  /** A trial of a breaker has succeeded, and others must; the newest transition says how many there have been. */
+  tried?(method: MethodName, event: BreakerEvent): void;
   /** A back-end has been asked whether the job of an attempt lives, and has answered. */
   asked?(attempt: Pick<AttemptSight, "runId" | "number">, answer: "alive" | "dead" | "failing"): void;
   /** An endpoint elsewhere has been asked how it does, and has answered; or the time for that is over. */

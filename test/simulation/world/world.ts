@@ -337,7 +337,9 @@ export class World {
         this.tell("appended", runId, events);
       } else if (stream.startsWith(breakerPrefix)) {
         for (const data of records) {
-          this.tell("transitioned", methodOf(workflowOfStream(stream)), fromBinary(BreakerEventSchema, data));
+          const breaker = fromBinary(BreakerEventSchema, data);
+          const isTrial = breaker.event.case === "halfOpened" && breaker.event.value.successes > 0;
+          this.tell(isTrial ? "tried" : "transitioned", methodOf(workflowOfStream(stream)), breaker);
         }
       }
     }
