@@ -606,14 +606,4 @@ export const mutations: readonly Mutation[] = [
       },
     ],
   },
-  {
-    name: "the end of a fallback is journaled without what follows it",
-    edits: [
-      {
-        file: "interceptors/run/fallback.ts",
-        from: 'following?.kind === "blocked"',
-        to: 'following?.kind === "unfit" && following.reason === ""',
-      },
-    ],
-  },
 ];

@@ -1,5 +1,5 @@
-// node --conditions=retake-source test/simulation/mutations.ts [--only WORDS]: plants bugs one after the other, in a copy
-// of the sources, and tells after how many seeds the simulation finds each.
+// node --conditions=retake-source test/simulation/mutations.ts [--only WORDS] [--seeds N]: plants bugs one after the other,
+// in a copy of the sources, and tells after how many seeds the simulation finds each.
 import { spawnSync } from "node:child_process";
 import { cp, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -8,9 +8,10 @@ import { parseArgs } from "node:util";
 import { applyEdit } from "./apply-edit.ts";
 import { type Mutation, mutations } from "./mutation-list.ts";
 
-/** More than any of them has needed. */
-const mostSeeds = 2_000;
-
+const { values } = parseArgs({
+  // More seeds than any of them has needed.
+  options: { only: { type: "string", default: "" }, seeds: { type: "string", default: "2000" } },
+});
 const root = join(import.meta.dirname, "..", "..");
 
 async function plant({ name, edits }: Mutation, copy: string): Promise<boolean> {
@@ -23,18 +24,17 @@ async function plant({ name, edits }: Mutation, copy: string): Promise<boolean> 
   }
   const { stdout, stderr } = spawnSync(
     process.execPath,
-    ["--conditions=retake-source", "test/simulation/main.ts", "--quick", "--seeds", String(mostSeeds)],
+    ["--conditions=retake-source", "test/simulation/main.ts", "--quick", "--seeds", values.seeds],
     { cwd: copy, encoding: "utf8" },
   );
   for (const { file } of edits) {
     await cp(join(root, "src", file), join(copy, "src", file));
   }
   const [, seed, invariant] = /^seed (\d+): it does not hold that ([^:]*)/m.exec(stdout) ?? [];
-  console.log(`| ${name} | ${seed ?? `not within ${mostSeeds}`} | ${invariant ?? stderr.trim()} |`);
+  console.log(`| ${name} | ${seed ?? `not within ${values.seeds}`} | ${invariant ?? stderr.trim()} |`);
   return seed !== undefined;
 }
 
-const { values } = parseArgs({ options: { only: { type: "string", default: "" } } });
 const copy = await mkdtemp(join(tmpdir(), "retake-mutations-"));
 try {
   for (const part of ["src", "gen", "test/gen", "test/simulation", "package.json"]) {

@@ -18,6 +18,7 @@ export const children: Invariant = {
       for (const run of history.values()) {
         assertChildren(run, history);
         assertEndsWithParent(run, history, world);
+        assertHasReason(run, history, world);
       }
     },
   }),
@@ -64,4 +65,22 @@ function assertEndsWithParent({ runId, accepted, events }: RunHistory, history: 
       (event.case === "cancelRequested" || endStates.has(event.case)) && chronicle.timeOf(runId, sequence) <= dueMs,
   );
   assert(isHeeded, `run ${runId} goes on, although its parent ${parent.runId} has ended`);
+}
+
+/** Who is cancelled because of its parent has one that is being cancelled, or has ended. */
+function assertHasReason({ runId, accepted, events }: RunHistory, history: History, { chronicle }: World): void {
+  const parent = history.get(accepted.parentRunId);
+  const request = events.find(({ event }) => event.case === "cancelRequested" && event.value.requestedBy === "parent");
+  if (parent === undefined || request === undefined) {
+    return;
+  }
+  const requestedMs = chronicle.timeOf(runId, request.sequence);
+  assert(
+    parent.events.some(
+      ({ event, sequence }) =>
+        (event.case === "cancelRequested" || endStates.has(event.case)) &&
+        chronicle.timeOf(parent.runId, sequence) <= requestedMs,
+    ),
+    `run ${runId} is cancelled because of its parent ${parent.runId}, which goes on`,
+  );
 }

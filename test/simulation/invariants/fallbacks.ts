@@ -2,6 +2,7 @@ import { Code } from "@connectrpc/connect";
 import { FailureCategory } from "../../../gen/retake/v1/options_pb.js";
 import type { Failure } from "../../../gen/retake/v1/run_pb.js";
 import type { MethodName } from "../plan/plan.ts";
+import type { Chronicle } from "../world/chronicle.ts";
 import type { History, RunHistory } from "../world/history.ts";
 import { workflowOf } from "../world/policy-config.ts";
 import { assert, type Invariant } from "../world/witness.ts";
@@ -16,6 +17,7 @@ export const fallbacks: Invariant = {
       for (const run of history.values()) {
         const ofPolicy = plan.policies[run.method].fallbacks ?? [];
         assertInOrder(run, ofPolicy, history);
+        assertBehindEnds(run, history, chronicle);
         assertAllTried(run, ofPolicy);
         const { parentRunId, fallback } = run.accepted;
         if (fallback) {
@@ -74,6 +76,25 @@ function assertInOrder({ runId, events }: RunHistory, ofPolicy: readonly MethodN
         );
         break;
       }
+    }
+  }
+}
+
+/** What a run makes of the end of a fallback comes behind that. */
+function assertBehindEnds({ runId, events }: RunHistory, history: History, chronicle: Chronicle): void {
+  let working: RunHistory | undefined;
+  for (const { event, sequence } of events) {
+    if (event.case === "fallbackStarted") {
+      working = history.get(event.value.childRunId);
+    } else if (event.case === "fallbackEnded" || event.case === "succeeded") {
+      const end = working?.events.at(-1);
+      assert(
+        working === undefined ||
+          end === undefined ||
+          chronicle.timeOf(working.runId, end.sequence) <= chronicle.timeOf(runId, sequence),
+        `event ${sequence} (${event.case}) of run ${runId} comes before its fallback ${working?.runId} has ended`,
+      );
+      working = undefined;
     }
   }
 }

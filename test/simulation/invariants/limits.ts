@@ -5,22 +5,24 @@ import { roundingMs } from "./times.ts";
 
 /** Why an attempt is told to stop that has had its time: its permit is given to others, whether it stops or not. */
 const overtime: ReadonlySet<string> = new Set(["ATTEMPT_TIMEOUT", "STALLED", "DEADLINE"]);
-/** How long one keeps it that the journal knows nothing of. */
+/** How long one keeps it of whose run the journal has refused something: until that is read anew. */
 const unjournaledMs = 200;
 
 export const limits: Invariant = {
   name: "no more back-ends work at once than limits and slots allow",
   witness: ({ plan, clock }) => {
     let working: AttemptSight[] = [];
-    /** When the journal has last refused something of a run. */
-    const refusalsMs = new Map<string, number>();
-    const isOver = (sight: AttemptSight, nowMs: number): boolean =>
-      stopReason(sight) === "NOT_JOURNALED" && sight.endpoint === "in-process"
-        ? nowMs + roundingMs >= (refusalsMs.get(sight.runId) ?? nowMs) + unjournaledMs
-        : hasHadItsTime(sight, plan, nowMs);
+    /** When the journal has refused something, by run. */
+    const refusalsMs = new Map<string, number[]>();
+    const isOver = (sight: AttemptSight, nowMs: number): boolean => {
+      const refusedMs =
+        refusalsMs.get(sight.runId)?.find((atMs) => atMs >= sight.startedMs) ?? Number.POSITIVE_INFINITY;
+      const isForgotten = stopReason(sight) !== undefined && refusedMs + unjournaledMs <= nowMs + roundingMs;
+      return isForgotten || hasHadItsTime(sight, plan, nowMs);
+    };
     return {
       refused(runId) {
-        refusalsMs.set(runId, clock.monotonic());
+        refusalsMs.set(runId, [...(refusalsMs.get(runId) ?? []), clock.monotonic()]);
       },
       called(attempt) {
         const nowMs = clock.monotonic();

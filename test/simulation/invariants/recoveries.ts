@@ -16,11 +16,14 @@ export const recoveries: Invariant = {
     const journaled = new Set<RecoverySight>();
     /** Those that it does not, because it has refused an append of their run: they are done again. */
     const forgotten = new Set<RecoverySight>();
+    /** Runs of which the journal has refused something, until it takes something again: they may not have heard of it. */
+    const refusedRuns = new Set<string>();
     const methods = new Map<string, MethodName>();
     /** When attempts failed, by run and attempt. */
     const failuresMs = new Map<string, number>();
     return {
       appended(runId, events) {
+        refusedRuns.delete(runId);
         for (const { event } of events) {
           if (event.case === "accepted") {
             methods.set(runId, methodOf(event.value.workflow));
@@ -36,8 +39,9 @@ export const recoveries: Invariant = {
         }
       },
       refused(runId) {
+        refusedRuns.add(runId);
         for (const sight of seen) {
-          if (sight.runId === runId && !journaled.has(sight)) {
+          if (sight.runId === runId) {
             forgotten.add(sight);
           }
         }
@@ -48,7 +52,10 @@ export const recoveries: Invariant = {
           (other) => other.action === action && other.endpoint === recovery.endpoint && other.server === server,
         );
         assert(
-          same.every((other) => other.runId !== runId || other.attempt !== attempt || forgotten.has(other)),
+          same.every(
+            (other) =>
+              other.runId !== runId || other.attempt !== attempt || (forgotten.has(other) && !journaled.has(other)),
+          ),
           `${action} is done twice for attempt ${attempt} of run ${runId}`,
         );
         // To interrupt is about one job.
@@ -68,6 +75,9 @@ export const recoveries: Invariant = {
           );
         }
         seen.push(recovery);
+        if (refusedRuns.has(runId)) {
+          forgotten.add(recovery);
+        }
       },
       concluded(history) {
         for (const run of history.values()) {

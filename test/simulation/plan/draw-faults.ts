@@ -7,6 +7,8 @@ const troubleMs = 180_000;
 const commits = 60;
 /** And more appends than this. */
 const appends = 100;
+/** Of which so many are of runs with parents, children or fallbacks. */
+const ofFamilies = 20;
 
 export function drawFaults(chance: Chance): FaultPlan[] {
   return chance.many(chance.between(0, 5), () => drawFault(chance));
@@ -34,8 +36,10 @@ function drawFault(chance: Chance): FaultPlan {
       return { kind, atMs, forMs: chance.around(10, 30_000), isWritten: chance.happens(0.5) };
     case "reads":
       return { kind, atMs, forMs: chance.around(10, 30_000), share: chance.oneOf([0.2, 0.5, 1]) };
-    case "refusal":
-      return { kind, atAppend: chance.around(1, appends) };
+    case "refusal": {
+      const isOfFamily = chance.happens(0.5);
+      return { kind, isOfFamily, atAppend: chance.around(1, isOfFamily ? ofFamilies : appends) };
+    }
     case "jump":
       return { kind, atMs, byMs: (chance.happens(0.5) ? 1 : -1) * chance.around(1_000, 300_000) };
   }

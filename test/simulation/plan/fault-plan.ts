@@ -8,8 +8,8 @@ export type FaultPlan =
   | { readonly kind: "halt"; readonly atRecovery: number; readonly drainMs: number; readonly downMs: number }
   /** The disk is full; or it takes what is written, and does not say that it has stored it. */
   | { readonly kind: "disk"; readonly atMs: number; readonly forMs: number; readonly isWritten: boolean }
-  /** The journal refuses an append to a run alone, counted over the whole simulation. */
-  | { readonly kind: "refusal"; readonly atAppend: number }
+  /** The journal refuses an append to a run alone, counted over the whole simulation: over all, or over those of families. */
+  | { readonly kind: "refusal"; readonly atAppend: number; readonly isOfFamily: boolean }
   /** Of what is read of journal and payloads, a share from 0 to 1 cannot be. */
   | { readonly kind: "reads"; readonly atMs: number; readonly forMs: number; readonly share: number }
   /** The wall clock is set forward, or back. */

@@ -1,5 +1,6 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { BreakerEventSchema } from "../../../gen/retake/v1/breaker_pb.js";
+import type { RunEvent } from "../../../gen/retake/v1/run_pb.js";
 import type { Clock, RandomSource } from "../../../src/clock.ts";
 import { decodeEvent } from "../../../src/runs/events.ts";
 import { JournalUnavailableError, type StreamAppend } from "../../../src/runs/ports/journal.ts";
@@ -55,8 +56,11 @@ export class World {
   #process: ServerProcess | undefined;
   #processes = 0;
   #finding: Finding | undefined;
-  /** How many appends to runs have been ordered. */
+  /** How many appends to runs have been ordered, and how many to those that have to do with others. */
   #appends = 0;
+  #ofFamilies = 0;
+  /** The streams of runs that have a parent, a child or a fallback. */
+  readonly #families = new Set<string>();
   /** From here on the journal takes every append that it can. */
   #takesAll = false;
   #recoveries = 0;
@@ -313,20 +317,32 @@ export class World {
   }
 
   /** Whether the journal fails to take an append, alone. */
-  #refuses({ stream }: StreamAppend): boolean {
+  #refuses(order: StreamAppend): boolean {
+    const { stream } = order;
     if (!stream.startsWith("run/")) {
       return false;
     }
+    for (const { event } of eventsOf(order)) {
+      const isChild = event.case === "accepted" && event.value.parentRunId !== "";
+      if (isChild || event.case === "childStarted" || event.case === "fallbackStarted") {
+        this.#families.add(stream);
+      }
+    }
     const append = ++this.#appends;
-    return !this.#takesAll && this.plan.faults.some((fault) => fault.kind === "refusal" && fault.atAppend === append);
+    const ofFamily = this.#families.has(stream) ? ++this.#ofFamilies : undefined;
+    return (
+      !this.#takesAll &&
+      this.plan.faults.some(
+        (fault) => fault.kind === "refusal" && fault.atAppend === (fault.isOfFamily ? ofFamily : append),
+      )
+    );
   }
 
   #onAppend(process: ServerProcess, appends: readonly StreamAppend[]): void {
-    for (const { stream, expectedSequence, records } of process.isAlive ? appends : []) {
+    for (const order of process.isAlive ? appends : []) {
+      const { stream, records } = order;
       if (stream.startsWith("run/")) {
-        const events = records.map((data, index) =>
-          decodeEvent(stream, { sequence: expectedSequence + index + 1, data }),
-        );
+        const events = eventsOf(order);
         const runId = stream.slice("run/".length);
         for (const { sequence, event } of events) {
           this.chronicle.note(runId, sequence);
@@ -382,4 +398,8 @@ export class World {
       error instanceof Violation ? error.message : error instanceof Error ? (error.stack ?? "") : String(error);
     this.#finding ??= { invariant, message };
   }
+}
+
+function eventsOf({ stream, expectedSequence, records }: StreamAppend): readonly RunEvent[] {
+  return records.map((data, index) => decodeEvent(stream, { sequence: expectedSequence + index + 1, data }));
 }
