@@ -4,10 +4,10 @@ import { RandomTraceparents } from "../../../src/monitoring/telemetry/random-tra
 
 it("makes traceparents of traces that nobody keeps, each of another trace and span", () => {
   const traceparents = new RandomTraceparents(systemRandom);
-  const all = Array.from({ length: 500 }, () => traceparents.next().split("-"));
+  const all = Array.from({ length: 2_000 }, () => traceparents.next().split("-"));
   expect(all.every((parts) => /^00-[0-9a-f]{32}-[0-9a-f]{16}-00$/.test(parts.join("-")))).toBe(true);
-  expect(new Set(all.map(([, traceId]) => traceId)).size).toBe(500);
-  expect(new Set(all.map(([, , spanId]) => spanId)).size).toBe(500);
+  expect(new Set(all.map(([, traceId]) => traceId)).size).toBe(2_000);
+  expect(new Set(all.map(([, , spanId]) => spanId)).size).toBe(2_000);
 });
 
 it.each([
