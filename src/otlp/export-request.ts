@@ -1,5 +1,6 @@
 import { type OtlpAttributes, writeAttributes } from "./attributes.ts";
 import { ProtoWriter, sizeOfVarint } from "./proto-writer.ts";
+import type { WrittenRecords } from "./written-records.ts";
 
 /** Whose spans or log records they are. */
 export interface ExportOrigin {
@@ -8,7 +9,10 @@ export interface ExportOrigin {
 }
 
 /** What a Collector is sent: an Export request of spans, or of log records, that are written already. Both have the same form. */
-export function createExportRequest({ resource, scope }: ExportOrigin): (records: readonly Uint8Array[]) => Uint8Array {
+export function createExportRequest({
+  resource,
+  scope,
+}: ExportOrigin): (batch: readonly WrittenRecords[]) => Uint8Array {
   const head = new ProtoWriter();
   const resourceStart = head.start(1);
   writeAttributes(head, 1, resource);
@@ -20,9 +24,9 @@ export function createExportRequest({ resource, scope }: ExportOrigin): (records
   scoped.text(2, scope.version);
   scoped.finish(scopeStart);
   const scopeBytes = scoped.take();
-  return (records) => {
+  return (batch) => {
     let scopedLength = scopeBytes.length;
-    for (const { length } of records) scopedLength += 1 + sizeOfVarint(length) + length;
+    for (const { bytes, ends } of batch) scopedLength += bytes.length + bytesOfHeads(ends);
     const originLength = resourceBytes.length + 1 + sizeOfVarint(scopedLength) + scopedLength;
     // A length that is known beforehand need not be made room for afterwards.
     const writer = new ProtoWriter(originLength + 40);
@@ -30,7 +34,18 @@ export function createExportRequest({ resource, scope }: ExportOrigin): (records
     writer.raw(resourceBytes);
     writer.message(2, scopedLength);
     writer.raw(scopeBytes);
-    for (const record of records) writer.bytes(2, record);
+    for (const records of batch) writer.records(2, records);
     return writer.take();
   };
+}
+
+/** What is before the records: the field, and how long each of them is. */
+function bytesOfHeads(ends: Uint32Array): number {
+  let bytes = ends.length;
+  let start = 0;
+  for (const end of ends) {
+    bytes += sizeOfVarint(end - start);
+    start = end;
+  }
+  return bytes;
 }

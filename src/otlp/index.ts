@@ -2,5 +2,6 @@ export { type AttributeValue, type OtlpAttributes, writeAttribute, writeAttribut
 export { createExportRequest, type ExportOrigin } from "./export-request.ts";
 export { type OtlpLogRecord, type SeverityName, writeLogHead, writeLogRecord } from "./log-record.ts";
 export { ProtoWriter } from "./proto-writer.ts";
+export { RecordQueue } from "./record-queue.ts";
 export { type OtlpSpan, writeSpan } from "./span.ts";
-export { recordsOf, type WrittenRecords } from "./written-records.ts";
+export { sliceRecords, type WrittenRecords } from "./written-records.ts";

@@ -1,3 +1,5 @@
+import type { WrittenRecords } from "./written-records.ts";
+
 const initialBytes = 4 * 1024;
 /** Up to here a loop is quicker than to ask somebody who is quick with long texts. */
 const shortText = 40;
@@ -73,11 +75,23 @@ export class ProtoWriter {
     }
   }
 
-  bytes(field: number, bytes: Uint8Array): void {
-    this.#reserve(bytes.length + 20);
-    this.#varint((field << 3) | 2);
-    this.#varint(bytes.length);
-    this.raw(bytes);
+  /** Messages that are written already, each as one of that field. */
+  records(field: number, { bytes, ends }: WrittenRecords): void {
+    const source = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+    let start = 0;
+    for (const end of ends) {
+      this.message(field, end - start);
+      this.#reserve(end - start);
+      // Not by `set`, which wants an object for each of them.
+      source.copy(this.#buffer, this.#end, start, end);
+      this.#end += end - start;
+      start = end;
+    }
+  }
+
+  /** Takes back what is behind so many bytes. */
+  cut(length: number): void {
+    this.#end = length;
   }
 
   /** What is written already: whole fields. */

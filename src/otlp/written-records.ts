@@ -5,12 +5,10 @@ export interface WrittenRecords {
   readonly ends: Uint32Array<ArrayBuffer>;
 }
 
-/** Each of them, as a part of what they were written to. */
-export function recordsOf({ bytes, ends }: WrittenRecords): Uint8Array[] {
-  let start = 0;
-  return Array.from(ends, (end) => {
-    const record = bytes.subarray(start, end);
-    start = end;
-    return record;
-  });
+/** Some of them, from the one with the first index up to that before the second, as a part of what they were written to. */
+export function sliceRecords({ bytes, ends }: WrittenRecords, from: number, to: number): WrittenRecords {
+  const start = ends[from - 1] ?? 0;
+  const end = ends[to - 1] ?? start;
+  const own = ends.subarray(from, to);
+  return { bytes: bytes.subarray(start, end), ends: start === 0 ? own : own.map((each) => each - start) };
 }

@@ -2,7 +2,13 @@ import { SeverityNumber } from "@opentelemetry/api";
 import { ProtobufLogsSerializer } from "@opentelemetry/otlp-transformer";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { createExportRequest, type OtlpLogRecord, ProtoWriter, writeLogRecord } from "../../src/otlp/index.ts";
+import {
+  createExportRequest,
+  type OtlpLogRecord,
+  ProtoWriter,
+  type WrittenRecords,
+  writeLogRecord,
+} from "../../src/otlp/index.ts";
 import { requestFields } from "./request-fields.ts";
 
 const resource = { "service.name": "studio", "process.pid": 17 };
@@ -16,11 +22,12 @@ const numbers = {
   error: SeverityNumber.ERROR,
 } as const;
 
-function written(record: OtlpLogRecord): Uint8Array {
+function written(record: OtlpLogRecord): WrittenRecords {
   // Too small, so that it grows.
   const writer = new ProtoWriter(1);
   writeLogRecord(writer, record);
-  return writer.take();
+  const bytes = writer.take();
+  return { bytes, ends: Uint32Array.of(bytes.length) };
 }
 
 /** What OpenTelemetry's own code writes for the same records. */

@@ -2,17 +2,24 @@ import { SpanKind, SpanStatusCode } from "@opentelemetry/api";
 import { ProtobufTraceSerializer } from "@opentelemetry/otlp-transformer";
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { createExportRequest, type OtlpSpan, ProtoWriter, writeSpan } from "../../src/otlp/index.ts";
+import {
+  createExportRequest,
+  type OtlpSpan,
+  ProtoWriter,
+  type WrittenRecords,
+  writeSpan,
+} from "../../src/otlp/index.ts";
 import { requestFields } from "./request-fields.ts";
 
 const resource = { "service.name": "studio" };
 const scope = { name: "retake", version: "1.2.3" };
 const request = createExportRequest({ resource, scope });
 
-function written(span: OtlpSpan): Uint8Array {
+function written(span: OtlpSpan): WrittenRecords {
   const writer = new ProtoWriter(1);
   writeSpan(writer, span);
-  return writer.take();
+  const bytes = writer.take();
+  return { bytes, ends: Uint32Array.of(bytes.length) };
 }
 
 /** What OpenTelemetry's own code writes for the same spans. */

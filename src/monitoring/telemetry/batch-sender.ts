@@ -1,20 +1,19 @@
 import { type ExportResult, ExportResultCode } from "@opentelemetry/core";
 import type { Clock, Timer } from "../../clock.ts";
+import { type ProtoWriter, RecordQueue, sliceRecords, type WrittenRecords } from "../../otlp/index.ts";
 import type { Logger } from "../../runs/index.ts";
 
 /** What sends spans or log records away. */
-export interface BatchExporter<T> {
-  export(items: T[], resultCallback: (result: ExportResult) => void): void;
+export interface BatchExporter {
+  export(batch: readonly WrittenRecords[], resultCallback: (result: ExportResult) => void): void;
   shutdown(): Promise<void>;
 }
 
-export interface BatchSenderOptions<T> {
+export interface BatchSenderOptions {
   /** What is sent, for the log: "spans". */
   readonly what: string;
-  readonly exporter: BatchExporter<T>;
-  /** About how many bytes one is on its way. */
-  readonly bytesOf: (item: T) => number;
-  /** Told of each item that is lost, and why: too many wait, the receiver does not take it, or it is the end. */
+  readonly exporter: BatchExporter;
+  /** Told of each record that is lost, and why: too many wait, the receiver does not take it, or it is the end. */
   readonly onLost: (reason: "full" | "refused" | "end", count: number) => void;
   /** Told before each batch is sent, and when one has been taken, or what was refused of it is lost. */
   readonly onSending?: () => void;
@@ -23,15 +22,16 @@ export interface BatchSenderOptions<T> {
   readonly log: Logger;
 }
 
-const batchSize = 512;
-/** Half of what a Collector takes by gRPC, since sizes are guessed. A single item may be more. */
+/** A request costs what hundreds of records do, and a busy server makes ten thousand a second. */
+const batchSize = 2_048;
+/** Half of what a Collector takes by gRPC. A single record may be more. */
 const batchBytes = 2_097_152;
 
-/** How long an item waits for others at most. */
+/** How long a record waits for others at most. */
 const delayMs = 2_000;
 
 /** A busy minute of a receiver that is away: some 100 MB at worst. What comes beyond is lost, the newest first. */
-const mostItems = 65_536;
+const mostRecords = 65_536;
 
 const initialBackoffMs = 1_000;
 const maxBackoffMs = 15_000;
@@ -47,9 +47,9 @@ const refusalsUntilPause = 5;
  * drop what a receiver that is away does not take within seconds, and go by timers that no test can move. One that would
  * never be taken is sent in halves, until the item that is refused is alone: that one is lost, and holds up nobody.
  */
-export class BatchSender<T> {
-  readonly #options: BatchSenderOptions<T>;
-  #items: T[] = [];
+export class BatchSender {
+  readonly #options: BatchSenderOptions;
+  readonly #queue = new RecordQueue();
   #timer: Timer | undefined;
   #sending: Promise<void> | undefined;
   #dropped = 0;
@@ -63,7 +63,7 @@ export class BatchSender<T> {
   #closing = false;
   #wake: (() => void) | undefined;
 
-  constructor(options: BatchSenderOptions<T>) {
+  constructor(options: BatchSenderOptions) {
     this.#options = options;
   }
 
@@ -79,22 +79,40 @@ export class BatchSender<T> {
 
   /** How many there were, without those for which there was no room. */
   get added(): number {
-    return this.#settled + this.#items.length + this.#leftOver;
+    return this.#settled + this.#queue.length + this.#leftOver;
   }
 
-  add(item: T): void {
-    if (this.#items.length >= mostItems) {
-      this.#options.onLost("full", 1);
-      if (this.#dropped++ === 0) {
-        const { log, what } = this.#options;
-        log.warn({ most: mostItems }, `${what} are lost: more are waiting to be exported than may`);
-      }
+  /** Adds one. @throws what writing it throws */
+  write(write: (writer: ProtoWriter) => void): void {
+    if (this.#queue.length >= mostRecords) {
+      this.#drop(1);
       return;
     }
-    this.#items.push(item);
+    this.#queue.write(write);
+    this.#added();
+  }
+
+  add(records: WrittenRecords): void {
+    const room = mostRecords - this.#queue.length;
+    const { length } = records.ends;
+    if (length > room) this.#drop(length - room);
+    this.#queue.add(length > room ? sliceRecords(records, 0, room) : records);
+    this.#added();
+  }
+
+  #added(): void {
     if (this.#sending !== undefined) return;
-    if (this.#items.length >= batchSize) this.#send();
-    else this.#timer ??= this.#options.clock.setTimeout(() => this.#send(), delayMs);
+    if (this.#queue.length >= batchSize) this.#send();
+    else if (this.#queue.length > 0) this.#timer ??= this.#options.clock.setTimeout(() => this.#send(), delayMs);
+  }
+
+  #drop(count: number): void {
+    const { log, what, onLost } = this.#options;
+    onLost("full", count);
+    if (this.#dropped === 0) {
+      log.warn({ most: mostRecords }, `${what} are lost: more are waiting to be exported than may`);
+    }
+    this.#dropped += count;
   }
 
   /** Sends what is left, for as long as that may take, and lets the rest go with a line in the log. */
@@ -105,19 +123,20 @@ export class BatchSender<T> {
     const late = Promise.withResolvers<void>();
     const timer = clock.setTimeout(late.resolve, closeTimeoutMs);
     await Promise.race([this.#flush(), late.promise]);
-    if (this.#items.length > 0) {
-      onLost("end", this.#items.length);
-      log.warn({ lost: this.#items.length }, `${what} could not be exported before the end`);
+    const left = this.#queue.length;
+    if (left > 0) {
+      onLost("end", left);
+      log.warn({ lost: left }, `${what} could not be exported before the end`);
     }
-    this.#leftOver = this.#items.length;
-    this.#items = [];
+    this.#leftOver = left;
+    this.#queue.drop(left);
     // It waits for what is under way, which may be a receiver that does not answer.
     await Promise.race([exporter.shutdown(), late.promise]);
     timer.cancel();
   }
 
   async #flush(): Promise<void> {
-    while (this.#items.length > 0 && this.#failures === 0) {
+    while (this.#queue.length > 0 && this.#failures === 0) {
       this.#send();
       await this.#sending;
     }
@@ -129,7 +148,7 @@ export class BatchSender<T> {
     this.#timer = undefined;
     this.#sending ??= this.#sendAll().finally(() => {
       this.#sending = undefined;
-      if (this.#items.length > 0 && !this.#closing) {
+      if (this.#queue.length > 0 && !this.#closing) {
         this.#timer ??= this.#options.clock.setTimeout(() => this.#send(), delayMs);
       }
     });
@@ -138,17 +157,18 @@ export class BatchSender<T> {
   /** Until less than a batch is left, or nothing where it is the end. */
   async #sendAll(): Promise<void> {
     do {
-      const batch = this.#batch();
+      const batch = this.#queue.first(this.#most, batchBytes);
+      const count = batch.reduce((sum, { ends }) => sum + ends.length, 0);
       this.#options.onSending?.();
       const { code, error } = await this.#export(batch);
       if (code === ExportResultCode.SUCCESS) {
-        this.#items.splice(0, batch.length);
-        this.#settle(batch.length);
+        this.#queue.drop(count);
+        this.#settle(count);
         this.#most = Math.min(batchSize, this.#most * 2);
         this.#refusedInARow = 0;
         this.#recovered();
-      } else if (isRefusal(error) && batch.length > 1) {
-        this.#most = Math.ceil(batch.length / 2);
+      } else if (isRefusal(error) && count > 1) {
+        this.#most = Math.ceil(count / 2);
       } else {
         if (isRefusal(error)) this.#lose(error);
         if (isRefusal(error) && this.#refusedInARow < refusalsUntilPause) continue;
@@ -157,7 +177,7 @@ export class BatchSender<T> {
         if (this.#closing) return;
         await this.#backOff();
       }
-    } while (this.#items.length >= batchSize || (this.#isHeldUp && this.#items.length > 0));
+    } while (this.#queue.length >= batchSize || (this.#isHeldUp && this.#queue.length > 0));
   }
 
   /** Whether what is left does not wait for more. */
@@ -165,19 +185,9 @@ export class BatchSender<T> {
     return this.#failures > 0 || this.#most < batchSize;
   }
 
-  #batch(): T[] {
-    let [count, bytes] = [0, 0];
-    while (count < Math.min(this.#items.length, this.#most)) {
-      bytes += this.#options.bytesOf(this.#items[count] as T);
-      if (bytes > batchBytes && count > 0) break;
-      count++;
-    }
-    return this.#items.slice(0, count);
-  }
-
   #lose(error: Error | undefined): void {
     const { log, what, onLost } = this.#options;
-    this.#items.shift();
+    this.#queue.drop(1);
     this.#settle(1);
     this.#refusedInARow++;
     onLost("refused", 1);
@@ -189,7 +199,7 @@ export class BatchSender<T> {
     this.#options.onSettled?.();
   }
 
-  #export(batch: T[]): Promise<ExportResult> {
+  #export(batch: readonly WrittenRecords[]): Promise<ExportResult> {
     return new Promise((resolve) => {
       try {
         this.#options.exporter.export(batch, resolve);

@@ -65,7 +65,7 @@ export interface ExportMarksOptions {
  */
 export class ExportMarks {
   readonly #options: ExportMarksOptions;
-  readonly #sender: Pick<BatchSender<unknown>, "added" | "settled">;
+  readonly #sender: Pick<BatchSender, "added" | "settled">;
   #stream = 1;
   #sequence = 0;
   /** Nothing more is written to this stream. */
@@ -79,7 +79,7 @@ export class ExportMarks {
   #begun = false;
   #working: Promise<void> = Promise.resolve();
 
-  constructor(options: ExportMarksOptions, sender: Pick<BatchSender<unknown>, "added" | "settled">) {
+  constructor(options: ExportMarksOptions, sender: Pick<BatchSender, "added" | "settled">) {
     this.#options = options;
     this.#sender = sender;
   }

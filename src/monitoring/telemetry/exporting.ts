@@ -1,13 +1,13 @@
 import { type IMetricReader, type MetricProducer, PeriodicExportingMetricReader } from "@opentelemetry/sdk-metrics";
 import type { Clock, RandomSource } from "../../clock.ts";
 import type { Instruments } from "../../instruments.ts";
-import { type OtlpAttributes, type OtlpSpan, ProtoWriter, writeSpan } from "../../otlp/index.ts";
+import { type OtlpAttributes, writeSpan } from "../../otlp/index.ts";
 import type { Journal, Logger } from "../../runs/index.ts";
 import { BatchSender } from "./batch-sender.ts";
 import { ExportMarks } from "./export-marks.ts";
 import type { ForwardedAudit } from "./forwarded-audit.ts";
 import type { ForwardedLog } from "./forwarded-log.ts";
-import { logRecord } from "./log-records.ts";
+import { writeLine } from "./log-records.ts";
 import { metricExporter } from "./metric-exporter.ts";
 import type { OtelEnvironment } from "./otel-environment.ts";
 import { ownResource } from "./resource.ts";
@@ -44,7 +44,7 @@ export class Exporting {
   /** Absent where traces go nowhere: then no spans are made. */
   readonly tracing: { readonly spans: Tracing; readonly runs: RunSpans } | undefined;
   readonly #readers: readonly ((producer: MetricProducer, cardinalityLimit: number) => Promise<IMetricReader>)[];
-  readonly #senders: readonly Pick<BatchSender<unknown>, "close">[];
+  readonly #senders: readonly Pick<BatchSender, "close">[];
   /** Absent where traces go nowhere. */
   readonly #marks: ExportMarks | undefined;
   readonly #untold: UntoldRuns | undefined;
@@ -52,7 +52,7 @@ export class Exporting {
   private constructor(
     tracing: Exporting["tracing"],
     readers: readonly ((producer: MetricProducer, cardinalityLimit: number) => Promise<IMetricReader>)[],
-    senders: readonly Pick<BatchSender<unknown>, "close">[],
+    senders: readonly Pick<BatchSender, "close">[],
     marks: ExportMarks | undefined,
     untold: UntoldRuns | undefined,
   ) {
@@ -69,8 +69,7 @@ export class Exporting {
     const resource = ownResource(version);
     // Texts and numbers, all of them: what the environment says is text.
     const origin = { resource: resource.attributes as OtlpAttributes, scope: { name: "retake", version } };
-    const bytesOf = ({ length }: Uint8Array): number => length;
-    const senders: Pick<BatchSender<unknown>, "close">[] = [];
+    const senders: Pick<BatchSender, "close">[] = [];
     const lost = instruments?.counter({
       name: "retake.export.lost",
       unit: "{item}",
@@ -85,8 +84,8 @@ export class Exporting {
     let untold: UntoldRuns | undefined;
     if (environment.traces !== undefined) {
       const exporter = await writtenExporter("traces", environment.traces, origin);
-      const sender = new BatchSender<Uint8Array>({
-        ...{ what: "spans", exporter, clock, log, bytesOf, onLost: onLost("traces") },
+      const sender = new BatchSender({
+        ...{ what: "spans", exporter, clock, log, onLost: onLost("traces") },
         onSending: () => marks?.sending(),
         onSettled: () => marks?.sent(),
       });
@@ -115,7 +114,7 @@ export class Exporting {
         redact: (text) => redactor().text(text),
         onEnd: (span) => {
           if (span.again !== true) metrics?.count(span);
-          sender.add(written(span));
+          sender.write((writer) => writeSpan(writer, span));
         },
       });
       const runs = new RunSpans(spans);
@@ -127,13 +126,13 @@ export class Exporting {
     }
     if (environment.logs !== undefined) {
       const exporter = await writtenExporter("logs", environment.logs, origin);
-      const sender = new BatchSender<Uint8Array>({
-        ...{ what: "log lines", exporter, clock, log, bytesOf, onLost: onLost("logs") },
+      const sender = new BatchSender({
+        ...{ what: "log lines", exporter, clock, log, onLost: onLost("logs") },
       });
       senders.push(sender);
       const redact = (line: string): string => redactor().jsonLine(line);
-      forwarded.forward((line) => sender.add(logRecord(line, redact)));
-      audit.forward((record) => sender.add(record));
+      forwarded.forward((line) => sender.write((writer) => writeLine(writer, line, redact)));
+      audit.forward((records) => sender.add(records));
     }
     const { metrics: protocol, metricIntervalMs } = environment;
     const readers =
@@ -170,13 +169,4 @@ export class Exporting {
     await Promise.all(this.#senders.map((sender) => sender.close()));
     await this.#marks?.close();
   }
-}
-
-/** Most spans are less. */
-const spanBytes = 512;
-
-function written(span: OtlpSpan): Uint8Array {
-  const writer = new ProtoWriter(spanBytes);
-  writeSpan(writer, span);
-  return writer.take();
 }

@@ -1,4 +1,4 @@
-import { recordsOf, type WrittenRecords } from "../../otlp/index.ts";
+import type { WrittenRecords } from "../../otlp/index.ts";
 import type { OtlpAuditSink } from "../../security/index.ts";
 
 /** Records that are kept until somebody takes them: those of a start. */
@@ -6,19 +6,22 @@ const mostKept = 1_000;
 
 /** Hands the records of the audit log on, once they are durable, each as it is exported. */
 export class ForwardedAudit implements OtlpAuditSink {
-  #take: ((record: Uint8Array) => void) | undefined;
-  #kept: Uint8Array[] = [];
+  #take: ((records: WrittenRecords) => void) | undefined;
+  #kept: WrittenRecords[] = [];
+  #keptRecords = 0;
 
   /** Hands on every record from now on, after those that there were before. */
-  forward(take: (record: Uint8Array) => void): void {
-    for (const record of this.#kept.splice(0)) take(record);
+  forward(take: (records: WrittenRecords) => void): void {
+    for (const records of this.#kept.splice(0)) take(records);
     this.#take = take;
   }
 
   take(records: WrittenRecords): void {
-    for (const record of recordsOf(records)) {
-      if (this.#take !== undefined) this.#take(record);
-      else if (this.#kept.length < mostKept) this.#kept.push(record);
+    if (this.#take !== undefined) {
+      this.#take(records);
+    } else if (this.#keptRecords < mostKept) {
+      this.#kept.push(records);
+      this.#keptRecords += records.ends.length;
     }
   }
 }

@@ -1,14 +1,17 @@
-import { type AttributeValue, ProtoWriter, writeLogRecord } from "../../otlp/index.ts";
+import { type AttributeValue, type ProtoWriter, writeLogRecord } from "../../otlp/index.ts";
 import type { LogLine } from "./forwarded-log.ts";
 
 /** A line of the log as it is exported. */
-export function logRecord({ level, fields, message, timeMs }: LogLine, redact: (line: string) => string): Uint8Array {
+export function writeLine(
+  writer: ProtoWriter,
+  { level, fields, message, timeMs }: LogLine,
+  redact: (line: string) => string,
+): void {
   const given = fields as Readonly<Record<string, unknown>>;
   const span = spanOf(given);
   const { event } = given;
   // As a line of JSON, because the log itself is redacted as one.
   const { message: body, ...attributes } = JSON.parse(redact(JSON.stringify({ ...attributesOf(given), message })));
-  const writer = new ProtoWriter(1_024);
   writeLogRecord(writer, {
     timeMs,
     severity: level,
@@ -17,7 +20,6 @@ export function logRecord({ level, fields, message, timeMs }: LogLine, redact: (
     ...(span && { span }),
     ...(typeof event === "string" && { eventName: event }),
   });
-  return writer.take();
 }
 
 function spanOf({ trace_id: traceId, span_id: spanId }: Readonly<Record<string, unknown>>) {

@@ -6,7 +6,7 @@ import { callSpanId, ownTraceId } from "../../span-ids.ts";
 import { isSampled, readTraceparent, spanIdOf, traceIdOf } from "../../traceparent.ts";
 import { serverOf } from "../../transport/index.ts";
 import type { Sampling } from "./otel-environment.ts";
-import { RandomIds } from "./random-ids.ts";
+import { RandomTraceparents } from "./random-traceparents.ts";
 import type { SpanBudget } from "./span-budget.ts";
 
 export interface TracingOptions {
@@ -44,26 +44,27 @@ const noAttributes: OtlpAttributes = {};
 /** Makes spans, each at its end: of calls here, and of whatever else tells what it knows. */
 export class Tracing implements CallSpans {
   readonly #options: TracingOptions;
-  readonly #ids: RandomIds;
+  readonly #traceparents: RandomTraceparents;
   /** The one that was called last: mostly there is one. */
   #server: Server = { authority: "", attributes: {} };
 
   constructor(options: TracingOptions) {
     this.#options = options;
-    this.#ids = new RandomIds(options.random);
+    this.#traceparents = new RandomTraceparents(options.random);
   }
 
   begin(header: Headers): CallSpan | undefined {
     const caller = readTraceparent(header.get("traceparent"));
-    // What it says belongs to a trace that is not known.
-    if (caller === "") header.delete("tracestate");
-    const traceId = traceIdOf(caller) || this.#ids.traceId();
-    const spanId = this.#ids.spanId();
+    // What it says belongs to a trace that is not known. Headers are made when one is deleted, which most calls need not have.
+    if (caller === "" && header.has("tracestate")) header.delete("tracestate");
+    const own = this.#traceparents.next();
+    const traceId = traceIdOf(caller || own);
     if (!this.#keeps(traceId, caller) || !this.#hasRoom()) {
       // Lines of the log are found by it all the same, and whoever is called hears that nobody keeps the trace.
-      header.set("traceparent", `00-${traceId}-${spanIdOf(caller) || spanId}-00`);
+      header.set("traceparent", caller === "" ? own : `00-${traceId}-${spanIdOf(caller)}-00`);
       return undefined;
     }
+    const spanId = spanIdOf(own);
     // What follows is this span's child, wherever it is carried out, and whenever.
     header.set("traceparent", `00-${traceId}-${spanId}-01`);
     const startMs = this.#options.clock.now();

@@ -7,7 +7,7 @@ import {
   ProtobufTraceSerializer,
   TraceExporterMetricsHelper,
 } from "@opentelemetry/otlp-transformer";
-import { createExportRequest, type ExportOrigin } from "../../otlp/index.ts";
+import { createExportRequest, type ExportOrigin, type WrittenRecords } from "../../otlp/index.ts";
 import type { BatchExporter } from "./batch-sender.ts";
 import type { OtlpProtocol } from "./otel-environment.ts";
 
@@ -42,9 +42,9 @@ export function writtenExporter(
   signal: keyof typeof deserializers,
   protocol: OtlpProtocol,
   origin: ExportOrigin,
-): Promise<BatchExporter<Uint8Array>> {
+): Promise<BatchExporter> {
   const serializer = { serializeRequest: createExportRequest(origin), deserializeResponse: deserializers[signal] };
-  return exportDelegate<readonly Uint8Array[]>(signal, protocol, serializer, ({ length }) => length);
+  return exportDelegate(signal, protocol, serializer, countRecords);
 }
 
 /** Where to send, with which headers and how long it may take, it reads from the environment itself. */
@@ -73,4 +73,8 @@ export async function exportDelegate<Items>(
   return createOtlpHttpExportDelegate<Items, unknown>(
     ...([options, serializer, `otlp_http_${kind}_exporter`, counts, undefined] as const),
   );
+}
+
+function countRecords(batch: readonly WrittenRecords[]): number {
+  return batch.reduce((sum, { ends }) => sum + ends.length, 0);
 }

@@ -1,8 +1,43 @@
 import { type ExportResult, ExportResultCode } from "@opentelemetry/core";
 import { describe, expect, it } from "vitest";
 import { BatchSender } from "../../../src/monitoring/telemetry/batch-sender.ts";
+import type { WrittenRecords } from "../../../src/otlp/index.ts";
 import { createVirtualClock } from "../../../src/testing/virtual-clock.ts";
 import { recordingLogger } from "../../server/listening-server.ts";
+
+/** One from 1,000,000 on is as many bytes. */
+function sizeOf(item: number): number {
+  return item < 1_000_000 ? 100 : item;
+}
+
+function recordOf(item: number): Buffer {
+  const bytes = Buffer.alloc(sizeOf(item));
+  bytes.writeUInt32LE(item);
+  return bytes;
+}
+
+function joined(records: readonly Uint8Array[]): WrittenRecords {
+  let end = 0;
+  const ends = records.map(({ length }) => {
+    end += length;
+    return end;
+  });
+  return { bytes: new Uint8Array(Buffer.concat(records)), ends: Uint32Array.from(ends) };
+}
+
+function itemsOf(batch: readonly WrittenRecords[]): number[] {
+  return batch.flatMap(({ bytes, ends }) => {
+    const { buffer, byteOffset, length } = bytes;
+    const view = Buffer.from(buffer, byteOffset, length);
+    let start = 0;
+    return Array.from(ends, (end) => {
+      const item = view.readUInt32LE(start);
+      if (end - start !== sizeOf(item)) throw new Error(`${item} has been cut`);
+      start = end;
+      return item;
+    });
+  });
+}
 
 function setUp() {
   const clock = createVirtualClock();
@@ -16,16 +51,15 @@ function setUp() {
   };
   const lost: string[] = [];
   const posts: number[] = [];
-  const sender = new BatchSender<number>({
+  const sender = new BatchSender({
     what: "spans",
     clock,
     log,
-    // One from 1,000,000 on is as many bytes.
-    bytesOf: (item) => (item < 1_000_000 ? 100 : item),
     onLost: (reason, count) => lost.push(`${count} ${reason}`),
     exporter: {
-      export(items: number[], done: (result: ExportResult) => void) {
+      export(batch: readonly WrittenRecords[], done: (result: ExportResult) => void) {
         if (state.hangs) return;
+        const items = itemsOf(batch);
         if (state.away) {
           done({ code: ExportResultCode.FAILED, error: new Error("ECONNREFUSED") });
           return;
@@ -36,7 +70,7 @@ function setUp() {
           done({ code: ExportResultCode.FAILED, error: Object.assign(new Error("no"), refusal) });
           return;
         }
-        batches.push([...items]);
+        batches.push(items);
         done({ code: ExportResultCode.SUCCESS });
       },
       async shutdown() {
@@ -46,9 +80,11 @@ function setUp() {
     },
   });
   const add = (count: number, from = 0): void => {
-    for (let i = from; i < from + count; i++) sender.add(i);
+    for (let i = from; i < from + count; i++) sender.write((writer) => writer.raw(recordOf(i)));
   };
-  return { clock, log, batches, state, sender, add, lost, posts };
+  /** Those that are written already, as they come from another thread. */
+  const addWritten = (items: readonly number[]): void => sender.add(joined(items.map(recordOf)));
+  return { clock, log, batches, state, sender, add, addWritten, lost, posts };
 }
 
 const upTo = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
@@ -56,12 +92,37 @@ const upTo = (count: number): number[] => Array.from({ length: count }, (_, i) =
 describe("BatchSender", () => {
   it("sends a full batch at once, and what is left after two seconds", async () => {
     const { clock, batches, add } = setUp();
-    add(520);
+    add(2_060);
     await clock.advance(0);
-    expect(batches.map(({ length }) => length)).toEqual([512]);
+    expect(batches.map(({ length }) => length)).toEqual([2_048]);
     await clock.advance(2_000);
-    expect(batches.map(({ length }) => length)).toEqual([512, 8]);
-    expect(batches.flat()).toEqual(upTo(520));
+    expect(batches.map(({ length }) => length)).toEqual([2_048, 12]);
+    expect(batches.flat()).toEqual(upTo(2_060));
+  });
+
+  it("keeps the order of what is written here and of what is written already", async () => {
+    const { clock, batches, sender, add, addWritten } = setUp();
+    add(10);
+    addWritten(upTo(3_000).slice(10));
+    add(2_000, 3_000);
+    addWritten([]);
+    await clock.advance(4_000);
+    expect(batches.flat()).toEqual(upTo(5_000));
+    expect([sender.added, sender.settled]).toEqual([5_000, 5_000]);
+  });
+
+  it("does not send a record of which writing has failed", async () => {
+    const { clock, batches, sender, add } = setUp();
+    add(1);
+    const fails = () =>
+      sender.write((writer) => {
+        writer.raw(recordOf(7));
+        throw new Error("no text");
+      });
+    expect(fails).toThrow("no text");
+    add(1, 1);
+    await clock.advance(2_000);
+    expect(batches).toEqual([[0, 1]]);
   });
 
   it("loses nothing when the receiver is away for a minute, and says so twice", async () => {
@@ -81,15 +142,18 @@ describe("BatchSender", () => {
   });
 
   it("drops what is too much, and says so once", async () => {
-    const { clock, log, batches, state, sender, add } = setUp();
+    const { clock, log, batches, state, sender, add, addWritten, lost } = setUp();
     state.away = true;
-    add(65_600);
+    add(65_500);
+    addWritten(upTo(65_590).slice(65_500));
+    add(10, 65_590);
     await clock.advance(1_000);
     expect(sender.dropped).toBe(64);
+    expect(lost).toEqual(["54 full", ...Array(10).fill("1 full")]);
     expect(log.entries.filter(({ message }) => message.startsWith("spans are lost"))).toHaveLength(1);
     state.away = false;
     await clock.advance(60_000);
-    expect(batches.flat()).toHaveLength(65_536);
+    expect(batches.flat()).toEqual(upTo(65_536));
   });
 
   it.each([
@@ -134,8 +198,9 @@ describe("BatchSender", () => {
   });
 
   it("sends no more bytes at once than a receiver takes, but one item whatever it is", async () => {
-    const { clock, batches, sender } = setUp();
-    for (const item of [1_500_000, 1_500_001, 3_000_000, 1]) sender.add(item);
+    const { clock, batches, addWritten } = setUp();
+    addWritten([1_500_000, 1_500_001]);
+    addWritten([3_000_000, 1]);
     await clock.advance(10_000);
     expect(batches).toEqual([[1_500_000], [1_500_001], [3_000_000], [1]]);
   });
