@@ -132,7 +132,8 @@ export class AlertEngine {
     const leftOver = [...newest].flatMap(([name, { generation, older }]) =>
       this.#watched.has(name) ? older : [...older, streamOf(name, generation)],
     );
-    if (leftOver.length > 0) await journal.deleteStreams(leftOver);
+    // Nobody waits for it: on a full disk it would be for good, and there would be no alert of that.
+    if (leftOver.length > 0) journal.deleteStreams(leftOver).catch((error: unknown) => this.#complain(error, prefix));
   }
 
   get rules(): readonly Rule[] {

@@ -229,6 +229,14 @@ describe("AlertEngine", () => {
     ]);
   });
 
+  it("begins although the streams of rules that are gone cannot be deleted", async () => {
+    const world = setUp();
+    const { at } = await start(world, [rule()]);
+    await at(15);
+    vi.spyOn(world.journal, "deleteStreams").mockReturnValue(new Promise(() => undefined));
+    expect(states(await start(world, [rule({ name: "Other" })]))).toEqual([]);
+  });
+
   it("says once that there are more alerts of a rule than may be, and that there is room again", async () => {
     const world = setUp();
     const log = { ...silentLogger, error: vi.fn(), info: vi.fn() };
