@@ -161,9 +161,12 @@ export class AlertEngine {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Evaluates every rule at the time of the newest samples. */
-  evaluate(nowMs: number): void {
-    this.#followClock(nowMs);
+  /**
+   * Evaluates every rule at the time of the newest samples.
+   * @param monotonicMs when that was by the monotonic clock: much may lie between samples and what is made of them
+   */
+  evaluate(nowMs: number, monotonicMs = this.#options.clock.monotonic()): void {
+    this.#followClock(nowMs, monotonicMs);
     const changes: RuleChange[] = [];
     for (const watched of this.#watched.values()) {
       const { alerts } = watched;
@@ -370,8 +373,7 @@ export class AlertEngine {
   }
 
   /** Moves the times of alerts along when the clock was set (rule 2). */
-  #followClock(nowMs: number): void {
-    const monotonicMs = this.#options.clock.monotonic();
+  #followClock(nowMs: number, monotonicMs: number): void {
     const stepMs = this.#lastMs === undefined ? 0 : nowMs - this.#lastMs - (monotonicMs - this.#lastMonotonicMs);
     this.#lastMs = nowMs;
     this.#lastMonotonicMs = monotonicMs;

@@ -229,6 +229,19 @@ describe("AlertEngine", () => {
     ]);
   });
 
+  it("takes a round of samples that takes long for no clock that was set", async () => {
+    const world = setUp();
+    const { engine, at } = await start(world, [rule({ for: { seconds: 15n } })]);
+    await at(15);
+    await world.clock.advance(step);
+    const [sampledMs, monotonicMs] = [world.clock.now(), world.clock.monotonic()];
+    world.gauges.set("depth", sampledMs, 15);
+    // The samples of that time are looked at much later.
+    await world.clock.advance(9_000);
+    engine.evaluate(sampledMs, monotonicMs);
+    expect(states({ engine })).toEqual(["Deep pending"]);
+  });
+
   it("begins although the streams of rules that are gone cannot be deleted", async () => {
     const world = setUp();
     const { at } = await start(world, [rule()]);
