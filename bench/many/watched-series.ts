@@ -53,7 +53,7 @@ export class WatchedSeries {
     const engine = new AlertEngine({
       ...{ journal: createMemoryStorage({ clock: systemClock }).journal, clock: systemClock, log: silentLogger },
       source: this.#store,
-      outbox: { appendsFor: () => [], changed: () => undefined },
+      outbox: { appendsFor: () => [], changed: () => undefined, overdue: () => undefined },
     });
     engine.replaceRules(
       Array.from({ length: count }, (_, i) => resolveRule(create(AlertRuleSchema, ruleOf(i)))),

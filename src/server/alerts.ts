@@ -98,9 +98,9 @@ export class Alerts implements Watching {
     return alerts;
   }
 
-  sampled(timeMs: number): void {
+  sampled(timeMs: number, monotonicMs: number): void {
     // A clock that was set back a little has new samples left out: an older one is not to count as the newest again.
-    if (timeMs >= this.#options.store.newestMs) this.engine.evaluate(timeMs);
+    if (timeMs >= this.#options.store.newestMs) this.engine.evaluate(timeMs, monotonicMs);
     this.outbox.tick();
     this.#lowerQuality();
   }

@@ -38,8 +38,8 @@ export interface MonitoringOptions {
 
 /** Who watches over what is kept. */
 export interface Watching {
-  /** All samples of a moment are there. */
-  sampled(timeMs: number): void;
+  /** All samples of a moment are there, which was then by the monotonic clock. */
+  sampled(timeMs: number, monotonicMs: number): void;
   close(): Promise<void>;
 }
 
@@ -76,8 +76,8 @@ export async function startMonitoring(options: MonitoringOptions): Promise<Monit
   const collector = new SeriesCollector({
     ...{ clock, log, store },
     collect: () => meters.collect((error) => log.warn({ err: error }, "a metric cannot be read")),
-    onSampled: (timeMs) => {
-      watching?.sampled(timeMs);
+    onSampled: (timeMs, monotonicMs) => {
+      watching?.sampled(timeMs, monotonicMs);
       options.onSampled?.(timeMs);
     },
   });

@@ -27,33 +27,42 @@ function run(script: string): string {
   return stdout;
 }
 
-/** The packages that a process loads until its server listens. */
-function packagesOf(web: object): readonly string[] {
-  const config = { dataDirectory: temporaryDirectory(), grpc: { port: 0 }, log: { level: "silent" }, web };
+/** The packages that a process has loaded once each of these servers listens, one after the other. */
+function packagesOf(...webs: readonly object[]): readonly (readonly string[])[] {
+  const configs = webs.map((web) => {
+    return { dataDirectory: temporaryDirectory(), grpc: { port: 0 }, log: { level: "silent" }, web };
+  });
   const loaded = run(`
     ${recorded}
     const { createServer } = await import(${JSON.stringify(index)});
-    const server = createServer(${JSON.stringify(config)});
-    await server.listen();
-    console.log(JSON.stringify([...loaded]));
-    await server.close();
+    const seen = [];
+    for (const config of ${JSON.stringify(configs)}) {
+      const server = createServer(config);
+      await server.listen();
+      seen.push([...loaded]);
+      await server.close();
+    }
+    console.log(JSON.stringify(seen));
   `);
-  return JSON.parse(loaded) as string[];
+  return JSON.parse(loaded) as string[][];
 }
 
+/** Processes are started here, which takes some seconds each where a machine has much else to do. */
+const limitMs = 120_000;
+
 describe("a server that starts", () => {
-  it("loads what the web port needs only where there is one, and no YAML without a file", () => {
-    const without = packagesOf({ disabled: true });
+  it("loads what the web port needs only where there is one, and no YAML without a file", { timeout: limitMs }, () => {
+    const [without = [], withWeb = []] = packagesOf({ disabled: true }, { port: 0 });
     expect(without).toContain("@grpc/grpc-js");
     for (const name of ["fastify", "@connectrpc/connect-node", "yaml", "modern-tar", "@opentelemetry/sdk-metrics"]) {
       expect(without).not.toContain(name);
     }
-    expect(packagesOf({ port: 0 })).toContain("fastify");
+    expect(withWeb).toContain("fastify");
   });
 });
 
 describe("the journal's thread", () => {
-  it("loads no package", () => {
+  it("loads no package", { timeout: limitMs }, () => {
     const worker = join(import.meta.dirname, "../../src/runs/sqlite/thread/worker.ts");
     const script = `
       ${recorded}

@@ -107,7 +107,7 @@ export declare type MonitoringConfig = Message<"retake.v1.MonitoringConfig"> & {
   slos: SloConfig[];
 
   /**
-   * Whom alerts are told to. Read anew on SIGHUP. Limit: 50.
+   * Whom alerts are told to. Read anew on SIGHUP: one that is not there any more is told that its alerts are over. Limit: 50.
    *
    * @generated from field: repeated retake.v1.NotifierConfig notifiers = 5;
    */

@@ -693,13 +693,14 @@ export declare type WatchAlertsRequest = Message<"retake.v1.WatchAlertsRequest">
 export declare const WatchAlertsRequestSchema: GenMessage<WatchAlertsRequest>;
 
 /**
- * What has changed.
+ * What has changed. More than 200 alerts come in several messages.
  *
  * @generated from message retake.v1.WatchAlertsResponse
  */
 export declare type WatchAlertsResponse = Message<"retake.v1.WatchAlertsResponse"> & {
   /**
-   * Whether these are all that there are: true in the first message alone.
+   * Whether these are all that there are, together with those of the messages that follow at once: true in the first message
+   * alone.
    *
    * @generated from field: bool complete = 1;
    */

@@ -8,9 +8,9 @@ import {
   type StreamAppend,
   streamsNamed,
 } from "../../runs/index.ts";
-import { type Alert, type AlertChange, type AlertView, RuleAlerts, viewAlert } from "./alert.ts";
+import { type Alert, type AlertChange, type AlertView, mostAlerts, RuleAlerts, viewAlert } from "./alert.ts";
 import { type AlertRecord, acknowledgedRecord, movedRecord, readAlertRecord } from "./alert-events.ts";
-import { AlertHistory } from "./alert-history.ts";
+import { AlertHistory, type PastChange } from "./alert-history.ts";
 import type { SeriesSource } from "./evaluate.ts";
 import type { Rule } from "./rule.ts";
 import { inactive, newestMs, shiftTracker, type TrackerState, track } from "./tracker.ts";
@@ -24,6 +24,8 @@ export interface AlertOutbox {
    * each `appendsFor`, with the same changes, and with what the storage has refused them for if it has.
    */
   changed(changes: readonly RuleChange[], failure?: unknown): void;
+  /** It takes long until they are durable: what is to be told of the same alerts does not wait for it any longer. */
+  overdue(changes: readonly RuleChange[]): void;
 }
 
 /** How an alert has moved, and by which rule. */
@@ -59,6 +61,8 @@ interface Watched {
   sequence: number;
   /** Whether the stream is not where it should be, since the storage has refused something: a new one is begun. */
   broken?: boolean;
+  /** Whether there is no room for some of its alerts. */
+  crowded: boolean;
 }
 
 const prefix = "alerts/";
@@ -128,7 +132,8 @@ export class AlertEngine {
     const leftOver = [...newest].flatMap(([name, { generation, older }]) =>
       this.#watched.has(name) ? older : [...older, streamOf(name, generation)],
     );
-    if (leftOver.length > 0) await journal.deleteStreams(leftOver);
+    // Nobody waits for it: on a full disk it would be for good, and there would be no alert of that.
+    if (leftOver.length > 0) journal.deleteStreams(leftOver).catch((error: unknown) => this.#complain(error, prefix));
   }
 
   get rules(): readonly Rule[] {
@@ -156,13 +161,18 @@ export class AlertEngine {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Evaluates every rule at the time of the newest samples. */
-  evaluate(nowMs: number): void {
-    this.#followClock(nowMs);
+  /**
+   * Evaluates every rule at the time of the newest samples.
+   * @param monotonicMs when that was by the monotonic clock: much may lie between samples and what is made of them
+   */
+  evaluate(nowMs: number, monotonicMs = this.#options.clock.monotonic()): void {
+    this.#followClock(nowMs, monotonicMs);
     const changes: RuleChange[] = [];
-    for (const { alerts } of this.#watched.values()) {
+    for (const watched of this.#watched.values()) {
+      const { alerts } = watched;
       const { rule } = alerts;
-      const { changes: own, error } = alerts.evaluate(this.#options.source, nowMs);
+      const { changes: own, leftOut, error } = alerts.evaluate(this.#options.source, nowMs);
+      if (leftOut > 0 !== watched.crowded) this.#crowd(watched, leftOut);
       if (error !== undefined) this.#options.log.warn({ err: error, rule: rule.name }, "an alert rule has no value");
       for (const change of own) changes.push({ ...change, rule });
     }
@@ -184,7 +194,7 @@ export class AlertEngine {
     for (const [name, rule] of wanted) {
       if (!this.#watched.has(name)) {
         const alerts = new RuleAlerts(rule);
-        this.#watched.set(name, { alerts, acknowledgements: new Map(), generation: 0, sequence: 0 });
+        this.#watched.set(name, { alerts, acknowledgements: new Map(), generation: 0, sequence: 0, crowded: false });
       }
     }
     if (changes.length > 0) this.#store(changes, nowMs);
@@ -207,14 +217,14 @@ export class AlertEngine {
     const watched = this.#watched.get(rule);
     const alert = watched?.alerts.alerts.get(key);
     if (watched === undefined || alert === undefined) return false;
-    const nowMs = this.#options.clock.now();
+    const { journal, outbox, clock } = this.#options;
+    const nowMs = clock.now();
     const view = viewAlert(alert);
     if (!isOpen(view)) return false;
     const change: RuleChange = {
       ...{ key, rule: watched.alerts.rule, alert, before: view, after: view },
       ...(acknowledgement && { acknowledgement }),
     };
-    const { journal, outbox } = this.#options;
     const before = watched.acknowledgements.get(key);
     setAcknowledgement(watched, key, acknowledgement);
     if (acknowledgement !== undefined) this.#unstored.set(acknowledgement, before);
@@ -222,6 +232,7 @@ export class AlertEngine {
     const changes = [change];
     const record = acknowledgedRecord(alert, acknowledgement, nowMs);
     const appends = [...this.#appendsOf(watched, [record], nowMs), ...outbox.appendsFor(changes, nowMs)];
+    const timer = clock.setTimeout(() => outbox.overdue(changes), patienceMs);
     try {
       await journal.append(appends);
     } catch (error) {
@@ -230,10 +241,19 @@ export class AlertEngine {
       this.#tell(changes, error);
       throw error;
     } finally {
+      timer.cancel();
       if (acknowledgement !== undefined) this.#unstored.delete(acknowledgement);
     }
     this.#tell(changes);
     return true;
+  }
+
+  #crowd(watched: Watched, leftOut: number): void {
+    watched.crowded = leftOut > 0;
+    const about = { rule: watched.alerts.rule.name, most: mostAlerts };
+    const { log } = this.#options;
+    if (!watched.crowded) log.info(about, "there is room for all alerts of a rule again");
+    else log.error({ ...about, leftOut }, "a rule has more alerts than may be: group its series by fewer labels");
   }
 
   #tell(changes: readonly RuleChange[], failure?: unknown): void {
@@ -339,20 +359,21 @@ export class AlertEngine {
         else acknowledgements.set(key, told.acknowledgement);
         continue;
       }
-      const [before, after] = [viewAlert(alerts.get(key) ?? nothing), viewAlert(told.alert)];
+      const known = alerts.get(key);
+      const [before, after] = [viewAlert(known ?? nothing), viewAlert(told.alert)];
       if (after.state === "inactive") alerts.delete(key);
       else alerts.set(key, told.alert);
       if (endsAcknowledgement(before, after)) acknowledgements.delete(key);
-      if (before.state === after.state && before.severity === after.severity) continue;
-      this.history.add({ ...told.alert, timeMs: told.timeMs, key, before, after });
+      if (known === undefined) this.history.add(...wayOf(told.alert, key));
+      else this.history.add({ ...told.alert, timeMs: told.timeMs, key, before, after });
     }
     // A stream with a record that cannot be read has another one take its place.
-    return { alerts: new RuleAlerts(rule, alerts.values()), acknowledgements, generation, sequence, broken, lastMs };
+    const position = { generation, sequence, broken, crowded: false };
+    return { alerts: new RuleAlerts(rule, alerts.values()), acknowledgements, ...position, lastMs };
   }
 
   /** Moves the times of alerts along when the clock was set (rule 2). */
-  #followClock(nowMs: number): void {
-    const monotonicMs = this.#options.clock.monotonic();
+  #followClock(nowMs: number, monotonicMs: number): void {
     const stepMs = this.#lastMs === undefined ? 0 : nowMs - this.#lastMs - (monotonicMs - this.#lastMonotonicMs);
     this.#lastMs = nowMs;
     this.#lastMonotonicMs = monotonicMs;
@@ -387,6 +408,24 @@ export class AlertEngine {
 }
 
 const nothing: Pick<Alert, "trackers"> = { trackers: { warning: inactive, critical: inactive } };
+
+/** How an alert has come to where it is: a stream that was begun anew tells that alone. */
+function wayOf(alert: Alert, key: string): PastChange[] {
+  const view = viewAlert(alert);
+  const { severity } = view;
+  const state = alert.trackers[severity];
+  const stages: [AlertView["state"], number][] = [];
+  if (state.kind === "pending") stages.push(["pending", state.activeMs]);
+  if ("firedMs" in state) stages.push(["firing", state.firedMs]);
+  if (state.kind === "recovering") stages.push(["recovering", state.missedMs]);
+  if (state.kind === "resolved") stages.push(["resolved", state.resolvedMs]);
+  let before = viewAlert(nothing);
+  return stages.map(([kind, timeMs]) => {
+    const change = { ...alert, timeMs, key, before, after: { state: kind, severity } };
+    before = change.after;
+    return change;
+  });
+}
 
 /** Whether people may have something to do. */
 function isOpen({ state }: AlertView): boolean {

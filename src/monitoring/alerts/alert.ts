@@ -46,6 +46,9 @@ const firingKinds: ReadonlySet<string> = new Set(["firing", "recovering"]);
 const pendingKinds: ReadonlySet<string> = new Set(["pending"]);
 const resolvedKinds: ReadonlySet<string> = new Set(["resolved"]);
 
+/** Of one rule at once, those not counted that are over: nobody looks at more, and each is told, listed and stored. */
+export const mostAlerts = 500;
+
 /** The alerts of one rule, evaluation by evaluation. It holds nothing else: give it its alerts and it goes on. */
 export class RuleAlerts {
   readonly rule: Rule;
@@ -70,7 +73,7 @@ export class RuleAlerts {
   evaluate(
     source: SeriesSource,
     nowMs: number,
-  ): { readonly changes: readonly AlertChange[]; readonly error?: unknown } {
+  ): { readonly changes: readonly AlertChange[]; readonly leftOut: number; readonly error?: unknown } {
     let values: ReadonlyMap<string, GroupValue> = new Map();
     let errors: ReadonlyMap<string, unknown> = new Map();
     let failure: { readonly error: unknown } | undefined;
@@ -88,24 +91,36 @@ export class RuleAlerts {
     const isGone = failure === undefined && policy === "alert";
     // One group whose expression has no value says nothing about the others.
     const kept = onError === "ok" ? noGroups : errors;
-    if (policy === "ok" || isGone) this.#stepAll(values, kept, nowMs, changes);
+    const leftOut = policy === "ok" || isGone ? this.#stepAll(values, kept, nowMs, changes) : 0;
     this.#stepAbsence("no_data", isGone, nowMs, changes);
     this.#stepAbsence("error", failure !== undefined && onError === "alert", nowMs, changes);
-    return { changes, ...failure };
+    return { changes, leftOut, ...failure };
   }
 
-  /** @param kept groups that stay as they are */
+  /**
+   * @param kept groups that stay as they are
+   * @returns how many groups there is no room for
+   */
   #stepAll(
     values: ReadonlyMap<string, GroupValue>,
     kept: Pick<ReadonlyMap<string, unknown>, "has">,
     nowMs: number,
     changes: AlertChange[],
-  ): void {
+  ): number {
+    let leftOut = 0;
+    let room = this.#room();
     for (const [group, { labels, value }] of values) {
       const known = this.#alerts.get(group);
       const hits = (severity: Severity): boolean => this.#isHit(severity, value, known);
       // Most groups are well at most times.
-      if (known === undefined && !hits("warning") && !hits("critical")) continue;
+      if (known === undefined) {
+        if (!hits("warning") && !hits("critical")) continue;
+        if (room === 0) {
+          leftOut++;
+          continue;
+        }
+        room--;
+      }
       this.#step(group, { cause: "threshold", labels, value }, hits, nowMs, changes);
     }
     for (const [key, { cause, labels, value }] of this.#alerts) {
@@ -113,6 +128,16 @@ export class RuleAlerts {
         this.#step(key, { cause, labels, value }, () => false, nowMs, changes);
       }
     }
+    return leftOut;
+  }
+
+  /** For how many more. */
+  #room(): number {
+    if (this.#alerts.size < mostAlerts) return mostAlerts - this.#alerts.size;
+    let over = 0;
+    for (const alert of this.#alerts.values()) if (viewAlert(alert).state === "resolved") over++;
+    // Of those that are over not more either.
+    return Math.max(0, Math.min(mostAlerts + over, 2 * mostAlerts) - this.#alerts.size);
   }
 
   #stepAbsence(cause: "no_data" | "error", hit: boolean, nowMs: number, changes: AlertChange[]): void {

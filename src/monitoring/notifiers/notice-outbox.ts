@@ -35,8 +35,28 @@ export interface NoticeOutboxOptions {
 /** Some 2 KB each. */
 const mostPending = 20_000;
 
+/** How long one that is not there any more is told what is over: an Alertmanager is told for a quarter of an hour. */
+const leavingMs = 20 * 60_000;
+
+const neverTold = "a notifier is gone that was told of alerts, and does not hear that they are over: end them there";
+
+/** As changes of alerts are: what is not stored by then is told all the same. */
+const overdueMs = 5_000;
+
 /** What was silenced is stored as told before it is; while the storage fails it is told all the same. */
 const patienceMs = 2_000;
+
+interface LeavingLane {
+  readonly lane: NotifierLane;
+  /** By the monotonic clock. */
+  readonly untilMs: number;
+}
+
+interface Storing {
+  readonly pending: readonly PendingNotice[];
+  /** Whether nobody is told of it until it is durable. */
+  waits: boolean;
+}
 
 /**
  * Tells alerts to notifiers.
@@ -49,12 +69,14 @@ const patienceMs = 2_000;
 export class NoticeOutbox implements AlertOutbox {
   readonly #options: NoticeOutboxOptions;
   #lanes: readonly NotifierLane[] = [];
+  /** Of notifiers that are not there any more: they are told what is over, and nothing else. */
+  #leaving: readonly LeavingLane[] = [];
   #routes: Routes = new Routes([], []);
   /** What was read before the notifiers were known, by their names. */
   readonly #unclaimed = new Map<string, PendingNotice[]>();
   readonly #gone: string[] = [];
   /** What is not durable yet, by the changes that it is stored with. */
-  readonly #storing = new Map<readonly TellableAlert[], readonly PendingNotice[]>();
+  readonly #storing = new Map<readonly TellableAlert[], Storing>();
   #started = false;
 
   constructor(options: NoticeOutboxOptions) {
@@ -92,17 +114,26 @@ export class NoticeOutbox implements AlertOutbox {
   }
 
   /**
-   * Tells these notifiers from now on. What others were to be told is told to nobody any more.
+   * Tells these notifiers from now on. Others that were told that alerts fire hear that these are over, as far as they can be
+   * told: those of an earlier process are not known any more.
    *
    * @throws TypeError for a matcher that is no regular expression, before anything is changed
    */
   async configure(notifiers: readonly Notifier[], routes: readonly ResolvedRoute[]): Promise<void> {
+    const { log } = this.#options;
     const next = new Routes(routes, notifiers);
-    const before = this.#lanes;
+    const before = [...this.#lanes, ...this.#leaving.map(({ lane }) => lane)];
     await Promise.all(before.map((lane) => lane.stop()));
     this.#routes = next;
     this.#lanes = notifiers.map((notifier) => this.#lane(notifier));
-    for (const { notifier, pending } of before) this.#unclaimed.set(notifier.name, [...pending.values()]);
+    const names = new Set(notifiers.map(({ name }) => name));
+    const [gone, staying] = [false, true].map((stays) =>
+      before.filter((lane) => names.has(lane.notifier.name) === stays),
+    );
+    for (const { notifier, pending } of staying ?? []) {
+      this.#unclaimed.set(notifier.name, [...(this.#unclaimed.get(notifier.name) ?? []), ...pending.values()]);
+    }
+    this.#leaving = (gone ?? []).flatMap((lane) => this.#leave(lane));
     for (const lane of this.#lanes) {
       for (const pending of this.#unclaimed.get(lane.notifier.name) ?? []) {
         const { fingerprint } = pending.wanted;
@@ -113,10 +144,14 @@ export class NoticeOutbox implements AlertOutbox {
       }
       this.#unclaimed.delete(lane.notifier.name);
     }
-    const orphans = [...this.#unclaimed.values()].flat();
+    for (const [notifier, orphans] of this.#unclaimed) {
+      this.#gone.push(...orphans.map(({ stream }) => stream));
+      const alerts = orphans.filter(({ mayBeTold, told }) => mayBeTold && told?.status !== "resolved").length;
+      if (alerts > 0) log.warn({ notifier, alerts }, neverTold);
+    }
     this.#unclaimed.clear();
-    this.#gone.push(...orphans.map(({ stream }) => stream));
     this.#deleteGone();
+    if (this.#started) this.#tellLeaving();
   }
 
   /** Goes by the alerts that there are: some may have come or gone while nobody looked. */
@@ -135,10 +170,15 @@ export class NoticeOutbox implements AlertOutbox {
       this.tick();
       return;
     }
-    journal.append(appends).then(
-      () => this.changed(alerts),
-      (error: unknown) => this.changed(alerts, error),
-    );
+    // The storage may be what they are about, or why there is another notifier.
+    const timer = clock.setTimeout(() => this.overdue(alerts), overdueMs);
+    journal
+      .append(appends)
+      .then(
+        () => this.changed(alerts),
+        (error: unknown) => this.changed(alerts, error),
+      )
+      .finally(() => timer.cancel());
   }
 
   /** Begins to tell. */
@@ -154,20 +194,29 @@ export class NoticeOutbox implements AlertOutbox {
       this.#sweep(lane);
       lane.pump();
     }
+    if (this.#leaving.length > 0) this.#tellLeaving();
   }
 
   appendsFor(changes: readonly TellableAlert[], nowMs: number): readonly StreamAppend[] {
     const storing: PendingNotice[] = [];
     const appends = changes.flatMap((change) => this.#want(change, nowMs, storing));
     for (const each of storing) each.storing++;
-    if (storing.length > 0) this.#storing.set(changes, storing);
+    if (storing.length > 0) this.#storing.set(changes, { pending: storing, waits: true });
     return appends;
   }
 
+  overdue(changes: readonly TellableAlert[]): void {
+    const storing = this.#storing.get(changes);
+    if (storing === undefined) return;
+    release(storing);
+    this.tick();
+  }
+
   changed(changes: readonly TellableAlert[], failure?: unknown): void {
-    for (const each of this.#storing.get(changes) ?? []) {
-      each.storing--;
-      if (failure !== undefined) each.renew();
+    const storing = this.#storing.get(changes);
+    if (storing !== undefined) {
+      release(storing);
+      if (failure !== undefined) for (const each of storing.pending) each.renew();
     }
     this.#storing.delete(changes);
     this.tick();
@@ -176,7 +225,38 @@ export class NoticeOutbox implements AlertOutbox {
   /** Ends: what is left is told by the next process. */
   async stop(): Promise<void> {
     this.#started = false;
-    await Promise.all(this.#lanes.map((lane) => lane.stop()));
+    await Promise.all([...this.#lanes, ...this.#leaving.map(({ lane }) => lane)].map((lane) => lane.stop()));
+  }
+
+  /** Tells whoever is not to be told any more, and has been, that all of it is over. */
+  #leave({ notifier, pending: all }: NotifierLane): LeavingLane[] {
+    const { clock } = this.#options;
+    const lane = this.#lane(notifier);
+    for (const pending of all.values()) {
+      if (pending.wanted.status === "firing") pending.wanted = over(pending.wanted, clock.now());
+      if (pending.isDone(notifier)) this.#gone.push(pending.stream);
+      else lane.pending.set(pending.wanted.fingerprint, pending);
+    }
+    if (lane.pending.size === 0) return [];
+    void this.#store([...lane.pending.values()]);
+    return [{ lane, untilMs: clock.monotonic() + leavingMs }];
+  }
+
+  #tellLeaving(): void {
+    const { clock, log } = this.#options;
+    this.#leaving = this.#leaving.filter(({ lane, untilMs }) => {
+      this.#sweep(lane);
+      if (lane.pending.size === 0) return false;
+      if (clock.monotonic() < untilMs) {
+        lane.pump();
+        return true;
+      }
+      log.warn({ notifier: lane.notifier.name, alerts: lane.pending.size }, neverTold);
+      void lane.stop();
+      this.#gone.push(...Array.from(lane.pending.values(), ({ stream }) => stream));
+      this.#deleteGone();
+      return false;
+    });
   }
 
   #want(change: TellableAlert, nowMs: number, storing: PendingNotice[]): StreamAppend[] {
@@ -312,6 +392,11 @@ export class NoticeOutbox implements AlertOutbox {
   #complain(error: unknown): void {
     this.#options.log.debug({ err: error }, "what is told of alerts cannot be stored; some may be told twice");
   }
+}
+
+function release(storing: Storing): void {
+  if (storing.waits) for (const each of storing.pending) each.storing--;
+  storing.waits = false;
 }
 
 function over({ endMs: _, acknowledgedBy: __, ...notice }: Notice, nowMs: number): Notice {

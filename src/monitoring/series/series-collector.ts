@@ -30,7 +30,7 @@ export interface SeriesCollectorOptions {
   /** Cumulative metrics, read anew. */
   readonly collect: () => Promise<ResourceMetrics>;
   /** Called when the samples of a moment are all there. */
-  readonly onSampled?: (timeMs: number) => void;
+  readonly onSampled?: (timeMs: number, monotonicMs: number) => void;
 }
 
 /** How many samples are appended before the event loop has its turn: about a millisecond. */
@@ -95,6 +95,7 @@ export class SeriesCollector {
     const { clock, log, store, collect, onSampled } = this.#options;
     try {
       const timeMs = wholeMs(clock.now());
+      const monotonicMs = clock.monotonic();
       const { scopeMetrics } = await collect();
       store.advance(timeMs);
       this.#refusing = 0;
@@ -114,7 +115,7 @@ export class SeriesCollector {
       }
       this.#countRefused();
       this.#lastMs = timeMs;
-      onSampled?.(timeMs);
+      onSampled?.(timeMs, monotonicMs);
       this.#rounds++;
       if (this.#rounds % pruneEvery === 0) this.#pruneDue = true;
       if (this.#rounds % flushEvery === 0) this.#keep();

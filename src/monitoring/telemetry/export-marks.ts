@@ -92,9 +92,8 @@ export class ExportMarks {
     const numbers = streams.map((stream) => Number(stream.slice(prefix.length))).sort((a, b) => a - b);
     this.#stream = numbers.at(-1) ?? 1;
     const newest = await this.#read();
-    // A crash may have left the ones before. Nobody waits: on a full disk it would be for good, and the next start does it.
-    const leftOver = numbers.slice(0, -1).map((number) => `${prefix}${number}`);
-    if (leftOver.length > 0) journal.deleteStreams(leftOver).catch(() => undefined);
+    // A crash may have left the ones before.
+    this.#delete(numbers.slice(0, -1).map((number) => `${prefix}${number}`));
     if (newest !== undefined) return newest;
     try {
       const nowMs = clock.now();
@@ -238,7 +237,12 @@ export class ExportMarks {
     await journal.append([append], { impatient: true });
     this.#sequence++;
     this.#storedRunIds = openRunIds;
-    if (outgrown !== undefined) await journal.deleteStreams([outgrown]);
+    if (outgrown !== undefined) this.#delete([outgrown]);
+  }
+
+  /** Nobody waits for it: on a full disk it would be for good, and the next start does it. */
+  #delete(streams: readonly string[]): void {
+    if (streams.length > 0) this.#options.journal.deleteStreams(streams).catch(() => undefined);
   }
 
   get #name(): string {

@@ -19,6 +19,7 @@ import { ownerOf } from "../owner-of.ts";
 import { createPageToken, pageScope, parsePageToken } from "../page-token.ts";
 import { AlertFeed } from "./alert-feed.ts";
 import { alertMessage, changeMessage, firingStates } from "./alert-messages.ts";
+import { watchMessages } from "./watch-messages.ts";
 import { assertStorable, watchedAlerts } from "./watched-alerts.ts";
 
 type AlertMethods = Pick<
@@ -71,12 +72,13 @@ export function alertMethods({ alerts: opened, engine }: MonitoringServiceOption
       const call = openCalls.begin(context);
       const feed = new AlertFeed(alerts, call.signal);
       try {
-        yield { complete: true, alerts: messages(alerts), goneAlertIds: [] };
+        yield* watchMessages(messages(alerts), [], true);
         for await (const ids of feed.changes()) {
           const current = messages(alerts);
           const here = current.filter(({ alertId }) => ids.has(alertId));
-          const gone = [...ids].filter((id) => !here.some(({ alertId }) => alertId === id));
-          yield { complete: false, alerts: here, goneAlertIds: gone };
+          const known = new Set(here.map(({ alertId }) => alertId));
+          const gone = [...ids].filter((id) => !known.has(id));
+          yield* watchMessages(here, gone, false);
         }
         call.signal.throwIfAborted();
       } finally {

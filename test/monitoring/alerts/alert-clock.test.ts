@@ -32,7 +32,7 @@ async function openAlerts() {
   const clock = createVirtualClock();
   const { journal } = createMemoryStorage({ clock });
   const store = await SeriesStore.open({ clock, log: silentLogger, storage: noSeriesStorage });
-  const outbox = { appendsFor: () => [], changed: () => undefined };
+  const outbox = { appendsFor: () => [], changed: () => undefined, overdue: () => undefined };
   const open = async (): Promise<AlertEngine> => {
     const engine = new AlertEngine({ clock, journal, log: silentLogger, source: store, outbox });
     await engine.open(rules, store.newestMs);

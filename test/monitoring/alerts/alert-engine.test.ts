@@ -40,7 +40,13 @@ async function start(
       told.push(`${name}: ${before.state} > ${after.state}`);
   };
   const engine = new AlertEngine({
-    ...{ clock, journal, log: silentLogger, source: gauges, outbox: { appendsFor: () => [], changed } },
+    ...{
+      clock,
+      journal,
+      log: silentLogger,
+      source: gauges,
+      outbox: { appendsFor: () => [], changed, overdue: () => undefined },
+    },
   });
   await engine.open(rules, lastMs);
   const at = async (...values: number[]): Promise<void> => {
@@ -202,6 +208,65 @@ describe("AlertEngine", () => {
     expect((await world.journal.read("alerts/Deep/1", 0, 1_000)).length).toBeLessThan(100);
     expect(states({ engine })).toEqual(["Deep firing"]);
     expect(states(await start(world, [rule()]))).toEqual(["Deep firing"]);
+  });
+
+  it("knows since when an alert fires whose stream was begun anew meanwhile", async () => {
+    const world = setUp();
+    const startMs = world.clock.now();
+    const { engine, at } = await start(world, [rule()]);
+    const firesInB = () =>
+      engine.history.list(({ labels, after }) => labels["queue"] === "b" && after.state === "firing", 9);
+    for (let i = 0; i < 505; i++) {
+      world.gauges.set("depth", world.clock.now(), 15, "b");
+      if (i === 1) expect(firesInB()).toHaveLength(1);
+      await at(15, 5);
+    }
+    expect(await world.journal.listStreams("alerts/", "", 10)).toEqual(["alerts/Deep/1"]);
+    const again = await start(world, [rule()]);
+    const since = again.engine.history.list(({ labels }) => labels["queue"] === "b", 9);
+    expect(since.map(({ timeMs, before, after }) => [timeMs, before.state, after.state])).toEqual([
+      [startMs + step, "inactive", "firing"],
+    ]);
+  });
+
+  it("takes a round of samples that takes long for no clock that was set", async () => {
+    const world = setUp();
+    const { engine, at } = await start(world, [rule({ for: { seconds: 15n } })]);
+    await at(15);
+    await world.clock.advance(step);
+    const [sampledMs, monotonicMs] = [world.clock.now(), world.clock.monotonic()];
+    world.gauges.set("depth", sampledMs, 15);
+    // The samples of that time are looked at much later.
+    await world.clock.advance(9_000);
+    engine.evaluate(sampledMs, monotonicMs);
+    expect(states({ engine })).toEqual(["Deep pending"]);
+  });
+
+  it("begins although the streams of rules that are gone cannot be deleted", async () => {
+    const world = setUp();
+    const { at } = await start(world, [rule()]);
+    await at(15);
+    vi.spyOn(world.journal, "deleteStreams").mockReturnValue(new Promise(() => undefined));
+    expect(states(await start(world, [rule({ name: "Other" })]))).toEqual([]);
+  });
+
+  it("says once that there are more alerts of a rule than may be, and that there is room again", async () => {
+    const world = setUp();
+    const log = { ...silentLogger, error: vi.fn(), info: vi.fn() };
+    const outbox = { appendsFor: () => [], changed: () => undefined, overdue: () => undefined };
+    const engine = new AlertEngine({ ...world, log, source: world.gauges, outbox });
+    await engine.open([rule()], world.clock.now());
+    const at = async (value: number): Promise<void> => {
+      await world.clock.advance(step);
+      for (let queue = 0; queue < 501; queue++) world.gauges.set("depth", world.clock.now(), value, `${queue}`);
+      engine.evaluate(world.clock.now());
+    };
+    for (const value of [5, 15, 15]) await at(value);
+    expect(log.error.mock.calls).toEqual([
+      [{ rule: "Deep", most: 500, leftOut: 1 }, expect.stringContaining("fewer labels")],
+    ]);
+    await at(5);
+    expect(log.info).toHaveBeenCalledOnce();
   });
 
   it("tells of an alert even when it cannot be stored, because that may be what it is about", async () => {

@@ -21,6 +21,20 @@ function said({ before, after, alert }: AlertChange): string {
 }
 
 describe("an alert rule", () => {
+  it("has 500 alerts at once, and tells how many there is no room for; those that are over make room", () => {
+    const alerts = new RuleAlerts(rule());
+    const gauges = new TestGauges();
+    const evaluated = (index: number, values: (queue: number) => number) => {
+      for (let queue = 0; queue < 600; queue++) gauges.set("depth", index * step, values(queue), `${queue}`);
+      const { changes, leftOut } = alerts.evaluate(gauges, index * step);
+      return [changes.length, leftOut, alerts.alerts.size];
+    };
+    expect(evaluated(0, () => 15)).toEqual([500, 100, 500]);
+    expect(evaluated(1, () => 15)).toEqual([0, 100, 500]);
+    expect(evaluated(2, (queue) => (queue < 100 ? 5 : 15))).toEqual([100, 100, 500]);
+    expect(evaluated(3, (queue) => (queue < 100 ? 5 : 15))).toEqual([100, 0, 600]);
+  });
+
   it("has one alert, whose severity moves", () => {
     expect(moves({ critical: { at: 20 } }, [5, 15, 25, 15, 5])).toEqual([
       [],

@@ -1,5 +1,5 @@
 import { create } from "@bufbuild/protobuf";
-import { describe, expect, it, onTestFinished } from "vitest";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
 import {
   AcknowledgementSchema,
   type LabelMatcher,
@@ -13,7 +13,7 @@ import { Silences } from "../../../src/monitoring/alerts/silences.ts";
 import type { Notice } from "../../../src/monitoring/notifiers/notice.ts";
 import { NoticeOutbox } from "../../../src/monitoring/notifiers/notice-outbox.ts";
 import type { Notifier, SendOutcome } from "../../../src/monitoring/notifiers/notifier.ts";
-import { type Journal, silentLogger, timestampFromMs } from "../../../src/runs/index.ts";
+import { type Journal, type Logger, silentLogger, timestampFromMs } from "../../../src/runs/index.ts";
 import { createMemoryStorage } from "../../../src/runs/memory/index.ts";
 import { createSeededRandom } from "../../../src/testing/seeded-random.ts";
 import { createVirtualClock, type VirtualClock } from "../../../src/testing/virtual-clock.ts";
@@ -69,15 +69,15 @@ class TestNotifier implements Notifier {
 async function start(
   world: World,
   notifiers: readonly Notifier[],
-  options: { rules?: readonly Rule[]; routes?: readonly ResolvedRoute[] } = {},
+  options: { rules?: readonly Rule[]; routes?: readonly ResolvedRoute[]; log?: Logger } = {},
 ) {
   const { clock, journal, gauges } = world;
-  const { rules = [rule(levels)], routes = [] } = options;
+  const { rules = [rule(levels)], routes = [], log = silentLogger } = options;
   const outcomes: string[] = [];
   const silences = new Silences({ journal, clock });
   await silences.open();
   const outbox = new NoticeOutbox({
-    ...{ journal, clock, random: createSeededRandom(1), log: silentLogger, silences },
+    ...{ journal, clock, random: createSeededRandom(1), log, silences },
     current: (name, key) => engine.alertOf(name, key),
     onOutcome: (notifier, outcome) => outcomes.push(`${notifier} ${outcome}`),
   });
@@ -444,5 +444,67 @@ describe("NoticeOutbox", () => {
     await world.clock.advance(100);
     expect(late.told).toEqual(["a warning"]);
     expect(chat.told).toEqual(["a warning"]);
+  });
+
+  it("tells a notifier that is taken out that what it was told of is over, and another one what fires", async () => {
+    const world = setUp();
+    const [pager, other] = [new TestNotifier("pager"), new TestNotifier("other")];
+    const { at, outbox, engine } = await start(world, [pager]);
+    await at(15);
+    await outbox.configure([other], []);
+    outbox.reconcile(engine.list());
+    await world.clock.advance(100);
+    expect(pager.told).toEqual(["a warning", "a resolved"]);
+    expect(other.told).toEqual(["a warning"]);
+    await at(25);
+    expect(pager.told).toHaveLength(2);
+    expect((await streams(world.journal)).map((stream) => stream.split("/")[1])).toEqual(["other"]);
+  });
+
+  it("says whom it could not tell what is over: one that does not answer any more, or is of an earlier process", async () => {
+    const world = setUp();
+    const pager = new TestNotifier("pager");
+    const warn = vi.fn();
+    const { at, outbox } = await start(world, [pager], { log: { ...silentLogger, warn } });
+    await at(15);
+    pager.answer = () => ({ kind: "failed", error: "no" });
+    await outbox.configure([], []);
+    await at({});
+    warn.mockClear();
+    expect(await streams(world.journal)).toHaveLength(1);
+    await world.clock.advance(20 * 60_000);
+    await at({});
+    const gone = [{ notifier: "pager", alerts: 1 }, expect.stringContaining("does not hear that they are over")];
+    expect(warn.mock.calls).toContainEqual(gone);
+    expect(await streams(world.journal)).toEqual([]);
+
+    const again = new TestNotifier("pager");
+    await outbox.configure([again], []);
+    await at(25);
+    expect(again.told).toEqual(["a critical"]);
+    await outbox.stop();
+    const after = vi.fn();
+    await start(world, [new TestNotifier("other")], { log: { ...silentLogger, warn: after } });
+    expect(after.mock.calls).toEqual([gone]);
+  });
+
+  it("does not wait for long for a storage that hangs while a notifier comes, or somebody looks after an alert", async () => {
+    const world = setUp();
+    const [chat, late] = [new TestNotifier("chat"), new TestNotifier("late")];
+    const { at, outbox, engine } = await start(world, [chat]);
+    await at(15);
+    vi.spyOn(world.journal, "append").mockImplementation(() => new Promise(() => undefined));
+    await outbox.configure([chat, late], []);
+    outbox.reconcile(engine.list());
+    await world.clock.advance(4_000);
+    expect(late.told).toEqual([]);
+    await world.clock.advance(1_100);
+    expect(late.told).toEqual(["a warning"]);
+    const acknowledged = create(AcknowledgementSchema, { acknowledgedBy: "anna" });
+    void engine.acknowledge("Deep", engine.list()[0]?.key ?? "", acknowledged);
+    await at(5);
+    await world.clock.advance(10_000);
+    expect(chat.told.at(-1)).toBe("a resolved");
+    expect(late.told.at(-1)).toBe("a resolved");
   });
 });

@@ -56,6 +56,26 @@ it("streams that a crash has left hold up no start", async () => {
   expect(await marksOn(journal).open()).toMatchObject({ toldMs: 2_000 });
 });
 
+it("a stream that is outgrown holds up neither the marks that follow nor a start, while it cannot be deleted", async () => {
+  const { journal } = createMemoryStorage({ clock });
+  const records = Array.from({ length: 100 }, (_, i) => record(1_000 + i, []));
+  await journal.append([{ stream: "exported/1", expectedSequence: 0, records }]);
+  journal.deleteStreams = () => new Promise<never>(() => undefined);
+  const marks = marksOn(journal);
+  await marks.open();
+  marks.begin();
+  for (let i = 0; i < 2; i++) {
+    marks.sending();
+    await clock.advance(500);
+  }
+  expect(await journal.read("exported/2", 0, 10)).toHaveLength(2);
+
+  const other = createMemoryStorage({ clock }).journal;
+  await other.append([{ stream: "exported/1", expectedSequence: 0, records: [new Uint8Array([255])] }]);
+  other.deleteStreams = journal.deleteStreams;
+  expect(await marksOn(other).open()).toBeUndefined();
+});
+
 it("those that end first are noted where more runs are open than may be", async () => {
   const { journal } = createMemoryStorage({ clock });
   const of = (id: string, state: RunState) => creation(id, { state });
