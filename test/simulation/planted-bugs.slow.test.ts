@@ -16,7 +16,7 @@ afterAll(() => rmSync(directory, { recursive: true, force: true }));
 /** By which seed the README says that the simulation finds a bug. */
 function namedSeed(name: string): number {
   const row = readme.split("\n").find((line) => line.startsWith(`| ${name} `));
-  // A star behind it says that it is from before plans had more in them.
+  // A star behind it says that it is from before plans had halts in them.
   return Number(row?.split("|")[2]?.replace(/[ ,*]/g, ""));
 }
 
