@@ -273,16 +273,6 @@ export const mutations: readonly Mutation[] = [
     ],
   },
   {
-    name: "a breaker forgets its trials at a restart",
-    edits: [
-      {
-        file: "runs/breakers/breaker.ts",
-        from: "successes: event.value.successes, probing: false",
-        to: "successes: event.value.successes * 0, probing: false",
-      },
-    ],
-  },
-  {
     name: "a breaker never opens",
     edits: [
       {
