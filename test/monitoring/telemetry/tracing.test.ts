@@ -3,6 +3,7 @@ import { describe, expect, it, vi } from "vitest";
 import { systemClock, systemRandom } from "../../../src/clock.ts";
 import type { EndedCall } from "../../../src/interceptors/rpc/index.ts";
 import { Tracing } from "../../../src/monitoring/telemetry/tracing.ts";
+import { createCallHeaders } from "../../../src/transport/call-headers.ts";
 
 const trace = "0af7651916cd43dd8448eb211c80319c";
 const span = "b7ad6b7169203331";
@@ -23,6 +24,16 @@ function tracingWith(allows: boolean) {
 }
 
 describe("the span of a call", () => {
+  it.each([true, false])(
+    "makes no Headers of what a call has, which would cost as much as the call: kept %j",
+    (allows) => {
+      const { tracing } = tracingWith(allows);
+      const headers = createCallHeaders();
+      tracing.begin(headers)?.end(ended);
+      expect(headers.plain?.map(([name]) => name)).toEqual(["traceparent"]);
+    },
+  );
+
   it("is made at its end, and told to those behind it", () => {
     const { tracing, onEnd, spend } = tracingWith(true);
     const header = new Headers({ traceparent: `00-${trace}-${span}-01` });
