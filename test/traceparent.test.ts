@@ -1,5 +1,6 @@
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { keptTraceIdOf, readTraceparent, readTracestate } from "../src/traceparent.ts";
+import { isSampled, keptTraceIdOf, readTraceparent, readTracestate } from "../src/traceparent.ts";
 
 const trace = "0af7651916cd43dd8448eb211c80319c";
 const span = "b7ad6b7169203331";
@@ -20,6 +21,31 @@ describe("a traceparent", () => {
     ["may not be there", null, ""],
   ])("%s", (_, given, read) => {
     expect(readTraceparent(given)).toBe(read);
+  });
+
+  it("is taken where the pattern of the W3C fits, and nowhere else", () => {
+    const pattern = /^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/;
+    const alphabet = "09afAFg/:`-\u0130";
+    const near = fc
+      .tuple(
+        fc.integer({ min: 2, max: 54 }),
+        fc.constantFrom(...alphabet),
+        fc.constantFrom(of("00"), `00-${"0".repeat(31)}1-${span}-ff`),
+      )
+      .map(([at, char, text]) => text.slice(0, at) + char + text.slice(at + 1));
+    fc.assert(
+      fc.property(near, (given) => {
+        expect(readTraceparent(given)).toBe(pattern.test(given) ? given : "");
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  it("is kept by the last bit of its flags", () => {
+    for (let flags = 0; flags < 256; flags++) {
+      const given = of("00").replace(/01$/, flags.toString(16).padStart(2, "0"));
+      expect(isSampled(given)).toBe(flags % 2 === 1);
+    }
   });
 
   it("leads to its trace where that is kept", () => {

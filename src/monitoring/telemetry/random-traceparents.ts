@@ -7,7 +7,8 @@ import type { RandomSource } from "../../clock.ts";
 const drawn = 32;
 /** A draw costs the same for a thousand bytes as for ten thousand. */
 const drawnTexts = 16;
-const idBytes = 24;
+const traceIdBytes = 16;
+const idBytes = traceIdBytes + 8;
 const digits = 2 * idBytes;
 const length = 55;
 
@@ -24,13 +25,9 @@ export class RandomTraceparents {
   }
 
   next(): string {
-    let traceparent: string;
-    do {
-      if (this.#next >= this.#text.length) this.#draw();
-      traceparent = this.#text.slice(this.#next, this.#next + length);
-      this.#next += length;
-      // Ids that are nothing but zeroes are none.
-    } while (/^00-0{32}-|-0{16}-00$/.test(traceparent));
+    if (this.#next >= this.#text.length) this.#draw();
+    const traceparent = this.#text.slice(this.#next, this.#next + length);
+    this.#next += length;
     return traceparent;
   }
 
@@ -38,6 +35,11 @@ export class RandomTraceparents {
     if (this.#nextByte >= this.#bytes.length) {
       this.#random.fill(this.#bytes);
       this.#nextByte = 0;
+      // Ids that are nothing but zeroes are none.
+      for (let at = 0; at < this.#bytes.length; at += idBytes) {
+        this.#bytes[at] ||= 1;
+        this.#bytes[at + traceIdBytes] ||= 1;
+      }
     }
     const end = this.#nextByte + drawn * idBytes;
     const hex = this.#bytes.toString("hex", this.#nextByte, end);
