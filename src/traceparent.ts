@@ -3,10 +3,12 @@ const laterShape = /^(?!00|ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f
 
 const versionZeroLength = 55;
 
+/** 1 at each character that a digit of an id may be. */
+const isDigit = new Uint8Array(128);
+for (const digit of "0123456789abcdef") isDigit[digit.charCodeAt(0)] = 1;
+const dash = 45;
 const zero = 48;
 const nine = 57;
-const smallA = 97;
-const smallF = 102;
 
 /**
  * A W3C `traceparent` as one of version 00, which is what is known of those that follow it; empty for none, or one that is not
@@ -18,23 +20,32 @@ export function readTraceparent(given: string | null): string {
   return laterShape.test(given) ? `00${given.slice(2, versionZeroLength)}` : "";
 }
 
-/** What a pattern would say of the 55 characters behind `00-`, in a tenth of the time: each call asks. */
+/** What a pattern would say of the 55 characters behind `00-`, in less time: each call asks. */
 function isVersionZero(given: string): boolean {
-  return isId(given, 3, 35) && given[35] === "-" && isId(given, 36, 52) && given[52] === "-" && isHex(given, 53, 55);
+  return (
+    isId(given, 3, 35) &&
+    given.charCodeAt(35) === dash &&
+    isId(given, 36, 52) &&
+    given.charCodeAt(52) === dash &&
+    isHex(given.charCodeAt(53)) &&
+    isHex(given.charCodeAt(54))
+  );
 }
 
+function isHex(code: number): boolean {
+  return isDigit[code] === 1;
+}
+
+/** Ids of nothing but zeroes are none. */
 function isId(given: string, from: number, to: number): boolean {
-  let at = from;
-  while (at < to && given.charCodeAt(at) === zero) at++;
-  return at < to && isHex(given, at, to);
-}
-
-function isHex(given: string, from: number, to: number): boolean {
+  let all = 1;
+  let some = 0;
   for (let at = from; at < to; at++) {
     const code = given.charCodeAt(at);
-    if (code < zero || code > smallF || (code > nine && code < smallA)) return false;
+    all &= code < isDigit.length ? (isDigit[code] ?? 0) : 0;
+    some |= code ^ zero;
   }
-  return true;
+  return all === 1 && some !== 0;
 }
 
 /** Callers may send thousands. */
