@@ -9,9 +9,9 @@ import {
   type LabelMatcher as LabelMatcherMessage,
   MatcherOperator,
 } from "../../../gen/retake/v1/alert_pb.js";
-import { compileExpression } from "../../security/index.ts";
 import { type LabelMatcher, labelTest } from "../series/matcher.ts";
 import { type AbsencePolicy, looksFarBack, type Rule, type RuleQuery, type Statistic, type Threshold } from "./rule.ts";
+import { compileRuleExpression } from "./rule-expression.ts";
 
 const defaultWindowMs = 5 * 60_000;
 
@@ -32,7 +32,7 @@ export function resolveRule(message: AlertRule): Rule {
     name: message.name,
     queries,
     ...(message.expression !== "" && {
-      expression: compileExpression(message.expression, { variables: names, field: "expression" }),
+      expression: compileRuleExpression(message.expression, names),
     }),
     comparison,
     thresholds: { ...(warning && { warning }), ...(critical && { critical }) },
