@@ -66,6 +66,18 @@ describe("AlertRules", () => {
   });
 });
 
+describe("a rule with what Prometheus would expand", () => {
+  it.each([
+    [{ annotations: { summary: "{{ .Nope }}" } }, /annotations\.summary: "\{\{ \.Nope \}\}" is no placeholder/],
+    [{ labels: { team: "{{ $labels.queue }}" } }, /labels\.team: labels are no templates/],
+  ])("is refused where it is set or configured: %j", async (init, problem) => {
+    const rules = await setUp().open();
+    expect(() => rules.set(rule(init), "ada")).toThrow(problem);
+    const { problems } = configuredRules({ ...none, rules: [rule(init)] });
+    expect(problems).toEqual([{ field: "monitoring.rules[0]", message: expect.stringMatching(problem) }]);
+  });
+});
+
 describe("configuredRules", () => {
   it("names the rule that makes no sense, and the field that it stands in", () => {
     const { problems } = configuredRules({

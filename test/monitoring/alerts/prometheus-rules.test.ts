@@ -62,6 +62,18 @@ describe("prometheusRules", () => {
     ]);
   });
 
+  it("has as text what Prometheus would expand otherwise", async () => {
+    const text = await prometheusRules([
+      rule({ labels: { team: "{{ a" }, annotations: { summary: "{{ $value }} {{ .Nope }}" } }),
+    ]);
+    expect((parse(text) as RuleFile).groups[0]?.rules).toMatchObject([
+      {
+        labels: { team: '{{ "{{" }} a', severity: "warning" },
+        annotations: { summary: '{{ $value }} {{ "{{" }} .Nope }}' },
+      },
+    ]);
+  });
+
   it.each([
     "string(depth).contains('7') ? depth : 0.0",
     // Integers are divided to integers, and constants are no vectors.
