@@ -1,4 +1,4 @@
-import type { AlertRule } from "../../../gen/retake/v1/alert_pb.js";
+import { AlertComparison, type AlertRule } from "../../../gen/retake/v1/alert_pb.js";
 import { assertPlaceholders, opening } from "./annotations.ts";
 
 /**
@@ -6,7 +6,13 @@ import { assertPlaceholders, opening } from "./annotations.ts";
  *
  * @throws TypeError that names the part
  */
-export function checkRule({ annotations, labels }: Pick<AlertRule, "annotations" | "labels">): void {
+export function checkRule({ annotations, labels, warning, critical, comparison }: AlertRule): void {
+  const side = comparison === AlertComparison.BELOW ? "above" : "below";
+  if (warning && critical && (side === "above" ? critical.at > warning.at : critical.at < warning.at)) {
+    throw new TypeError(
+      `critical: ${critical.at} is ${side} the warning's ${warning.at}, which nobody would ever see: swap them`,
+    );
+  }
   for (const [name, template] of Object.entries(annotations)) {
     try {
       assertPlaceholders(template);

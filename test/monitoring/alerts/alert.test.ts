@@ -165,6 +165,9 @@ describe("resolveRule", () => {
   it.each([
     [{ warning: { at: 10, clear: 11 } }, /warning: what is well again at 11/],
     [{ comparison: 2, critical: { at: 10, clear: 9 } }, /critical: /],
+    [{ warning: { at: Number.POSITIVE_INFINITY } }, /warning: Infinity is no threshold/],
+    [{ critical: { at: 20, clear: Number.NEGATIVE_INFINITY } }, /critical: -Infinity is no threshold/],
+    [{ warning: { at: Number.NaN } }, /warning: NaN is no threshold/],
     [{ expression: "depth +" }, /expression: /],
     [{ expression: "dept + 1.0" }, /dept/],
     [{ expression: "depth + 1" }, /expression: "depth \+ 1" .*'_\+_'.*\(double, int\).*depth \+ 1\.0, not depth \+ 1/],
