@@ -484,7 +484,7 @@ export declare type Silence = Message<"retake.v1.Silence"> & {
   startTime?: Timestamp | undefined;
 
   /**
-   * Until when. Required.
+   * Until when. Required. Limit: 365 days after `start_time`.
    *
    * @generated from field: google.protobuf.Timestamp end_time = 4;
    */
