@@ -158,6 +158,11 @@ describe("MonitoringService", () => {
     ["setAlertRule", { rule: { ...deep, expression: "depth +" } }, Code.InvalidArgument],
     [
       "setSilence",
+      { silence: { matchers: [{ label: "a", value: "b" }], endTime: { seconds: 253_402_300_799n } } },
+      Code.InvalidArgument,
+    ],
+    [
+      "setSilence",
       { silence: { matchers: [{ label: "a", operator: 3, value: "(" }] }, duration: { seconds: 60n } },
       Code.InvalidArgument,
     ],

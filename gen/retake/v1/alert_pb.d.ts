@@ -95,7 +95,8 @@ export declare type AlertRule = Message<"retake.v1.AlertRule"> & {
   onError: AlertAbsence;
 
   /**
-   * What its alerts carry beside the labels of their series; those of the rule win. Limit: 32.
+   * What its alerts carry beside the labels of their series; those of the rule win. They are no templates: `{{` is refused.
+   * Limit: 32.
    *
    * @generated from field: map<string, string> labels = 11;
    */
@@ -103,7 +104,8 @@ export declare type AlertRule = Message<"retake.v1.AlertRule"> & {
 
   /**
    * What people read: `summary`, `description`, `runbook_url`. `{{ $value }}` stands for the number and
-   * `{{ $labels.NAME }}` for a label. Limit: 32.
+   * `{{ $labels.NAME }}` for a label, each with a filter if it likes: `{{ $value | humanizePercentage }}`, `humanize`,
+   * `humanize1024`, `humanizeDuration`. Anything else that begins with `{{` is refused. Limit: 32.
    *
    * @generated from field: map<string, string> annotations = 12;
    */
@@ -482,7 +484,7 @@ export declare type Silence = Message<"retake.v1.Silence"> & {
   startTime?: Timestamp | undefined;
 
   /**
-   * Until when. Required.
+   * Until when. Required. Limit: 365 days after `start_time`.
    *
    * @generated from field: google.protobuf.Timestamp end_time = 4;
    */

@@ -307,7 +307,8 @@ export declare const RetryPolicySchema: GenMessage<RetryPolicy>;
  */
 export declare type CircuitBreakerPolicy = Message<"retake.v1.CircuitBreakerPolicy"> & {
   /**
-   * The share of failed attempts in the window, in percent, above which it opens. Default: 50. Limits: 1 to 100.
+   * The share of failed attempts in the window, in percent, above which it opens; at 100, when all have failed. Default: 50.
+   * Limits: 1 to 100.
    *
    * @generated from field: optional int32 error_threshold_percentage = 1;
    */

@@ -13,7 +13,8 @@ export const lint: Command = {
   description: [
     "Tells what in a contract cannot be served, and what will hurt: a unary workflow that may run longer than proxies wait",
     "(long-unary), one without a key that runs for minutes (long-unkeyed), a fallback that loses fields (lossy-fallback),",
-    "strings and lists of requests without a limit (missing-rules). Each finding comes with its place and the lines to",
+    "strings and lists of requests without a limit (missing-rules), a time that never passes, because another one comes",
+    "before it (unreached-limit). Each finding comes with its place and the lines to",
     "write. What a retake.yaml there says of the policies counts. A comment above the element silences a finding:",
     "// retake:ignore long-unary",
   ].join(" "),

@@ -10,8 +10,9 @@ import { longUnary } from "./long-unary.ts";
 import { longUnkeyed } from "./long-unkeyed.ts";
 import { lossyFallback } from "./lossy-fallback.ts";
 import { missingRules } from "./missing-rules.ts";
+import { unreachedLimit } from "./unreached-limit.ts";
 
-const rules: readonly LintRule[] = [longUnary, longUnkeyed, lossyFallback, missingRules];
+const rules: readonly LintRule[] = [longUnary, longUnkeyed, lossyFallback, missingRules, unreachedLimit];
 
 /** What an operator says of the policies, by the workflow's name. */
 export type Overrides = Readonly<Record<string, WorkflowPolicy>>;

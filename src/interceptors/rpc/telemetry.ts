@@ -9,16 +9,12 @@ import {
 } from "@connectrpc/connect";
 import { ErrorInfoSchema } from "../../../gen/google/rpc/error_details_pb.js";
 import { FailureSchema } from "../../../gen/retake/v1/run_pb.js";
+import { callDurationBounds } from "../../call-duration-bounds.ts";
 import type { Clock } from "../../clock.ts";
 import type { HistogramCell, HistogramFamily, Instruments, NumberFamily } from "../../instruments.ts";
 import { codeName } from "../../runs/index.ts";
 import { keptTraceFields } from "../../trace-fields.ts";
 import { passMessages, same } from "../../transport/index.ts";
-
-/** As the semantic conventions (v1.44) advise for calls. */
-const callDurationBounds: readonly number[] = [
-  0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10,
-];
 
 const callAttributes: readonly string[] = ["rpc.system.name", "rpc.method", "rpc.status_code", "error.type"];
 

@@ -7,6 +7,7 @@ import { suggestion } from "../../nearest-name.ts";
 import { type Journal, type Logger, StoredSettings } from "../../runs/index.ts";
 import { durationBounds } from "../telemetry/duration-bounds.ts";
 import { builtInRules } from "./built-in-rules.ts";
+import { checkRule } from "./check-rule.ts";
 import { resolveRule } from "./resolve-rule.ts";
 import type { Rule } from "./rule.ts";
 import { sloRules } from "./slo-rules.ts";
@@ -88,6 +89,7 @@ export class AlertRules {
    * @throws JournalUnavailableError
    */
   set(message: AlertRule, requestedBy: string): Promise<ListedRule> {
+    checkRule(message);
     const next = listed(message, "set");
     return this.#change(async () => {
       const known = this.#set.get(message.name);
@@ -149,6 +151,7 @@ export function configuredRules({ rules, slos, disabledRules }: ConfiguredRules)
   }
   for (const [index, message] of rules.entries()) {
     try {
+      checkRule(message);
       found.set(message.name, listed(message, "configuration"));
     } catch (error) {
       const text = `the rule ${message.name}: ${(error as Error).message}`;

@@ -5,18 +5,73 @@ import type { Labels } from "../series/series.ts";
  * Prometheus: `{{ $value | humanizePercentage }}`. What is nothing of that stays as it is.
  */
 export function fillIn(template: string, labels: Labels, value: number): string {
-  return template.replace(placeholder, (whole, label: string | undefined, filter: string | undefined) => {
-    const text = label === undefined ? String(value) : (labels[label] ?? "");
-    if (filter === undefined) return text;
-    const apply = filters[filter];
-    return apply === undefined ? whole : apply(Number(text));
+  return replaced(template, {
+    known: (_, label, apply) => {
+      const text = label === undefined ? String(value) : (labels[label] ?? "");
+      return apply === undefined ? text : apply(Number(text));
+    },
+    unknown: opening,
   });
 }
 
-const placeholder = /\{\{ ?\$(?:value|labels\.([A-Za-z_][A-Za-z0-9_]*))(?: ?\| ?([A-Za-z0-9]+))? ?\}\}/g;
+/** The same for Prometheus, which takes no rule with a placeholder that is unknown to it: those are text there too. */
+export function annotationForPrometheus(template: string): string {
+  return replaced(template, { known: (whole) => whole, unknown: openingForPrometheus });
+}
+
+/** A label, which is text here and a template there. */
+export function labelForPrometheus(text: string): string {
+  return text.replaceAll(opening, openingForPrometheus);
+}
+
+/** @throws TypeError for what looks like a placeholder and is none */
+export function assertPlaceholders(template: string): void {
+  // As long as before, so that places stay the same.
+  const rest = replaced(template, { known: (whole) => " ".repeat(whole.length), unknown: opening });
+  const at = rest.indexOf(opening);
+  if (at === -1) return;
+  const end = template.indexOf("}}", at);
+  const found = template.slice(at, Math.min(end === -1 ? template.length : end + 2, at + longestQuote));
+  throw new TypeError(
+    `${JSON.stringify(found)} is no placeholder: there are {{ $value }} and {{ $labels.NAME }}, ` +
+      `and with a filter {{ $value | NAME }}, which is one of ${Object.keys(filters).join(", ")}`,
+  );
+}
+
+const longestQuote = 100;
+
+/** Where templates of Prometheus begin, wherever it stands. */
+export const opening = "{{";
+
+const openingForPrometheus = '{{ "{{" }}';
+
+const placeholder = /\{\{ ?\$(?:value|labels\.([A-Za-z_][A-Za-z0-9_]*))(?: ?\| ?([A-Za-z0-9]+))? ?\}\}/y;
+
+type Filter = (value: number) => string;
+
+/** A template with something for each of its placeholders, and for each beginning of one that there is not. */
+function replaced(
+  template: string,
+  by: {
+    readonly known: (whole: string, label: string | undefined, filter: Filter | undefined) => string;
+    readonly unknown: string;
+  },
+): string {
+  let text = "";
+  let from = 0;
+  for (let at = template.indexOf(opening); at !== -1; at = template.indexOf(opening, from)) {
+    text += template.slice(from, at);
+    placeholder.lastIndex = at;
+    const [whole = opening, label, filter] = placeholder.exec(template) ?? [];
+    const known = whole !== opening && (filter === undefined || Object.hasOwn(filters, filter));
+    text += known ? by.known(whole, label, filters[filter ?? ""]) : by.unknown;
+    from = at + (known ? whole.length : opening.length);
+  }
+  return text + template.slice(from);
+}
 
 /** Prometheus's own, to the letter where a number has four digits that count. */
-const filters: Readonly<Record<string, (value: number) => string>> = {
+const filters: Readonly<Record<string, Filter>> = {
   humanize: (value) =>
     scaled(value, 1000, ["", "k", "M", "G", "T", "P", "E", "Z", "Y"], ["", "m", "u", "n", "p", "f", "a", "z", "y"]),
   humanize1024: (value) => scaled(value, 1024, ["", "ki", "Mi", "Gi", "Ti", "Pi", "Ei", "Zi", "Yi"], [""]),

@@ -1,4 +1,5 @@
 import { sampleIntervalMs } from "../series/resolutions.ts";
+import { annotationForPrometheus, labelForPrometheus } from "./annotations.ts";
 import { duration, rulePromql } from "./promql.ts";
 import type { Rule } from "./rule.ts";
 
@@ -21,8 +22,10 @@ export async function prometheusRules(rules: readonly Rule[]): Promise<string> {
       expr: expression,
       ...(rule.forMs > 0 && { for: duration(rule.forMs) }),
       ...(rule.keepFiringForMs > 0 && { keep_firing_for: duration(rule.keepFiringForMs) }),
-      labels: { ...rule.labels, severity },
-      ...(Object.keys(rule.annotations).length > 0 && { annotations: rule.annotations }),
+      labels: { ...each(rule.labels, labelForPrometheus), severity },
+      ...(Object.keys(rule.annotations).length > 0 && {
+        annotations: each(rule.annotations, annotationForPrometheus),
+      }),
     }));
   });
   const head = [
@@ -33,4 +36,8 @@ export async function prometheusRules(rules: readonly Rule[]): Promise<string> {
   ];
   const file = { groups: [{ name: "retake", interval: duration(sampleIntervalMs), rules: exported }] };
   return `${head.map((line) => `# ${line}\n`).join("")}${stringify(file, { lineWidth: 0 })}`;
+}
+
+function each(texts: Readonly<Record<string, string>>, change: (text: string) => string): Record<string, string> {
+  return Object.fromEntries(Object.entries(texts).map(([name, text]) => [name, change(text)]));
 }

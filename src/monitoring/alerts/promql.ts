@@ -41,10 +41,10 @@ function valuePromql({ queries, expression }: Rule): string | undefined {
   const arithmetic = arithmeticPromql(parse(expression.source).expr, used);
   // A group has a number only where all queries have one.
   const missing = names.filter((name) => !new RegExp(`\\b${name}\\b`).test(expression.source));
-  if (arithmetic === undefined || missing.length > 0) return undefined;
+  if (arithmetic === undefined || arithmetic.scalar || missing.length > 0) return undefined;
   // A choice might not look at all of them.
   const needed = expression.source.includes("?") ? [...used.values()].map((query) => ` and ${query}`).join("") : "";
-  return `(${arithmetic}${needed})`;
+  return `(${arithmetic.text}${needed})`;
 }
 
 /** The numbers of a query. */
@@ -88,30 +88,41 @@ const functions = {
 
 const operators: Readonly<Record<string, string>> = { "_+_": "+", "_-_": "-", "_*_": "*", "_/_": "/" };
 
-/** Each with what holds where it does not. */
-const comparisons: Readonly<Record<string, readonly [holds: string, fails: string]>> = {
-  ...{ "_<_": ["<", ">="], "_<=_": ["<=", ">"], "_>_": [">", "<="], "_>=_": [">=", "<"] },
-};
+const comparisons: Readonly<Record<string, string>> = { "_<_": "<", "_<=_": "<=", "_>_": ">", "_>=_": ">=" };
 
 type Expr = ReturnType<typeof parse>["expr"];
 
-function arithmeticPromql(expr: Expr | undefined, values: ReadonlyMap<string, string>): string | undefined {
+/** A part of an expression. Without a query in it, PromQL has a scalar, which is never a vector by itself. */
+interface Arithmetic {
+  readonly text: string;
+  readonly scalar: boolean;
+  /** Of integers alone: CEL divides these to integers, and PromQL does not. */
+  readonly integer: boolean;
+}
+
+function arithmeticPromql(expr: Expr | undefined, values: ReadonlyMap<string, string>): Arithmetic | undefined {
   const kind = expr?.exprKind;
   switch (kind?.case) {
-    case "identExpr":
-      return values.get(kind.value.name);
+    case "identExpr": {
+      const text = values.get(kind.value.name);
+      return text === undefined ? undefined : { text, scalar: false, integer: false };
+    }
     case "constExpr": {
       const constant = kind.value.constantKind;
-      return constant.case === "doubleValue" || constant.case === "int64Value" ? String(constant.value) : undefined;
+      if (constant.case !== "doubleValue" && constant.case !== "int64Value") return undefined;
+      return { text: String(constant.value), scalar: true, integer: constant.case === "int64Value" };
     }
     case "callExpr": {
       const { args } = kind.value;
       if (kind.value.function === "_?_:_") return choicePromql(args, values);
-      const parts = args.map((arg) => arithmeticPromql(arg, values));
-      if (parts.some((part) => part === undefined)) return undefined;
-      if (kind.value.function === "-_" && parts.length === 1) return `(-${parts[0]})`;
+      const [left, right] = args.map((arg) => arithmeticPromql(arg, values));
+      if (left === undefined) return undefined;
+      if (kind.value.function === "-_" && args.length === 1) return { ...left, text: `(-${left.text})` };
       const operator = operators[kind.value.function];
-      return operator === undefined || parts.length !== 2 ? undefined : `(${parts[0]} ${operator} ${parts[1]})`;
+      if (operator === undefined || right === undefined) return undefined;
+      const integer = left.integer && right.integer;
+      if (integer && operator === "/") return undefined;
+      return { text: `(${left.text} ${operator} ${right.text})`, scalar: left.scalar && right.scalar, integer };
     }
     default:
       return undefined;
@@ -119,23 +130,29 @@ function arithmeticPromql(expr: Expr | undefined, values: ReadonlyMap<string, st
 }
 
 /** One vector where a comparison holds, and another where it does not. */
-function choicePromql(args: readonly Expr[], values: ReadonlyMap<string, string>): string | undefined {
+function choicePromql(args: readonly Expr[], values: ReadonlyMap<string, string>): Arithmetic | undefined {
   const [condition, yes, no] = args;
   const call = condition?.exprKind.case === "callExpr" ? condition.exprKind.value : undefined;
   const operator = comparisons[call?.function ?? ""];
   const [left, right] = (call?.args ?? []).map((arg) => arithmeticPromql(arg, values));
-  const [then, otherwise] = [yes, no].map((arg) => vectorPromql(arg, values));
+  const [then, otherwise] = [yes, no].map((arg) => arithmeticPromql(arg, values));
   if (operator === undefined || left === undefined || right === undefined) return undefined;
   if (then === undefined || otherwise === undefined) return undefined;
-  const [holds, fails] = operator;
-  return `((${then} and (${left} ${holds} ${right})) or (${otherwise} and (${left} ${fails} ${right})))`;
+  // What compares constants compares no vectors, and chooses none.
+  if (left.scalar && right.scalar) return undefined;
+  const holds = `(${left.text} ${operator} ${right.text})`;
+  return {
+    // Not the opposite comparison: where there is no number (NaN), neither holds.
+    text: `((${vectorPromql(then, values)} and ${holds}) or (${vectorPromql(otherwise, values)} unless ${holds}))`,
+    scalar: false,
+    integer: then.integer && otherwise.integer,
+  };
 }
 
-/** A constant has no labels that it could be chosen by: the first query lends its own. */
-function vectorPromql(expr: Expr | undefined, values: ReadonlyMap<string, string>): string | undefined {
-  const text = arithmeticPromql(expr, values);
+/** A scalar has no labels that it could be chosen by: the first query lends its own, whatever its number is. */
+function vectorPromql({ text, scalar }: Arithmetic, values: ReadonlyMap<string, string>): string {
   const [first] = values.values();
-  return expr?.exprKind.case === "constExpr" && text !== undefined ? `(${first} * 0 + ${text})` : text;
+  return scalar ? `(${first} ^ 0 * ${text})` : text;
 }
 
 function selector(metric: string, matchers: readonly LabelMatcher[]): string {

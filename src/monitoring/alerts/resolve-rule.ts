@@ -9,9 +9,9 @@ import {
   type LabelMatcher as LabelMatcherMessage,
   MatcherOperator,
 } from "../../../gen/retake/v1/alert_pb.js";
-import { compileExpression } from "../../security/index.ts";
 import { type LabelMatcher, labelTest } from "../series/matcher.ts";
 import { type AbsencePolicy, looksFarBack, type Rule, type RuleQuery, type Statistic, type Threshold } from "./rule.ts";
+import { compileRuleExpression } from "./rule-expression.ts";
 
 const defaultWindowMs = 5 * 60_000;
 
@@ -32,7 +32,7 @@ export function resolveRule(message: AlertRule): Rule {
     name: message.name,
     queries,
     ...(message.expression !== "" && {
-      expression: compileExpression(message.expression, { variables: names, field: "expression" }),
+      expression: compileRuleExpression(message.expression, names),
     }),
     comparison,
     thresholds: { ...(warning && { warning }), ...(critical && { critical }) },
@@ -84,7 +84,9 @@ function statisticOf({ statistic, quantile }: AlertQuery): Statistic {
 }
 
 function resolveThreshold({ at, clear = at }: AlertThreshold, comparison: Rule["comparison"], name: string): Threshold {
-  if (Number.isNaN(at) || Number.isNaN(clear)) throw new TypeError(`${name}: NaN is beyond nothing`);
+  if (!Number.isFinite(at) || !Number.isFinite(clear)) {
+    throw new TypeError(`${name}: ${Number.isFinite(at) ? clear : at} is no threshold: take a number`);
+  }
   if (comparison === "above" ? clear > at : clear < at) {
     const side = comparison === "above" ? "above" : "below";
     throw new TypeError(`${name}: what is well again at ${clear} would be ${side} the threshold of ${at}`);

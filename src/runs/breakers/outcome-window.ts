@@ -14,6 +14,9 @@ export interface OutcomeCounts {
 
 const bucketCount = 10;
 
+/** It opens above the threshold, and no share is above 100 %: that one is reached when all have failed, and not before. */
+const justBelowAll = 100 - 1e-9;
+
 /** Above all delays that the platform's timers take in one leg; the timer is cleared in the call that set it. */
 const neverMs = 2 ** 31 - 1;
 
@@ -37,7 +40,7 @@ export class OutcomeWindow {
       rollingCountBuckets: bucketCount,
       rotateBucketController: this.#rotation,
       volumeThreshold,
-      errorThresholdPercentage,
+      errorThresholdPercentage: Math.min(errorThresholdPercentage, justBelowAll),
       timeout: false,
       resetTimeout: neverMs,
       rollingPercentilesEnabled: false,

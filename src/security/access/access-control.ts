@@ -118,7 +118,7 @@ export class AccessControl {
       const { tenant, subject } = principal;
       this.#options.log.warn(
         { err: error, method, tenant, subject, ...traceFields(traceparent) },
-        "a call was denied because the access condition of its contract has no value for it",
+        "a call was denied because the access condition of its policy has no value for it",
       );
     }
     if (!holds) throw denied(principal, requirement, "condition");

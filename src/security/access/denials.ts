@@ -47,7 +47,7 @@ function needsOf(principal: Principal, { min, groups }: Requirement, lack: Lack 
     case "unlimited":
       return `is about more than the workflows that your ${kindOf(principal)} is limited to, and takes credentials without such a limit`;
     case "condition":
-      return "is called under a condition of its contract, which this call does not meet";
+      return "is called under the access condition of its policy, which this call does not meet";
   }
 }
 

@@ -11,6 +11,7 @@ import {
 } from "@bufbuild/cel";
 import { strings } from "@bufbuild/cel/ext";
 import type { Registry } from "@bufbuild/protobuf";
+import { branchesOf } from "./branches.ts";
 import { ExpressionError } from "./expression-error.ts";
 import { staticProblem } from "./static-problem.ts";
 
@@ -34,6 +35,13 @@ export interface ExpressionOptions {
   readonly field: string;
   /** The types of messages among the values. */
   readonly registry?: Registry;
+  /** Values as they will come: what has a value for none of them, wholly or in a branch, is no expression for them. */
+  readonly trials?: readonly Bindings[];
+}
+
+export interface ConditionOptions extends ExpressionOptions {
+  /** Values for which it may be tried: what it comes to then has to be true or false; it need not come to anything. */
+  readonly samples?: readonly Bindings[];
 }
 
 /** In characters. Whoever needs more is better off with claims, or contracts, that say what is meant. */
@@ -47,7 +55,7 @@ const longestSource = 4096;
  * @throws ExpressionError
  */
 export function compileExpression(source: string, options: ExpressionOptions): Expression {
-  const { variables, field, registry } = options;
+  const { variables, field, registry, trials = [] } = options;
   if (source.length > longestSource) {
     throw new ExpressionError(field, `the expression has ${source.length} characters; ${longestSource} are allowed`);
   }
@@ -61,6 +69,12 @@ export function compileExpression(source: string, options: ExpressionOptions): E
       const parsed = parse(source);
       const problem = staticProblem(parsed.expr, variables, env.funcs);
       if (problem !== undefined) throw new Error(problem);
+      for (const branch of trials.length === 0 ? [] : branchesOf(parsed.expr)) {
+        const evaluateBranch = plan(env, branch);
+        const results = trials.map((bindings) => evaluateBranch(bindings as Record<string, CelInput>));
+        const [result] = results;
+        if (isCelError(result) && results.every(isCelError)) throw new Error(result.message);
+      }
       return plan(env, parsed);
     } catch (error) {
       throw new ExpressionError(field, `${quoted(source)} is no CEL expression for this: ${messageOf(error)}`);
@@ -79,13 +93,14 @@ export function compileExpression(source: string, options: ExpressionOptions): E
 }
 
 /**
- * The same for a yes or no: an expression that comes to anything else, or to nothing, throws.
+ * The same for a yes or no: an expression that comes to anything else, or to nothing, throws. One that always comes to
+ * something else is found here.
  *
  * @throws ExpressionError
  */
-export function compileCondition(source: string, options: ExpressionOptions): Expression<boolean> {
+export function compileCondition(source: string, options: ConditionOptions): Expression<boolean> {
   const expression = compileExpression(source, options);
-  return {
+  const condition: Expression<boolean> = {
     source,
     evaluate(bindings) {
       const value = expression.evaluate(bindings);
@@ -93,6 +108,20 @@ export function compileCondition(source: string, options: ExpressionOptions): Ex
       throw new ExpressionError(options.field, `${quoted(source)} is neither true nor false`);
     },
   };
+  // Without any value it has one only if it always has that.
+  for (const bindings of [{}, ...(options.samples ?? [])]) {
+    if (hasValue(expression, bindings)) condition.evaluate(bindings);
+  }
+  return condition;
+}
+
+function hasValue(expression: Expression, bindings: Bindings): boolean {
+  try {
+    expression.evaluate(bindings);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function plain(value: unknown): ExpressionValue {

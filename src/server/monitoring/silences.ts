@@ -12,6 +12,9 @@ type SilenceMethods = Pick<ServiceImpl<typeof MonitoringService>, "setSilence" |
 
 const mostSilences = 1_000;
 
+/** What the contract allows a duration. */
+const longestSilenceMs = 365 * 24 * 3_600_000;
+
 /** What is not told for a time. */
 export function silenceMethods({ alerts: opened, engine }: MonitoringServiceOptions): SilenceMethods {
   const { clock, random, journal } = engine;
@@ -37,6 +40,13 @@ export function silenceMethods({ alerts: opened, engine }: MonitoringServiceOpti
           Code.InvalidArgument,
           "INVALID_SILENCE",
           "silence.end_time must be later than its start, and than now",
+        );
+      }
+      if (endMs - startMs > longestSilenceMs) {
+        throw createError(
+          Code.InvalidArgument,
+          "INVALID_SILENCE",
+          "silence.end_time must be at most 365 days after its start: set it again then",
         );
       }
       const silence = create(SilenceSchema, {

@@ -66,6 +66,27 @@ describe("AlertRules", () => {
   });
 });
 
+describe("a rule that makes no sense to people", () => {
+  it.each([
+    [{ annotations: { summary: "{{ .Nope }}" } }, /annotations\.summary: "\{\{ \.Nope \}\}" is no placeholder/],
+    [{ labels: { team: "{{ $labels.queue }}" } }, /labels\.team: labels are no templates/],
+    [{ warning: { at: 5 }, critical: { at: 2 } }, /critical: 2 is below the warning's 5/],
+    [{ comparison: 2, warning: { at: 2 }, critical: { at: 5 } }, /critical: 5 is above the warning's 2/],
+  ])("is refused where it is set or configured: %j", async (init, problem) => {
+    const rules = await setUp().open();
+    expect(() => rules.set(rule(init), "ada")).toThrow(problem);
+    const { problems } = configuredRules({ ...none, rules: [rule(init)] });
+    expect(problems).toEqual([{ field: "monitoring.rules[0]", message: expect.stringMatching(problem) }]);
+  });
+});
+
+it("takes a critical threshold on either side that is right, or where the warning is", async () => {
+  const rules = await setUp().open();
+  for (const [comparison, at] of [[1, 20] as const, [1, 10] as const, [2, 5] as const]) {
+    await expect(rules.set(rule({ comparison, critical: { at } }), "ada")).resolves.toBeDefined();
+  }
+});
+
 describe("configuredRules", () => {
   it("names the rule that makes no sense, and the field that it stands in", () => {
     const { problems } = configuredRules({

@@ -89,7 +89,7 @@ describe("an alert rule", () => {
   });
 
   it("says that its expression has no value, and is well, fires, or stays as it was", () => {
-    const expression = "depth > 3.0 ? depth : depth + ''";
+    const expression = "depth > 3.0 ? depth : double(1 / int(depth - 2.0))";
     const alerts = new RuleAlerts(rule({ expression }));
     const gauges = new TestGauges();
     gauges.set("depth", 0, 2);
@@ -111,7 +111,7 @@ describe("an alert rule", () => {
     { onError: 2, next: [" error firing"] },
     { onError: 3, next: [] },
   ])("goes on for the other groups where one has no value: on_error $onError", ({ onError, next }) => {
-    const alerts = new RuleAlerts(rule({ expression: "depth > 3.0 ? depth : depth + ''", onError }));
+    const alerts = new RuleAlerts(rule({ expression: "depth > 3.0 ? depth : double(1 / int(depth - 2.0))", onError }));
     const gauges = new TestGauges();
     const at = (timeMs: number, a: number, b: number): string[] => {
       gauges.set("depth", timeMs, a, "a");
@@ -165,8 +165,17 @@ describe("resolveRule", () => {
   it.each([
     [{ warning: { at: 10, clear: 11 } }, /warning: what is well again at 11/],
     [{ comparison: 2, critical: { at: 10, clear: 9 } }, /critical: /],
+    [{ warning: { at: Number.POSITIVE_INFINITY } }, /warning: Infinity is no threshold/],
+    [{ critical: { at: 20, clear: Number.NEGATIVE_INFINITY } }, /critical: -Infinity is no threshold/],
+    [{ warning: { at: Number.NaN } }, /warning: NaN is no threshold/],
     [{ expression: "depth +" }, /expression: /],
     [{ expression: "dept + 1.0" }, /dept/],
+    [{ expression: "depth + 1" }, /expression: "depth \+ 1" .*'_\+_'.*\(double, int\).*depth \+ 1\.0, not depth \+ 1/],
+    // A branch that no number need come to before it matters.
+    [{ expression: "depth > 123.0 && depth < 124.0 ? depth * 2 : depth" }, /'_\*_'/],
+    [{ expression: "depth > 5.0 ? depth : 'none'" }, /expression: .* comes to a string/],
+    [{ expression: "'abc'" }, /comes to a string, and has to come to a number or a bool: depth > 10\.0/],
+    [{ expression: "[depth]" }, /comes to a list/],
     [
       { queries: { depth: { metric: "depth", matchers: [{ label: "queue", operator: 3, value: "(" }] } } },
       /queries\.depth: .*"queue"/,
@@ -174,4 +183,11 @@ describe("resolveRule", () => {
   ] as [Partial<RuleInit>, RegExp][])("refuses %j", (init, expected) => {
     expect(() => rule(init)).toThrow(expected);
   });
+
+  it.each(["depth > 5", "1 / int(depth)", "depth > 0.0 && depth < 5.0", "[depth].map(d, d * 2.0)[0]", "7"])(
+    "takes what comes to a number or a bool: %s",
+    (expression) => {
+      expect(rule({ expression }).expression?.source).toBe(expression);
+    },
+  );
 });

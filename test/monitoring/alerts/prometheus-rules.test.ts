@@ -49,8 +49,39 @@ describe("prometheusRules", () => {
     ]);
   });
 
-  it("names the rules that PromQL cannot say", async () => {
-    const text = await prometheusRules([rule({ expression: "string(depth).contains('7') ? depth : 0.0" })]);
+  it.each([
+    [
+      "depth > 5 ? 20 + 1 : depth",
+      "((((depth ^ 0 * (20 + 1)) and (depth > 5)) or (depth unless (depth > 5))) and depth)",
+    ],
+    ["-depth / 2.5", "(((-depth) / 2.5))"],
+  ])("says what Prometheus takes: %s", async (expression, expected) => {
+    const text = await prometheusRules([rule({ expression })]);
+    expect((parse(text) as RuleFile).groups[0]?.rules).toEqual([
+      { alert: "Deep", expr: `${expected} > 10`, labels: { severity: "warning" } },
+    ]);
+  });
+
+  it("has as text what Prometheus would expand otherwise", async () => {
+    const text = await prometheusRules([
+      rule({ labels: { team: "{{ a" }, annotations: { summary: "{{ $value }} {{ .Nope }}" } }),
+    ]);
+    expect((parse(text) as RuleFile).groups[0]?.rules).toMatchObject([
+      {
+        labels: { team: '{{ "{{" }} a', severity: "warning" },
+        annotations: { summary: '{{ $value }} {{ "{{" }} .Nope }}' },
+      },
+    ]);
+  });
+
+  it.each([
+    "string(depth).contains('7') ? depth : 0.0",
+    // Integers are divided to integers, and constants are no vectors.
+    "depth > 5.0 ? 7 / 2 : depth",
+    "1.0 < 2.0 ? depth : 0.0",
+    "depth > 5.0",
+  ])("names the rules that PromQL cannot say: %s", async (expression) => {
+    const text = await prometheusRules([rule({ expression })]);
     expect(text).toContain("# Left out, because PromQL cannot say its expression: Deep\n");
     expect((parse(text) as RuleFile).groups[0]?.rules).toEqual([]);
   });

@@ -21,6 +21,7 @@ import { createSeededRandom } from "../../../src/testing/seeded-random.ts";
 import { createVirtualClock } from "../../../src/testing/virtual-clock.ts";
 import { describeWithTool, findTool } from "../../tools.ts";
 import { type RandomCase, randomCase, type TestSeries } from "./random-rules.ts";
+import { rule } from "./rules.ts";
 
 const rules = 500;
 const samples = 61;
@@ -95,7 +96,13 @@ describeWithTool("promtool", "the rules for Prometheus", () => {
       ...sloRules({ workflow: "a.v1.Video/Paint", availability: 0.999, latency: { seconds: 5, objective: 0.95 } }),
     ];
     directory ??= await mkdtemp(join(tmpdir(), "retake-promtool-"));
-    await writeFile(join(directory, "built-in.yml"), await prometheusRules(rules.map(resolveRule)));
+    // As one that was set before such things were refused.
+    const templates = rule({
+      labels: { team: "{{ $labels.queue }} {{{" },
+      annotations: { summary: "{{ .Nope | x }} {{ $value | nope }} a } {{ b {{{ $value }}" },
+    });
+    const all = [...rules.map(resolveRule), templates];
+    await writeFile(join(directory, "built-in.yml"), await prometheusRules(all));
     const { code, output } = await promtool(["check", "rules", "built-in.yml"], directory);
     expect(output).toMatch(/SUCCESS: \d+ rules found/);
     expect(code).toBe(0);

@@ -23,6 +23,13 @@ const ratios = [
   "100.0 * failed / (all + 1.0)",
   "all > 30.0 ? 100.0 * failed / all : 30.0",
   "failed >= all ? all : failed",
+  // Integers where CEL takes them, numbers without a label, and choices within choices.
+  "all > 30 ? 100.0 * failed / all : 20.0 + 10.0",
+  "failed - all < 0.0 ? -failed + 40.0 : (all <= 3.0 ? 7.5 : all)",
+  "50 > 100.0 * failed / (all + 1.0) ? 20 + 5 : 60",
+  // Now and then nothing is divided by nothing.
+  "failed / (all - all) > 1.0 ? 50.0 : all",
+  "(failed - failed) / (failed - failed) <= 1.0 ? 5.0 : 45.0 + 0.0 * all",
 ];
 
 /** A rule over series of its own, drawn from a seed. */

@@ -28,6 +28,15 @@ it.each([
   expect(opened.slice(0, -1)).not.toContain(true);
 });
 
+it.each([
+  ["ffff", true],
+  ["sfff", false],
+  [`${"f".repeat(3)}s${"f".repeat(400)}`, false],
+])("%s opens where all have to fail: %s", (outcomes, opens) => {
+  const opened = add(new OutcomeWindow({ ...options, errorThresholdPercentage: 100 }, 0), outcomes);
+  expect(opened.includes(true)).toBe(opens);
+});
+
 it("forgets what is older than its window, by the clock that it is told", () => {
   const window = new OutcomeWindow(options, 0);
   add(window, "fff", 1_000);

@@ -39,6 +39,9 @@ describe("an access condition", () => {
     ["principal.levle == 'ADMIN'", 'principal has no levle Did you mean "level"?'],
     ["time > now", "there is no variable time"],
     ["request.text ==", "is no CEL expression"],
+    ["1 + 2", 'access.condition: "1 + 2" is neither true nor false'],
+    ["request.text", "is neither true nor false"],
+    ["principal.level", "is neither true nor false"],
   ])("is wrong before any call: %s", (source, problem) => {
     expect(() => compiled(source)).toThrow(problem);
   });

@@ -223,7 +223,7 @@ describe("conditions", () => {
     const { workflows, runs } = as(alice);
     await workflows.conditional({ size: 10 });
     const error = await rejection(workflows.conditional({ size: 11 }), Code.PermissionDenied);
-    expect(error.rawMessage).toContain("under a condition of its contract, which this call does not meet");
+    expect(error.rawMessage).toContain("under the access condition of its policy, which this call does not meet");
     const startRun = (size: number, of = runs) =>
       of.startRun({ workflow: workflow("Conditional"), input: { case: "json", value: JSON.stringify({ size }) } });
     await startRun(10);
