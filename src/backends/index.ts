@@ -16,3 +16,4 @@ export { probeWorkflow } from "./probe-workflow.ts";
 export { Recoveries } from "./recoveries.ts";
 export { ReflectionError, reflectContracts } from "./reflection.ts";
 export type { BackendTelemetry } from "./remote.ts";
+export { withheldError } from "./withheld.ts";

@@ -1,4 +1,5 @@
 import type { Clock, RandomSource } from "../clock.ts";
+import type { HostProcess } from "../server/index.ts";
 
 /** Where a command writes. */
 export interface CliOutput {
@@ -22,6 +23,8 @@ export interface CliIo {
   onResize(listener: () => void): () => void;
   /** Calls back on each SIGHUP, which then interrupts nothing, until the returned function is called. */
   onHangup?(listener: () => void): () => void;
+  /** The process, where nothing else runs in it: whoever serves answers for it. */
+  readonly process?: HostProcess;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly clock: Clock;
   readonly random: RandomSource;

@@ -64,6 +64,7 @@ const io: CliIo = {
     hangupListeners.add(listener);
     return () => hangupListeners.delete(listener);
   },
+  process,
   env: process.env,
   clock: systemClock,
   random: systemRandom,

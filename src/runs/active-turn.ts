@@ -69,6 +69,11 @@ export class ActiveTurn implements Turn {
     return this.#run.input ?? this.#loadInput(this.#run);
   }
 
+  /** The attempt of this turn has been made before it. */
+  workedBefore(elapsedMs: number): void {
+    this.#elapsedMs = elapsedMs;
+  }
+
   startAttemptClock(): void {
     this.#runningSinceMs = this.#clock.monotonic();
   }

@@ -20,8 +20,10 @@ export type FailureReason =
   | "ATTEMPT_TIMEOUT"
   | "STALLED"
   | "INTERRUPTED"
+  | "INTERRUPTED_BY_ANOTHER_RUN"
   | "HANDED_BACK"
   | "CRASH_LOOP"
+  | "UNCAUGHT_ERROR"
   | "CANCELLED"
   | "DEADLINE"
   | "NO_RESULT"
@@ -146,7 +148,12 @@ export function createError(code: Code, reason: string, message: string, options
 
 /** Whether an attempt ended with its process and not by failing. */
 export function isInterruption(failure: Failure | undefined): boolean {
-  return failure?.reason === "INTERRUPTED" || failure?.reason === "HANDED_BACK";
+  return failure?.reason === "INTERRUPTED" || failure?.reason === "HANDED_BACK" || isBystanders(failure);
+}
+
+/** Whether an attempt ended with its process because of another run: it says nothing about this one. */
+export function isBystanders(failure: Failure | undefined): boolean {
+  return failure?.reason === "INTERRUPTED_BY_ANOTHER_RUN";
 }
 
 function pushback(value: string | null): number | undefined {

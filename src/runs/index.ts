@@ -2,6 +2,7 @@ export { Acceptance, type AcceptedRun, type RunOrder } from "./acceptance.ts";
 export { ArtifactRetention, type ArtifactTimes } from "./artifact-retention.ts";
 export { artifactConnectError, artifactMessage, unknownArtifact } from "./artifacts/connect-error.ts";
 export type { ArtifactContent, ArtifactDraft, OpenArtifact, RunArtifacts } from "./artifacts/run-artifacts.ts";
+export { AttemptScope, AttemptScopes } from "./attempt-scopes.ts";
 export {
   AttemptWork,
   type AttemptWorkServices,
@@ -17,6 +18,7 @@ export { holdAtBreaker } from "./breakers/hold-at-breaker.ts";
 export { failsOnOpen, leavesOnOpen } from "./breakers/on-open.ts";
 export { verdictOf } from "./breakers/verdict.ts";
 export { ContractCheck } from "./contract-check.ts";
+export type { Crash } from "./crash.ts";
 export { decodeCopy } from "./decode-copy.ts";
 export {
   Delegation,
@@ -43,6 +45,7 @@ export { isBackendsFailure, isCallersMistake } from "./failures/callers-mistake.
 export { type ClassifiedError, classifyError } from "./failures/classify.ts";
 export { type FailInit, fail } from "./failures/fail.ts";
 export { retryAfterMs } from "./failures/retry-after.ts";
+export { uncaughtFailure } from "./failures/uncaught.ts";
 export { failureOfAll, fallbackTry, untriedFallbacks } from "./fallback-tries.ts";
 export { type Drill, Faults, longestFaultMs } from "./faults.ts";
 export {

@@ -1,9 +1,10 @@
 import { Code } from "@connectrpc/connect";
-import { RunMode, RunState } from "../../gen/retake/v1/run_pb.js";
+import { type Failure, RunMode, RunState } from "../../gen/retake/v1/run_pb.js";
 import type { Clock } from "../clock.ts";
 import { runFields } from "../trace-fields.ts";
 import { attemptFailed, cancelled, cancelRequested, expired, orphaned } from "./bodies.ts";
 import type { ContractCheck } from "./contract-check.ts";
+import type { Crash } from "./crash.ts";
 import { runStatistics } from "./events.ts";
 import { createFailure } from "./failure.ts";
 import type { HeldInputs } from "./held-inputs.ts";
@@ -30,6 +31,8 @@ export interface RecoveryOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly observer?: RunObserver | undefined;
+  /** What is known of how the last process ended. */
+  readonly crash?: Crash | undefined;
   /** Stops a job that a lost attempt has left behind. Never rejects. */
   cancelJob(run: RunRecord): Promise<void>;
 }
@@ -146,11 +149,7 @@ async function recoverRun(run: LiveRun, options: RecoveryOptions): Promise<void>
       "an open run belongs to a workflow that this server does not have; it is parked",
     );
   }
-  const failure = createFailure({
-    code: Code.Unavailable,
-    reason: "INTERRUPTED",
-    message: "the server stopped while the attempt was being made",
-  });
+  const failure = interruption(record, options.crash);
   // How long the attempt took is not known; up to its last event it was surely at work.
   const attemptMs = record.attempt === undefined ? 0 : Math.max(0, record.lastEventMs - record.attempt.startedMs);
   const close = record.attempt === undefined ? [] : [attemptFailed(record.attempt.number, failure, false, attemptMs)];
@@ -174,8 +173,11 @@ async function recoverRun(run: LiveRun, options: RecoveryOptions): Promise<void>
     await run.durable;
     return;
   }
-  const events = turns.interruption(run, failure, workflow?.policy, attemptMs);
-  run.prepare(events);
+  if (options.crash !== undefined && workflow !== undefined && record.attempt?.token === options.crash.token) {
+    await turns.failLost(run, options.crash.failure, workflow, attemptMs);
+  } else {
+    run.prepare(turns.interruption(run, failure, workflow?.policy, attemptMs));
+  }
   if (record.accepted.mode === RunMode.ATTACHED_KEYED && record.orphanedUntilMs === undefined && !run.terminal) {
     run.prepare([orphaned(nowMs + (workflow?.policy.callerGraceMs ?? 0))]);
   }
@@ -192,4 +194,17 @@ async function recoverRun(run: LiveRun, options: RecoveryOptions): Promise<void>
       scheduler.wake(run.id, Math.min(dueMs, record.orphanedUntilMs), record.accepted.priority);
     }
   }
+}
+
+/** What an attempt has failed with that the last process left behind. */
+function interruption({ attempt }: RunRecord, crash: Crash | undefined): Failure {
+  const bystander =
+    attempt !== undefined && crash !== undefined && attempt.token !== crash.token && attempt.startedMs <= crash.atMs;
+  return createFailure({
+    code: Code.Unavailable,
+    reason: bystander ? "INTERRUPTED_BY_ANOTHER_RUN" : "INTERRUPTED",
+    message: bystander
+      ? "the server was stopped by an error of another run while the attempt was being made"
+      : "the server stopped while the attempt was being made",
+  });
 }

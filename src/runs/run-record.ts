@@ -12,7 +12,7 @@ import type {
   RunWait,
 } from "../../gen/retake/v1/run_pb.js";
 import { RunMode, RunState } from "../../gen/retake/v1/run_pb.js";
-import { isInterruption } from "./failure.ts";
+import { isBystanders, isInterruption } from "./failure.ts";
 import { fallbackTry } from "./fallback-tries.ts";
 import { JournaledSteps } from "./journaled-steps.ts";
 import { msFromDuration, msFromTimestamp } from "./time.ts";
@@ -45,7 +45,7 @@ export interface RunRecord {
   /** Attempts that followed a counted failure. */
   retries: number;
   interruptions: number;
-  /** Interruptions since the last step, checkpoint or counted failure. */
+  /** Interruptions since the last step, checkpoint or counted failure, but for those that another run has caused. */
   interruptionsInRow: number;
   executionMs: number;
   queueMs: number;
@@ -321,7 +321,7 @@ export function applyNext(run: RunRecord, body: RunEventBody, timeMs: number): R
         run.interruptionsInRow = 0;
       } else if (isInterruption(body.value.failure)) {
         run.interruptions += 1;
-        run.interruptionsInRow += 1;
+        run.interruptionsInRow += isBystanders(body.value.failure) ? 0 : 1;
       }
       if (run.state !== CANCELLING) {
         enter(run, QUEUED, timeMs);

@@ -23,7 +23,7 @@ import { crashLoop, endFailure } from "./end-error.ts";
 import { equalBytes } from "./equal-bytes.ts";
 import { draining, queueFull } from "./errors.ts";
 import { runStatistics } from "./events.ts";
-import { createError, createFailure, errorFromFailure } from "./failure.ts";
+import { createError, createFailure, errorFromFailure, isBystanders } from "./failure.ts";
 import { classifyError } from "./failures/classify.ts";
 import { untriedFallbacks } from "./fallback-tries.ts";
 import type { Outcome, RunHandler } from "./handler.ts";
@@ -54,6 +54,8 @@ export interface TurnsOptions {
   readonly standAside: (runId: string) => void;
   /** The stages, composed, with the back-ends innermost. */
   readonly chain: RunHandler;
+  /** The stages that decide what follows when an attempt has failed, behind one that has failed with this. */
+  readonly afterFailure: (failure: Failure) => RunHandler;
   readonly clock: Clock;
   readonly random: RandomSource;
   readonly log: Logger;
@@ -673,6 +675,22 @@ export class Turns {
     }
   }
 
+  /** Ends an attempt that has ended its process as if it failed with this now: by the policy of its workflow. */
+  async failLost(run: LiveRun, failure: Failure, workflow: Workflow, attemptMs: number): Promise<void> {
+    const { clock, afterFailure } = this.#options;
+    const turn = new ActiveTurn(run, clock, this.#loadInput);
+    turn.workedBefore(attemptMs);
+    run.turn = turn;
+    try {
+      const { metadata } = run.record.accepted;
+      const outcome = await turn.outcome(afterFailure(failure), { run: run.record, workflow, metadata, turn });
+      await this.#settle(run, turn, outcome, workflow);
+    } finally {
+      turn.concluded = true;
+      run.turn = undefined;
+    }
+  }
+
   /** What follows when an attempt has ended with its process. */
   interruption(run: LiveRun, failure: Failure, policy: Policy | undefined, attemptMs: number): RunEventBody[] {
     const { record } = run;
@@ -696,6 +714,7 @@ export class Turns {
     }
     if (
       policy !== undefined &&
+      !isBystanders(failure) &&
       record.interruptionsInRow + 1 >= policy.maxInterruptions &&
       untriedFallbacks(record, policy).length === 0
     ) {

@@ -18,7 +18,7 @@ import {
   type WorkflowHandler,
 } from "../backends/index.ts";
 import type { Clock, RandomSource, Timer } from "../clock.ts";
-import type { ResolvedConfig } from "../config/index.ts";
+import { inProcessTarget, type ResolvedConfig } from "../config/index.ts";
 import type { ContractRegistry, ReadContracts, Workflow } from "../contract/index.ts";
 import type { RequestValidator } from "../interceptors/rpc/index.ts";
 import {
@@ -32,17 +32,20 @@ import {
   recovery,
   retry,
   timeout,
+  uncaught,
 } from "../interceptors/run/index.ts";
 import type { ProcessLoad } from "../process-load.ts";
 import {
   Acceptance,
   ArtifactRetention,
   type Artifacts,
+  type AttemptScopes,
   type AttemptWorkServices,
   type BackendBudget,
   Breakers,
   type BreakerTransition,
   ContractCheck,
+  type Crash,
   composeRun,
   createError,
   Delegation,
@@ -112,6 +115,8 @@ export interface EngineOptions {
   readonly jobs: ReadonlyMap<string, ServiceJobs>;
   /** Ends the process at once, for drills; absent where that is not allowed. */
   readonly crash?: (() => void) | undefined;
+  /** Where it is to be known whose errors are that nobody catches. */
+  readonly scopes?: AttemptScopes | undefined;
   readonly validator: RequestValidator;
   /** What signs webhooks. */
   readonly secrets: WebhookSecrets;
@@ -333,16 +338,20 @@ export class Engine {
       // The past: as soon as possible, whatever the clock does.
       wake: (runId, priority) => scheduler.wake(runId, 0, priority),
     });
+    const afterFailure = [
+      fallback({
+        delegation,
+        withdraw: (runId) => this.#withdraw(runId),
+        endpoints: (workflow) => this.endpoints(workflow),
+      }),
+      retry({ clock, random }),
+    ];
+    const { scopes } = options;
     const chain = composeRun(
       [
         deadline({ clock }),
         park({ breakers: this.breakers, clock }),
-        fallback({
-          delegation,
-          withdraw: (runId) => this.#withdraw(runId),
-          endpoints: (workflow) => this.endpoints(workflow),
-        }),
-        retry({ clock, random }),
+        ...afterFailure,
         recovery({
           clock,
           log,
@@ -365,6 +374,7 @@ export class Engine {
         record({ clock, random, contracts, payloads, log }),
         timeout({ clock, probe: (request) => this.#probe(request) }),
         faults({ faults: this.faults, clock, log }),
+        ...(scopes === undefined ? [] : [uncaught({ scopes, endpoint: inProcessTarget })]),
       ],
       invoke({
         live: this.live,
@@ -387,6 +397,7 @@ export class Engine {
       withdraw: (runId) => this.#withdraw(runId),
       standAside: (runId) => this.#standAside(runId),
       chain,
+      afterFailure: (failure) => composeRun(afterFailure, async () => ({ kind: "failed", failure })),
       clock,
       random,
       log,
@@ -429,8 +440,12 @@ export class Engine {
     this.artifactRetention = new ArtifactRetention({ artifacts, journal, clock, log, times: config.artifacts });
   }
 
-  /** Takes over what an earlier process left behind. Nothing is executed before `start`. */
-  async open(): Promise<void> {
+  /**
+   * Takes over what an earlier process left behind. Nothing is executed before `start`.
+   *
+   * @param crash what is known of how that process ended
+   */
+  async open(crash?: Crash): Promise<void> {
     await this.#contractCheck.store();
     await this.pauses.open();
     await this.policies.open();
@@ -452,6 +467,7 @@ export class Engine {
       clock: this.clock,
       log: this.log,
       observer: this.#observer,
+      crash,
       cancelJob: (run) => this.#cancelJob(run),
     });
     if (recovered.runs > 0) {

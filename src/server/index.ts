@@ -7,3 +7,4 @@ export {
   type Storage,
   type WorkflowImpl,
 } from "./server.ts";
+export type { HostProcess } from "./uncaught-errors.ts";

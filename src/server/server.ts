@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import type { DescMethod, DescService, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import { create } from "@bufbuild/protobuf";
 import { createClient, createServiceImplSpec, type Interceptor, type Transport } from "@connectrpc/connect";
@@ -59,7 +60,16 @@ import {
 import { ownVersion } from "../own-version.ts";
 import { createSystemLoad, noLoad, type ProcessLoad } from "../process-load.ts";
 import { createEmbeddedFeed, createEmbeddedGates, createEmbeddedScheduler } from "../runs/embedded/index.ts";
-import type { Artifacts, Journal, Logger, Payloads, RunObserver, WorkflowContext } from "../runs/index.ts";
+import {
+  type Artifacts,
+  AttemptScopes,
+  type Crash,
+  type Journal,
+  type Logger,
+  type Payloads,
+  type RunObserver,
+  type WorkflowContext,
+} from "../runs/index.ts";
 import {
   type AuditSink,
   type Authenticator,
@@ -82,6 +92,7 @@ import { createAuthenticators, type Followed } from "./authenticators.ts";
 
 import { contractChanges } from "./contract-changes.ts";
 import { ContractSources, type LoadedContracts } from "./contract-sources.ts";
+import { crashNoteName, readCrashNote, removeCrashNote, writeCrashNote } from "./crash-note.ts";
 import { type StorageOpener, startEmbeddedStorage } from "./embedded-storage.ts";
 import { encryptedPayloads } from "./encrypted-payloads.ts";
 import { Engine } from "./engine.ts";
@@ -104,6 +115,7 @@ import type { Monitoring } from "./start-monitoring.ts";
 import { StatusBoard } from "./status-board.ts";
 import { type FrontsTls, readTls } from "./tls.ts";
 import { followTlsFiles } from "./tls-renewal.ts";
+import { answerFor, type HostProcess } from "./uncaught-errors.ts";
 import { unsignedEnds } from "./unsigned-ends.ts";
 import type { RawService, WebFront } from "./web-front.ts";
 import { createWorkflowService } from "./workflow-service.ts";
@@ -147,6 +159,12 @@ export interface ServerOptions {
   readonly auditSinks?: readonly AuditSink[];
   /** Ends the process at once, for drills that do so (`Fault.crash`). Default: there are no such drills. */
   readonly crash?: () => void;
+  /**
+   * The process that this server answers for: what its handlers leave to nobody fails their attempt, is logged with the run,
+   * and ends the process where Node warrants for nothing any more. One server in a process does so. Default: none, and
+   * Node's own way for such errors, or that of whoever embeds the server.
+   */
+  readonly process?: HostProcess;
   /** Told of the admin key that a first start makes, once. Default: the log tells in which file it is. */
   readonly onAdminKey?: (made: FirstAdminKey) => void;
   /** Make an admin key at this start although there are keys: for when they are lost. Default: false. */
@@ -267,6 +285,7 @@ class Server implements RetakeServer {
   readonly #losses: FallbackLosses;
   readonly #jobs = new Map<string, ServiceJobs>();
   readonly #crash: (() => void) | undefined;
+  readonly #process: HostProcess | undefined;
   readonly #onAdminKey: (made: FirstAdminKey) => void;
   readonly #newAdminKey: boolean;
   readonly #authenticators: readonly Authenticator[];
@@ -275,6 +294,7 @@ class Server implements RetakeServer {
   readonly #stopping = new AbortController();
   #reloading: Promise<void> = Promise.resolve();
   #running: Running | undefined;
+  #leaveProcess: (() => void) | undefined;
   #starting: Promise<Running> | undefined;
   #closing: Promise<void> | undefined;
 
@@ -287,6 +307,7 @@ class Server implements RetakeServer {
     this.#processLoad = options.load ?? (this.#clock === systemClock ? createSystemLoad() : noLoad);
     this.#env = options.env ?? process.env;
     this.#crash = options.crash;
+    this.#process = options.process;
     this.#authenticators = options.authenticators ?? [];
     this.#auditSinks = options.auditSinks ?? [];
     this.#redactor = createTextRedactor(keylessRedaction(this.#config));
@@ -410,6 +431,9 @@ class Server implements RetakeServer {
       log: this.#log,
     });
     const opener = this.#startStorage();
+    const notePath = join(config.dataDirectory, crashNoteName);
+    const scopes = this.#process && new AttemptScopes();
+    this.#leaveProcess = this.#process && scopes && this.#answerFor(this.#process, scopes, notePath);
     const closers = [
       () => opener.end(),
       async () => {
@@ -472,6 +496,7 @@ class Server implements RetakeServer {
         handlers: this.#handlers,
         jobs: this.#jobs,
         crash: this.#crash,
+        scopes,
         validator,
         secrets,
         journal: storage.journal,
@@ -508,7 +533,8 @@ class Server implements RetakeServer {
         if (this.#openStorage === undefined) observeDisk(instruments, config.dataDirectory, this.#clock);
       }
       closers.unshift(() => engine.drain(0));
-      await engine.open();
+      await engine.open(this.#readCrashNote(notePath));
+      this.#forgetCrashNote(notePath);
       const authentication = new Authentication({
         config,
         journal: storage.journal,
@@ -598,6 +624,7 @@ class Server implements RetakeServer {
       for (const close of closers) {
         await close().catch(() => undefined);
       }
+      this.#leaveProcess?.();
       throw error;
     }
   }
@@ -705,7 +732,49 @@ class Server implements RetakeServer {
   async #stop(drainTimeoutMs: number): Promise<void> {
     // A start that fails has cleaned up, and tells whoever called listen().
     const running = await this.#starting?.catch(() => undefined);
-    await running?.stop(drainTimeoutMs);
+    try {
+      await running?.stop(drainTimeoutMs);
+    } finally {
+      this.#leaveProcess?.();
+    }
+  }
+
+  #answerFor(process: HostProcess, scopes: AttemptScopes, notePath: string): () => void {
+    return answerFor({
+      ...{ process, scopes, clock: this.#clock, random: this.#random },
+      // What waits to be exported would be lost with the process.
+      log: this.#logging.own,
+      note: (crash) => writeCrashNote(notePath, crash),
+    });
+  }
+
+  /** What it says is in the journal now. Left behind, it is about an attempt that has ended, and about none that begins later. */
+  #forgetCrashNote(path: string): void {
+    if (this.#process === undefined) return;
+    try {
+      removeCrashNote(path);
+    } catch (err) {
+      this.#log.warn({ err, path }, "the note on what ended the last process cannot be removed");
+    }
+  }
+
+  #readCrashNote(path: string): Crash | undefined {
+    if (this.#process === undefined) return undefined;
+    try {
+      const crash = readCrashNote(path);
+      if (crash !== undefined) {
+        const { runId, failure } = crash;
+        const fields = { run_id: runId, referenceId: failure.referenceId };
+        this.#log.warn(
+          fields,
+          "the last process was ended by an error of a handler; other runs are not held responsible",
+        );
+      }
+      return crash;
+    } catch (err) {
+      this.#log.warn({ err, path }, "what ended the last process cannot be read; all of its runs are held responsible");
+      return undefined;
+    }
   }
 }
 

@@ -46,6 +46,7 @@ export function createTestServer(options: TestServerOptions = {}): TestServer {
       ...(options.env && { env: options.env }),
       ...(options.authenticators && { authenticators: options.authenticators }),
       ...(options.crash && { crash: options.crash }),
+      ...(options.process && { process: options.process }),
       ...(options.load && { load: options.load }),
       // Closing the server leaves the storage open, so that the next one can go on with it.
       openStorage: options.openStorage ?? (() => ({ ...storage, close: () => storage.journal.flush() })),

@@ -56,6 +56,7 @@ async function takeTurn(chain: RunHandler) {
     withdraw: (runId) => withdrawn.push(runId),
     standAside: (runId) => stoodAside.push(runId),
     chain,
+    afterFailure: () => chain,
     clock,
     random: createSeededRandom(1),
     log,

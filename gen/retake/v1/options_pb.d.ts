@@ -107,7 +107,9 @@ export declare type WorkflowPolicy = Message<"retake.v1.WorkflowPolicy"> & {
   onInterrupt: OnInterrupt;
 
   /**
-   * Interruptions in a row, without a new step or checkpoint, after which a run fails (CRASH_LOOP).
+   * Interruptions in a row, without a new step or checkpoint, after which a run fails (CRASH_LOOP). An interruption by a
+   * handler's uncaught error counts for no other run: `retake serve` tells its next start whose it was, and that attempt
+   * fails, INTERNAL with the reason UNCAUGHT_ERROR, which `retry` may list.
    * Default: 5. Limits: 1 to 1,000.
    *
    * @generated from field: optional int32 max_interruptions = 12;

@@ -92,6 +92,7 @@ export const serve: Command = {
     const config = await configOf(given);
     const server = await createWith(config, given.values("handlers"), {
       newAdminKey: given.has("new-admin-key"),
+      ...(io.process && { process: io.process }),
       ...(given.has("allow-crash-faults") && { crash: kill }),
       // Whoever wants JSON collects what is printed, and a key must not lie about there: the log tells where it is.
       ...(!given.has("json") && { onAdminKey: (made) => tellAdminKey(made, io) }),

@@ -74,7 +74,7 @@ async function rehearse(config: ServerConfig): Promise<void> {
 }
 
 async function serve(config: ServerConfig): Promise<RetakeServer> {
-  const server = createServer(config, { clock: systemClock, log });
+  const server = createServer(config, { clock: systemClock, log, process });
   await registerHandlers(server, [order.handlers]);
   return server;
 }

@@ -8,3 +8,4 @@ export { record } from "./record.ts";
 export { recovery } from "./recovery.ts";
 export { retry } from "./retry.ts";
 export { timeout } from "./timeout.ts";
+export { uncaught } from "./uncaught.ts";

@@ -25,8 +25,9 @@ export function retry(options: { readonly clock: Clock; readonly random: RandomS
   return (next) => async (request) => {
     const { run, workflow } = request;
     const attemptsBefore = run.attempts;
+    const lostBefore = run.attempt !== undefined;
     const outcome = await next(request);
-    if (outcome.kind !== "failed" || run.attempts === attemptsBefore) {
+    if (outcome.kind !== "failed" || (run.attempts === attemptsBefore && !lostBefore)) {
       return outcome;
     }
     const { failure } = outcome;

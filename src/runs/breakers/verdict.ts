@@ -5,8 +5,9 @@ import type { Verdict } from "./breaker.ts";
 
 /** What the outcome of an attempt says of its back-end: nothing where it was cancelled, or its caller was wrong. */
 export function verdictOf(outcome: Outcome, { abortReason }: Pick<Turn, "abortReason">): Verdict {
-  // An attempt that took too long is aborted as UNAVAILABLE; all others that are aborted could not help it.
-  if (abortReason !== undefined && abortReason.code !== Code.Unavailable) {
+  // An attempt that took too long is aborted as UNAVAILABLE, one whose handler left an error to nobody as INTERNAL; all
+  // others that are aborted could not help it.
+  if (abortReason !== undefined && abortReason.code !== Code.Unavailable && abortReason.code !== Code.Internal) {
     return undefined;
   }
   if (outcome.kind === "succeeded") {

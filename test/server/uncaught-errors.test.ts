@@ -1,0 +1,269 @@
+import { EventEmitter } from "node:events";
+import { existsSync } from "node:fs";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Code } from "@connectrpc/connect";
+import { beforeAll, describe, expect, it, onTestFinished } from "vitest";
+import { RunState } from "../../gen/retake/v1/run_pb.js";
+import { createMemoryStorage } from "../../src/runs/memory/index.ts";
+import { createVirtualClock, type VirtualClock } from "../../src/testing/index.ts";
+import { WorkflowsService } from "../gen/retake/test/v1/workflows_pb.js";
+import { deferred, eventsOf, type Harness, kindsOf, rejection, startServer, stateOf, stopServer } from "./harness.ts";
+import { type LogEntry, recordingLogger } from "./listening-server.ts";
+
+type Handlers = Parameters<typeof startServer>[0];
+
+let dataDirectory: string;
+beforeAll(async () => {
+  dataDirectory = await mkdtemp(join(tmpdir(), "retake-uncaught-"));
+  return () => rm(dataDirectory, { recursive: true, force: true });
+});
+const notePath = () => join(dataDirectory, "crash.json");
+
+const workflow = (name: string) => `${WorkflowsService.typeName}/${name}`;
+
+/** A process that only tells what it is asked for: errors are emitted where they would come up. */
+class FakeProcess extends EventEmitter {
+  readonly exits: number[] = [];
+  exit(code: number): void {
+    this.exits.push(code);
+  }
+}
+
+interface Life extends Harness {
+  readonly process: FakeProcess;
+  readonly log: readonly LogEntry[];
+  /** The process is gone, and with it what was not durable; another server goes on. */
+  next(own: (process: FakeProcess) => Handlers): Promise<Life>;
+}
+
+async function live(
+  own: (process: FakeProcess) => Handlers,
+  clock: VirtualClock = createVirtualClock(),
+  storage = createMemoryStorage({ clock }),
+): Promise<Life> {
+  const process = new FakeProcess();
+  const log = recordingLogger();
+  const [flaky = "", plain = "", limited = ""] = ["Flaky", "Plain", "Limited"].map(workflow);
+  const config = {
+    dataDirectory,
+    workflows: {
+      [flaky]: { retry: { maxAttempts: 2, retryableStatusCodes: ["INTERNAL"] }, maxInterruptions: 1 },
+      [plain]: { maxInterruptions: 1 },
+      [limited]: { fallbacks: [plain] },
+    },
+  };
+  let killed = false;
+  const harness = await startServer(own(process), { clock, storage, process, log, config });
+  const life: Life = {
+    ...harness,
+    ...{ process, log: log.entries },
+    next: async (ownOfNext) => {
+      // Never closed: it is killed, and its time stands still.
+      killed = true;
+      const later = createVirtualClock({ startMs: clock.now() + 1_000 });
+      return await live(ownOfNext, later, storage.crash({ clock: later }));
+    },
+  };
+  onTestFinished(() => (killed ? undefined : stopServer(life)));
+  return life;
+}
+
+async function startRun({ runs, clock }: Harness, method: string): Promise<string> {
+  const { run } = await runs.startRun({ workflow: workflow(method) });
+  await clock.advance(0);
+  return run?.runId ?? "";
+}
+
+const runOf = async ({ runs }: Harness, runId: string) => (await runs.getRun({ runId })).run;
+const never = () => new Promise<never>(() => {});
+/** Comes up behind an await, as those of real handlers do. */
+const leave = async (process: FakeProcess, kind: "unhandledRejection" | "uncaughtException", message = "left") => {
+  await Promise.resolve();
+  process.emit(kind, new Error(message));
+};
+
+describe("a rejection that nobody awaits", () => {
+  it("fails the attempt whose it is, by the retry policy, and nothing else", async () => {
+    const signals: AbortSignal[] = [];
+    const life = await live((process) => ({
+      plain: never,
+      flaky: async (_, { run, signal }) => {
+        signals.push(signal);
+        await leave(process, "unhandledRejection", `of attempt ${run.attempt}`);
+        return await never();
+      },
+    }));
+    const innocent = await startRun(life, "Plain");
+    const culprit = await startRun(life, "Flaky");
+    expect(await stateOf(life, culprit)).toBe(RunState.BACKING_OFF);
+    await life.clock.advance(10_000);
+    const run = await runOf(life, culprit);
+    expect(run).toMatchObject({
+      state: RunState.FAILED,
+      failure: { code: Code.Internal, reason: "UNCAUGHT_ERROR" },
+      statistics: { attempts: 2, retries: 1, interruptions: 0 },
+    });
+    expect(run?.failure?.message).not.toContain("of attempt");
+    expect(signals.map(({ aborted }) => aborted)).toEqual([true, true]);
+    expect(await stateOf(life, innocent)).toBe(RunState.RUNNING);
+    expect(life.process.exits).toEqual([]);
+    const told = life.log.filter(({ level }) => level === "error");
+    expect(told.map(({ fields }) => [fields["run_id"], fields["attempt"], (fields["err"] as Error).message])).toEqual([
+      [culprit, 1, "of attempt 1"],
+      [culprit, 2, "of attempt 2"],
+    ]);
+    expect(told[1]?.fields["referenceId"]).toBe(run?.failure?.referenceId);
+  });
+
+  it("is found behind what a streaming handler awaits, and told to its caller", async () => {
+    const life = await live((process) => ({
+      async *streaming() {
+        yield { update: { case: "progress" as const, value: { fraction: 0.5 } } };
+        await leave(process, "unhandledRejection");
+        await never();
+        yield { update: { case: "result" as const, value: "never" } };
+      },
+    }));
+    const call = (async () => {
+      for await (const _ of life.workflows.streaming({}));
+    })();
+    const error = rejection(call, Code.Internal);
+    await life.clock.advance(0);
+    expect((await error).message).toContain("left an error to nobody");
+    expect(life.process.exits).toEqual([]);
+  });
+
+  it("does nothing to a run that has ended by then", async () => {
+    const late = deferred();
+    const life = await live((process) => ({
+      plain: () => {
+        void late.promise.then(() => process.emit("unhandledRejection", new Error("late")));
+        return { text: "done" };
+      },
+    }));
+    const runId = await startRun(life, "Plain");
+    late.resolve();
+    await life.clock.advance(0);
+    expect(await stateOf(life, runId)).toBe(RunState.SUCCEEDED);
+    expect(life.process.exits).toEqual([]);
+    expect(life.log.find(({ level }) => level === "error")?.fields).toMatchObject({ run_id: runId, attempt: 1 });
+  });
+
+  it("ends the process when it is nobody's, and leaves no note", async () => {
+    const life = await live(() => ({}));
+    life.process.emit("unhandledRejection", new Error("of nobody"));
+    expect(life.process.exits).toEqual([1]);
+    expect(life.log.at(-1)).toMatchObject({ level: "error", fields: { err: { message: "of nobody" } } });
+    expect(existsSync(notePath())).toBe(false);
+  });
+
+  it("is left to others once the server has been closed", async () => {
+    const life = await live(() => ({}));
+    await stopServer(life);
+    expect(life.process.eventNames()).toEqual([]);
+  });
+});
+
+describe("an exception that nothing catches", () => {
+  const crashing = () =>
+    live((process) => ({
+      plain: never,
+      flaky: async () => {
+        await leave(process, "uncaughtException");
+        return await never();
+      },
+    }));
+
+  it("ends the process; the next one fails the attempt, and spares the other runs", async () => {
+    let life = await crashing();
+    const innocent = await startRun(life, "Plain");
+    const culprit = await startRun(life, "Flaky");
+    expect(life.process.exits).toEqual([1]);
+    expect(life.log.at(-1)?.fields).toMatchObject({ run_id: culprit, attempt: 1, err: { message: "left" } });
+
+    life = await life.next(() => ({ plain: never, flaky: never }));
+    expect(existsSync(notePath())).toBe(false);
+    expect(kindsOf(await eventsOf(life, culprit, 4)).slice(2)).toEqual(["attemptFailed", "retryScheduled"]);
+    expect(await runOf(life, culprit)).toMatchObject({
+      state: RunState.BACKING_OFF,
+      statistics: { interruptions: 0 },
+      failure: { reason: "UNCAUGHT_ERROR" },
+    });
+    expect(await runOf(life, innocent)).toMatchObject({
+      state: RunState.RUNNING,
+      statistics: { attempts: 2, interruptions: 1 },
+    });
+    await life.clock.advance(10_000);
+    expect(await runOf(life, culprit)).toMatchObject({ state: RunState.RUNNING, statistics: { attempts: 2 } });
+
+    // Of this crash nobody knows the cause.
+    life = await life.next(() => ({}));
+    for (const runId of [innocent, culprit]) {
+      expect(await runOf(life, runId)).toMatchObject({ state: RunState.FAILED, failure: { reason: "CRASH_LOOP" } });
+    }
+  });
+
+  it("fails the run for good when no attempt is left", async () => {
+    let life = await crashing();
+    const culprit = await startRun(life, "Flaky");
+    life = await life.next((process) => ({
+      flaky: async () => {
+        await leave(process, "uncaughtException");
+        return await never();
+      },
+    }));
+    await life.clock.advance(10_000);
+    expect(life.process.exits).toEqual([1]);
+    life = await life.next(() => ({}));
+    expect(await runOf(life, culprit)).toMatchObject({
+      state: RunState.FAILED,
+      failure: { reason: "UNCAUGHT_ERROR" },
+      statistics: { attempts: 2, interruptions: 0 },
+    });
+  });
+
+  it("is followed by the fallback, as any failure is", async () => {
+    let life = await live((process) => ({
+      limited: async () => {
+        await leave(process, "uncaughtException");
+        return await never();
+      },
+    }));
+    const culprit = await startRun(life, "Limited");
+    life = await life.next(() => ({}));
+    await life.clock.advance(0);
+    expect(kindsOf(await eventsOf(life, culprit))).toEqual([
+      ...["accepted", "attemptStarted", "attemptFailed", "fallbackStarted", "succeeded"],
+    ]);
+  });
+
+  it.each([
+    ["damaged", async () => '{"runId":'],
+    ["of something else", async () => "null"],
+    [
+      "of a crash before",
+      async () =>
+        JSON.stringify({ ...(JSON.parse(await readFile(notePath(), "utf8")) as object), token: "x", atMs: 1 }),
+    ],
+  ])("is as if unknown when the note is %s", async (_, noted) => {
+    let life = await crashing();
+    const innocent = await startRun(life, "Plain");
+    const culprit = await startRun(life, "Flaky");
+    await writeFile(notePath(), await noted());
+    life = await life.next(() => ({ plain: never, flaky: never }));
+    for (const runId of [innocent, culprit]) {
+      expect(await runOf(life, runId)).toMatchObject({ state: RunState.FAILED, failure: { reason: "CRASH_LOOP" } });
+    }
+    expect(life.log.some(({ level }) => level === "warn")).toBe(true);
+    expect(existsSync(notePath())).toBe(false);
+  });
+
+  it("ends the process when it is nobody's, too", async () => {
+    const life = await live(() => ({}));
+    life.process.emit("uncaughtException", new Error("of nobody"));
+    expect(life.process.exits).toEqual([1]);
+    expect(existsSync(notePath())).toBe(false);
+  });
+});
