@@ -1,4 +1,5 @@
 import { parentPort, workerData } from "node:worker_threads";
+import { giveWay } from "../../give-way.ts";
 import { type WorkerReply, type WorkerRequest, workerFailure } from "../../worker-calls.ts";
 import { createTextRedactor, remembering } from "../redaction/index.ts";
 import { AuditFiles } from "./audit-files.ts";
@@ -9,6 +10,8 @@ if (parentPort === null) {
   throw new Error("this is the code of a worker thread");
 }
 const port = parentPort;
+// Nobody waits for it, and whoever waits for the journal needs the same cores.
+giveWay();
 const { redaction, echo, ...options } = workerData as AuditThreadData;
 const redactor = remembering(createTextRedactor(redaction));
 let files: AuditFiles | undefined;
