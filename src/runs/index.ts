@@ -107,6 +107,7 @@ export { type QualityAlert, QualityLevels, type QualityStatus } from "./quality-
 export { canLowerQuality, runQuality } from "./quality-levels/run-quality.ts";
 export { recover } from "./recovery.ts";
 export type { RecoveryStep } from "./recovery-step.ts";
+export { ReplacedRecord } from "./replaced-record.ts";
 export { Retakes } from "./retakes.ts";
 export { Retention, type RetentionLimit, retireAtMs } from "./retention.ts";
 export type { RetryBudget } from "./retry-budget.ts";

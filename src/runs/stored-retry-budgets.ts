@@ -2,8 +2,8 @@ import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type RetryBudgetsEvent, RetryBudgetsEventSchema } from "../../gen/retake/v1/storage_pb.js";
 import type { Clock, Timer } from "../clock.ts";
 import type { Logger } from "./logger.ts";
-import { recordsOf, streamsNamed } from "./named-streams.ts";
 import type { Journal } from "./ports/journal.ts";
+import { ReplacedRecord } from "./replaced-record.ts";
 import type { RetryBudgets } from "./retry-budgets.ts";
 import { msFromTimestamp, timestampFromMs } from "./time.ts";
 
@@ -26,37 +26,25 @@ export interface StoredRetryBudgetsOptions {
  */
 export class StoredRetryBudgets {
   readonly #options: StoredRetryBudgetsOptions;
-  /** The number of the newest stream. */
-  #stream = 0;
-  #isThere = false;
+  readonly #record: ReplacedRecord;
   #timer: Timer | undefined;
   #storing: Promise<void> = Promise.resolve();
 
   constructor(options: StoredRetryBudgetsOptions) {
     this.#options = options;
+    this.#record = new ReplacedRecord(options.journal, prefix);
   }
 
   /** Goes on with what an earlier process has left of them, and what time has brought since. */
   async open(): Promise<void> {
-    const { retryBudgets, journal, clock } = this.#options;
-    const streams: string[] = [];
-    for await (const stream of streamsNamed(journal, prefix)) {
-      streams.push(stream);
-    }
-    streams.sort((a, b) => numberOf(a) - numberOf(b));
-    const newest = streams.at(-1);
-    if (newest !== undefined) {
-      this.#stream = numberOf(newest);
-      this.#isThere = true;
-      for await (const { data } of recordsOf(journal, newest)) {
-        const { time, budgets } = fromBinary(RetryBudgetsEventSchema, data);
-        const agoMs = time === undefined ? 0 : clock.now() - msFromTimestamp(time);
-        for (const { backend, tokens } of budgets) {
-          retryBudgets.restore(backend, tokens, agoMs);
-        }
+    const { retryBudgets, clock } = this.#options;
+    const data = await this.#record.open();
+    if (data !== undefined) {
+      const { time, budgets } = fromBinary(RetryBudgetsEventSchema, data);
+      const agoMs = time === undefined ? 0 : clock.now() - msFromTimestamp(time);
+      for (const { backend, tokens } of budgets) {
+        retryBudgets.restore(backend, tokens, agoMs);
       }
-      // A crash may have left the ones before.
-      await this.#delete(streams.slice(0, -1));
     }
     retryBudgets.onThrottled = () => {
       this.#timer ??= clock.setTimeout(() => {
@@ -75,21 +63,11 @@ export class StoredRetryBudgets {
   }
 
   async #store(): Promise<void> {
-    const { journal, log } = this.#options;
     const event = this.#eventOfNow();
-    const before = this.#isThere ? [`${prefix}${this.#stream}`] : [];
     try {
-      if (event.budgets.length > 0) {
-        const records = [toBinary(RetryBudgetsEventSchema, event)];
-        const stream = `${prefix}${this.#stream + 1}`;
-        await journal.append([{ stream, expectedSequence: 0, records }], { impatient: true });
-        this.#stream++;
-        this.#isThere = true;
-      } else {
-        this.#isThere = false;
-      }
-      await this.#delete(before);
+      await this.#record.store(event.budgets.length > 0 ? toBinary(RetryBudgetsEventSchema, event) : undefined);
     } catch (error) {
+      const { log } = this.#options;
       log.warn({ err: error }, "what is left of retry budgets could not be stored: a restart would not know of it");
     }
   }
@@ -103,14 +81,4 @@ export class StoredRetryBudgets {
       .map(({ backend, left }) => ({ backend, tokens: left }));
     return create(RetryBudgetsEventSchema, { time: timestampFromMs(clock.now()), budgets });
   }
-
-  async #delete(streams: readonly string[]): Promise<void> {
-    if (streams.length > 0) {
-      await this.#options.journal.deleteStreams(streams);
-    }
-  }
-}
-
-function numberOf(stream: string): number {
-  return Number(stream.slice(prefix.length));
 }

@@ -1,14 +1,7 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { LockoutsEventSchema, type StoredLockout, StoredLockoutSchema } from "../../../gen/retake/v1/storage_pb.js";
 import type { Clock, Timer } from "../../clock.ts";
-import {
-  type Journal,
-  type Logger,
-  msFromTimestamp,
-  recordsOf,
-  streamsNamed,
-  timestampFromMs,
-} from "../../runs/index.ts";
+import { type Journal, type Logger, msFromTimestamp, ReplacedRecord, timestampFromMs } from "../../runs/index.ts";
 import type { LockedName } from "./failure-counts.ts";
 import type { Lockout } from "./lockout.ts";
 
@@ -29,38 +22,28 @@ export interface StoredLockoutsOptions {
 /** Keeps lock-outs in the journal as long as they last, so that a restart frees nobody. */
 export class StoredLockouts {
   readonly #options: StoredLockoutsOptions;
-  /** The number of the newest stream. */
-  #stream = 0;
-  #isThere = false;
+  readonly #record: ReplacedRecord;
   #changed = false;
   #timer: Timer | undefined;
   #storing: Promise<void> = Promise.resolve();
 
   constructor(options: StoredLockoutsOptions) {
     this.#options = options;
+    this.#record = new ReplacedRecord(options.journal, prefix);
   }
 
   /** Locks those out again that an earlier process had, for what was left of their time. */
   async open(): Promise<void> {
-    const { lockout, journal, clock } = this.#options;
-    const streams: string[] = [];
-    for await (const stream of streamsNamed(journal, prefix)) streams.push(stream);
-    streams.sort((a, b) => numberOf(a) - numberOf(b));
-    const newest = streams.at(-1);
-    if (newest !== undefined) {
-      this.#stream = numberOf(newest);
-      this.#isThere = true;
+    const { lockout, clock } = this.#options;
+    const data = await this.#record.open();
+    if (data !== undefined) {
       const nowMs = clock.now();
-      for await (const { data } of recordsOf(journal, newest)) {
-        const { sources, keys, subjects } = fromBinary(LockoutsEventSchema, data);
-        lockout.restore({
-          sources: left(sources, nowMs),
-          keys: left(keys, nowMs),
-          subjects: left(subjects, nowMs),
-        });
-      }
-      // A crash may have left the ones before.
-      if (streams.length > 1) await journal.deleteStreams(streams.slice(0, -1));
+      const { sources, keys, subjects } = fromBinary(LockoutsEventSchema, data);
+      lockout.restore({
+        sources: left(sources, nowMs),
+        keys: left(keys, nowMs),
+        subjects: left(subjects, nowMs),
+      });
       this.#storeAtEnd();
     }
     lockout.onLocked = () => {
@@ -94,9 +77,8 @@ export class StoredLockouts {
 
   async #store(): Promise<void> {
     this.#changed = false;
-    const { lockout, journal, clock, log } = this.#options;
+    const { lockout, clock, log } = this.#options;
     const { sources, keys, subjects } = lockout.locked();
-    const before = this.#isThere ? [`${prefix}${this.#stream}`] : [];
     try {
       if (sources.length + keys.length + subjects.length > 0) {
         const nowMs = clock.now();
@@ -106,19 +88,11 @@ export class StoredLockouts {
           keys: keys.slice(0, mostStored).map((each) => stored(each, nowMs)),
           subjects: subjects.slice(0, mostStored).map((each) => stored(each, nowMs)),
         });
-        const append = {
-          stream: `${prefix}${this.#stream + 1}`,
-          expectedSequence: 0,
-          records: [toBinary(LockoutsEventSchema, event)],
-        };
-        await journal.append([append], { impatient: true });
-        this.#stream++;
-        this.#isThere = true;
+        await this.#record.store(toBinary(LockoutsEventSchema, event));
         if (!this.#changed) this.#storeAtEnd();
       } else {
-        this.#isThere = false;
+        await this.#record.store(undefined);
       }
-      if (before.length > 0) await journal.deleteStreams(before);
     } catch (error) {
       // It is no reason to refuse calls, and the next one to be locked out brings these with it.
       log.warn({ err: error }, "lock-outs could not be stored: a restart would forget them");
@@ -134,8 +108,4 @@ function left(locked: readonly StoredLockout[], nowMs: number): LockedName[] {
 
 function stored({ name, failures, forMs }: LockedName, nowMs: number): StoredLockout {
   return create(StoredLockoutSchema, { name, failures, endTime: timestampFromMs(nowMs + forMs) });
-}
-
-function numberOf(stream: string): number {
-  return Number(stream.slice(prefix.length));
 }
