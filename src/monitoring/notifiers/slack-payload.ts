@@ -16,26 +16,27 @@ export function slackPayload(notices: readonly Notice[]): object {
   const [first] = notices;
   const text = notices.length === 1 && first !== undefined ? noticeTitle(first) : `${notices.length} alerts`;
   return {
-    text: cut(escaped(more > 0 ? `${text}, the first ${mostNamed} of which are shown` : text), longestTitle),
+    text: escapedCut(more > 0 ? `${text}, the first ${mostNamed} of which are shown` : text, longestTitle),
     attachments: named.map((notice) => ({
       color: notice.status === "resolved" ? colours.resolved : colours[notice.severity],
-      title: cut(escaped(noticeTitle(notice)), longestTitle),
-      fallback: cut(escaped(noticeTitle(notice)), longestTitle),
-      text: cut(escaped(notice.annotations["description"] ?? ""), longestText),
+      title: escapedCut(noticeTitle(notice), longestTitle),
+      fallback: escapedCut(noticeTitle(notice), longestTitle),
+      text: escapedCut(notice.annotations["description"] ?? "", longestText),
       fields: Object.entries(notice.labels)
         .filter(([name]) => name !== "severity")
         .slice(0, mostNamed)
-        .map(([title, value]) => ({ title, value: cut(escaped(value), longestTitle), short: value.length < 40 })),
+        .map(([title, value]) => ({ title, value: escapedCut(value, longestTitle), short: value.length < 40 })),
       ts: Math.floor((notice.endMs ?? notice.startMs) / 1_000),
     })),
   };
 }
 
-/** Slack's three characters of control; the rest of a text is taken as it is. */
-function escaped(text: string): string {
-  return text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
-}
-
-function cut(text: string, most: number): string {
-  return text.length <= most ? text : `${text.slice(0, most - 1).toWellFormed()}…`;
+/** Slack's three characters of control are escaped, and none of them is cut in half; the rest of a text is taken as it is. */
+function escapedCut(text: string, most: number): string {
+  const escaped = text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
+  if (escaped.length <= most) return escaped;
+  return `${escaped
+    .slice(0, most - 1)
+    .replace(/&[a-z]*$/, "")
+    .toWellFormed()}…`;
 }

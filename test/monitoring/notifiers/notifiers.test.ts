@@ -7,15 +7,20 @@ import { describe, expect, it, onTestFinished } from "vitest";
 import { systemClock } from "../../../src/clock.ts";
 import type { ResolvedNotifierKind } from "../../../src/config/index.ts";
 import { createNotifiers } from "../../../src/monitoring/notifiers/create-notifier.ts";
-import type { Notice } from "../../../src/monitoring/notifiers/notice.ts";
+import { fingerprintOf, type Notice } from "../../../src/monitoring/notifiers/notice.ts";
 import type { Notifier } from "../../../src/monitoring/notifiers/notifier.ts";
 import { silentLogger } from "../../../src/runs/index.ts";
 import { createAuthority } from "../../authority.ts";
 import { temporaryDirectory } from "../../runs/sqlite/temporary-directory.ts";
+import { pagerdutySchema, type SchemaCheck, slackSchema, webhookSchema } from "./documented-schemas.ts";
 import { notice } from "./notices.ts";
 import { type Received, startReceiver } from "./receiver.ts";
 
-const env = { KEY: "R0UT1NGKEY", SIGN: `whsec_${Buffer.alloc(32, 7).toString("base64")}`, PASSWORD: "hush" };
+const env = {
+  KEY: "R0UT1NGKEY".padEnd(32, "0"),
+  SIGN: `whsec_${Buffer.alloc(32, 7).toString("base64")}`,
+  PASSWORD: "hush",
+};
 
 async function create(what: ResolvedNotifierKind, more: Record<string, string> = {}): Promise<Notifier> {
   const config = { name: "ops", what, timeoutMs: 2_000, maxPerMinute: 60 };
@@ -32,7 +37,7 @@ const secret = (name: string) => ({ kind: "environment", name }) as const;
 
 describe("a webhook notifier", () => {
   it("signs what Alertmanager would post", async () => {
-    const { url, received } = await startReceiver({ status: 200 });
+    const { url, received } = await startReceiver({ status: 200 }, webhookSchema);
     const notifier = await create({ kind: "webhook", url: `${url}/hook`, secrets: [secret("SIGN")] });
     expect(await send(notifier, notice())).toEqual({ kind: "delivered" });
     const [{ text = "", headers = {}, body } = {}] = received as Partial<Received>[];
@@ -48,7 +53,8 @@ describe("a webhook notifier", () => {
   });
 
   it("waits as long as it is asked to, and gives up what is no message to the receiver", async () => {
-    const receiver = await startReceiver({ status: 503, headers: { "retry-after": "7" }, text: "later" });
+    const later = { status: 503, headers: { "retry-after": "7" }, text: "later" };
+    const receiver = await startReceiver(later, webhookSchema);
     const notifier = await create({ kind: "webhook", url: receiver.url, secrets: [] });
     expect(await send(notifier, notice())).toEqual({
       kind: "failed",
@@ -64,7 +70,7 @@ describe("a webhook notifier", () => {
 
 describe("a Slack notifier", () => {
   it("posts to the URL that is its secret, and never tells it", async () => {
-    const { url, received } = await startReceiver({ status: 200 });
+    const { url, received } = await startReceiver({ status: 200 }, slackSchema);
     const notifier = await create({ kind: "slack", url: secret("URL") }, { URL: `${url}/services/T/B/xyz\n` });
     expect(await send(notifier, notice(), over)).toEqual({ kind: "delivered" });
     expect(received[0]).toMatchObject({ path: "/services/T/B/xyz", body: { attachments: [{}, {}] } });
@@ -77,7 +83,7 @@ describe("a Slack notifier", () => {
 
 describe("a PagerDuty notifier", () => {
   it("triggers, acknowledges and resolves one incident", async () => {
-    const { url, received } = await startReceiver();
+    const { url, received } = await startReceiver({ status: 202 }, pagerdutySchema);
     const notifier = await create({ kind: "pagerduty", url: `${url}/v2/enqueue`, routingKey: secret("KEY") });
     for (const each of [notice(), notice({ acknowledgedBy: "ada" }), over]) {
       expect(await send(notifier, each)).toEqual({ kind: "delivered" });
@@ -90,7 +96,7 @@ describe("a PagerDuty notifier", () => {
   });
 
   it("sends again on 429 and 5xx alone", async () => {
-    const receiver = await startReceiver();
+    const receiver = await startReceiver({ status: 202 }, pagerdutySchema);
     const notifier = await create({ kind: "pagerduty", url: receiver.url, routingKey: secret("KEY") });
     const kinds: string[] = [];
     for (const status of [429, 500, 503, 400, 403, 404]) {
@@ -98,6 +104,45 @@ describe("a PagerDuty notifier", () => {
       kinds.push((await send(notifier, notice())).kind);
     }
     expect(kinds).toEqual(["failed", "failed", "failed", "refused", "refused", "refused"]);
+  });
+});
+
+describe("what notifiers send", () => {
+  const kinds: readonly [string, ResolvedNotifierKind, SchemaCheck][] = [
+    ["webhook", { kind: "webhook", url: "URL", secrets: [] }, webhookSchema],
+    ["Slack", { kind: "slack", url: secret("URL") }, slackSchema],
+    ["PagerDuty", { kind: "pagerduty", url: "URL", routingKey: secret("KEY") }, pagerdutySchema],
+  ];
+  const long = "<&>".repeat(20_000);
+  const odd = [
+    notice({ annotations: {} }),
+    notice({ annotations: { summary: long, description: long }, value: Number.NaN }),
+    notice({ severity: "warning", labels: { alertname: long, severity: "warning", queue: "\ud800" } }),
+    notice({ fingerprint: fingerprintOf(long, long) }),
+    notice({ acknowledgedBy: "ada" }),
+    over,
+  ];
+
+  it.each(kinds)("is taken by a %s receiver, whatever the notice holds", async (_, kind, schema) => {
+    const { url } = await startReceiver({ status: 200 }, schema);
+    const at = kind.kind === "slack" ? kind : { ...kind, url };
+    const notifier = await create(at as ResolvedNotifierKind, { URL: url });
+    for (const each of odd) expect(await send(notifier, each)).toEqual({ kind: "delivered" });
+  });
+
+  it.each<[string, ResolvedNotifierKind, SchemaCheck, RegExp]>([
+    ["an Alertmanager", { kind: "webhook", url: "URL", secrets: [] }, slackSchema, /message\.text is missing/],
+    [
+      "a PagerDuty",
+      { kind: "pagerduty", url: "URL", routingKey: secret("SIGN") },
+      pagerdutySchema,
+      /event\.routing_key/,
+    ],
+  ])("is refused with the reason where it is not as %s receiver has it", async (_, kind, schema, reason) => {
+    const { url } = await startReceiver({ status: 200 }, schema);
+    const notifier = await create({ ...kind, url } as ResolvedNotifierKind);
+    const error = expect.stringMatching(reason);
+    expect(await send(notifier, notice())).toEqual({ kind: "refused", error });
   });
 });
 

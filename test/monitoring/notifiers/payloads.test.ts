@@ -59,6 +59,17 @@ describe("slackPayload", () => {
   });
 });
 
+describe("a text that Slack takes", () => {
+  it("is cut before a character that is escaped, never within", () => {
+    for (let before = 0; before < 5; before++) {
+      const summary = `${"x".repeat(before)}${"&".repeat(1_000)}`;
+      const { text } = slackPayload([notice({ annotations: { summary } })]) as { text: string };
+      expect(text.length).toBeLessThanOrEqual(1_024);
+      expect(text).toMatch(/^\[CRITICAL\] x*(&amp;)+…$/);
+    }
+  });
+});
+
 describe("pagerdutyEvent", () => {
   const about = { routingKey: "R0".repeat(16), source: "host-1", externalUrl: "" };
 

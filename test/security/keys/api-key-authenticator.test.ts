@@ -1,5 +1,6 @@
+import { hash, timingSafeEqual } from "node:crypto";
 import { Code } from "@connectrpc/connect";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { AccessLevel } from "../../../gen/retake/v1/options_pb.js";
 import { silentLogger } from "../../../src/runs/index.ts";
 import { createMemoryStorage } from "../../../src/runs/memory/index.ts";
@@ -7,6 +8,8 @@ import { ApiKeyAuthenticator } from "../../../src/security/keys/api-key-authenti
 import { ApiKeys } from "../../../src/security/keys/api-keys.ts";
 import { createKey } from "../../../src/security/keys/key-format.ts";
 import { createSeededRandom, createVirtualClock } from "../../../src/testing/index.ts";
+
+vi.mock("node:crypto", { spy: true });
 
 const random = createSeededRandom(5);
 
@@ -69,6 +72,43 @@ describe("an authenticator by API keys", () => {
     const unknown = refusal(createKey(random).text);
     expect(unknown).toMatchObject({ code: "Unauthenticated", details: [{ reason: "CREDENTIALS_REFUSED" }] });
     for (const { text } of [revoked, seenRevoked, expired, seenExpired]) expect(refusal(text)).toEqual(unknown);
+  });
+
+  it("does the same work for a key that never was, is forged, revoked, over or right", async () => {
+    const { clock, keys, create, show, refusal, settle } = await start();
+    const [right, revoked, seenRevoked, expired, seenExpired] = [
+      await create(),
+      await create(),
+      await create(),
+      await create(10),
+      await create(10),
+    ];
+    show(seenRevoked.text);
+    show(seenExpired.text);
+    for (const { record } of [revoked, seenRevoked]) {
+      await settle(keys.revoke(record.id, { requestedBy: "boss", reason: "", force: true }));
+    }
+    await clock.advance(10);
+    const workFor = (text: string, showIt: (text: string) => unknown) => {
+      for (const counted of [hash, timingSafeEqual]) vi.mocked(counted).mockClear();
+      const lookUps = vi.spyOn(Map.prototype, "get");
+      try {
+        showIt(text);
+        return {
+          lookUps: lookUps.mock.calls.length,
+          digested: vi.mocked(hash).mock.calls.map(([algorithm, data]) => [algorithm, String(data).length]),
+          compared: vi.mocked(timingSafeEqual).mock.calls.map(([a, b]) => [a.byteLength, b.byteLength]),
+        };
+      } finally {
+        lookUps.mockRestore();
+      }
+    };
+    // One look-up among those that were right before, and one among all keys.
+    const work = { lookUps: 2, digested: [["sha256", right.text.length]], compared: [[32, 32]] };
+    const refused = [createKey(random).text, forge(right.record.id)];
+    for (const { text } of [revoked, seenRevoked, expired, seenExpired]) refused.push(text);
+    for (const text of refused) expect(workFor(text, refusal)).toEqual(work);
+    expect(workFor(right.text, show)).toEqual(work);
   });
 
   it("refuses the id of one key with the secret of another", async () => {
