@@ -13,7 +13,7 @@ import {
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import { type Client, Code, ConnectError, createClient } from "@connectrpc/connect";
-import { describe, expect, it, onTestFinished, vi } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
 import { AdminService } from "../../gen/retake/v1/admin_service_pb.js";
 import { AuditOutcome, type AuditRecord } from "../../gen/retake/v1/audit_pb.js";
 import { BreakerMode } from "../../gen/retake/v1/breaker_pb.js";
@@ -30,6 +30,7 @@ import { startAudit } from "../../src/server/start-audit.ts";
 import { retake } from "../cli/harness.ts";
 import { WorkflowsService } from "../gen/retake/test/v1/workflows_pb.js";
 import { temporaryDirectory } from "../runs/sqlite/temporary-directory.ts";
+import { untilNoError } from "../until.ts";
 import { handlers } from "./handlers.ts";
 import { rejection, startServer, stopServer } from "./harness.ts";
 
@@ -219,7 +220,7 @@ describe("the audit log in a data directory", () => {
     rmSync(join(directory, "audit"), { recursive: true });
     const second = await serve(directory);
     await second.workflows.plain({});
-    await vi.waitFor(async () => {
+    await untilNoError(async () => {
       const actions = (await listAll(second.admin)).map(({ action }) => action);
       expect(actions.sort()).toEqual(["audit.damaged", "run.start"]);
     });
@@ -249,7 +250,7 @@ describe("the audit log in a data directory", () => {
       stdout: expect.stringContaining("record 2 is missing, which the journal"),
     });
     const third = await serve(directory);
-    await vi.waitFor(
+    await untilNoError(
       async () => expect(await listAll(third.admin)).toMatchObject([{ action: "audit.damaged", sequence: 1n }]),
       { timeout: 30_000 },
     );
@@ -288,11 +289,11 @@ describe("the audit log in a data directory", () => {
     const { workflows, server } = await serve(directory, { onFailure: 2, maxDelay: { nanos: 10_000_000 } });
     mkdirSync(join(directory, "audit", "head.json.new"), { recursive: true });
     await workflows.plain({});
-    const refused = await vi.waitFor(() => rejection(workflows.plain({}), Code.Unavailable));
+    const refused = await untilNoError(() => rejection(workflows.plain({}), Code.Unavailable));
     expect(refused.message).toContain("security.audit.on_failure");
     // Reading goes on.
     await createClient(RunService, server.transport).listWorkflows({});
     rmdirSync(join(directory, "audit", "head.json.new"));
-    await vi.waitFor(() => workflows.plain({}), { timeout: 5000, interval: 100 });
+    await untilNoError(() => workflows.plain({}), { timeout: 5000, interval: 100 });
   });
 });

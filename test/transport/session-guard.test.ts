@@ -5,11 +5,12 @@ import { setImmediate } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
 import { Code, type ConnectError, createClient } from "@connectrpc/connect";
 import { Server } from "@grpc/grpc-js";
-import { describe, expect, onTestFinished, test, vi } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { createVirtualClock, type VirtualClock } from "../../src/testing/virtual-clock.ts";
 import { type AbuseLimits, addConnectService, createGrpcTransport, listenGrpc } from "../../src/transport/index.ts";
 import { Sources, sourceOf } from "../../src/transport/sources.ts";
 import { TransportService } from "../gen/retake/test/v1/transport_pb.js";
+import { until, untilNoError } from "../until.ts";
 import { serverCertificate, serverKey } from "./certificates.ts";
 import { framesIn, RawHttp2Connection } from "./raw-http2.ts";
 import type { TestImplementation } from "./transport-contract.ts";
@@ -64,7 +65,7 @@ async function closedOf(socket: Socket): Promise<void> {
 async function isServed(port: number): Promise<boolean> {
   const { connection, answered } = await open(port);
   connection.call(unary);
-  await vi.waitUntil(() => connection.socket.closed || answered() > 0);
+  await until(() => connection.socket.closed || answered() > 0);
   return !connection.socket.closed;
 }
 
@@ -104,7 +105,7 @@ describe("a source that resets calls", () => {
     for (let round = 0; round < 5; round++) {
       connection.reset(unary, 90);
       connection.call(unary);
-      await vi.waitUntil(() => answered() > round);
+      await until(() => answered() > round);
       await clock.advance(20_000);
     }
     expect(connection.socket.closed).toBe(false);
@@ -146,13 +147,13 @@ describe("connections of one source", () => {
     const sockets = [first, second, third, elsewhere];
     onTestFinished(() => sockets.forEach((socket) => void socket.on("error", () => undefined).destroy()));
     await closedOf(third);
-    await vi.waitUntil(() => listener.connections === 3);
+    await until(() => listener.connections === 3);
     expect(sockets.map(({ closed }) => closed)).toEqual([false, false, true, false]);
     first.destroy();
-    await vi.waitUntil(() => listener.connections === 2);
+    await until(() => listener.connections === 2);
     const fourth = connect(port, "127.0.0.1");
     sockets.push(fourth);
-    await vi.waitUntil(() => listener.connections === 3);
+    await until(() => listener.connections === 3);
   });
 });
 
@@ -166,7 +167,7 @@ describe("a call that gets nowhere", () => {
     await pass(clock, 60_000);
     expect(resets()).toEqual([]);
     await pass(clock, 30_000);
-    await vi.waitUntil(() => resets().length > 0);
+    await until(() => resets().length > 0);
     expect(resets()).toEqual([enhanceYourCalm]);
     expect(connection.socket.closed).toBe(false);
   });
@@ -179,9 +180,9 @@ describe("a call that gets nowhere", () => {
     });
     const { connection, resets, answered } = await open(port, 100);
     connection.call(serverStream);
-    await vi.waitUntil(() => answered() > 0);
+    await until(() => answered() > 0);
     await pass(clock, 90_000);
-    await vi.waitUntil(() => resets().length > 0);
+    await until(() => resets().length > 0);
     expect(resets()).toEqual([enhanceYourCalm]);
   });
 
@@ -208,14 +209,14 @@ describe("a call that gets nowhere", () => {
     const { stream, bytes } = connection.callFrames(clientStream, {}, { body: Buffer.alloc(5), ends: false });
     connection.socket.write(bytes);
     for (let message = 1; message <= 4; message++) {
-      await vi.waitUntil(() => read.length === message);
+      await until(() => read.length === message);
       await pass(clock, 45_000);
       connection.data(stream, Buffer.alloc(5));
     }
     expect(resets()).toEqual([]);
-    await vi.waitUntil(() => read.length === 5);
+    await until(() => read.length === 5);
     await pass(clock, 90_000);
-    await vi.waitUntil(() => resets().length > 0);
+    await until(() => resets().length > 0);
     expect(resets()).toEqual([enhanceYourCalm]);
   });
 });
@@ -250,7 +251,7 @@ describe("a unary request that takes long to come", () => {
 
   test("is reset when it trickles in", async () => {
     const resets = await upload(1000);
-    await vi.waitUntil(() => resets().length > 0);
+    await until(() => resets().length > 0);
     expect(resets()).toEqual([enhanceYourCalm]);
   });
 });
@@ -281,7 +282,7 @@ describe("requests that are on their way", () => {
     ["in the smallest parts too", Array.from({ length: 70 }, () => Buffer.alloc(1))],
   ])("count %s, until they are served or given up", async (_, parts) => {
     const { connection, client } = await sending(parts);
-    const refused = await vi.waitUntil(() =>
+    const refused = await until(() =>
       client.unary({ text: large }).then(
         () => undefined,
         (error: ConnectError) => error,
@@ -291,7 +292,7 @@ describe("requests that are on their way", () => {
     expect(refused.rawMessage).toContain("on its way");
     expect((await client.unary({ text: "small" })).text).toBe("5");
     connection.socket.destroy();
-    await vi.waitFor(async () => expect((await client.unary({ text: large })).text).toBe("60000"));
+    await untilNoError(async () => expect((await client.unary({ text: large })).text).toBe("60000"));
     for (let call = 0; call < 10; call++) expect((await client.unary({ text: large })).text).toBe("60000");
   });
 });
@@ -343,9 +344,9 @@ describe("messages that grpc-js puts together", () => {
       { maxUnsentBytes: 100_000 },
     );
     const first = await sending(port, path, parts);
-    await vi.waitFor(async () => {
+    await untilNoError(async () => {
       const second = await sending(port, path, parts);
-      await vi.waitUntil(() => second.resets().length > 0, { timeout: 300 });
+      await until(() => second.resets().length > 0, { timeout: 300 });
       expect(second.resets()).toEqual([enhanceYourCalm]);
       second.connection.socket.destroy();
     });
@@ -360,7 +361,7 @@ describe("messages that grpc-js puts together", () => {
       })();
       return (await client.clientStream(messages)).text;
     };
-    await vi.waitFor(async () => expect(await uploaded()).toBe("60000".repeat(10)));
+    await untilNoError(async () => expect(await uploaded()).toBe("60000".repeat(10)));
   });
 });
 
@@ -372,7 +373,7 @@ test("a request that is served past its deadline is counted off once", async () 
   const codeOf = (text: string, timeoutMs: number) =>
     client.unary({ text }, { timeoutMs }).catch(({ code }: ConnectError) => code);
   expect(await codeOf("x".repeat(60_000), 100)).toBe(Code.DeadlineExceeded);
-  await vi.waitFor(async () => expect(await codeOf("x".repeat(120_000), 100)).toBe(Code.ResourceExhausted));
+  await untilNoError(async () => expect(await codeOf("x".repeat(120_000), 100)).toBe(Code.ResourceExhausted));
 });
 
 describe("answers that are left unread", () => {
@@ -384,7 +385,7 @@ describe("answers that are left unread", () => {
     reader.connection.call(unary);
     reader.connection.call(unary);
     // Headers of the first, and the status of the second: that takes no window.
-    await vi.waitUntil(() => reader.answered() >= 2);
+    await until(() => reader.answered() >= 2);
     const transport = createGrpcTransport({ target: `localhost:${port}` });
     onTestFinished(() => transport.close());
     const client = createClient(TransportService, transport);
@@ -395,7 +396,7 @@ describe("answers that are left unread", () => {
     expect(refused.code).toBe(Code.ResourceExhausted);
     expect(refused.rawMessage).toContain("left unread");
     reader.connection.socket.destroy();
-    await vi.waitFor(async () => expect((await client.unary({})).text).toBe(large));
+    await untilNoError(async () => expect((await client.unary({})).text).toBe(large));
     for (let call = 0; call < 10; call++) expect((await client.unary({})).text).toBe(large);
   });
 
@@ -412,7 +413,7 @@ describe("answers that are left unread", () => {
     onTestFinished(() => transport.close());
     const reader = await open(port, 0);
     reader.connection.call(serverStream, {}, Buffer.from([0, 0, 0, 0, 2, 0x10, 5]));
-    await vi.waitUntil(() => reader.resets().length > 0);
+    await until(() => reader.resets().length > 0);
     expect(reader.resets()).toEqual([enhanceYourCalm]);
     const other = await listen(
       {
@@ -445,14 +446,14 @@ test("a source that leaves much unread gets no more streams until it has read ha
   );
   const reader = await open(port, 0);
   for (let call = 0; call < 3; call++) reader.connection.call(serverStream);
-  await vi.waitUntil(() => reader.resets().length === 1);
+  await until(() => reader.resets().length === 1);
   for (let call = 0; call < 20; call++) reader.connection.call(serverStream);
-  await vi.waitUntil(() => reader.resets().length === 21);
+  await until(() => reader.resets().length === 21);
   expect(begun).toBe(3);
   reader.connection.socket.destroy();
   const transport = createGrpcTransport({ target: `localhost:${port}` });
   onTestFinished(() => transport.close());
-  await vi.waitFor(async () => {
+  await untilNoError(async () => {
     for await (const { text } of createClient(TransportService, transport).serverStream({})) {
       expect(text).toHaveLength(40_000);
       break;

@@ -8,6 +8,7 @@ import { Server } from "@grpc/grpc-js";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { addConnectService, listenGrpc, peerKey } from "../../src/transport/index.ts";
 import { TransportService, UnaryRequestSchema } from "../gen/retake/test/v1/transport_pb.js";
+import { until } from "../until.ts";
 import { RawHttp2Connection } from "./raw-http2.ts";
 import type { TestImplementation } from "./transport-contract.ts";
 
@@ -34,7 +35,7 @@ describe("a unary call that is given up with its whole message sent, but not its
     const connection = await connect();
     for (let call = 0; call < 20; call++) connection.socket.write(connection.resetFrames(unary, Buffer.alloc(5)));
     connection.call(unary);
-    await vi.waitUntil(() => unaryCall.mock.calls.length > 0);
+    await until(() => unaryCall.mock.calls.length > 0);
     await setImmediate();
     expect(unaryCall).toHaveBeenCalledOnce();
   });
@@ -46,9 +47,9 @@ describe("a unary call that is given up with its whole message sent, but not its
     const { bytes } = connection.callFrames(unary, {}, { body: Buffer.alloc(5), ends: false });
     connection.socket.write(bytes);
     connection.call(unary);
-    await vi.waitUntil(() => unaryCall.mock.calls.length > 0);
+    await until(() => unaryCall.mock.calls.length > 0);
     connection.socket.destroy();
-    await vi.waitUntil(() => listener.connections === 0);
+    await until(() => listener.connections === 0);
     await setImmediate();
     expect(unaryCall).toHaveBeenCalledOnce();
   });
@@ -104,7 +105,7 @@ test("a call that is refused leaves nothing of its answer on its stream, which N
   onTestFinished(() => void unsubscribe(created, note));
   const connection = await connect();
   connection.call(unary);
-  await vi.waitUntil(() => streams[0]?.closed);
+  await until(() => streams[0]?.closed);
   expect(streams[0]?.headersSent).toBe(true);
   expect(Object.keys(streams[0]?.sentHeaders ?? {})).toEqual([]);
 });

@@ -134,7 +134,8 @@ export class ApiKeys {
       if (record === undefined) this.#uses.forget(id);
       else record.lastUsedMs = usedMs;
     }
-    if (gone.length > 0) await journal.deleteStreams(gone);
+    // It waits for as long as the storage fails, and no start for it.
+    if (gone.length > 0) void journal.deleteStreams(gone).catch(() => undefined);
   }
 
   /**

@@ -55,8 +55,8 @@ export class KeyUses {
         for (const [id, time] of Object.entries(event.value.useTimes)) this.#all.set(id, msFromTimestamp(time));
       }
     }
-    // A crash may have left the one before.
-    if (streams.length > 1) await journal.deleteStreams(streams.slice(0, -1));
+    // A crash may have left the one before. A deletion waits for as long as the storage fails, and no start for it.
+    if (streams.length > 1) void journal.deleteStreams(streams.slice(0, -1)).catch(() => undefined);
     return this.#all;
   }
 

@@ -8,6 +8,7 @@ import { assembleFilm } from "../../../../examples/video/animatic/film.ts";
 import { canEncodeMp4, encodeMp4 } from "../../../../examples/video/animatic/mp4.ts";
 import { renderScene } from "../../../../examples/video/animatic/scene.ts";
 import { describeWithTool } from "../../../tools.ts";
+import { untilNoError } from "../../../until.ts";
 import { flat, never, planOf } from "./support.ts";
 
 let directory: string;
@@ -40,7 +41,7 @@ async function isRunning(file = "pid"): Promise<boolean> {
 }
 
 function started(): Promise<void> {
-  return vi.waitFor(async () => expect(await isRunning()).toBe(true), 5_000);
+  return untilNoError(async () => expect(await isRunning()).toBe(true), { timeout: 5_000 });
 }
 
 const format = { width: 64, height: 64, fps: 10, frames: 30, maxBytes: 1_000_000 };
@@ -98,7 +99,7 @@ describe("encodeMp4", () => {
     const work = encodeMp4(source.open, { ...format, ffmpeg, signal: controller.signal });
     work.catch(() => {});
     await started();
-    await vi.waitFor(() => expect(source.seen.pulled).toBeGreaterThan(5));
+    await untilNoError(() => expect(source.seen.pulled).toBeGreaterThan(5));
     await new Promise((resolve) => setImmediate(resolve));
     // The pipe to a process holds some 200 KB, so 17 of these frames, and the stream four more.
     expect(source.seen.pulled).toBeLessThan(40);
