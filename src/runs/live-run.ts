@@ -276,8 +276,9 @@ export class LiveRun {
       this.#create = undefined;
     }
     const appends = told === undefined ? [append] : [append, told];
-    if (this.#behind !== undefined) {
-      this.#demand(this.#behind, appends);
+    const behind = this.#behind;
+    if (behind !== undefined) {
+      this.#demand(behind, appends);
     }
     this.#written += records.length;
     this.#appending++;
@@ -289,6 +290,10 @@ export class LiveRun {
         if (failure !== undefined) {
           this.#lose(failure);
           return;
+        }
+        // What it rested on is durable with it: what becomes of the other one from here on is no matter of this one's.
+        if (this.#behind === behind) {
+          this.#behind = undefined;
         }
         this.#onDurable(lastSequence, terminal);
         observer?.committed(this.record, changes, this.#ports.clock.monotonic() - orderedMs);

@@ -197,9 +197,10 @@ async function recoverRun(run: LiveRun, options: RecoveryOptions): Promise<void>
 }
 
 /** What an attempt has failed with that the last process left behind. */
-function interruption({ attempt }: RunRecord, crash: Crash | undefined): Failure {
+function interruption({ accepted, attempt }: RunRecord, crash: Crash | undefined): Failure {
+  // What an earlier attempt has left behind is an error of the run's own.
   const bystander =
-    attempt !== undefined && crash !== undefined && attempt.token !== crash.token && attempt.startedMs <= crash.atMs;
+    attempt !== undefined && crash !== undefined && accepted.runId !== crash.runId && attempt.startedMs <= crash.atMs;
   return createFailure({
     code: Code.Unavailable,
     reason: bystander ? "INTERRUPTED_BY_ANOTHER_RUN" : "INTERRUPTED",

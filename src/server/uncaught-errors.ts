@@ -56,7 +56,8 @@ export function answerFor({ process, scopes, clock, random, log, note }: Uncaugh
     } else if (scope.fail?.(failure) === true) {
       log.error(fields, "an attempt failed: its handler left a promise to reject that nobody awaits");
     } else {
-      log.error(fields, "the handler of an attempt that is over left a promise to reject that nobody awaits");
+      const which = scope.fail === undefined ? "is over" : "has been told to stop";
+      log.error(fields, `the handler of an attempt that ${which} left a promise to reject that nobody awaits`);
     }
   };
   const onException = (error: unknown): void => {
@@ -70,7 +71,8 @@ export function answerFor({ process, scopes, clock, random, log, note }: Uncaugh
     } catch (noteError) {
       log.error({ err: noteError }, "the next start cannot be told which attempt has ended the server");
     } finally {
-      end(fields, "an error of a handler was caught by nobody; the server stops, and its next start fails the attempt");
+      const then = scope.fail === undefined ? "" : ", and its next start fails the attempt";
+      end(fields, `an error of a handler was caught by nobody; the server stops${then}`);
     }
   };
   process.on("unhandledRejection", onRejection);

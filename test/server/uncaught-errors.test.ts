@@ -205,6 +205,17 @@ describe("an exception that nothing catches", () => {
     }
   });
 
+  it("of an attempt that is over is no other run's to the run itself", async () => {
+    let life = await crashing();
+    const innocent = await startRun(life, "Plain");
+    const culprit = await startRun(life, "Flaky");
+    const note = JSON.parse(await readFile(notePath(), "utf8")) as object;
+    await writeFile(notePath(), JSON.stringify({ ...note, token: "of an attempt before" }));
+    life = await life.next(() => ({ plain: never, flaky: never }));
+    expect(await runOf(life, innocent)).toMatchObject({ state: RunState.RUNNING });
+    expect(await runOf(life, culprit)).toMatchObject({ failure: { reason: "CRASH_LOOP" } });
+  });
+
   it("fails the run for good when no attempt is left", async () => {
     let life = await crashing();
     const culprit = await startRun(life, "Flaky");

@@ -36,7 +36,7 @@ function redactedMeter(meter: Meter, redact: Redact): Meter {
   const recording = ({ record }: Histogram): Histogram["record"] => withRedacted(record, redact);
   const observed = (observable: Observable): Observable => new RedactedObservable(observable, redact);
   /** By the callbacks that were given: they are taken back by those. */
-  const batches = new Map<BatchObservableCallback, BatchObservableCallback>();
+  const batches = new WeakMap<BatchObservableCallback, BatchObservableCallback>();
   return {
     createGauge: (name, options) => {
       const gauge = meter.createGauge(nameOf(name), optionsOf(options));

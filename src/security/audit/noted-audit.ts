@@ -68,6 +68,7 @@ export class NotedAudit implements AuditStore {
   #timer: Timer | undefined;
   /** Something was appended that is not noted. */
   #behind = false;
+  #closing = false;
   #working: Promise<void> = Promise.resolve();
 
   constructor(options: NotedAuditOptions) {
@@ -110,6 +111,7 @@ export class NotedAudit implements AuditStore {
 
   async close(): Promise<void> {
     const { store, clock } = this.#options;
+    this.#closing = true;
     if (this.#behind) this.#noteNow();
     this.#timer?.cancel();
     const late = Promise.withResolvers<void>();
@@ -127,11 +129,9 @@ export class NotedAudit implements AuditStore {
       .then(() => this.#write())
       .catch((error: unknown) => {
         this.#behind = true;
-        const { log } = this.#options;
-        log.warn(
-          { err: error },
-          "where the audit log ends could not be noted in the journal; a later record has it noted",
-        );
+        const { clock, log } = this.#options;
+        if (!this.#closing) this.#timer ??= clock.setTimeout(() => this.#noteNow(), noteAfterMs);
+        log.warn({ err: error }, "where the audit log ends could not be noted in the journal; it is tried again");
       });
   }
 

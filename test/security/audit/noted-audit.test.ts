@@ -314,9 +314,12 @@ describe("the journal's note of an audit log", () => {
     await audit.append(batch(1), 0);
     await clock.advance(10_000);
     expect(warnings).toEqual([expect.stringMatching(/could not be noted in the journal/)]);
+    // Again without another record.
+    await clock.advance(10_000);
+    expect(warnings).toHaveLength(2);
     await audit.append(batch(1), 0);
     await audit.close();
-    expect(warnings).toHaveLength(2);
+    expect(warnings).toHaveLength(3);
     expect(await noted()).toBeUndefined();
     const stuck = await start({ journal: { append: () => new Promise(() => undefined) } });
     await stuck.audit.append(batch(1), 0);
