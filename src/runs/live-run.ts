@@ -278,6 +278,8 @@ export class LiveRun {
     const appends = told === undefined ? [append] : [append, told];
     const behind = this.#behind;
     if (behind !== undefined) {
+      // Once: what this run appends behind that is stored with it, or not, and what becomes of the other one is no matter of it.
+      this.#behind = undefined;
       this.#demand(behind, appends);
     }
     this.#written += records.length;
@@ -290,10 +292,6 @@ export class LiveRun {
         if (failure !== undefined) {
           this.#lose(failure);
           return;
-        }
-        // What it rested on is durable with it: what becomes of the other one from here on is no matter of this one's.
-        if (this.#behind === behind) {
-          this.#behind = undefined;
         }
         this.#onDurable(lastSequence, terminal);
         observer?.committed(this.record, changes, this.#ports.clock.monotonic() - orderedMs);
@@ -331,7 +329,6 @@ export class LiveRun {
   #demand(other: LiveRun, appends: StreamAppend[]): void {
     other.commitLate();
     if (other.quiet && !other.lost) {
-      this.#behind = undefined;
       return;
     }
     // What is read anew may come to stand where the lost one thought it was.

@@ -129,5 +129,10 @@ it("comes behind what another run is writing, and is not stored without it", asy
   const never = child("never");
   await clock.advance(0);
   expect([behind, later, never].map(({ lost }) => lost)).toEqual([false, false, true]);
+  // What is stored rests on nothing more.
+  behind.commit([attemptStarted]);
+  behind.commit([succeeded]);
+  await clock.advance(0);
+  expect(behind).toMatchObject({ lost: false, terminal: true });
   expect(await journal.listStreams("run/", "", 9)).toEqual(["run/behind", "run/later", "run/run"]);
 });
