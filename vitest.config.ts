@@ -10,6 +10,7 @@ const alone = [
   "test/runs/artifacts/png-inspection.test.ts",
   "test/runs/embedded/{feed,gates-memory}.test.ts",
   "test/runs/sqlite/payload-files-order.test.ts",
+  "test/security/keys/api-key-authenticator.test.ts",
 ];
 
 export default defineConfig({
