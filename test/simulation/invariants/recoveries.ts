@@ -80,15 +80,40 @@ export const recoveries: Invariant = {
         }
       },
       concluded(history) {
+        const tries = [...seen, ...unreachedTries(history.values(), world)];
         for (const run of history.values()) {
-          assertRecovered(run, seen, world);
+          assertRecovered(run, seen, tries, world);
         }
       },
     };
   },
 };
 
-function assertRecovered(run: RunHistory, seen: readonly RecoverySight[], { plan, chronicle }: World): void {
+/** What a server has tried, as far as a cool-down goes. */
+type Try = Pick<RecoverySight, "action" | "startedMs" | "endedMs">;
+
+/** Those that never came to their back-end, which could not be reached: the journal alone knows of them. */
+function unreachedTries(history: Iterable<RunHistory>, { chronicle }: World): Try[] {
+  const tries: Try[] = [];
+  for (const { runId, events } of history) {
+    for (const { event, sequence } of events) {
+      if (event.case !== "recoveryActed") continue;
+      const { action, error } = event.value;
+      const name = RecoveryAction[action] as Try["action"];
+      if (error === "" || error === `${name} fails`) continue;
+      const ms = chronicle.timeOf(runId, sequence);
+      tries.push({ action: name, startedMs: ms, endedMs: ms });
+    }
+  }
+  return tries;
+}
+
+function assertRecovered(
+  run: RunHistory,
+  seen: readonly RecoverySight[],
+  tries: readonly Try[],
+  { plan, chronicle }: World,
+): void {
   const { runId, method, events } = run;
   const policy = plan.policies[method];
   let failed: Failed | undefined;
@@ -121,7 +146,7 @@ function assertRecovered(run: RunHistory, seen: readonly RecoverySight[], { plan
       const nowMs = chronicle.timeOf(runId, sequence);
       // How long ago it failed is told by the wall clock.
       if (failed !== undefined && !chronicle.hasJumped(failed.failedMs, nowMs)) {
-        assertNothingLeftOut({ runId, attempt, failed, nowMs }, seen, plan);
+        assertNothingLeftOut({ runId, attempt, failed, nowMs }, tries, plan);
       }
       failed = undefined;
     }
@@ -146,14 +171,14 @@ interface Retake {
 /** What was not done for a failure had been done for others not long before. */
 function assertNothingLeftOut(
   { runId, attempt, failed, nowMs }: Retake,
-  seen: readonly RecoverySight[],
+  tries: readonly Try[],
   { server }: World["plan"],
 ): void {
   failed.rules.forEach(({ action, cooldownMs }, place) => {
     if (failed.acted.includes(place) || !isOfBackend(action) || server.recoveries[action].is === "not offered") {
       return;
     }
-    const isCool = seen.some(
+    const isCool = tries.some(
       (other) => other.action === action && other.startedMs <= nowMs && other.endedMs + cooldownMs >= failed.failedMs,
     );
     assert(
