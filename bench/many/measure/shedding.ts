@@ -12,7 +12,7 @@ const callsPerSecond = 100;
 const rounds = 5;
 const windowMs = 3_000;
 /** Less would hold too few refusals to tell anything. */
-const shortestMs = 500;
+const shortestMs = 1_500;
 /** Readings of the load come every half second, and a share of what is offered is refused from the second in trouble on. */
 const untilRefusedMs = 2_500;
 /** How the event loop is held up: longer than it may be late, at once and on and on. */
