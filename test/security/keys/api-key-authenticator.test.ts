@@ -42,6 +42,19 @@ async function start() {
   return { clock, keys, create, show, refusal, settle, authenticator };
 }
 
+/** Keys that are revoked and that are over, of each one that was shown while it was right. */
+async function endedKeys({ clock, keys, create, show, settle }: Awaited<ReturnType<typeof start>>) {
+  const [revoked, seenRevoked] = [await create(), await create()];
+  const [expired, seenExpired] = [await create(10), await create(10)];
+  show(seenRevoked.text);
+  show(seenExpired.text);
+  for (const { record } of [revoked, seenRevoked]) {
+    await settle(keys.revoke(record.id, { requestedBy: "boss", reason: "", force: true }));
+  }
+  await clock.advance(10);
+  return [revoked, seenRevoked, expired, seenExpired];
+}
+
 describe("an authenticator by API keys", () => {
   it("knows a key by bearer token and by x-api-key, the first time and from then on", async () => {
     const { create, authenticator } = await start();
@@ -56,39 +69,19 @@ describe("an authenticator by API keys", () => {
   });
 
   it("refuses what never was, is revoked or is over in the same words, known to it before or not", async () => {
-    const { clock, keys, create, show, refusal, settle } = await start();
-    const [revoked, seenRevoked, expired, seenExpired] = [
-      await create(),
-      await create(),
-      await create(10),
-      await create(10),
-    ];
-    show(seenRevoked.text);
-    show(seenExpired.text);
-    for (const { record } of [revoked, seenRevoked]) {
-      await settle(keys.revoke(record.id, { requestedBy: "boss", reason: "", force: true }));
-    }
-    await clock.advance(10);
+    const started = await start();
+    const { refusal } = started;
+    const ended = await endedKeys(started);
     const unknown = refusal(createKey(random).text);
     expect(unknown).toMatchObject({ code: "Unauthenticated", details: [{ reason: "CREDENTIALS_REFUSED" }] });
-    for (const { text } of [revoked, seenRevoked, expired, seenExpired]) expect(refusal(text)).toEqual(unknown);
+    for (const { text } of ended) expect(refusal(text)).toEqual(unknown);
   });
 
   it("does the same work for a key that never was, is forged, revoked, over or right", async () => {
-    const { clock, keys, create, show, refusal, settle } = await start();
-    const [right, revoked, seenRevoked, expired, seenExpired] = [
-      await create(),
-      await create(),
-      await create(),
-      await create(10),
-      await create(10),
-    ];
-    show(seenRevoked.text);
-    show(seenExpired.text);
-    for (const { record } of [revoked, seenRevoked]) {
-      await settle(keys.revoke(record.id, { requestedBy: "boss", reason: "", force: true }));
-    }
-    await clock.advance(10);
+    const started = await start();
+    const { create, show, refusal } = started;
+    const right = await create();
+    const ended = await endedKeys(started);
     const workFor = (text: string, showIt: (text: string) => unknown) => {
       for (const counted of [hash, timingSafeEqual]) vi.mocked(counted).mockClear();
       const lookUps = vi.spyOn(Map.prototype, "get");
@@ -105,8 +98,7 @@ describe("an authenticator by API keys", () => {
     };
     // One look-up among those that were right before, and one among all keys.
     const work = { lookUps: 2, digested: [["sha256", right.text.length]], compared: [[32, 32]] };
-    const refused = [createKey(random).text, forge(right.record.id)];
-    for (const { text } of [revoked, seenRevoked, expired, seenExpired]) refused.push(text);
+    const refused = [createKey(random).text, forge(right.record.id), ...ended.map(({ text }) => text)];
     for (const text of refused) expect(workFor(text, refusal)).toEqual(work);
     expect(workFor(right.text, show)).toEqual(work);
   });
