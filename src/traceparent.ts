@@ -1,3 +1,9 @@
+/**
+ * Stands for the `traceparent` of a run whose caller sent none, and of which no spans are kept: its version, and nothing else. It
+ * names neither a trace nor a span.
+ */
+export const untraced = "00";
+
 /** Of a later version: it may go on after what version 00 has. Ids of zeros are none, and there is no version ff. */
 const laterShape = /^(?!00|ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-|$)/;
 

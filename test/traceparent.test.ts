@@ -1,6 +1,14 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { isSampled, keptTraceIdOf, readTraceparent, readTracestate } from "../src/traceparent.ts";
+import {
+  isSampled,
+  keptTraceIdOf,
+  readTraceparent,
+  readTracestate,
+  spanIdOf,
+  traceIdOf,
+  untraced,
+} from "../src/traceparent.ts";
 
 const trace = "0af7651916cd43dd8448eb211c80319c";
 const span = "b7ad6b7169203331";
@@ -21,6 +29,13 @@ describe("a traceparent", () => {
     ["may not be there", null, ""],
   ])("%s", (_, given, read) => {
     expect(readTraceparent(given)).toBe(read);
+  });
+
+  it("names nothing where a run is not traced", () => {
+    expect([traceIdOf(untraced), spanIdOf(untraced), keptTraceIdOf(untraced), isSampled(untraced)]).toEqual([
+      ...["", "", "", false],
+    ]);
+    expect(readTraceparent(untraced)).toBe("");
   });
 
   it("is taken where the pattern of the W3C fits, and nowhere else", () => {

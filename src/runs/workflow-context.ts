@@ -8,7 +8,9 @@ import type {
 } from "@bufbuild/protobuf";
 import { type ContextValues, createContextValues, type HandlerContext } from "@connectrpc/connect";
 import type { Quality } from "../../gen/retake/v1/options_pb.js";
-import type { ProgressSchema } from "../../gen/retake/v1/run_pb.js";
+import type { Accepted, ProgressSchema } from "../../gen/retake/v1/run_pb.js";
+import { ownTraceId, runSpanId } from "../span-ids.ts";
+import { untraced } from "../traceparent.ts";
 import type { HandlerMetrics } from "../user-metrics.ts";
 import type { RunArtifacts } from "./artifacts/run-artifacts.ts";
 import type { AttemptWork, StepOptions, StepTry } from "./attempt-work.ts";
@@ -210,8 +212,13 @@ function runContext(work: AttemptWork): RunContext {
     idempotencyKey: idempotencyKey(accepted.runId, work.attempt.inputSha256),
     deadline: new Date(deadlineMs),
     quality: work.attempt.quality,
-    traceparent: accepted.traceparent,
+    traceparent: ownTraceparent(accepted),
   };
+}
+
+/** Whoever is called for a run without a caller's trace, of which no spans are kept, hears the trace that its log lines name. */
+function ownTraceparent({ runId, traceparent }: Accepted): string {
+  return traceparent === untraced ? `00-${ownTraceId(runId)}-${runSpanId(runId)}-00` : traceparent;
 }
 
 /** The key under which back-ends may know an effective request of a run. */

@@ -4,7 +4,8 @@ import type { Workflow } from "../contract/index.ts";
 import { qualityLevels, qualityNamed } from "../quality-names.ts";
 import { createError } from "../runs/index.ts";
 import { type TraceFields, traceFields } from "../trace-fields.ts";
-import { readTraceparent, readTracestate } from "../traceparent.ts";
+import { readTraceparent, readTracestate, untraced } from "../traceparent.ts";
+import { isCallHeaders } from "../transport/index.ts";
 
 const maxKeyLength = 256;
 /** As in StartRunRequest. */
@@ -70,7 +71,7 @@ export function forwardedMetadata(
   header: Headers,
   traceparent: string,
 ): Readonly<Record<string, string>> {
-  const tracestate = traceparent === "" ? "" : readTracestate(header.get("tracestate"));
+  const tracestate = traceparent === "" || traceparent === untraced ? "" : readTracestate(header.get("tracestate"));
   if (policy.forwardMetadata.length === 0 && tracestate === "") {
     return nothing;
   }
@@ -117,7 +118,11 @@ function printable(name: string, value: string): string {
   return value;
 }
 
-/** The caller's trace context, if it sent a well-formed one (W3C Trace Context). */
+/**
+ * The caller's trace context, if it sent a well-formed one (W3C Trace Context), and `untraced` where it sent none and no spans
+ * are kept of the call.
+ */
 export function traceparentOf(header: Headers): string {
+  if (isCallHeaders(header) && header.isDeferred("traceparent")) return untraced;
   return readTraceparent(header.get("traceparent"));
 }

@@ -10,6 +10,11 @@ export interface HeaderSource {
 /** A name in lower case, and a value of printable ASCII. */
 export type PlainHeader = readonly [name: string, value: string];
 
+interface DeferredHeader {
+  readonly name: string;
+  readonly make: () => string;
+}
+
 /** Names that need no normalising, and values that a Headers would keep as they are. */
 const plainName = /^[0-9a-z_.-]+$/;
 const plainValue = /^[!-~](?:[ -~]*[!-~])?$/;
@@ -26,6 +31,8 @@ class LazyHeaders {
    * are set, so they are looked through. Each takes the place of what the source has.
    */
   #plain: PlainHeader[] | undefined;
+  /** What is made once somebody looks at it, by whom. It takes the place of whatever else there is of the name. */
+  #deferred: DeferredHeader | undefined;
   #changed = false;
 
   constructor(source?: HeaderSource) {
@@ -47,8 +54,20 @@ class LazyHeaders {
     this.#ready().delete(name);
   }
 
+  /** Has one made by somebody once it is looked at. Only one at a time. */
+  defer(name: string, make: () => string): void {
+    this.#changed = true;
+    this.#make();
+    this.#deferred = { name, make };
+  }
+
+  isDeferred(name: string): boolean {
+    return this.#deferred?.name === name;
+  }
+
   set(name: string, value: string): void {
     this.#changed = true;
+    if (this.#deferred?.name === name) this.#deferred = undefined;
     if (this.#headers === undefined && plainName.test(name) && typeof value === "string" && plainValue.test(value)) {
       const pair: PlainHeader = [name, value];
       if (this.#plain === undefined) {
@@ -63,6 +82,7 @@ class LazyHeaders {
   }
 
   get(name: string): string | null {
+    if (this.#deferred?.name === name) this.#make();
     if (this.#headers !== undefined || !plainName.test(name)) {
       return this.#ready().get(name);
     }
@@ -104,10 +124,19 @@ class LazyHeaders {
 
   /** All of them, as long as they were set one by one to what is legal everywhere; undefined otherwise. */
   get plain(): readonly PlainHeader[] | undefined {
+    this.#make();
     return this.#source === undefined ? this.#plain : undefined;
   }
 
+  #make(): void {
+    if (this.#deferred === undefined) return;
+    const { name, make } = this.#deferred;
+    this.#deferred = undefined;
+    this.set(name, make());
+  }
+
   #ready(): Headers {
+    this.#make();
     if (this.#headers === undefined) {
       this.#headers = new Headers();
       this.#source?.fillHeader(this.#headers);
@@ -137,6 +166,10 @@ export interface CallHeaders extends Headers {
   readonly changed: boolean;
   /** All of them, as long as they were set one by one to what is legal everywhere; undefined otherwise. */
   readonly plain: readonly PlainHeader[] | undefined;
+  /** Has one, by its name in lower case, made once somebody looks at it: most are not. One at a time. */
+  defer(name: string, make: () => string): void;
+  /** Whether nobody has looked at it yet. */
+  isDeferred(name: string): boolean;
 }
 
 /** Makes headers that are taken from the source, or empty without one, once somebody looks at them. */

@@ -1,6 +1,7 @@
 // Serving Connect implementations on a grpc-js server.
 
 export { abandon } from "./abandon.ts";
+export { isCallHeaders } from "./call-headers.ts";
 export { peerName } from "./client-address.ts";
 
 // What every front sets, for implementations and interceptors.

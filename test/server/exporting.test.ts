@@ -2,7 +2,7 @@ import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { AdminService } from "../../gen/retake/v1/admin_service_pb.js";
 import { AccessLevel } from "../../gen/retake/v1/options_pb.js";
-import { RunState } from "../../gen/retake/v1/run_pb.js";
+import { type RunEvent, RunState } from "../../gen/retake/v1/run_pb.js";
 import { systemRandom } from "../../src/clock.ts";
 import { step, type WorkflowContext } from "../../src/index.ts";
 import { createMemoryStorage } from "../../src/runs/memory/index.ts";
@@ -309,6 +309,32 @@ describe("the trace of a run", () => {
     const other = await startListening();
     await other.workflows.plain({ text: "a" }, { headers });
     await other.server.close({ drainTimeoutMs: 0 });
+    expect(receiver.spans).toEqual([]);
+  });
+
+  it("is not made where nobody keeps any, and back-ends hear that from the run, whose log lines name the same trace", async () => {
+    const receiver = await exportTo("http/protobuf", {
+      ...{ OTEL_METRICS_EXPORTER: "none", OTEL_TRACES_SAMPLER: "always_off" },
+    });
+    const seen: string[] = [];
+    const { workflows, server, runs } = await startListening({
+      plain: (_, context) => {
+        seen.push((context as WorkflowContext).run.traceparent);
+        throw new TypeError("a bug");
+      },
+    });
+    const failure = await workflows.plain({ text: "a" }).catch((error: unknown) => error);
+    const runId = (failure as ConnectError).metadata.get("retake-run-id") ?? "";
+    const journaled: RunEvent[] = [];
+    for await (const { update } of runs.watchRun({ runId })) if (update.case === "event") journaled.push(update.value);
+    expect(journaled[0]?.event).toMatchObject({ case: "accepted", value: { traceparent: "00" } });
+    await server.close({ drainTimeoutMs: 0 });
+
+    const [, named, spanId, flags] = seen[0]?.split("-") ?? [];
+    expect([spanId?.length, flags]).toEqual([16, "00"]);
+    const lines = receiver.logs.filter(({ attributes }) => attributes["retake.run.id"] === runId);
+    const told = lines.filter(({ body }) => String(body).startsWith("an attempt failed"));
+    expect(told.map((line) => line.traceId)).toEqual([named]);
     expect(receiver.spans).toEqual([]);
   });
 

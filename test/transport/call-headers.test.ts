@@ -1,6 +1,6 @@
 import { inspect } from "node:util";
 import { describe, expect, test, vi } from "vitest";
-import { createCallHeaders, isCallHeaders } from "../../src/transport/call-headers.ts";
+import { type CallHeaders, createCallHeaders, isCallHeaders } from "../../src/transport/call-headers.ts";
 
 function filled() {
   const fillHeader = vi.fn((headers: Headers) => {
@@ -48,6 +48,47 @@ describe("headers of a call", () => {
     expect(headers.has("x-b")).toBe(true);
     expect(headers.has("x-c")).toBe(false);
     expect(fillHeader).not.toHaveBeenCalled();
+  });
+
+  test("that are deferred are made when somebody looks at them, once, and take the place of what there was", () => {
+    const { headers, fillHeader } = filled();
+    const make = vi.fn(() => "made");
+    headers.defer("x-a", make);
+    expect([headers.isDeferred("x-a"), headers.isDeferred("x-b"), headers.changed]).toEqual([true, false, true]);
+    expect(headers.get("x-b")).toBe("2");
+    expect(make).not.toHaveBeenCalled();
+    expect([headers.get("x-a"), headers.get("x-a"), headers.isDeferred("x-a")]).toEqual(["made", "made", false]);
+    expect(make).toHaveBeenCalledOnce();
+    expect(fillHeader).not.toHaveBeenCalled();
+  });
+
+  test.each<[string, (headers: CallHeaders) => unknown]>([
+    ["all are listed", (headers) => [...headers]],
+    ["all are copied", (headers) => new Headers(headers)],
+    ["another is deferred", (headers) => headers.defer("x-d", () => "4")],
+  ])("that are deferred are made when %s", (_, look) => {
+    const headers = given();
+    headers.defer("x-c", () => "3");
+    look(headers);
+    expect(headers.isDeferred("x-c")).toBe(false);
+    expect(headers.get("x-c")).toBe("3");
+  });
+
+  test("that are deferred are among those that were set, unless one is set in their place", () => {
+    const headers = given();
+    headers.defer("x-c", () => "3");
+    expect(headers.plain?.toSorted()).toEqual([
+      ...[
+        ["x-a", "1"],
+        ["x-b", "2"],
+      ],
+      ["x-c", "3"],
+    ]);
+    const make = vi.fn(() => "made");
+    headers.defer("x-c", make);
+    headers.set("x-c", "5");
+    expect(headers.get("x-c")).toBe("5");
+    expect(make).not.toHaveBeenCalled();
   });
 
   test("that were set are told whole, in whichever way one looks", () => {

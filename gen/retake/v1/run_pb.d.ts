@@ -934,7 +934,7 @@ export declare type Accepted = Message<"retake.v1.Accepted"> & {
   minQuality: Quality;
 
   /**
-   * The caller's trace, a W3C `traceparent` of version 00.
+   * The caller's trace, a W3C `traceparent` of version 00; `00` alone where there is none, and no spans are kept of the run.
    *
    * @generated from field: string traceparent = 14;
    */

@@ -142,8 +142,11 @@ export interface CallSpan {
 
 /** Makes spans of calls. */
 export interface CallSpans {
-  /** A call has come in. Its header tells from now on that what follows is part of it. Undefined where nobody keeps that. */
-  begin(header: Headers): CallSpan | undefined;
+  /**
+   * A call has come in. Its header tells from now on that what follows is part of it. Undefined where nobody keeps that.
+   * @param nowMs by the monotonic clock
+   */
+  begin(header: Headers, nowMs: number): CallSpan | undefined;
 }
 
 /**
@@ -159,8 +162,14 @@ export function telemetry(options: {
   readonly clock: Clock;
 }): Interceptor {
   const { metrics, spans, clock } = options;
-  const record = (cell: HistogramCell, seconds: number, header: Headers, answer: Headers | undefined): void => {
-    if (!cell.isExemplarDue(clock.monotonic())) {
+  const record = (
+    cell: HistogramCell,
+    nowMs: number,
+    seconds: number,
+    header: Headers,
+    answer: Headers | undefined,
+  ): void => {
+    if (!cell.isExemplarDue(nowMs)) {
       cell.record(seconds);
       return;
     }
@@ -173,9 +182,10 @@ export function telemetry(options: {
     startMs: number,
     span: CallSpan | undefined,
   ): void => {
-    const seconds = (clock.monotonic() - startMs) / 1000;
+    const nowMs = clock.monotonic();
+    const seconds = (nowMs - startMs) / 1000;
     const system = options.system(header);
-    if (metrics !== undefined) record(metrics.succeeded(system, method), seconds, header, answer);
+    if (metrics !== undefined) record(metrics.succeeded(system, method), nowMs, seconds, header, answer);
     span?.end({
       ...{ system, method: methodName(method), statusCode: "OK", errorType: "", message: "", seconds },
       authority: authorityOf(header, url),
@@ -188,10 +198,11 @@ export function telemetry(options: {
     startMs: number,
     span: CallSpan | undefined,
   ): unknown => {
-    const seconds = (clock.monotonic() - startMs) / 1000;
+    const nowMs = clock.monotonic();
+    const seconds = (nowMs - startMs) / 1000;
     const system = options.system(header);
     const answer = error instanceof ConnectError ? error.metadata : undefined;
-    if (metrics !== undefined) record(metrics.failed(system, method, error), seconds, header, answer);
+    if (metrics !== undefined) record(metrics.failed(system, method, error), nowMs, seconds, header, answer);
     const code = error instanceof ConnectError ? error.code : Code.Unknown;
     const statusCode = codeName(code);
     span?.end({
@@ -213,7 +224,7 @@ export function telemetry(options: {
   });
   return (next) => (request) => {
     const startMs = clock.monotonic();
-    const span = spans?.begin(request.header);
+    const span = spans?.begin(request.header, startMs);
     const fail = (error: unknown): never => {
       failed(request, error, startMs, span);
       throw error;
@@ -231,7 +242,7 @@ export function telemetry(options: {
 
 /** Measures a call of a method that there is not, by its path: it comes to no interceptor. */
 export function countUnknownCall(
-  { metrics, spans, system }: Pick<Parameters<typeof telemetry>[0], "metrics" | "spans" | "system">,
+  { metrics, spans, system, clock }: Parameters<typeof telemetry>[0],
   path: string,
   header: Headers,
 ): void {
@@ -239,7 +250,7 @@ export function countUnknownCall(
   metrics?.unknown(by).record(0);
   const name = codeName(Code.Unimplemented);
   const message = "there is no such method";
-  spans?.begin(header)?.end({
+  spans?.begin(header, clock.monotonic())?.end({
     ...{ system: by, method: unknownMethod, statusCode: name, errorType: name, message, runId: "", seconds: 0 },
     authority: header.get("host") ?? "",
     calledMethod: path.slice(1, mostOfName + 1).toWellFormed(),

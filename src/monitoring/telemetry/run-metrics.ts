@@ -137,7 +137,9 @@ export class RunMetrics implements RunObserver {
     for (const change of changes) metrics.count(run, change);
     // Between them it was in no state that anybody could have seen.
     if (first.before !== last.after) {
-      metrics.open.move(run.accepted.runId, first.before, last.after, this.#monotonic(last.timeMs));
+      // When it ended matters to nobody who counts open ones.
+      const timeMs = isTerminal(last.after) ? 0 : this.#monotonic(last.timeMs);
+      metrics.open.move(run.accepted.runId, first.before, last.after, timeMs);
     }
   }
 

@@ -22,10 +22,12 @@ export class SpanBudget {
     this.#countedMs = options.clock.monotonic();
   }
 
-  /** Whether another trace may begin. */
-  get allows(): boolean {
-    const { clock, perSecond, burst } = this.#options;
-    const nowMs = clock.monotonic();
+  /**
+   * Whether another trace may begin.
+   * @param nowMs by the monotonic clock
+   */
+  allows(nowMs: number): boolean {
+    const { perSecond, burst } = this.#options;
     this.#left = Math.min(burst, this.#left + ((nowMs - this.#countedMs) * perSecond) / 1000);
     this.#countedMs = nowMs;
     return this.#left >= 1;

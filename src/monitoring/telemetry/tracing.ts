@@ -4,7 +4,7 @@ import type { CallSpan, CallSpans, EndedCall } from "../../interceptors/rpc/inde
 import type { OtlpAttributes, OtlpSpan } from "../../otlp/index.ts";
 import { callSpanId, ownTraceId } from "../../span-ids.ts";
 import { isSampled, readTraceparent, spanIdOf, traceIdOf } from "../../traceparent.ts";
-import { serverOf } from "../../transport/index.ts";
+import { isCallHeaders, serverOf } from "../../transport/index.ts";
 import type { Sampling } from "./otel-environment.ts";
 import { RandomTraceparents } from "./random-traceparents.ts";
 import type { SpanBudget } from "./span-budget.ts";
@@ -48,27 +48,37 @@ export class Tracing implements CallSpans {
   /** The one that was called last: mostly there is one. */
   #server: Server = { authority: "", attributes: {} };
 
+  readonly #makeOwn = (): string => this.#traceparents.next();
+
   constructor(options: TracingOptions) {
     this.#options = options;
     this.#traceparents = new RandomTraceparents(options.random);
   }
 
-  begin(header: Headers): CallSpan | undefined {
+  begin(header: Headers, nowMs: number): CallSpan | undefined {
     const caller = readTraceparent(header.get("traceparent"));
     // What it says belongs to a trace that is not known. Headers are made when one is deleted, which most calls need not have.
     if (caller === "" && header.has("tracestate")) header.delete("tracestate");
-    const own = this.#traceparents.next();
-    const traceId = traceIdOf(caller || own);
-    if (!this.#keeps(traceId, caller) || !this.#hasRoom()) {
-      // Lines of the log are found by it all the same, and whoever is called hears that nobody keeps the trace.
-      header.set("traceparent", caller === "" ? own : `00-${traceId}-${spanIdOf(caller)}-00`);
+    // Whether it is kept depends on its id where a share is. Else none is made before there is room for it.
+    const drawn = caller === "" && this.#options.sampling.share < 1 ? this.#traceparents.next() : "";
+    if (!this.#keeps(traceIdOf(caller || drawn), caller) || !this.#hasRoom(nowMs)) {
+      this.#leaveOut(header, caller);
       return undefined;
     }
+    const own = drawn || this.#traceparents.next();
+    const traceId = traceIdOf(caller || own);
     const spanId = spanIdOf(own);
     // What follows is this span's child, wherever it is carried out, and whenever.
     header.set("traceparent", `00-${traceId}-${spanId}-01`);
     const startMs = this.#options.clock.now();
     return { end: (call) => this.#endCall(call, { traceId, spanId, startMs, parentSpanId: spanIdOf(caller) }) };
+  }
+
+  /** Whoever is called hears that nobody keeps the trace, and lines of the log are found by it all the same. */
+  #leaveOut(header: Headers, caller: string): void {
+    if (caller !== "") header.set("traceparent", `00-${traceIdOf(caller)}-${spanIdOf(caller)}-00`);
+    else if (isCallHeaders(header)) header.defer("traceparent", this.#makeOwn);
+    else header.set("traceparent", this.#makeOwn());
   }
 
   /** Where the spans of a run are; undefined where nobody keeps them. */
@@ -141,9 +151,9 @@ export class Tracing implements CallSpans {
     return Number.parseInt(traceId.slice(-14), 16) < share * 2 ** 56;
   }
 
-  #hasRoom(): boolean {
+  #hasRoom(nowMs: number): boolean {
     const { budget, onLeftOut } = this.#options;
-    if (budget.allows) return true;
+    if (budget.allows(nowMs)) return true;
     onLeftOut();
     return false;
   }

@@ -27,7 +27,7 @@ it("counts the traces that are left out", async () => {
     redactor: () => ({ text: (text) => text, jsonLine: (line) => line }),
   });
   const spans = Array.from({ length: 5_000 }, () => {
-    const span = exporting.tracing?.spans.begin(new Headers());
+    const span = exporting.tracing?.spans.begin(new Headers(), clock.monotonic());
     span?.end(ended);
     return span;
   });
