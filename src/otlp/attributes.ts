@@ -1,4 +1,4 @@
-import type { ProtoWriter } from "./proto-writer.ts";
+import { ProtoWriter } from "./proto-writer.ts";
 
 /** What an attribute may be. Those that are undefined are left out. */
 export type AttributeValue = string | number | boolean | null | undefined | readonly AttributeValue[];
@@ -16,6 +16,21 @@ export function writeAttributes(writer: ProtoWriter, field: number, attributes: 
 export function writeAttribute(writer: ProtoWriter, field: number, name: string, value: AttributeValue): void {
   const start = writer.start(field);
   writer.text(1, name);
+  writeValue(writer, 2, value);
+  writer.finish(start);
+}
+
+/** The name of an attribute, written once for `writeNamed`. */
+export function writeName(name: string): Uint8Array {
+  const writer = new ProtoWriter(name.length * 3 + 20);
+  writer.text(1, name);
+  return writer.take();
+}
+
+/** An attribute whose name is written already. */
+export function writeNamed(writer: ProtoWriter, field: number, name: Uint8Array, value: AttributeValue): void {
+  const start = writer.start(field);
+  writer.raw(name);
   writeValue(writer, 2, value);
   writer.finish(start);
 }

@@ -26,7 +26,7 @@ export function createExportRequest({
   const scopeBytes = scoped.take();
   return (batch) => {
     let scopedLength = scopeBytes.length;
-    for (const { bytes, ends } of batch) scopedLength += bytes.length + bytesOfHeads(ends);
+    for (const { bytes } of batch) scopedLength += bytes.length;
     const originLength = resourceBytes.length + 1 + sizeOfVarint(scopedLength) + scopedLength;
     // A length that is known beforehand need not be made room for afterwards.
     const writer = new ProtoWriter(originLength + 40);
@@ -34,18 +34,7 @@ export function createExportRequest({
     writer.raw(resourceBytes);
     writer.message(2, scopedLength);
     writer.raw(scopeBytes);
-    for (const records of batch) writer.records(2, records);
+    for (const { bytes } of batch) writer.raw(bytes);
     return writer.take();
   };
-}
-
-/** What is before the records: the field, and how long each of them is. */
-function bytesOfHeads(ends: Uint32Array): number {
-  let bytes = ends.length;
-  let start = 0;
-  for (const end of ends) {
-    bytes += sizeOfVarint(end - start);
-    start = end;
-  }
-  return bytes;
 }

@@ -1,7 +1,5 @@
-import type { WrittenRecords } from "./written-records.ts";
-
 const initialBytes = 4 * 1024;
-/** Up to here a loop is quicker than to ask somebody who is quick with long texts. */
+/** Up to here a loop is quicker than to ask somebody who is quick with long texts, or with many bytes. */
 const shortText = 40;
 
 /** Writes protobuf field by field, for messages of which a busy server makes thousands a second. */
@@ -75,20 +73,6 @@ export class ProtoWriter {
     }
   }
 
-  /** Messages that are written already, each as one of that field. */
-  records(field: number, { bytes, ends }: WrittenRecords): void {
-    const source = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-    let start = 0;
-    for (const end of ends) {
-      this.message(field, end - start);
-      this.#reserve(end - start);
-      // Not by `set`, which wants an object for each of them.
-      source.copy(this.#buffer, this.#end, start, end);
-      this.#end += end - start;
-      start = end;
-    }
-  }
-
   /** Takes back what is behind so many bytes. */
   cut(length: number): void {
     this.#end = length;
@@ -96,9 +80,14 @@ export class ProtoWriter {
 
   /** What is written already: whole fields. */
   raw(bytes: Uint8Array): void {
-    this.#reserve(bytes.length);
-    this.#buffer.set(bytes, this.#end);
-    this.#end += bytes.length;
+    const { length } = bytes;
+    this.#reserve(length);
+    if (length <= shortText) {
+      for (let index = 0; index < length; index++) this.#buffer[this.#end++] = bytes[index] as number;
+    } else {
+      this.#buffer.set(bytes, this.#end);
+      this.#end += length;
+    }
   }
 
   /** Bytes that are told in hex. */
@@ -116,22 +105,26 @@ export class ProtoWriter {
     this.#varint(length);
   }
 
-  /** Begins a message within this one. @returns what `finish` wants to have */
-  start(field: number): number {
+  /**
+   * Begins a message within this one.
+   * @param lengthBytes what its length takes, most likely: it is moved where that turns out to be wrong
+   * @returns what `finish` wants to have, beside those
+   */
+  start(field: number, lengthBytes = 1): number {
     this.#reserve(20);
     this.#varint((field << 3) | 2);
-    // Of its length one byte, which is enough for most.
-    return ++this.#end;
+    this.#end += lengthBytes;
+    return this.#end;
   }
 
-  finish(start: number): void {
+  finish(start: number, lengthBytes = 1): void {
     const length = this.#end - start;
-    const more = sizeOfVarint(length) - 1;
-    if (more > 0) {
-      this.#reserve(more);
+    const more = sizeOfVarint(length) - lengthBytes;
+    if (more !== 0) {
+      this.#reserve(Math.max(0, more));
       this.#buffer.copyWithin(start + more, start, this.#end);
     }
-    this.#end = start - 1;
+    this.#end = start - lengthBytes;
     this.#varint(length);
     this.#end += length;
   }

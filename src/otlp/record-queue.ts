@@ -1,5 +1,5 @@
 import { ProtoWriter } from "./proto-writer.ts";
-import { sliceRecords, type WrittenRecords } from "./written-records.ts";
+import { finishRecord, sliceRecords, startRecord, type WrittenRecords } from "./written-records.ts";
 
 /** Most records of a busy second. */
 const pieceBytes = 256 * 1024;
@@ -26,7 +26,9 @@ export class RecordQueue {
     const writer = this.#writer;
     const { length } = writer;
     try {
+      const start = startRecord(writer);
       write(writer);
+      finishRecord(writer, start);
     } catch (error) {
       writer.cut(length);
       throw error;

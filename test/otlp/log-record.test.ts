@@ -2,13 +2,8 @@ import { SeverityNumber } from "@opentelemetry/api";
 import { ProtobufLogsSerializer } from "@opentelemetry/otlp-transformer";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import {
-  createExportRequest,
-  type OtlpLogRecord,
-  ProtoWriter,
-  type WrittenRecords,
-  writeLogRecord,
-} from "../../src/otlp/index.ts";
+import { createExportRequest, type OtlpLogRecord, type WrittenRecords, writeLogRecord } from "../../src/otlp/index.ts";
+import { asRecord } from "./as-record.ts";
 import { requestFields } from "./request-fields.ts";
 
 const resource = { "service.name": "studio", "process.pid": 17 };
@@ -23,10 +18,7 @@ const numbers = {
 } as const;
 
 function written(record: OtlpLogRecord): WrittenRecords {
-  // Too small, so that it grows.
-  const writer = new ProtoWriter(1);
-  writeLogRecord(writer, record);
-  const bytes = writer.take();
+  const bytes = asRecord((writer) => writeLogRecord(writer, record));
   return { bytes, ends: Uint32Array.of(bytes.length) };
 }
 

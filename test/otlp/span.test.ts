@@ -2,13 +2,8 @@ import { SpanKind, SpanStatusCode } from "@opentelemetry/api";
 import { ProtobufTraceSerializer } from "@opentelemetry/otlp-transformer";
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import {
-  createExportRequest,
-  type OtlpSpan,
-  ProtoWriter,
-  type WrittenRecords,
-  writeSpan,
-} from "../../src/otlp/index.ts";
+import { createExportRequest, type OtlpSpan, type WrittenRecords, writeSpan } from "../../src/otlp/index.ts";
+import { asRecord } from "./as-record.ts";
 import { requestFields } from "./request-fields.ts";
 
 const resource = { "service.name": "studio" };
@@ -16,9 +11,7 @@ const scope = { name: "retake", version: "1.2.3" };
 const request = createExportRequest({ resource, scope });
 
 function written(span: OtlpSpan): WrittenRecords {
-  const writer = new ProtoWriter(1);
-  writeSpan(writer, span);
-  const bytes = writer.take();
+  const bytes = asRecord((writer) => writeSpan(writer, span));
   return { bytes, ends: Uint32Array.of(bytes.length) };
 }
 

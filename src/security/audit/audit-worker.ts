@@ -16,19 +16,29 @@ const { redaction, echo, ...options } = workerData as AuditThreadData;
 const redactor = remembering(createTextRedactor(redaction));
 let files: AuditFiles | undefined;
 let damageTold = false;
+/** What the records of the last append took, and some more. */
+let otlpBytes = 16 * 1024;
+const spare = 1.2;
+/** What goes with the next reply. */
+const handedOver: ArrayBuffer[] = [];
 
 const hosted: HostedAudit = {
   open: () => untold(open()),
   append(batch, nowMs) {
     const log = open();
-    const otlp = echo.otlp ? new OtlpAuditWriter() : undefined;
+    const otlp = echo.otlp ? new OtlpAuditWriter(otlpBytes) : undefined;
     const { openFile } = log;
     const lines = log.append(batch, nowMs, otlp);
     const { copyFailure } = log;
     const damage = untold(log);
+    const written = otlp?.take();
+    if (written !== undefined) {
+      otlpBytes = Math.ceil(written.bytes.length * spare);
+      handedOver.push(written.bytes.buffer, written.ends.buffer);
+    }
     return {
       ...(echo.lines ? { lines } : {}),
-      ...(otlp === undefined ? {} : { otlp: otlp.take() }),
+      ...(written === undefined ? {} : { otlp: written }),
       ...(damage === undefined ? {} : { damage }),
       ...(openFile === 0 || openFile === log.openFile ? {} : { inNewFile: true }),
       ...(copyFailure === undefined ? {} : { copyFailure }),
@@ -53,7 +63,7 @@ port.on("message", (request: WorkerRequest | "close") => {
   } catch (error) {
     reply = { number, failure: workerFailure(error) };
   }
-  port.postMessage(reply);
+  port.postMessage(reply, handedOver.splice(0));
 });
 
 function untold({ damage }: AuditFiles): string | undefined {

@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { BatchSender } from "../../../src/monitoring/telemetry/batch-sender.ts";
 import type { WrittenRecords } from "../../../src/otlp/index.ts";
 import { createVirtualClock } from "../../../src/testing/virtual-clock.ts";
+import { asRecord, insideOf } from "../../otlp/as-record.ts";
 import { recordingLogger } from "../../server/listening-server.ts";
 
 /** One from 1,000,000 on is as many bytes. */
@@ -31,8 +32,9 @@ function itemsOf(batch: readonly WrittenRecords[]): number[] {
     const view = Buffer.from(buffer, byteOffset, length);
     let start = 0;
     return Array.from(ends, (end) => {
-      const item = view.readUInt32LE(start);
-      if (end - start !== sizeOf(item)) throw new Error(`${item} has been cut`);
+      const record = insideOf(view.subarray(start, end));
+      const item = Buffer.from(record).readUInt32LE();
+      if (record.length !== sizeOf(item)) throw new Error(`${item} has been cut`);
       start = end;
       return item;
     });
@@ -83,7 +85,8 @@ function setUp() {
     for (let i = from; i < from + count; i++) sender.write((writer) => writer.raw(recordOf(i)));
   };
   /** Those that are written already, as they come from another thread. */
-  const addWritten = (items: readonly number[]): void => sender.add(joined(items.map(recordOf)));
+  const addWritten = (items: readonly number[]): void =>
+    sender.add(joined(items.map((item) => asRecord((writer) => writer.raw(recordOf(item))))));
   return { clock, log, batches, state, sender, add, addWritten, lost, posts };
 }
 
