@@ -14,6 +14,6 @@ export { createInProcessBackend, type ServiceJobs, type WorkflowHandler } from "
 export { type InvokeOptions, invoke } from "./invoke.ts";
 export { probeWorkflow } from "./probe-workflow.ts";
 export { Recoveries } from "./recoveries.ts";
-export { ReflectionError, reflectContracts } from "./reflection.ts";
+export { descriptorSetHint, ReflectionError, reflectContracts } from "./reflection.ts";
 export type { BackendTelemetry } from "./remote.ts";
 export { withheldError } from "./withheld.ts";

@@ -205,7 +205,7 @@ class ReflectionReader {
       case Code.Unauthenticated:
       case Code.PermissionDenied:
         return new ReflectionError(
-          `the back-end ${target} does not tell us its contracts: ${error.rawMessage}\n${orDescriptorSet(this.#options.service)}`,
+          `the back-end ${target} does not tell us its contracts: ${error.rawMessage}\nTo do without that, ${descriptorSetHint(this.#options.service)}`,
           { unreachable: false, cause: error },
         );
       default:
@@ -226,13 +226,16 @@ function noReflection(target: string, service: string | undefined): string {
     "  Go      reflection.Register(server)",
     "  Java    builder.addService(ProtoReflectionServiceV1.newInstance())",
     "  Node    new ReflectionService(packageDefinition).addToServer(server), of @grpc/reflection",
-    orDescriptorSet(service),
+    `Or ${descriptorSetHint(service)}`,
   ].join("\n");
 }
 
-function orDescriptorSet(service = "package.Service"): string {
+/** How a server is told the contract of a back-end that does not tell it itself. */
+export function descriptorSetHint(service = "package.Service"): string {
   return [
-    "Or give its contract as a descriptor set, made with `buf build -o contracts.binpb`, in the configuration:",
+    "give its contract as a descriptor set, made with `buf build -o contracts.binpb`, or with",
+    "`protoc --include_imports --descriptor_set_out=contracts.binpb FILE.proto`, and name its service, both in the",
+    "configuration (retake serve --config FILE), instead of --backend:",
     "  contracts: [contracts.binpb]",
     `  backends: [{ service: ${service}, endpoints: [{ target: … }] }]`,
   ].join("\n");

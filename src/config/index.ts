@@ -1,5 +1,6 @@
 export type { ResolvedAudit, ResolvedPayloadEncryption, ResolvedRedaction } from "./audit-settings.ts";
 export { ConfigError, type ConfigProblem } from "./config-error.ts";
+export { withPlaces } from "./config-places.ts";
 export { effectiveConfig } from "./effective-config.ts";
 export type { ResolvedCertificateRule, ResolvedIdentity, ResolvedJwt } from "./identity-settings.ts";
 export type { ResolvedInput } from "./input-settings.ts";

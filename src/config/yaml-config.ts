@@ -3,6 +3,7 @@ import { type Document, LineCounter, parseDocument } from "yaml";
 import { type ServerConfig, ServerConfigSchema } from "../../gen/retake/v1/config_pb.js";
 import { configProblems } from "./check-config.ts";
 import { ConfigError, type ConfigProblem } from "./config-error.ts";
+import { rememberPlaces } from "./config-places.ts";
 import { readYamlMessage } from "./yaml-message.ts";
 
 /**
@@ -32,14 +33,19 @@ export function parseYamlMessage<Desc extends DescMessage>(
     const sorted = [...problems].sort((a, b) => a.offset - b.offset);
     throw new ConfigError(
       fileName,
-      sorted.map(({ field, message, offset }) => ({ field, message, position: positionOf(lines, offset) })),
+      sorted.map(({ field, message, offset }) => ({ field, message, position: positionOfOffset(lines, offset) })),
     );
   };
   fail(syntaxProblems(document));
   const { json, offsets, problems } = readYamlMessage(schema, document);
   fail(problems);
   const message = fromJson(schema, json);
-  fail(check(message).map((problem) => ({ ...problem, offset: nearestOffset(problem.field, offsets) })));
+  fail(check(message).map((problem) => ({ ...problem, offset: nearestOffset(problem.field, offsets) ?? 0 })));
+  const positionOf = (field: string): ConfigProblem["position"] => {
+    const offset = nearestOffset(field, offsets);
+    return offset === undefined ? undefined : positionOfOffset(lines, offset);
+  };
+  rememberPlaces(message, { fileName, positionOf });
   return message;
 }
 
@@ -57,16 +63,16 @@ const explanations: Readonly<Record<string, string>> = {
 };
 
 /** Of a field that is not in the file: where it would be, in the message around it. */
-function nearestOffset(field: string, offsets: ReadonlyMap<string, number>): number {
+function nearestOffset(field: string, offsets: ReadonlyMap<string, number>): number | undefined {
   for (let path = field; path !== ""; path = path.slice(0, Math.max(path.lastIndexOf("."), path.lastIndexOf("[")))) {
     const offset = offsets.get(path);
     if (offset !== undefined) return offset;
     if (!/[.[]/.test(path)) break;
   }
-  return 0;
+  return undefined;
 }
 
-function positionOf(lines: LineCounter, offset: number): { line: number; column: number } {
+function positionOfOffset(lines: LineCounter, offset: number): { line: number; column: number } {
   const { line, col } = lines.linePos(offset);
   return { line: Math.max(line, 1), column: Math.max(col, 1) };
 }

@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import type { DescFile, DescService } from "@bufbuild/protobuf";
 import {
   connectEndpoint,
+  descriptorSetHint,
   type EndpointSettings,
   ReflectionError,
   reflectContracts,
@@ -130,7 +131,7 @@ export class ContractSources {
           return remembered;
         }
         const nowMs = clock.monotonic();
-        if (nowMs >= untilMs) throw givenUp(error, options.patienceMs);
+        if (nowMs >= untilMs) throw givenUp(error, options.patienceMs, service);
         if (nowMs - told >= remindEveryMs) {
           log.warn({ problem: error.message }, "waiting for a back-end, to ask it for its contracts");
           told = nowMs;
@@ -168,13 +169,12 @@ async function askEach(
   throw failure?.error;
 }
 
-function givenUp(error: ReflectionError, patienceMs: number): ReflectionError {
+function givenUp(error: ReflectionError, patienceMs: number, service: string | undefined): ReflectionError {
   const lines = [
     patienceMs > 0 ? `${error.message} (tried for ${patienceMs / 1000} s)` : error.message,
     "Start it, or correct its address: --backend, or `target` under `backends` in the configuration.",
     "If it uses TLS, say so there: tls: {}, or tls: { ca_file: ca.pem }.",
-    "To start without it, give its contract as a descriptor set, made with `buf build -o contracts.binpb`:",
-    "  contracts: [contracts.binpb]",
+    `To start without it, ${descriptorSetHint(service)}`,
   ];
   return new ReflectionError(lines.join("\n"), { unreachable: true, cause: error });
 }

@@ -11,6 +11,7 @@ import {
   type ServerTls,
   tellUnknownCalls,
 } from "../transport/index.ts";
+import { readingOf } from "./own-requests.ts";
 import { preambleLogger } from "./preamble-errors.ts";
 import type { Route } from "./routes.ts";
 import { tlsErrorLogger } from "./tls-errors.ts";
@@ -74,7 +75,7 @@ export async function listenGrpcFront(options: GrpcFrontOptions): Promise<GrpcFr
           interceptors,
           readMaxBytes: limits.maxMessageBytes,
           metadataMaxBytes: limits.maxMetadataBytes,
-          binaryOptions: reading.binary,
+          binaryOptions: readingOf(route.service, reading).binary,
         });
         withdrawals.set(route, withdraw);
       }

@@ -1,5 +1,4 @@
 import type { Interceptor } from "@connectrpc/connect";
-import { UnknownFields } from "../../gen/retake/v1/input_config_pb.js";
 import { RunService } from "../../gen/retake/v1/run_service_pb.js";
 import type { Clock, RandomSource } from "../clock.ts";
 import type { ResolvedConfig } from "../config/index.ts";
@@ -27,6 +26,7 @@ import {
   type RateLimits,
 } from "../security/index.ts";
 import { auditedChanges } from "./audited-changes.ts";
+import { refusesUnknown } from "./own-requests.ts";
 
 export interface RpcInterceptorOptions {
   readonly config: ResolvedConfig;
@@ -70,7 +70,7 @@ export function rpcInterceptors(options: RpcInterceptorOptions): readonly Interc
     ...entryInterceptors(options),
     authorize(access),
     endWithCredentials(clock),
-    ...(config.security.input.unknownFields === UnknownFields.REFUSE ? [refuseUnknownFields()] : []),
+    refuseUnknownFields(refusesUnknown(config.security.input)),
     validateRequests(validator),
     auditCalls({
       audit,

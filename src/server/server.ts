@@ -26,6 +26,7 @@ import {
   inProcessTarget,
   type ResolvedConfig,
   resolveConfig,
+  withPlaces,
 } from "../config/index.ts";
 import {
   type AnyConverter,
@@ -185,6 +186,9 @@ export interface ServerAddress {
   readonly port: number;
 }
 
+/** A configuration as it is given: what is left out has its default. */
+export type GivenConfig = MessageInitShape<typeof ServerConfigSchema> | ServerConfig;
+
 /** A server for workflows. */
 export interface RetakeServer {
   /**
@@ -232,9 +236,10 @@ export interface RetakeServer {
    * PARKED (CONTRACT_CHANGED). When it throws, everything stays as it was, and the log says why. Certificates whose files
    * have changed are served to new connections, whatever becomes of the rest.
    *
+   * @param config or what reads it: then the log says why it cannot be read, too
    * @throws ContractError, ConfigError, ReflectionError, JournalUnavailableError, TypeError
    */
-  reload(config?: MessageInitShape<typeof ServerConfigSchema> | ServerConfig): Promise<void>;
+  reload(config?: GivenConfig | (() => Promise<GivenConfig>)): Promise<void>;
 
   /** Absent before `listen`, and where the port is disabled. */
   readonly grpc: ServerAddress | undefined;
@@ -255,10 +260,7 @@ export interface RetakeServer {
  *
  * @throws ConfigError when a value is out of range, or values make no sense together
  */
-export function createServer(
-  config: MessageInitShape<typeof ServerConfigSchema> | ServerConfig = {},
-  options: ServerOptions = {},
-): RetakeServer {
+export function createServer(config: GivenConfig = {}, options: ServerOptions = {}): RetakeServer {
   return new Server(create(ServerConfigSchema, config), options);
 }
 
@@ -398,7 +400,9 @@ class Server implements RetakeServer {
     if (this.#starting !== undefined) {
       throw new TypeError("listen() is called once");
     }
-    this.#starting = this.#start();
+    this.#starting = this.#start().catch((error: unknown) => {
+      throw withPlaces(error, this.#given);
+    });
     try {
       this.#running = await this.#starting;
     } catch (error) {
@@ -408,7 +412,7 @@ class Server implements RetakeServer {
     return this;
   }
 
-  reload(given?: MessageInitShape<typeof ServerConfigSchema> | ServerConfig): Promise<void> {
+  reload(given?: GivenConfig | (() => Promise<GivenConfig>)): Promise<void> {
     // One after the other, each on top of what came before.
     const reloaded = this.#reloading.then(() => this.#reload(given));
     this.#reloading = reloaded.catch(() => undefined);
@@ -670,14 +674,16 @@ class Server implements RetakeServer {
     };
   }
 
-  async #reload(init: MessageInitShape<typeof ServerConfigSchema> | undefined): Promise<void> {
+  async #reload(from: GivenConfig | (() => Promise<GivenConfig>) | undefined): Promise<void> {
     const running = this.#running;
     if (running === undefined || this.#closing !== undefined) {
       throw new TypeError("a server can be told to reload while it listens");
     }
     running.checkFiles();
+    let given = this.#given;
     try {
-      const given = init === undefined ? this.#given : create(ServerConfigSchema, init);
+      const init = typeof from === "function" ? await from() : from;
+      if (init !== undefined) given = create(ServerConfigSchema, init);
       const config = resolveConfig(given);
       const loaded = await this.#load(config, 0);
       const before = running.contracts.workflows;
@@ -702,7 +708,8 @@ class Server implements RetakeServer {
       this.#given = given;
       this.#config = next;
       this.#log.info(contractChanges(before, running.contracts.workflows), "the contracts have been read anew");
-    } catch (error) {
+    } catch (thrown) {
+      const error = withPlaces(thrown, given);
       this.#log.error({ err: error }, "the contracts cannot be read anew: those from before go on being served");
       throw error;
     }

@@ -6,6 +6,7 @@ import type { ResolvedInput } from "../config/index.ts";
 import type { Logger } from "../runs/index.ts";
 import { traceFields } from "../trace-fields.ts";
 import type { Source } from "../transport/index.ts";
+import { readingOf } from "./own-requests.ts";
 import type { Route } from "./routes.ts";
 import { acceptedCompression } from "./web-envelopes.ts";
 import {
@@ -53,18 +54,22 @@ export class WebCalls {
   /** Serves these routes from the next call on. */
   route(routes: readonly Route[]): void {
     const { interceptors, maxMessageBytes, registry, reading } = this.#options;
-    const router = createConnectRouter({
+    const shared = {
       interceptors: [...interceptors],
       readMaxBytes: maxMessageBytes,
-      jsonOptions: { registry, ...reading.json },
-      binaryOptions: reading.binary,
       acceptCompression: [...acceptedCompression],
       // gRPC itself has a port of its own, which is several times faster.
       grpc: false,
-    });
+    };
+    const router = createConnectRouter();
     for (const { service, implementation, grpcOnly } of routes) {
       if (grpcOnly !== true) {
-        router.service(service, implementation);
+        const { json, binary } = readingOf(service, reading);
+        router.service(service, implementation, {
+          ...shared,
+          jsonOptions: { registry, ...json },
+          binaryOptions: binary,
+        });
       }
     }
     this.#handlers = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
@@ -113,7 +118,8 @@ export class WebCalls {
     held: HeldBytes,
   ): Promise<UniversalServerResponse | WebError> {
     const { method } = handler;
-    const { maxMessageBytes, registry, reading: options } = this.#options;
+    const { maxMessageBytes, registry } = this.#options;
+    const options = readingOf(method.parent, this.#options.reading);
     const reading: RequestReading = { method, maxBytes: maxMessageBytes, registry, options };
     // Whom a request names as its host is up to whoever sends it.
     const url = new URL(`http://localhost${request.url}`);

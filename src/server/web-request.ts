@@ -203,7 +203,6 @@ function checkMessage(bytes: Uint8Array, json: boolean, { method, registry, opti
   }
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString();
   try {
-    // Callers may know more fields than this server.
     fromJsonString(method.input, text, { registry, ...options.json });
   } catch (error) {
     const found = jsonProblems(method.input, text, registry);

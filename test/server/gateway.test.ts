@@ -171,7 +171,8 @@ describe("a server with a back-end that tells its contracts", () => {
     const { message } = error as ReflectionError;
     expect(message).toMatch(/cannot be reached: .*ECONNREFUSED/);
     expect(message).toContain("(tried for 60 s)");
-    expect(message).toContain("contracts: [contracts.binpb]");
+    expect(message).toContain("contracts: [contracts.binpb]\n  backends: [{ service: package.Service");
+    expect(message).toMatch(/buf build -o.*\n.*protoc --include_imports.*\n.*retake serve --config FILE/);
     expect(log.filter(({ level }) => level === "warn").length).toBeLessThan(10);
   });
 
@@ -220,7 +221,8 @@ describe("what a newcomer is told", () => {
     const message = await messageOf(server.listen());
     expect(message).toContain(`the back-end ${backend.target} does not answer gRPC reflection (v1 and v1alpha)`);
     expect(message).toContain("pip install grpcio-reflection");
-    expect(message).toContain("contracts: [contracts.binpb]");
+    expect(message).toContain("contracts: [contracts.binpb]\n  backends: [{ service: package.Service");
+    expect(message).toMatch(/buf build -o.*\n.*protoc --include_imports.*\n.*retake serve --config FILE/);
   });
 
   it("whose back-end has no workflow: the lines that make some", async () => {

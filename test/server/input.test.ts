@@ -6,6 +6,7 @@ import { describe, expect, it, onTestFinished } from "vitest";
 import { BadRequestSchema } from "../../gen/google/rpc/error_details_pb.js";
 import type { ServerConfigSchema } from "../../gen/retake/v1/config_pb.js";
 import { UnknownFields } from "../../gen/retake/v1/input_config_pb.js";
+import { MonitoringService, SetAlertRuleRequestSchema } from "../../gen/retake/v1/monitoring_service_pb.js";
 import { RunService } from "../../gen/retake/v1/run_service_pb.js";
 import { createMemoryStorage } from "../../src/runs/memory/index.ts";
 import { createServer } from "../../src/server/index.ts";
@@ -130,6 +131,70 @@ describe("fields that the server does not know", () => {
     expect(response.status).toBe(400);
     expect(await response.text()).toContain("nobodys");
     expect((await runs.listRuns({})).runs).toEqual([]);
+  });
+});
+
+/** Of an error in Connect's JSON. */
+interface Detail {
+  readonly debug: { readonly fieldViolations?: readonly object[] };
+}
+
+describe("requests of Retake's own RPCs", () => {
+  const admin = { anonymousLevel: 4 };
+  const post = (port: number | undefined, method: string, body: object) =>
+    fetch(`http://127.0.0.1:${port}/retake.v1.${method}`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(body),
+    });
+  const rule = { name: "Slow", queries: { a: { metric: "process_uptime_seconds" } }, warning: { at: 1 } };
+
+  it.each([UnknownFields.KEEP, UnknownFields.IGNORE])(
+    "are refused with a field or a name that is not known, by %o as well",
+    async (unknownFields) => {
+      const { server, transports } = await start({ security: { ...admin, input: { unknownFields } } });
+      const matchers = [{ label: "state", value: "x", operator: "LABEL_OPERATOR_MATCHES" }];
+      const wrong: [method: string, body: object, field: string | undefined, named: string][] = [
+        ["MonitoringService/SetAlertRule", { rule: { ...rule, quality: {} } }, "rule", '"quality"'],
+        [
+          "MonitoringService/SetAlertRule",
+          { rule: { ...rule, queries: { a: { metric: "process_uptime_seconds", matchers } } } },
+          'rule.queries["a"].matchers[0].operator',
+          "LABEL_OPERATOR_",
+        ],
+        ["MonitoringService/SetSilence", { silence: { matcher: [] } }, "silence", '"matcher"'],
+        ["AdminService/SetPolicyOverride", { workflow, policy: { retries: {} } }, "policy", '"retries"'],
+        ["RunService/CancelRuns", { filter: { workflows: workflow } }, "filter", '"workflows"'],
+        ["RunService/StartRun", { workflow, json: "{}", prority: 5 }, undefined, '"prority"'],
+      ];
+      for (const [method, body, field, named] of wrong) {
+        const response = await post(server.web?.port, method, body);
+        const told = (await response.json()) as { code: string; message: string; details: Detail[] };
+        expect([response.status, told.code], told.message).toEqual([400, "invalid_argument"]);
+        expect(told.message).toContain(named);
+        const violations = told.details.flatMap(({ debug }) => debug.fieldViolations ?? []);
+        expect(violations, method).toEqual([{ ...(field && { field }), description: expect.stringContaining(named) }]);
+      }
+      expect((await post(server.web?.port, "MonitoringService/SetAlertRule", { rule })).status).toBe(200);
+
+      const request = create(SetAlertRuleRequestSchema, { rule: { name: "Slow" } });
+      if (request.rule) request.rule.$unknown = [{ no: 99, wireType: 0, data: Uint8Array.of(1) }];
+      for (const name of ["gRPC", "gRPC-Web", "Connect with protobuf", "in the process"]) {
+        const monitoring = createClient(MonitoringService, transports[name] as Transport);
+        const refused = await rejection(monitoring.setAlertRule(request), Code.InvalidArgument);
+        expect(reasonsOf(refused), name).toEqual(["rule.99: "]);
+      }
+    },
+  );
+
+  it("leave the inputs of workflows to the configuration", async () => {
+    const { server } = await start({ security: { ...admin, input: { unknownFields: UnknownFields.KEEP } } });
+    const response = await fetch(`http://127.0.0.1:${server.web?.port}/${workflow}`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: '{"input": {"text": "a", "nobodys": 1}}',
+    });
+    expect([response.status, await response.json()]).toEqual([200, { output: { text: "a" } }]);
   });
 });
 

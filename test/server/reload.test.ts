@@ -8,6 +8,7 @@ import { AdminService } from "../../gen/retake/v1/admin_service_pb.js";
 import { ArtifactService } from "../../gen/retake/v1/artifact_pb.js";
 import { RunState } from "../../gen/retake/v1/run_pb.js";
 import { RunService } from "../../gen/retake/v1/run_service_pb.js";
+import { parseConfig } from "../../src/config/index.ts";
 import { createMemoryStorage } from "../../src/runs/memory/index.ts";
 import { createServer } from "../../src/server/index.ts";
 import { createGrpcTransport } from "../../src/transport/index.ts";
@@ -205,6 +206,32 @@ describe("a server that reads its contracts anew", () => {
     gateway.file.write(contracts.more);
     await gateway.server.reload();
     expect((await gateway.runs.listWorkflows({})).workflows).toHaveLength(2);
+  });
+
+  it("tells by the log what is wrong with a file, also what is found once it has been read, with the line", async () => {
+    const backend = await startFilmBackend(contracts.old, echo);
+    const gateway = await startGateway(contracts.old, [backend.target]);
+    const yaml = (name: string, expression: string) =>
+      [
+        `contracts: [${gateway.file.path}]`,
+        `backends: [{ service: film.v1.FilmService, endpoints: [{ target: "${backend.target}" }] }]`,
+        "monitoring:",
+        "  rules:",
+        `    - { ${name}: Deep, queries: { depth: { metric: depth } }, expression: ${expression}, warning: { at: 1 } }`,
+      ].join("\n");
+    for (const [name, expression, problem] of [
+      ["nam", "depth", /^gateway\.yaml:5:9: .*unknown key "nam"/],
+      ["name", "depth +", /^gateway\.yaml:5:7: monitoring\.rules\[0\]: the rule Deep: /],
+    ] as const) {
+      const reloaded = gateway.server.reload(() => parseConfig(yaml(name, expression), "gateway.yaml"));
+      await expect(reloaded).rejects.toThrow(problem);
+      expect(gateway.log.at(-1)).toMatchObject({
+        level: "error",
+        fields: { err: { message: expect.stringMatching(problem) } },
+      });
+    }
+    await gateway.server.reload(() => parseConfig(yaml("name", "depth"), "gateway.yaml"));
+    expect(gateway.log.at(-1)).toMatchObject({ level: "info", message: "the contracts have been read anew" });
   });
 
   it("lets attempts end, parks what no longer fits, and takes it up again when it fits", async () => {

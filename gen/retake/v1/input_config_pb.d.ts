@@ -42,7 +42,10 @@ export declare type InputConfig = Message<"retake.v1.InputConfig"> & {
 export declare const InputConfigSchema: GenMessage<InputConfig>;
 
 /**
- * What becomes of fields that the server does not know: those of a newer contract than its own, or of nobody's.
+ * What becomes of fields that the server does not know: those of a newer contract than its own, or of nobody's. It holds
+ * for the inputs of workflows. Requests of Retake's own RPCs (`retake.v1`) are refused with such fields whatever is set
+ * here, `message` and `json` of StartRun in their JSON form among them: they say what is to be done, and without a part
+ * of it something else would be.
  *
  * @generated from enum retake.v1.UnknownFields
  */
@@ -56,14 +59,14 @@ export enum UnknownFields {
 
   /**
    * They are journaled and passed on to the back-end, which may know them: servers can be upgraded one by one. In JSON,
-   * which has no way to keep them, they are left out, and refused in `json` of StartRun.
+   * which has no way to keep them, they are left out.
    *
    * @generated from enum value: UNKNOWN_FIELDS_KEEP = 1;
    */
   KEEP = 1,
 
   /**
-   * They are left out, and refused in `json` of StartRun.
+   * They are left out.
    *
    * @generated from enum value: UNKNOWN_FIELDS_IGNORE = 2;
    */

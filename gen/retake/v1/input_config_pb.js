@@ -27,7 +27,10 @@ export const UnknownFieldsSchema = /*@__PURE__*/
   enumDesc(file_retake_v1_input_config, 0);
 
 /**
- * What becomes of fields that the server does not know: those of a newer contract than its own, or of nobody's.
+ * What becomes of fields that the server does not know: those of a newer contract than its own, or of nobody's. It holds
+ * for the inputs of workflows. Requests of Retake's own RPCs (`retake.v1`) are refused with such fields whatever is set
+ * here, `message` and `json` of StartRun in their JSON form among them: they say what is to be done, and without a part
+ * of it something else would be.
  *
  * @generated from enum retake.v1.UnknownFields
  */

@@ -89,7 +89,9 @@ export const serve: Command = {
     ["retake serve --config /etc/retake.yaml --data /var/lib/retake", "Serve what the configuration says"],
   ],
   async run(given, io) {
-    const config = await configOf(given);
+    const config = await configOf(given).catch((error: unknown) => {
+      throw told(error);
+    });
     const server = await createWith(config, given.values("handlers"), {
       newAdminKey: given.has("new-admin-key"),
       ...(io.process && { process: io.process }),
@@ -97,7 +99,8 @@ export const serve: Command = {
       // Whoever wants JSON collects what is printed, and a key must not lie about there: the log tells where it is.
       ...(!given.has("json") && { onAdminKey: (made) => tellAdminKey(made, io) }),
     });
-    const offHangup = io.onHangup?.(() => void reload(server, given, io));
+    // The server's log tells what comes of it.
+    const offHangup = io.onHangup?.(() => void server.reload(() => configOf(given)).catch(() => undefined));
     try {
       await listen(server, io.signal);
       writeCompiledCode();
@@ -113,9 +116,7 @@ export const serve: Command = {
 };
 
 async function configOf(given: Arguments): Promise<ServerConfig> {
-  const config = await readConfig(given.value("config")).catch((error: unknown) => {
-    throw told(error);
-  });
+  const config = await readConfig(given.value("config"));
   const data = given.value("data");
   if (data !== undefined) config.dataDirectory = data;
   const grpcPort = parsePort("--grpc-port", given.value("grpc-port"));
@@ -193,18 +194,6 @@ async function listen(server: RetakeServer, signal: AbortSignal): Promise<void> 
   } finally {
     signal.removeEventListener("abort", stop);
   }
-}
-
-/** The server's log tells what comes of it; a configuration that cannot be read does not get that far. */
-async function reload(server: RetakeServer, given: Arguments, io: CliIo): Promise<void> {
-  let config: ServerConfig;
-  try {
-    config = await configOf(given);
-  } catch (error) {
-    writeLines(io.stderr, `retake: nothing is read anew: ${(error as Error).message}`);
-    return;
-  }
-  await server.reload(config).catch(() => undefined);
 }
 
 /** What an operator can mend is told without a stack. */

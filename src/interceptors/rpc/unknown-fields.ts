@@ -1,13 +1,14 @@
-import { create, type DescMessage, type Message } from "@bufbuild/protobuf";
+import { create, type DescMessage, type DescMethod, type Message } from "@bufbuild/protobuf";
 import { Code, type ConnectError, type Interceptor } from "@connectrpc/connect";
 import { BadRequestSchema } from "../../../gen/google/rpc/error_details_pb.js";
 import { unknownFields } from "../../contract/index.ts";
 import { createError } from "../../runs/index.ts";
 import { withCheckedMessages } from "./with-messages.ts";
 
-/** Refuses messages with fields that their contract does not have. */
-export function refuseUnknownFields(): Interceptor {
+/** Refuses messages with fields that their contract does not have, of these methods. */
+export function refuseUnknownFields(isRefusing: (method: DescMethod) => boolean): Interceptor {
   return (next) => (request) => {
+    if (!isRefusing(request.method)) return next(request);
     const { input } = request.method;
     if (request.stream) return next(withCheckedMessages(request, (message) => assertKnownFields(input, message)));
     try {
@@ -32,7 +33,7 @@ function unknown(schema: DescMessage, fields: readonly string[]): ConnectError {
   const error = createError(
     Code.InvalidArgument,
     "UNKNOWN_FIELDS",
-    `${schema.typeName} has no fields ${fields.join(", ")}, and this server refuses what it does not know (security.input)`,
+    `${schema.typeName} has no fields ${fields.join(", ")} on this server, which refuses what it does not know: leave them out, or ask a newer server`,
   );
   const fieldViolations = fields.map((field) => ({ field, description: "is not known to this server" }));
   error.details.push({ desc: BadRequestSchema, value: create(BadRequestSchema, { fieldViolations }) });

@@ -172,7 +172,7 @@ export class AlertEngine {
       const { alerts } = watched;
       const { rule } = alerts;
       const { changes: own, leftOut, error } = alerts.evaluate(this.#options.source, nowMs);
-      if (leftOut > 0 !== watched.crowded) this.#crowd(watched, leftOut);
+      if (leftOut !== undefined && leftOut > 0 !== watched.crowded) this.#crowd(watched, leftOut);
       if (error !== undefined) this.#options.log.warn({ err: error, rule: rule.name }, "an alert rule has no value");
       for (const change of own) changes.push({ ...change, rule });
     }

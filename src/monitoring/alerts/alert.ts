@@ -31,6 +31,14 @@ export interface AlertChange {
   readonly after: AlertView;
 }
 
+/** What has come of one evaluation of a rule. */
+export interface RuleEvaluation {
+  readonly changes: readonly AlertChange[];
+  /** How many groups there is no room for; absent where there was no group to find room for. */
+  readonly leftOut?: number;
+  readonly error?: unknown;
+}
+
 /** The highest severity that fires; else the one that is on its way to. */
 export function viewAlert({ trackers }: Pick<Alert, "trackers">): AlertView {
   for (const kinds of [firingKinds, pendingKinds, resolvedKinds]) {
@@ -70,10 +78,7 @@ export class RuleAlerts {
   }
 
   /** Evaluates the rule, and tells what has moved. The first error of an evaluation is told, and is no reason to throw. */
-  evaluate(
-    source: SeriesSource,
-    nowMs: number,
-  ): { readonly changes: readonly AlertChange[]; readonly leftOut: number; readonly error?: unknown } {
+  evaluate(source: SeriesSource, nowMs: number): RuleEvaluation {
     let values: ReadonlyMap<string, GroupValue> = new Map();
     let errors: ReadonlyMap<string, unknown> = new Map();
     let failure: { readonly error: unknown } | undefined;
@@ -91,10 +96,10 @@ export class RuleAlerts {
     const isGone = failure === undefined && policy === "alert";
     // One group whose expression has no value says nothing about the others.
     const kept = onError === "ok" ? noGroups : errors;
-    const leftOut = policy === "ok" || isGone ? this.#stepAll(values, kept, nowMs, changes) : 0;
+    const leftOut = policy === "ok" || isGone ? this.#stepAll(values, kept, nowMs, changes) : undefined;
     this.#stepAbsence("no_data", isGone, nowMs, changes);
     this.#stepAbsence("error", failure !== undefined && onError === "alert", nowMs, changes);
-    return { changes, leftOut, ...failure };
+    return { changes, ...(leftOut !== undefined && values.size > 0 && { leftOut }), ...failure };
   }
 
   /**

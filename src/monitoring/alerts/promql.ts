@@ -21,15 +21,25 @@ export function rulePromql(rule: Rule): readonly PromqlAlert[] | undefined {
     const threshold = rule.thresholds[severity];
     if (threshold === undefined) return [];
     const { at, clear } = threshold;
-    const hit = `${value} ${sign} ${at}`;
+    const hit = `${value} ${sign} ${numberPromql(at)}`;
     if (clear === at) return [{ severity, expression: hit }];
     const firing = selector("ALERTS", [
       { label: "alertname", operator: "=", value: rule.name },
       { label: "alertstate", operator: "=", value: "firing" },
       { label: "severity", operator: "=", value: severity },
     ]);
-    return [{ severity, expression: `${hit} or ((${value} ${sign} ${clear}) and ignoring (${ignored}) ${firing})` }];
+    return [
+      {
+        severity,
+        expression: `${hit} or ((${value} ${sign} ${numberPromql(clear)}) and ignoring (${ignored}) ${firing})`,
+      },
+    ];
   });
+}
+
+/** `Infinity` would be the name of a metric. */
+function numberPromql(number: number): string {
+  return String(number).replace("Infinity", "Inf");
 }
 
 /** The number of a rule; undefined where PromQL cannot say it. */
@@ -120,7 +130,9 @@ function arithmeticPromql(expr: Expr | undefined, values: ReadonlyMap<string, st
       if (kind.value.function === "-_" && args.length === 1) return { ...left, text: `(-${left.text})` };
       const operator = operators[kind.value.function];
       if (operator === undefined || right === undefined) return undefined;
-      const integer = left.integer && right.integer;
+      // CEL has no sum of an integer and a double: such a rule, which an earlier version took, has no number.
+      if (left.integer !== right.integer) return undefined;
+      const { integer } = left;
       if (integer && operator === "/") return undefined;
       return { text: `(${left.text} ${operator} ${right.text})`, scalar: left.scalar && right.scalar, integer };
     }

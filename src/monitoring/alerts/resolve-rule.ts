@@ -84,9 +84,7 @@ function statisticOf({ statistic, quantile }: AlertQuery): Statistic {
 }
 
 function resolveThreshold({ at, clear = at }: AlertThreshold, comparison: Rule["comparison"], name: string): Threshold {
-  if (!Number.isFinite(at) || !Number.isFinite(clear)) {
-    throw new TypeError(`${name}: ${Number.isFinite(at) ? clear : at} is no threshold: take a number`);
-  }
+  if (Number.isNaN(at) || Number.isNaN(clear)) throw new TypeError(`${name}: NaN is no threshold: take a number`);
   if (comparison === "above" ? clear > at : clear < at) {
     const side = comparison === "above" ? "above" : "below";
     throw new TypeError(`${name}: what is well again at ${clear} would be ${side} the threshold of ${at}`);

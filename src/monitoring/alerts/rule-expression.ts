@@ -5,12 +5,13 @@ const field = "expression";
 
 type Trials = readonly Readonly<Record<string, number>>[];
 
-/**
- * The expression of a rule over its queries. What never comes to a number is found here: it would be a rule without alerts.
- *
- * @throws Error
- */
+/** The expression of a rule over its queries. @throws Error */
 export function compileRuleExpression(source: string, names: readonly string[]): RuleExpression {
+  return compileExpression(source, { variables: names, field });
+}
+
+/** Finds what never comes to a number: it would be a rule without alerts. @throws Error */
+export function tryRuleExpression(source: string, names: readonly string[]): void {
   const trials = trialsFor(names);
   const expression = compiled(source, names, trials);
   for (const bindings of trials) {
@@ -19,12 +20,11 @@ export function compileRuleExpression(source: string, names: readonly string[]):
     const example = `${names[0]} > 10.0 ? ${names[0]} : 0.0`;
     throw new TypeError(`${field}: ${source} comes to ${kind}, and has to come to a number or a bool: ${example}`);
   }
-  return expression;
 }
 
 function compiled(source: string, names: readonly string[], trials: Trials) {
   // What is no CEL at all is told as it is.
-  compileExpression(source, { variables: names, field });
+  compileRuleExpression(source, names);
   try {
     return compileExpression(source, { variables: names, field, trials });
   } catch (error) {

@@ -123,6 +123,7 @@ export class NoticeOutbox implements AlertOutbox {
     const { log } = this.#options;
     const next = new Routes(routes, notifiers);
     const before = [...this.#lanes, ...this.#leaving.map(({ lane }) => lane)];
+    const untilMs = new Map(this.#leaving.map((leaving) => [leaving.lane, leaving.untilMs]));
     await Promise.all(before.map((lane) => lane.stop()));
     this.#routes = next;
     this.#lanes = notifiers.map((notifier) => this.#lane(notifier));
@@ -133,7 +134,8 @@ export class NoticeOutbox implements AlertOutbox {
     for (const { notifier, pending } of staying ?? []) {
       this.#unclaimed.set(notifier.name, [...(this.#unclaimed.get(notifier.name) ?? []), ...pending.values()]);
     }
-    this.#leaving = (gone ?? []).flatMap((lane) => this.#leave(lane));
+    const newlyUntilMs = this.#options.clock.monotonic() + leavingMs;
+    this.#leaving = (gone ?? []).flatMap((lane) => this.#leave(lane, untilMs.get(lane) ?? newlyUntilMs));
     for (const lane of this.#lanes) {
       for (const pending of this.#unclaimed.get(lane.notifier.name) ?? []) {
         const { fingerprint } = pending.wanted;
@@ -229,7 +231,7 @@ export class NoticeOutbox implements AlertOutbox {
   }
 
   /** Tells whoever is not to be told any more, and has been, that all of it is over. */
-  #leave({ notifier, pending: all }: NotifierLane): LeavingLane[] {
+  #leave({ notifier, pending: all }: NotifierLane, untilMs: number): LeavingLane[] {
     const { clock } = this.#options;
     const lane = this.#lane(notifier);
     for (const pending of all.values()) {
@@ -239,7 +241,7 @@ export class NoticeOutbox implements AlertOutbox {
     }
     if (lane.pending.size === 0) return [];
     void this.#store([...lane.pending.values()]);
-    return [{ lane, untilMs: clock.monotonic() + leavingMs }];
+    return [{ lane, untilMs }];
   }
 
   #tellLeaving(): void {

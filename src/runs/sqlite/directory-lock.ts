@@ -1,4 +1,4 @@
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -9,8 +9,11 @@ import { isBusy } from "./sqlite-error.ts";
 
 /** A directory that nobody else uses until it is released. */
 export interface DirectoryLock {
-  release(): void;
+  /** @param leavesNothing so that the directory is as it was before it had a lock */
+  release(options?: { readonly leavesNothing: boolean }): void;
 }
+
+export const lockName = "lock.db";
 
 /**
  * Takes a directory for this process. Node has no `flock`: the lock is a transaction held open on a small database of its
@@ -19,9 +22,12 @@ export interface DirectoryLock {
  * @throws JournalOpenError that names the holder
  */
 export function lockDirectory(directory: string, clock: Clock): DirectoryLock {
-  const path = join(directory, "lock.db");
+  const path = join(directory, lockName);
   const holderPath = join(directory, "lock-holder");
   createPrivateFile(path);
+  const opened = inodeOf(path);
+  // Whoever has left nothing meanwhile took this file along, and others would lock the one that comes next.
+  const isGone = () => opened === undefined || inodeOf(path) !== opened;
   const database = new DatabaseSync(path);
   try {
     database.exec("BEGIN EXCLUSIVE");
@@ -34,7 +40,12 @@ export function lockDirectory(directory: string, clock: Clock): DirectoryLock {
         { cause: error },
       );
     }
+    if (isGone()) return lockDirectory(directory, clock);
     throw error;
+  }
+  if (isGone()) {
+    database.close();
+    return lockDirectory(directory, clock);
   }
   try {
     const since = new Date(clock.now()).toISOString();
@@ -44,11 +55,16 @@ export function lockDirectory(directory: string, clock: Clock): DirectoryLock {
     throw error;
   }
   return {
-    release: () => {
+    release: ({ leavesNothing } = { leavesNothing: false }) => {
       rmSync(holderPath, { force: true });
+      if (leavesNothing) rmSync(path, { force: true });
       database.close();
     },
   };
+}
+
+function inodeOf(path: string): bigint | undefined {
+  return statSync(path, { bigint: true, throwIfNoEntry: false })?.ino;
 }
 
 /** In words. A file beside the lock, because what is locked cannot be read either. */

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmdirSync } from "node:fs";
 import { type FileHandle, mkdir, open, rename, rm, rmdir } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import type { StatementSync } from "node:sqlite";
@@ -16,7 +16,7 @@ import {
   isArtifactFileName,
 } from "./backup-artifacts.ts";
 import { BackupError } from "./backup-error.ts";
-import { lockDirectory } from "./directory-lock.ts";
+import { lockDirectory, lockName } from "./directory-lock.ts";
 import { checkFormat } from "./migrate.ts";
 import { migrations } from "./migrations.ts";
 import { databasePath, restoringFolder } from "./open-database.ts";
@@ -37,7 +37,7 @@ export interface RestoreOptions {
 }
 
 /** What an empty data directory may have in it: our locks, and what file systems put there. */
-const ignored = new Set(["lock.db", "lock-holder", "lost+found"]);
+const ignored = new Set([lockName, "lock-holder", "lost+found"]);
 
 /**
  * Makes a data directory of a backup. Everything is unpacked and verified in a folder within it, which may be a volume of
@@ -50,8 +50,10 @@ export async function restore(options: RestoreOptions): Promise<BackupManifest> 
   const directory = resolve(options.directory);
   const file = await openBackup(options.file);
   try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    const made = mkdirSync(directory, { recursive: true, mode: 0o700 });
     assertEmpty(directory);
+    const wasLocked = existsSync(join(directory, lockName));
+    let restored = false;
     const lock = lockDirectory(directory, options.clock);
     try {
       const staging = join(directory, restoringFolder);
@@ -59,13 +61,15 @@ export async function restore(options: RestoreOptions): Promise<BackupManifest> 
       try {
         const manifest = await unpack(file, staging, options);
         await publish(staging, directory);
+        restored = true;
         return manifest;
       } catch (error) {
         await discard(directory);
         throw error;
       }
     } finally {
-      lock.release();
+      lock.release({ leavesNothing: !restored && !wasLocked });
+      if (!restored && made !== undefined) removeEmpty(directory, made);
     }
   } finally {
     await file.close();
@@ -108,6 +112,15 @@ async function discard(directory: string): Promise<void> {
     await rm(join(directory, payloadsFolder), { recursive: true, force: true });
     await rm(join(directory, artifactsFolder), { recursive: true, force: true });
     await rm(staging, { recursive: true, force: true });
+  }
+}
+
+/** Removes a folder, and those that it is in up to another one, as far as nobody has put anything there. */
+function removeEmpty(directory: string, upTo: string): void {
+  try {
+    for (let folder = directory; folder.startsWith(upTo); folder = dirname(folder)) rmdirSync(folder);
+  } catch {
+    // It is no harm that it stays.
   }
 }
 

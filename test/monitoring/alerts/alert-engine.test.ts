@@ -265,6 +265,10 @@ describe("AlertEngine", () => {
     expect(log.error.mock.calls).toEqual([
       [{ rule: "Deep", most: 500, leftOut: 1 }, expect.stringContaining("fewer labels")],
     ]);
+    // Without a value nobody knows: the samples are too old, and there are none.
+    await world.clock.advance(10 * 60_000);
+    engine.evaluate(world.clock.now());
+    expect(log.info).not.toHaveBeenCalled();
     await at(5);
     expect(log.info).toHaveBeenCalledOnce();
   });

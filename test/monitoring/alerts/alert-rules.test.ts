@@ -1,8 +1,9 @@
 import { create } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
+import { AlertRuleEventSchema } from "../../../gen/retake/v1/alert_event_pb.js";
 import { type AlertRule, AlertRuleSchema } from "../../../gen/retake/v1/alert_pb.js";
 import { AlertRules, configuredRules } from "../../../src/monitoring/alerts/alert-rules.ts";
-import { silentLogger } from "../../../src/runs/index.ts";
+import { StoredSettings, silentLogger } from "../../../src/runs/index.ts";
 import { createMemoryStorage } from "../../../src/runs/memory/index.ts";
 import { createVirtualClock } from "../../../src/testing/virtual-clock.ts";
 import type { RuleInit } from "./rules.ts";
@@ -25,7 +26,7 @@ function setUp() {
     rules.configure(config);
     return rules;
   };
-  return { open };
+  return { clock, journal, open };
 }
 
 describe("AlertRules", () => {
@@ -72,7 +73,15 @@ describe("a rule that makes no sense to people", () => {
     [{ labels: { team: "{{ $labels.queue }}" } }, /labels\.team: labels are no templates/],
     [{ warning: { at: 5 }, critical: { at: 2 } }, /critical: 2 is below the warning's 5/],
     [{ comparison: 2, warning: { at: 2 }, critical: { at: 5 } }, /critical: 5 is above the warning's 2/],
-  ])("is refused where it is set or configured: %j", async (init, problem) => {
+    [{ warning: { at: Number.POSITIVE_INFINITY } }, /warning: Infinity is no threshold/],
+    [{ critical: { at: 20, clear: Number.NEGATIVE_INFINITY } }, /critical: -Infinity is no threshold/],
+    [{ expression: "depth + 1" }, /expression: "depth \+ 1" .*'_\+_'.*\(double, int\).*depth \+ 1\.0, not depth \+ 1/],
+    // A branch that no number need come to before it matters.
+    [{ expression: "depth > 123.0 && depth < 124.0 ? depth * 2 : depth" }, /'_\*_'/],
+    [{ expression: "depth > 5.0 ? depth : 'none'" }, /expression: .* comes to a string/],
+    [{ expression: "'abc'" }, /comes to a string, and has to come to a number or a bool: depth > 10\.0/],
+    [{ expression: "[depth]" }, /comes to a list/],
+  ] as [Partial<RuleInit>, RegExp][])("is refused where it is set or configured: %j", async (init, problem) => {
     const rules = await setUp().open();
     expect(() => rules.set(rule(init), "ada")).toThrow(problem);
     const { problems } = configuredRules({ ...none, rules: [rule(init)] });
@@ -85,6 +94,32 @@ it("takes a critical threshold on either side that is right, or where the warnin
   for (const [comparison, at] of [[1, 20] as const, [1, 10] as const, [2, 5] as const]) {
     await expect(rules.set(rule({ comparison, critical: { at } }), "ada")).resolves.toBeDefined();
   }
+});
+
+it.each(["depth > 5", "1 / int(depth)", "depth > 0.0 && depth < 5.0", "[depth].map(d, d * 2.0)[0]", "7"])(
+  "takes what comes to a number or a bool: %s",
+  async (expression) => {
+    const rules = await setUp().open();
+    expect((await rules.set(rule({ expression }), "ada")).rule?.expression?.source).toBe(expression);
+  },
+);
+
+it.each([
+  { annotations: { summary: "{{ .Nope }}" } },
+  { critical: { at: 5 } },
+  { critical: { at: Number.POSITIVE_INFINITY } },
+  { expression: "depth + 1" },
+])("goes on with a rule that an earlier version took, and would be refused today: %j", async (init) => {
+  const { clock, journal, open } = setUp();
+  const stored = new StoredSettings({
+    ...{ clock, journal, prefix: "alert-rules/", schema: AlertRuleEventSchema },
+    takesBack: () => false,
+    settingOf: () => true,
+  });
+  await stored.append("Deep", { name: "Deep", rule: rule(init), requestedBy: "ada" });
+  const rules = await open();
+  expect(() => rules.set(rule(init), "ada")).toThrow(TypeError);
+  expect(rules.active.find(({ name }) => name === "Deep")?.thresholds.warning).toEqual({ at: 10, clear: 10 });
 });
 
 describe("configuredRules", () => {

@@ -62,6 +62,14 @@ describe("prometheusRules", () => {
     ]);
   });
 
+  it("says what a threshold that an earlier version took means: nothing is beyond it, or everything", async () => {
+    const text = await prometheusRules([
+      rule({ warning: { at: Number.POSITIVE_INFINITY }, critical: { at: Number.NEGATIVE_INFINITY } }),
+    ]);
+    const { rules = [] } = (parse(text) as RuleFile).groups[0] ?? {};
+    expect(rules).toMatchObject([{ expr: "depth > Inf" }, { expr: "depth > -Inf" }]);
+  });
+
   it("has as text what Prometheus would expand otherwise", async () => {
     const text = await prometheusRules([
       rule({ labels: { team: "{{ a" }, annotations: { summary: "{{ $value }} {{ .Nope }}" } }),
@@ -80,6 +88,8 @@ describe("prometheusRules", () => {
     "depth > 5.0 ? 7 / 2 : depth",
     "1.0 < 2.0 ? depth : 0.0",
     "depth > 5.0",
+    // An earlier version took it, and it never came to a number.
+    "depth + 1",
   ])("names the rules that PromQL cannot say: %s", async (expression) => {
     const text = await prometheusRules([rule({ expression })]);
     expect(text).toContain("# Left out, because PromQL cannot say its expression: Deep\n");
