@@ -1,6 +1,8 @@
 import type { DescField, DescMessage, JsonObject, JsonValue } from "@bufbuild/protobuf";
 import { type Path, pathToString } from "@bufbuild/protobuf/reflect";
+import { FeatureSet_FieldPresence } from "@bufbuild/protobuf/wkt";
 import { type Alias, type Document, isAlias, isMap, isScalar, isSeq, type Node, Scalar } from "yaml";
+import { WorkflowPolicySchema } from "../../gen/retake/v1/options_pb.js";
 import { expectation, fits, isStructure, quote, unknownKey } from "./field-values.ts";
 
 /** A message in its JSON form, read from YAML, with the place of each of its fields. */
@@ -38,12 +40,25 @@ class Reader {
   readonly offsets = new Map<string, number>();
   readonly problems: YamlProblem[] = [];
   readonly #document: Document;
+  /** The policy that is being read, and what in it is given as nothing. */
+  #policy: { readonly depth: number; readonly emptied: string[] } | undefined;
 
   constructor(document: Document) {
     this.#document = document;
   }
 
   message(schema: DescMessage, given: Node, path: Path): JsonObject | undefined {
+    if (schema.typeName !== WorkflowPolicySchema.typeName) return this.#message(schema, given, path);
+    const emptied: string[] = [];
+    this.#policy = { depth: path.length, emptied };
+    const json = this.#message(schema, given, path);
+    this.#policy = undefined;
+    // A message cannot tell what is given as nothing from what is not given, which leaves what there was before.
+    if (json !== undefined && emptied.length > 0) json["clear"] = [...new Set([...listIn(json["clear"]), ...emptied])];
+    return json;
+  }
+
+  #message(schema: DescMessage, given: Node, path: Path): JsonObject | undefined {
     const entries = this.#entries(given, path, "a mapping");
     if (entries === undefined) return undefined;
     const json: JsonObject = {};
@@ -72,8 +87,11 @@ class Reader {
         return this.#list(field, value, path);
       case "map":
         return this.#map(field, value, path);
-      default:
-        return this.#value(field, value, path, (json) => json);
+      default: {
+        const json = this.#value(field, value, path, (each) => each);
+        if (json !== undefined && isNothing(field, json)) this.#noteEmptied(path);
+        return json;
+      }
     }
   }
 
@@ -84,12 +102,21 @@ class Reader {
       this.#report(path, given, `must be a list, not ${nameOf(node)}`);
       return undefined;
     }
+    if (node.items.length === 0) this.#noteEmptied(path);
     return node.items.flatMap((item, index) => {
       const itemPath: Path = [...path, { kind: "list_sub", index }];
       this.offsets.set(pathToString(itemPath), offsetOf(item as Node));
       const read = this.#value(field, item as Node, itemPath, (json) => [json]);
       return read === undefined ? [] : [read];
     });
+  }
+
+  #noteEmptied(path: Path): void {
+    if (this.#policy === undefined) return;
+    const within = path.slice(this.#policy.depth);
+    // What is in a list is replaced with it.
+    const names = within.flatMap((step) => (step.kind === "field" ? [step.name] : []));
+    if (names.length === within.length && names[0] !== "clear") this.#policy.emptied.push(names.join("."));
   }
 
   #map(field: DescField & { fieldKind: "map" }, given: Node, path: Path): JsonValue | undefined {
@@ -159,6 +186,18 @@ class Reader {
   #report(path: Path, node: Node, message: string): void {
     this.problems.push({ field: pathToString(path), message, offset: offsetOf(node) });
   }
+}
+
+/** Whether a message that has it and one that has not are the same. */
+function isNothing(field: DescField, json: JsonValue): boolean {
+  if (field.presence !== FeatureSet_FieldPresence.IMPLICIT) return false;
+  return (
+    json === false || json === "" || json === 0 || (field.enum !== undefined && json === field.enum.values[0]?.name)
+  );
+}
+
+function listIn(json: JsonValue | undefined): readonly JsonValue[] {
+  return Array.isArray(json) ? json : [];
 }
 
 function nameOf(node: Node): string {

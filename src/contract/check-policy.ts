@@ -4,6 +4,7 @@ import {
   WorkflowPolicySchema,
   workflow as workflowOption,
 } from "../../gen/retake/v1/options_pb.js";
+import { clearProblems } from "./cleared-paths.ts";
 import type { ContractProblem } from "./contract-error.ts";
 import type { Policy } from "./policy.ts";
 import { ruleViolations } from "./rule-violations.ts";
@@ -17,7 +18,21 @@ export function declarationProblems(method: DescMethod, override: WorkflowPolicy
   return [
     ...option.map(({ message, ...rest }) => ({ ...rest, where, message: `option (retake.v1.workflow): ${message}` })),
     ...overridden.map(({ message, ...rest }) => ({ ...rest, where, message: `the operator's override: ${message}` })),
+    ...clearedProblems(where, getOption(method, workflowOption), override),
   ];
+}
+
+function clearedProblems(
+  where: string,
+  option: WorkflowPolicy,
+  override: WorkflowPolicy | undefined,
+): readonly ContractProblem[] {
+  const inContract =
+    "option (retake.v1.workflow): clear: there is nothing that a contract could take back: leave it out";
+  return [
+    ...(option.clear.length > 0 ? [inContract] : []),
+    ...clearProblems(override?.clear ?? []).map((message) => `the operator's override: ${message}`),
+  ].map((message) => ({ where, field: "clear", message }));
 }
 
 /** What does not fit together in a policy whose values are each in range. */

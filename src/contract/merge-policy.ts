@@ -1,21 +1,35 @@
 import { clone, type Message } from "@bufbuild/protobuf";
 import { type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
 import { type WorkflowPolicy, WorkflowPolicySchema } from "../../gen/retake/v1/options_pb.js";
+import { clearPath } from "./cleared-paths.ts";
+import { isValue } from "./is-value.ts";
 
 /**
- * The contract's policy with the operator's override on top: messages merge field by field and maps entry by entry, lists
- * are replaced, and what the override leaves unset stays. Neither input is changed.
+ * The contract's policy with the operator's override on top: what that clears is taken out, then messages merge field by field
+ * and maps entry by entry, lists are replaced, and what the override leaves unset stays. Neither input is changed.
  */
 export function mergePolicy(contract: WorkflowPolicy, override: WorkflowPolicy | undefined): WorkflowPolicy {
   const merged = clone(WorkflowPolicySchema, contract);
-  if (override !== undefined) overlay(reflect(WorkflowPolicySchema, merged), reflect(WorkflowPolicySchema, override));
+  if (override !== undefined) {
+    const target = reflect(WorkflowPolicySchema, merged);
+    for (const path of override.clear) clearPath(target, path);
+    overlay(target, reflect(WorkflowPolicySchema, override));
+  }
+  merged.clear = [];
   return merged;
+}
+
+/** An override that does what two do, one after the other. */
+export function joinOverrides(first: WorkflowPolicy, second: WorkflowPolicy): WorkflowPolicy {
+  const joined = mergePolicy(first, second);
+  joined.clear = [...new Set([...first.clear, ...second.clear])];
+  return joined;
 }
 
 function overlay(target: ReflectMessage, source: ReflectMessage): void {
   for (const field of source.fields) {
     if (!source.isSet(field)) continue;
-    if (field.fieldKind === "message" && target.isSet(field) && !isValue(field.message.typeName)) {
+    if (field.fieldKind === "message" && target.isSet(field) && !isValue(field.message)) {
       overlay(target.get(field), source.get(field));
     } else if (field.fieldKind === "message") {
       target.set(field, reflect(field.message, clone(field.message, source.get(field).message as Message)));
@@ -30,9 +44,4 @@ function overlay(target: ReflectMessage, source: ReflectMessage): void {
       target.set(field, source.get(field));
     }
   }
-}
-
-/** A duration is one value: its seconds must not be joined with the other's nanoseconds. */
-function isValue(typeName: string): boolean {
-  return typeName.startsWith("google.protobuf.");
 }

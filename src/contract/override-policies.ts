@@ -1,8 +1,7 @@
-import { create } from "@bufbuild/protobuf";
-import { type WorkflowPolicy, WorkflowPolicySchema } from "../../gen/retake/v1/options_pb.js";
+import type { WorkflowPolicy } from "../../gen/retake/v1/options_pb.js";
 import { ContractError, type ContractProblem } from "./contract-error.ts";
 import { FallbackMappings } from "./mapping/fallback-mappings.ts";
-import { mergePolicy } from "./merge-policy.ts";
+import { joinOverrides } from "./merge-policy.ts";
 import { readWorkflows } from "./read-workflows.ts";
 import type { ReadContracts } from "./registry.ts";
 
@@ -22,7 +21,7 @@ export function overridePolicies(
   for (const [name, override] of overrides) {
     if (workflows.has(name)) {
       const before = Object.hasOwn(own, name) ? own[name] : undefined;
-      merged[name] = mergePolicy(before ?? create(WorkflowPolicySchema), override);
+      merged[name] = before === undefined ? override : joinOverrides(before, override);
     }
   }
   const problems: ContractProblem[] = [];

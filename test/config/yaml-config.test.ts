@@ -1,7 +1,7 @@
 import { create, fromJson, toJson } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
 import { ServerConfigSchema } from "../../gen/retake/v1/config_pb.js";
-import { OnInterrupt } from "../../gen/retake/v1/options_pb.js";
+import { OnInterrupt, WorkflowPolicySchema } from "../../gen/retake/v1/options_pb.js";
 import { ConfigError } from "../../src/config/config-error.ts";
 import { parseYamlConfig } from "../../src/config/yaml-config.ts";
 
@@ -87,6 +87,32 @@ describe("parseYamlConfig", () => {
         log: { level: "debug" },
       }),
     );
+  });
+
+  it("takes what a policy is given as nothing for what is to be cleared", () => {
+    const policyOf = (yaml: string) => parse(`workflows: { a.B/C: ${yaml} }`).workflows["a.B/C"];
+    expect(
+      policyOf(
+        "{ fallbacks: [], retry: { lowerQuality: false, max_attempts: 2 }, recovery: { rules: [] }, " +
+          'access: { condition: "", groups: [film] }, on_interrupt: ON_INTERRUPT_UNSPECIFIED, clear: [timeout, fallbacks] }',
+      ),
+    ).toEqual(
+      create(WorkflowPolicySchema, {
+        clear: [
+          ...["timeout", "fallbacks", "retry.lower_quality", "recovery.rules", "access.condition", "on_interrupt"],
+        ],
+        ...{ retry: { maxAttempts: 2 }, recovery: {}, access: { groups: ["film"] } },
+      }),
+    );
+  });
+
+  it("clears nothing of what is replaced as a whole, of what can be set to nothing, nor of other messages", () => {
+    const config = parse(
+      "backends: []\nworkflows: { a.B/C: { recovery: { rules: [{ action: RECOVERY_ACTION_RESTART, categories: [] }] }, " +
+        'concurrency: { queue_limit: 0 }, notify: { url: "" }, caller_grace: 0s, clear: [] } }',
+    );
+    expect(config.workflows["a.B/C"]?.clear).toEqual([]);
+    expect(config).not.toHaveProperty("clear");
   });
 
   it("reads what protobuf writes as JSON", () => {

@@ -1,5 +1,6 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
   AccessLevel,
@@ -8,7 +9,7 @@ import {
   RecoveryAction,
   WorkflowPolicySchema,
 } from "../../gen/retake/v1/options_pb.js";
-import { mergePolicy } from "../../src/contract/merge-policy.ts";
+import { joinOverrides, mergePolicy } from "../../src/contract/merge-policy.ts";
 import { resolvePolicy } from "../../src/contract/policy.ts";
 
 const policy = (init: MessageInitShape<typeof WorkflowPolicySchema> = {}) => create(WorkflowPolicySchema, init);
@@ -192,5 +193,66 @@ describe("mergePolicy", () => {
     merged.fallbacks.push("a.B/D");
     expect(contract).toEqual(policy({ retry: { maxAttempts: 4 }, fallbacks: ["a.B/C"] }));
     expect(override).toEqual(policy({ timeout: seconds(1), quality: { min: Quality.LOW } }));
+  });
+
+  it.each<[string, MessageInitShape<typeof WorkflowPolicySchema>]>([
+    ["fallbacks", { retry: { lowerQuality: true, maxAttempts: 4 }, recovery: { rules: [{ action: 1 }] } }],
+    ["retry", { fallbacks: ["a.B/C"], recovery: { rules: [{ action: 1 }] } }],
+    ["retry.lower_quality", { fallbacks: ["a.B/C"], retry: { maxAttempts: 4 }, recovery: { rules: [{ action: 1 }] } }],
+    ["recovery.rules", { fallbacks: ["a.B/C"], retry: { lowerQuality: true, maxAttempts: 4 }, recovery: {} }],
+    [
+      "circuit_breaker.window",
+      {
+        fallbacks: ["a.B/C"],
+        retry: { lowerQuality: true, maxAttempts: 4 },
+        recovery: { rules: [{ action: 1 }] },
+      },
+    ],
+  ])("takes back what an override clears: %s", (path, left) => {
+    const contract = policy({
+      fallbacks: ["a.B/C"],
+      retry: { lowerQuality: true, maxAttempts: 4 },
+      recovery: { rules: [{ action: 1 }] },
+    });
+    expect(mergePolicy(contract, policy({ clear: [path] }))).toEqual(policy(left));
+  });
+
+  it("clears before it sets", () => {
+    const merged = mergePolicy(
+      policy({ retry: { maxAttempts: 4, lowerQuality: true } }),
+      policy({ clear: ["retry"], retry: { backoffMultiplier: 3 } }),
+    );
+    expect(merged).toEqual(policy({ retry: { backoffMultiplier: 3 } }));
+  });
+
+  it("does with two overrides that were joined what it does with one after the other", () => {
+    const some = fc.record({
+      clear: fc.subarray([
+        "fallbacks",
+        "retry",
+        "retry.lower_quality",
+        "timeout",
+        "fallback_converters",
+        "access.groups",
+      ]),
+      fallbacks: fc.subarray(["a.B/C", "a.B/D"]),
+      timeout: fc.option(fc.constantFrom(seconds(1), seconds(2)), { nil: undefined }),
+      retry: fc.option(fc.record({ maxAttempts: fc.constantFrom(1, 2), lowerQuality: fc.boolean() }), {
+        nil: undefined,
+      }),
+      access: fc.option(fc.record({ groups: fc.subarray(["film", "sound"]) }), { nil: undefined }),
+      fallbackConverters: fc.dictionary(fc.constantFrom("a.B/C", "a.B/D"), fc.constantFrom("one", "two", "")),
+    });
+    const init = ({ timeout, retry, access, ...others }: typeof some extends fc.Arbitrary<infer T> ? T : never) =>
+      policy({ ...others, ...(timeout && { timeout }), ...(retry && { retry }), ...(access && { access }) });
+    fc.assert(
+      fc.property(some, some, some, (one, two, three) => {
+        const contract = policy({ ...init(one), clear: [] });
+        const joined = mergePolicy(contract, joinOverrides(init(two), init(three)));
+        expect(resolvePolicy(joined)).toEqual(
+          resolvePolicy(mergePolicy(mergePolicy(contract, init(two)), init(three))),
+        );
+      }),
+    );
   });
 });

@@ -104,6 +104,21 @@ const refused: Record<string, Case> = {
     overrides: { "override_out_of_range.S/M": { concurrency: { limit: 0 } } },
     problems: [/S\/M: the operator's override: concurrency.limit: must be/],
   },
+  override_clears_what_there_is_not: {
+    body: policyOf(""),
+    overrides: { "override_clears_what_there_is_not.S/M": { clear: ["fallback", "timeout.seconds", "clear"] } },
+    problems: [
+      'S/M: the operator\'s override: clear: a policy has no "fallback". Did you mean "fallbacks"?',
+      'S/M: the operator\'s override: clear: a policy has no "timeout.seconds".',
+      'S/M: the operator\'s override: clear: a policy has no "clear".',
+    ],
+  },
+  contract_that_clears: {
+    body: policyOf('clear: ["retry"]'),
+    problems: [
+      "S/M: option (retake.v1.workflow): clear: there is nothing that a contract could take back: leave it out",
+    ],
+  },
   override_misspelt: {
     body: policyOf(""),
     overrides: { "override_misspelt.S/N": {}, "elsewhere.Service/Method": {} },

@@ -15,7 +15,7 @@ export declare const file_retake_v1_options: GenFile;
 
 /**
  * How a workflow is executed. Every field can be overridden by the operator's configuration; messages merge field by
- * field, lists are replaced.
+ * field, lists are replaced, and `clear` takes back what there is.
  *
  * @generated from message retake.v1.WorkflowPolicy
  */
@@ -169,6 +169,15 @@ export declare type WorkflowPolicy = Message<"retake.v1.WorkflowPolicy"> & {
    * @generated from field: map<string, string> fallback_converters = 21;
    */
   fallbackConverters: { [key: string]: string };
+
+  /**
+   * What an override takes back to its default before it sets anything, by path: "fallbacks", "recovery.rules",
+   * "circuit_breaker". In YAML an empty list, an empty text and `false` say so of themselves. Not for contracts: they have
+   * nothing to take back. Default: nothing. Limit: 64.
+   *
+   * @generated from field: repeated string clear = 22;
+   */
+  clear: string[];
 };
 
 /**

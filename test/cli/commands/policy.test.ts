@@ -44,6 +44,13 @@ describe("retake policy", () => {
     expect(await retake("list", "Flaky")).toMatchObject({ exitCode: 4 });
   });
 
+  it("takes what is given as nothing for what is to be taken back", async () => {
+    const set = await retake("set", "Flaky", "-i", "retry: { retryable_status_codes: [] }");
+    expect(set.stdout).toContain("Override:\n  retry: {}\n  clear:\n    - retry.retryable_status_codes\n");
+    expect(set.stdout).not.toContain("FAILED_PRECONDITION");
+    await retake("delete", "Flaky");
+  });
+
   it("takes what it shows, from a file or standard input", async () => {
     const file = join(directory, "night.yaml");
     await writeFile(file, "# for the night\nconcurrency:\n  limit: 3\n");

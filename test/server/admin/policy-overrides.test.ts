@@ -3,6 +3,7 @@ import { type Client, Code, type ConnectError, createClient } from "@connectrpc/
 import { describe, expect, it, onTestFinished } from "vitest";
 import { BadRequestSchema } from "../../../gen/google/rpc/error_details_pb.js";
 import { AdminService } from "../../../gen/retake/v1/admin_service_pb.js";
+import { RecoveryAction } from "../../../gen/retake/v1/options_pb.js";
 import { type PolicyOverride, PolicyOverrideEventSchema } from "../../../gen/retake/v1/policy_override_pb.js";
 import { RunState } from "../../../gen/retake/v1/run_pb.js";
 import { call, JournalUnavailableError } from "../../../src/runs/index.ts";
@@ -57,6 +58,8 @@ const away = () => {
   throw new Response(null, { status: 503 });
 };
 
+const restarting = { rules: [{ action: RecoveryAction.RESTART }] };
+
 const limitOf = (limit: number) => ({ concurrency: { limit } });
 
 describe("an override of a policy", () => {
@@ -89,6 +92,34 @@ describe("an override of a policy", () => {
     expect(await overridesOf(harness)).toEqual([override]);
     const { workflows } = await harness.runs.listWorkflows({});
     expect(workflows.find(({ workflow }) => workflow === flaky)?.policy).toEqual(override?.effectivePolicy);
+  });
+
+  it("takes back what contract and configuration say, and gives that back when it is deleted", async () => {
+    const harness = await start(
+      {},
+      { config: { workflows: { [flaky]: { recovery: restarting, retry: { lowerQuality: true } } } } },
+    );
+    const { override } = await harness.admin.setPolicyOverride({
+      workflow: flaky,
+      policy: {
+        clear: ["recovery", "retry.lower_quality", "retry.retryable_status_codes"],
+        retry: { maxAttempts: 2 },
+      },
+    });
+    expect(override?.effectivePolicy).toMatchObject({
+      clear: [],
+      retry: { maxAttempts: 2, lowerQuality: false, retryableStatusCodes: [], backoffMultiplier: 2 },
+    });
+    expect(override?.effectivePolicy?.recovery).toBeUndefined();
+    const again = await restart(harness, {}, { config: { workflows: { [flaky]: { recovery: restarting } } } });
+    const policyOf = async () => (await again.runs.listWorkflows({})).workflows.find((each) => each.workflow === flaky);
+    expect((await policyOf())?.policy?.recovery).toBeUndefined();
+    await again.admin.deletePolicyOverride({ workflow: flaky });
+    expect((await policyOf())?.policy?.recovery).toMatchObject(restarting);
+    const unknown = again.admin.setPolicyOverride({ workflow: flaky, policy: { clear: ["fallback"] } });
+    const error = await rejection(unknown, Code.InvalidArgument);
+    expect(error.message).toContain('a policy has no "fallback". Did you mean "fallbacks"?');
+    expect(wrongFields(error)).toEqual(["policy.clear"]);
   });
 
   it("holds for the next attempts of runs that have begun, and names itself in them", async () => {
