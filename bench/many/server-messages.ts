@@ -19,8 +19,10 @@ export type ManyOrder =
     }
   /** Runs that take no time, by a server that is in trouble, or gets into it. */
   | { readonly kind: "shedding"; readonly directory: string; readonly trouble: "journal" | "event-loop" }
-  /** Runs that a breaker watches, so many at once; or a back-end that is dead, and a fallback for one of its workflows. */
-  | { readonly kind: "breaker"; readonly directory: string; readonly limit: number; readonly dead: boolean }
+  /** Runs that a breaker watches, so many at once. */
+  | { readonly kind: "breaker"; readonly directory: string; readonly limit: number }
+  /** Runs of a back-end that listens at this port, watched by breakers; one of its workflows has a fallback in the server itself. */
+  | { readonly kind: "remote"; readonly directory: string; readonly backendPort: number }
   /** So many alert rules and series of metrics, and somebody who is told. */
   | {
       readonly kind: "alerting";

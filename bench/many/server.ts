@@ -30,6 +30,11 @@ async function start(): Promise<ManyReady> {
     const { startBreakerWorkflows } = await import("./breaker-workflows.ts");
     return startBreakerWorkflows(createServer, order, work);
   }
+  if (order.kind === "remote") {
+    const { createServer } = await import("../../src/index.ts");
+    const { startRemoteWorkflows } = await import("./remote-workflows.ts");
+    return startRemoteWorkflows(createServer, order);
+  }
   if (order.kind === "working") {
     const { createServer } = await import("../../src/index.ts");
     const { startWorkingWorkflows } = await import("./working-workflows.ts");

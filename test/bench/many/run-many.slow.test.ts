@@ -70,8 +70,10 @@ describe("runMany", () => {
       expect(value(`shedding-${trouble}-refusal-p99`)).toBeGreaterThan(0);
       expect(value(`shedding-${trouble}-keyed-refusal-p99`)).toBeGreaterThan(0);
     }
-    expect(value("breaker-fail-p50")).toBeGreaterThan(0);
-    expect(value("breaker-fallback-p50")).toBeGreaterThan(0);
+    for (const answer of ["fail", "fallback"]) {
+      expect(value(`breaker-${answer}-p50`)).toBeGreaterThan(0);
+      expect(value(`breaker-${answer}-at-once-p50`)).toBeGreaterThan(0);
+    }
     expect(value("parked-drained")).toBe(1);
     expect(value("parked-drain-over-limit")).toBe(0);
     expect(value("parked-drain-rate")).toBeGreaterThan(0);
