@@ -52,7 +52,7 @@ export const troubleFigures: readonly ManyFigure[] = [
   figure("overload-refused", "share", "overload"),
   figure("overload-failed", "calls", "overload", { atMost: 0 }),
   figure("overload-refusal-p99", "ms", "overload", { below: 5 }),
-  ...["journal", "event-loop"].flatMap((trouble) => [
+  ...["journal", "memory", "event-loop"].flatMap((trouble) => [
     figure(`shedding-${trouble}-refused`, "share", "shedding"),
     figure(`shedding-${trouble}-refusal-p99`, "ms", "shedding", { below: 5 }),
     figure(`shedding-${trouble}-keyed-refusal-p99`, "ms", "shedding", { below: 5 }),

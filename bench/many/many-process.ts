@@ -13,12 +13,15 @@ export class ManyProcess implements AsyncDisposable {
     this.listenMs = listenMs;
   }
 
-  /** @throws Error when it does not start; what it says itself goes to standard error */
-  static async start(order: ManyOrder, signal: AbortSignal): Promise<ManyProcess> {
+  /**
+   * @param options what Node is started with
+   * @throws Error when it does not start; what it says itself goes to standard error
+   */
+  static async start(order: ManyOrder, signal: AbortSignal, options: readonly string[] = []): Promise<ManyProcess> {
     signal.throwIfAborted();
     const child = fork(new URL("./server.ts", import.meta.url), [JSON.stringify(order)], {
       // Its memory is asked for after everything that is not needed has gone.
-      execArgv: ["--expose-gc"],
+      execArgv: ["--expose-gc", ...options],
       stdio: ["ignore", process.stderr, process.stderr, "ipc"],
     });
     try {

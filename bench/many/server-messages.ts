@@ -18,7 +18,7 @@ export type ManyOrder =
       readonly queueLimit: number;
     }
   /** Runs that take no time, by a server that is in trouble, or gets into it. */
-  | { readonly kind: "shedding"; readonly directory: string; readonly trouble: "journal" | "event-loop" }
+  | { readonly kind: "shedding"; readonly directory: string; readonly trouble: Trouble }
   /** Runs that a breaker watches, so many at once. */
   | { readonly kind: "breaker"; readonly directory: string; readonly limit: number }
   /** Runs of a back-end that listens at this port, watched by breakers; one of its workflows has a fallback in the server itself. */
@@ -33,6 +33,9 @@ export type ManyOrder =
     }
   /** No server: series of metrics alone, once they are asked for. */
   | { readonly kind: "series" };
+
+/** What of a server is in trouble. */
+export type Trouble = "journal" | "memory" | "event-loop";
 
 export type ManyWish =
   | { readonly kind: "memory" }

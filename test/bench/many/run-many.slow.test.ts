@@ -65,7 +65,7 @@ describe("runMany", () => {
     expect(value("overload-refused")).toBeGreaterThan(0.1);
     expect(value("overload-failed")).toBe(0);
     expect(value("overload-refusal-p99")).toBeGreaterThan(0);
-    for (const trouble of ["journal", "event-loop"]) {
+    for (const trouble of ["journal", "memory", "event-loop"]) {
       expect(value(`shedding-${trouble}-refused`)).toBeGreaterThan(0.1);
       expect(value(`shedding-${trouble}-refusal-p99`)).toBeGreaterThan(0);
       expect(value(`shedding-${trouble}-keyed-refusal-p99`)).toBeGreaterThan(0);
