@@ -44,7 +44,7 @@ export async function listenWith(
   if (server.grpc === undefined) {
     throw new Error("the server does not listen");
   }
-  return { port: server.grpc.port, listenMs: performance.now() - startMs };
+  return { port: server.grpc.port, webPort: server.web?.port ?? 0, listenMs: performance.now() - startMs };
 }
 
 export function workflow(method: string): string {

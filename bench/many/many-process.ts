@@ -4,12 +4,14 @@ import type { ManyOrder, ManyReady, ManyWish, MemoryUse } from "./server-message
 /** A server of this group in a process of its own. */
 export class ManyProcess implements AsyncDisposable {
   readonly port: number;
+  readonly webPort: number;
   readonly listenMs: number;
   readonly #child: ChildProcess;
 
-  private constructor(child: ChildProcess, { port, listenMs }: ManyReady) {
+  private constructor(child: ChildProcess, { port, webPort, listenMs }: ManyReady) {
     this.#child = child;
     this.port = port;
+    this.webPort = webPort;
     this.listenMs = listenMs;
   }
 

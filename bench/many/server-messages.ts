@@ -31,6 +31,8 @@ export type ManyOrder =
       readonly rules: number;
       readonly series: number;
     }
+  /** So many series of metrics, and the web port for those who read them. */
+  | { readonly kind: "scraped"; readonly directory: string; readonly series: number }
   /** No server: series of metrics alone, once they are asked for. */
   | { readonly kind: "series" };
 
@@ -68,6 +70,8 @@ export interface Progress {
 export interface ManyReady {
   /** 0 where nothing listens. */
   readonly port: number;
+  /** 0 where there is none. */
+  readonly webPort: number;
   /** From the call that serves until it did. */
   readonly listenMs: number;
 }

@@ -51,10 +51,15 @@ async function start(): Promise<ManyReady> {
     level = setLevel;
     return startAlerting(createServer, order);
   }
+  if (order.kind === "scraped") {
+    const { createServer } = await import("../../src/index.ts");
+    const { startScraped } = await import("./scraped-server.ts");
+    return startScraped(createServer, order);
+  }
   if (order.kind === "series") {
     const { WatchedSeries } = await import("./watched-series.ts");
     watched = await WatchedSeries.open();
-    return { port: 0, listenMs: 0 };
+    return { port: 0, webPort: 0, listenMs: 0 };
   }
   const { createServer } = await import("../../src/index.ts");
   const { startHeldWorkflows } = await import("./held-workflows.ts");

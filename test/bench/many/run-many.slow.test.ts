@@ -39,7 +39,7 @@ describe("runMany", () => {
 
   it("measures what it takes to watch over a server", async () => {
     const { figures } = await runMany(
-      ["alerts", "series"].flatMap((name) => selectManyFigures(name)),
+      ["alerts", "series", "scrape"].flatMap((name) => selectManyFigures(name)),
       { scale: 0.02, tell: () => {}, signal: new AbortController().signal },
     );
     const value = (name: string) => figures.find((figure) => figure.name === name)?.value ?? Number.NaN;
@@ -47,6 +47,8 @@ describe("runMany", () => {
     expect(value("alerts-webhook")).toBeGreaterThan(9_000);
     expect(value("alerts-webhook-after-sample")).toBeGreaterThan(0);
     expect(value("series-memory")).toBeGreaterThan(0);
+    expect(value("scrape-turn")).toBeGreaterThan(0);
+    expect(value("scrape-turn-max")).toBeGreaterThanOrEqual(value("scrape-turn"));
   }, 120_000);
 
   it("measures what the server does in trouble", async () => {
