@@ -55,7 +55,7 @@ export async function startBare(hold: Hold): Promise<ManyReady> {
       error === null ? resolve(bound) : reject(error),
     );
   });
-  return { port, listenMs: performance.now() - startMs };
+  return { port, webPort: 0, listenMs: performance.now() - startMs };
 }
 
 function encodeNow(sequence: number): Buffer {

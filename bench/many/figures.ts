@@ -52,17 +52,19 @@ export const troubleFigures: readonly ManyFigure[] = [
   figure("overload-refused", "share", "overload"),
   figure("overload-failed", "calls", "overload", { atMost: 0 }),
   figure("overload-refusal-p99", "ms", "overload", { below: 5 }),
-  ...["journal", "event-loop"].flatMap((trouble) => [
+  ...["journal", "memory", "event-loop"].flatMap((trouble) => [
     figure(`shedding-${trouble}-refused`, "share", "shedding"),
     figure(`shedding-${trouble}-refusal-p99`, "ms", "shedding", { below: 5 }),
     figure(`shedding-${trouble}-keyed-refusal-p99`, "ms", "shedding", { below: 5 }),
   ]),
   figure("failing-at-once", "share", "failing", { atLeast: 1 }),
   figure("failing-at-once-time", "ms", "failing"),
-  figure("breaker-fail-p50", "ms", "breaker"),
-  figure("breaker-fail-p99", "ms", "breaker", { below: 5 }),
-  figure("breaker-fallback-p50", "ms", "breaker"),
-  figure("breaker-fallback-p99", "ms", "breaker", { below: 5 }),
+  ...["fail", "fallback"].flatMap((answer) => [
+    figure(`breaker-${answer}-p50`, "ms", "breaker"),
+    figure(`breaker-${answer}-p99`, "ms", "breaker", { below: 5 }),
+    figure(`breaker-${answer}-at-once-p50`, "ms", "breaker"),
+    figure(`breaker-${answer}-at-once-p99`, "ms", "breaker", { below: 5 }),
+  ]),
   figure("parked-memory", "B each", "parked", { atMost: 1024 }),
   figure("parked-memory-resident", "B each", "parked", { atMost: 1024 }),
   figure("parked-drained", "share", "parked", { atLeast: 1 }),
@@ -82,6 +84,11 @@ export const watchFigures: readonly ManyFigure[] = [
   figure("series-memory", "MB", "series", { atMost: 64 }),
   // With what writing them out each minute leaves to the allocator.
   figure("series-memory-resident", "MB", "series"),
+  // Of each scrape, the longest turn of the event loop. Judged is the median: the longest of all is that of the scrape in
+  // which the server's thread was kept off its core.
+  figure("scrape-turn", "ms", "scrape", { atMost: 10 }),
+  figure("scrape-turn-max", "ms", "scrape"),
+  figure("scrape-time", "ms", "scrape"),
 ];
 
 /** The figures with that name, else those whose name begins with it and a dash; none for another. */

@@ -3,7 +3,7 @@ import type { Hold } from "./hold.ts";
 import { listen, workflow } from "./listen.ts";
 import type { ManyOrder, ManyReady } from "./server-messages.ts";
 
-/** `Plain` waits to be released, and `Streaming` says a line each time it shall. */
+/** `Plain` and `Once` wait to be released, and `Streaming` says a line each time it shall. */
 export function startHeldWorkflows(
   create: typeof createServer,
   { directory, held, limit }: ManyOrder & { kind: "retake" },
@@ -11,13 +11,15 @@ export function startHeldWorkflows(
 ): Promise<ManyReady> {
   const concurrency = { queueLimit: 1_000_000, ...(limit === undefined ? {} : { limit }) };
   const config = { dataDirectory: directory, workflows: { [workflow("Plain")]: { concurrency } } };
+  const attempt = async (): Promise<object> => {
+    if (held) {
+      await hold.wait();
+    }
+    return {};
+  };
   return listen(create, config, {
-    async plain() {
-      if (held) {
-        await hold.wait();
-      }
-      return {};
-    },
+    plain: attempt,
+    once: attempt,
     async *streaming() {
       let due = 0;
       let wake = Promise.withResolvers<void>();

@@ -7,10 +7,25 @@ import type { ManyReady } from "./server-messages.ts";
 type Config = Exclude<NonNullable<Parameters<typeof createServer>[0]>, Message>;
 
 /** Starts a server as its users have it, but for what is given, with those workflows that the bench calls. */
-export async function listen(
+export function listen(
   create: typeof createServer,
   config: Config,
   handlers: Partial<WorkflowImpl<typeof WorkflowsService>>,
+  options: ServerOptions = {},
+): Promise<ManyReady> {
+  return listenWith(
+    create,
+    config,
+    (server) => server.implement(WorkflowsService, { ...unused, ...handlers }),
+    options,
+  );
+}
+
+/** The same, with whatever it is made to serve. */
+export async function listenWith(
+  create: typeof createServer,
+  config: Config,
+  serve: (server: ReturnType<typeof createServer>) => unknown,
   options: ServerOptions = {},
 ): Promise<ManyReady> {
   const startMs = performance.now();
@@ -24,12 +39,12 @@ export async function listen(
     },
     options,
   );
-  server.implement(WorkflowsService, { ...unused, ...handlers });
+  serve(server);
   await server.listen();
   if (server.grpc === undefined) {
     throw new Error("the server does not listen");
   }
-  return { port: server.grpc.port, listenMs: performance.now() - startMs };
+  return { port: server.grpc.port, webPort: server.web?.port ?? 0, listenMs: performance.now() - startMs };
 }
 
 export function workflow(method: string): string {

@@ -4,21 +4,26 @@ import type { ManyOrder, ManyReady, ManyWish, MemoryUse } from "./server-message
 /** A server of this group in a process of its own. */
 export class ManyProcess implements AsyncDisposable {
   readonly port: number;
+  readonly webPort: number;
   readonly listenMs: number;
   readonly #child: ChildProcess;
 
-  private constructor(child: ChildProcess, { port, listenMs }: ManyReady) {
+  private constructor(child: ChildProcess, { port, webPort, listenMs }: ManyReady) {
     this.#child = child;
     this.port = port;
+    this.webPort = webPort;
     this.listenMs = listenMs;
   }
 
-  /** @throws Error when it does not start; what it says itself goes to standard error */
-  static async start(order: ManyOrder, signal: AbortSignal): Promise<ManyProcess> {
+  /**
+   * @param options what Node is started with
+   * @throws Error when it does not start; what it says itself goes to standard error
+   */
+  static async start(order: ManyOrder, signal: AbortSignal, options: readonly string[] = []): Promise<ManyProcess> {
     signal.throwIfAborted();
     const child = fork(new URL("./server.ts", import.meta.url), [JSON.stringify(order)], {
       // Its memory is asked for after everything that is not needed has gone.
-      execArgv: ["--expose-gc"],
+      execArgv: ["--expose-gc", ...options],
       stdio: ["ignore", process.stderr, process.stderr, "ipc"],
     });
     try {

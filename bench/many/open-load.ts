@@ -33,6 +33,11 @@ export class OpenLoad {
     });
   }
 
+  /** Asks that many times, and waits for the answers. */
+  once(count: number): Promise<Answer[]> {
+    return this.#measure(Number.POSITIVE_INFINITY, async () => this.#send(count));
+  }
+
   /** Asks for so much a second. Answers what was answered in that time. */
   open(callsPerSecond: number, durationMs: number, signal: AbortSignal): Promise<Answer[]> {
     return this.#measure(durationMs, async () => {

@@ -14,6 +14,7 @@ import { measureOverload } from "./measure/overload.ts";
 import { measureParked } from "./measure/parked.ts";
 import { measureQueued } from "./measure/queued.ts";
 import { measureRecovery } from "./measure/recovery.ts";
+import { measureScrape } from "./measure/scrape.ts";
 import { measureSeries } from "./measure/series.ts";
 import { measureShedding } from "./measure/shedding.ts";
 import { measureStartUp } from "./measure/start-up.ts";
@@ -35,6 +36,7 @@ const measures: Readonly<Record<Scenario, (options: ScenarioOptions) => Promise<
   parked: measureParked,
   alerts: measureAlerts,
   series: measureSeries,
+  scrape: measureScrape,
 };
 
 export interface ManyOptions {

@@ -14,6 +14,7 @@ export const scenarios = [
   "parked",
   "alerts",
   "series",
+  "scrape",
 ] as const;
 
 export type Scenario = (typeof scenarios)[number];

@@ -18,9 +18,11 @@ export type ManyOrder =
       readonly queueLimit: number;
     }
   /** Runs that take no time, by a server that is in trouble, or gets into it. */
-  | { readonly kind: "shedding"; readonly directory: string; readonly trouble: "journal" | "event-loop" }
-  /** Runs that a breaker watches, so many at once; or a back-end that is dead, and a fallback for one of its workflows. */
-  | { readonly kind: "breaker"; readonly directory: string; readonly limit: number; readonly dead: boolean }
+  | { readonly kind: "shedding"; readonly directory: string; readonly trouble: Trouble }
+  /** Runs that a breaker watches, so many at once. */
+  | { readonly kind: "breaker"; readonly directory: string; readonly limit: number }
+  /** Runs of a back-end that listens at this port, watched by breakers; one of its workflows has a fallback in the server itself. */
+  | { readonly kind: "remote"; readonly directory: string; readonly backendPort: number }
   /** So many alert rules and series of metrics, and somebody who is told. */
   | {
       readonly kind: "alerting";
@@ -29,8 +31,13 @@ export type ManyOrder =
       readonly rules: number;
       readonly series: number;
     }
+  /** So many series of metrics, and the web port for those who read them. */
+  | { readonly kind: "scraped"; readonly directory: string; readonly series: number }
   /** No server: series of metrics alone, once they are asked for. */
   | { readonly kind: "series" };
+
+/** What of a server is in trouble. */
+export type Trouble = "journal" | "memory" | "event-loop";
 
 export type ManyWish =
   | { readonly kind: "memory" }
@@ -63,6 +70,8 @@ export interface Progress {
 export interface ManyReady {
   /** 0 where nothing listens. */
   readonly port: number;
+  /** 0 where there is none. */
+  readonly webPort: number;
   /** From the call that serves until it did. */
   readonly listenMs: number;
 }

@@ -30,6 +30,11 @@ async function start(): Promise<ManyReady> {
     const { startBreakerWorkflows } = await import("./breaker-workflows.ts");
     return startBreakerWorkflows(createServer, order, work);
   }
+  if (order.kind === "remote") {
+    const { createServer } = await import("../../src/index.ts");
+    const { startRemoteWorkflows } = await import("./remote-workflows.ts");
+    return startRemoteWorkflows(createServer, order);
+  }
   if (order.kind === "working") {
     const { createServer } = await import("../../src/index.ts");
     const { startWorkingWorkflows } = await import("./working-workflows.ts");
@@ -46,10 +51,15 @@ async function start(): Promise<ManyReady> {
     level = setLevel;
     return startAlerting(createServer, order);
   }
+  if (order.kind === "scraped") {
+    const { createServer } = await import("../../src/index.ts");
+    const { startScraped } = await import("./scraped-server.ts");
+    return startScraped(createServer, order);
+  }
   if (order.kind === "series") {
     const { WatchedSeries } = await import("./watched-series.ts");
     watched = await WatchedSeries.open();
-    return { port: 0, listenMs: 0 };
+    return { port: 0, webPort: 0, listenMs: 0 };
   }
   const { createServer } = await import("../../src/index.ts");
   const { startHeldWorkflows } = await import("./held-workflows.ts");

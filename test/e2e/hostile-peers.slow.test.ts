@@ -66,7 +66,7 @@ function memoryOf(pid: number): number {
   return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]) / 1024;
 }
 
-/** Attacks from a process of its own, which gets out of the way of everybody else's. */
+/** Attacks from a process of its own, which gets as much of the machine as everybody else's. */
 async function attacking<T>(
   { script, name, port }: { script: string; name: string; port: number },
   during: () => Promise<T>,
@@ -74,8 +74,9 @@ async function attacking<T>(
   // Each time from another address: what is held against the last one is no defence against this one.
   sources += 1;
   const path = join(import.meta.dirname, "hostile", script);
-  const command = [process.execPath, path, name, String(port), `127.0.${sources}.1`];
-  const attacker = spawn("nice", ["-n", "19", ...command], { stdio: ["ignore", "pipe", "inherit"] });
+  const attacker = spawn(process.execPath, [path, name, String(port), `127.0.${sources}.1`], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
   let told = "";
   attacker.stdout.on("data", (chunk) => {
     told += String(chunk);
@@ -97,7 +98,10 @@ async function attacking<T>(
 
 type Measured = Record<"alone" | "attacked", number[][]>;
 
-/** How many times as long calls take under attack: of each round, and the median of those. */
+/**
+ * How many times as long calls take under attack: of each round, and the median of those. Only that of medians is held
+ * against a limit: what one call in twenty takes is told by a handful of each round, and those meet whatever else happens.
+ */
 function ratioOf({ alone, attacked }: Measured, share: number): number {
   return quantile(
     alone.map((times, round) => quantile(attacked[round] ?? [], share) / quantile(times, share)),

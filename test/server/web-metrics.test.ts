@@ -1,9 +1,18 @@
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { gunzipSync } from "node:zlib";
 import { Code, createClient } from "@connectrpc/connect";
-import { metrics } from "@opentelemetry/api";
+import { metrics, ValueType } from "@opentelemetry/api";
+import { emptyResource } from "@opentelemetry/resources";
+import { DataPointType } from "@opentelemetry/sdk-metrics";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { AdminService } from "../../gen/retake/v1/admin_service_pb.js";
 import { AccessLevel } from "../../gen/retake/v1/options_pb.js";
+import { type Clock, systemClock } from "../../src/clock.ts";
+import { silentLogger } from "../../src/runs/index.ts";
+import type { Monitoring } from "../../src/server/start-monitoring.ts";
+import { WebMetrics } from "../../src/server/web-metrics.ts";
 import { WorkflowsService } from "../gen/retake/test/v1/workflows_pb.js";
 import { callers, startAccessServer } from "./access/access-server.ts";
 import { asApiKey } from "./access/callers.ts";
@@ -50,6 +59,47 @@ describe("GET /metrics", () => {
       const { webPort } = await startListening({}, { config: { telemetry } });
       expect((await get(webPort)).status).toBe(404);
     }
+  });
+
+  it("writes no more than a little text in one turn, however fast it is", async () => {
+    let turns = 0;
+    const clock: Clock = {
+      ...systemClock,
+      setImmediate(callback) {
+        turns++;
+        return systemClock.setImmediate(callback);
+      },
+    };
+    const dataPoints = Array.from({ length: 5_000 }, (_, shot) => ({
+      ...{ startTime: [0, 0], endTime: [0, 0], value: shot },
+      attributes: { shot, film: "the long take".repeat(10) },
+    }));
+    const descriptor = { name: "studio.shots", description: "", unit: "", valueType: ValueType.DOUBLE };
+    const gauge = { descriptor, dataPointType: DataPointType.GAUGE, dataPoints, aggregationTemporality: 1 };
+    const meters = {
+      collect: async () => ({ resource: emptyResource(), scopeMetrics: [{ scope: { name: "a" }, metrics: [gauge] }] }),
+    };
+    const served = new WebMetrics({
+      monitoring: async () => ({ meters }) as unknown as Pick<Monitoring, "meters">,
+      ...{ clock, log: silentLogger },
+    });
+    const written: number[] = [];
+    const front = createServer((request, response) => {
+      const write = response.write.bind(response);
+      response.write = (chunk: Buffer, ...rest: never[]) => {
+        written.push(chunk.length);
+        return write(chunk, ...rest);
+      };
+      void served.serve(request, response);
+    }).listen(0, "127.0.0.1");
+    onTestFinished(() => void front.close());
+    await once(front, "listening");
+    const { body } = await get((front.address() as AddressInfo).port);
+
+    expect(body.toString().match(/^studio_shots\{/gm)).toHaveLength(5_000);
+    expect(Math.max(...written)).toBeLessThan(128 * 1024);
+    expect(turns).toBeGreaterThanOrEqual(written.length);
+    expect(turns).toBeGreaterThan(body.length / (128 * 1024));
   });
 
   it("writes many thousand series in slices, with turns for others in between", async () => {

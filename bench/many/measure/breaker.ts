@@ -1,87 +1,99 @@
-import { WorkflowsService } from "../../../test/gen/retake/test/v1/workflows_pb.js";
+import { createClient } from "@connectrpc/connect";
+import { AdminService } from "../../../gen/retake/v1/admin_service_pb.js";
+import { BreakerState } from "../../../gen/retake/v1/breaker_pb.js";
 import { createCallTemplates } from "../../grpc-request.ts";
 import { quantile } from "../../statistics.ts";
-import { failuresToOpen } from "../breaker-workflows.ts";
+import { workflow } from "../listen.ts";
+import { until } from "../load.ts";
 import { ManyProcess } from "../many-process.ts";
-import { type Answer, OpenConnection } from "../open-connection.ts";
+import { OpenLoad } from "../open-load.ts";
+import { failuresToOpen } from "../remote-workflows.ts";
+import { connectRuns } from "../run-client.ts";
 import { type ScenarioOptions, scaled, type Values } from "../scenarios.ts";
 
-const warmUpCalls = 400;
+const callersAtOnce = 16;
 const rounds = 5;
-const callsPerRound = 1000;
+const windowMs = 1_500;
+const warmUpMs = 2_000;
+/** Less would hold too few calls to tell anything. */
+const shortestMs = 300;
 const ok = 0;
 const unavailable = 14;
 
 /**
- * How soon calls are answered behind the open breaker of a dead back-end, one after the other: by a failure, and by a
- * fallback, in turns.
+ * How soon calls are answered behind the open breaker of a back-end whose process has died, in turns: by a failure, and by a
+ * fallback; one after the other, and sixteen at once, each of which is followed by another as soon as it is answered: the
+ * server does all it can then, and whoever comes in while its garbage is collected waits for that.
  */
 export async function measureBreaker(options: ScenarioOptions): Promise<Values> {
   const { directory, signal } = options;
-  await using server = await ManyProcess.start({ kind: "breaker", directory, limit: 1000, dead: true }, signal);
-  const failing = await Calls.connect(server.port, "Once", unavailable);
-  const answered = await Calls.connect(server.port, "Plain", ok);
+  await using backend = await ManyProcess.start(
+    { kind: "retake", directory: `${directory}/back-end`, held: true },
+    signal,
+  );
+  await using server = await ManyProcess.start(
+    { kind: "remote", directory: `${directory}/server`, backendPort: backend.port },
+    signal,
+  );
+  const all = [
+    { name: "breaker-fail", load: await connect(server.port, "Once"), status: unavailable },
+    { name: "breaker-fallback", load: await connect(server.port, "Plain"), status: ok },
+  ];
+  const values = new Map<string, number[]>();
+  const keep = (name: string, value: number): void => {
+    values.set(name, [...(values.get(name) ?? []), value]);
+  };
+  const answered = async ({ name, load, status }: (typeof all)[number], atOnce: number, ms: number) => {
+    const answers = await load.atOnce(atOnce, Math.max(shortestMs, scaled(ms, options)), signal);
+    const other = answers.find((answer) => answer.status !== status);
+    if (other !== undefined) {
+      throw new Error(`${name}: a call behind an open breaker was answered with grpc-status ${other.status}`);
+    }
+    return answers.map(({ latencyMs }) => latencyMs);
+  };
   try {
-    const all = [
-      { name: "breaker-fail", calls: failing, latenciesMs: [] as number[][] },
-      { name: "breaker-fallback", calls: answered, latenciesMs: [] as number[][] },
-    ];
-    for (const { calls } of all) {
-      await calls.send(failuresToOpen, signal);
-      await calls.send(scaled(warmUpCalls, options), signal);
+    // What opens the breakers is that the attempts which are under way have lost their back-end.
+    const lost = all.map(({ load }) => load.once(failuresToOpen));
+    const held = failuresToOpen * all.length;
+    await until("the attempts", async () => (await backend.ask({ kind: "held" }, signal)) === held, signal, 30_000);
+    await backend[Symbol.asyncDispose]();
+    await Promise.all(lost);
+    for (const each of all) {
+      await answered(each, callersAtOnce, warmUpMs);
     }
     for (let round = 0; round < scaled(rounds, options); round++) {
-      for (const { calls, latenciesMs } of all) {
-        latenciesMs.push(await calls.send(scaled(callsPerRound, options), signal));
+      for (const each of all) {
+        const alone = await answered(each, 1, windowMs);
+        const atOnce = await answered(each, callersAtOnce, windowMs);
+        for (const percent of [50, 99]) {
+          keep(`${each.name}-p${percent}`, quantile(alone, percent / 100));
+          keep(`${each.name}-at-once-p${percent}`, quantile(atOnce, percent / 100));
+        }
       }
     }
-    return new Map(
-      all.flatMap(({ name, latenciesMs }) =>
-        [50, 99].map(
-          (percent) => [`${name}-p${percent}`, latenciesMs.map((own) => quantile(own, percent / 100))] as const,
-        ),
-      ),
-    );
+    await assertOpenThroughout(server.port);
+    return values;
   } finally {
-    failing.close();
-    answered.close();
+    for (const { load } of all) {
+      load.close();
+    }
   }
 }
 
-/** The callers of one workflow. */
-class Calls {
-  readonly #status: number;
-  #connection: OpenConnection | undefined;
-  #answers: Answer[] = [];
+function connect(port: number, method: string): Promise<OpenLoad> {
+  return OpenLoad.connect(port, createCallTemplates(`/${workflow(method)}`, new Uint8Array()));
+}
 
-  private constructor(status: number) {
-    this.#status = status;
-  }
-
-  /** @param status what every call must be answered with */
-  static async connect(port: number, method: string, status: number): Promise<Calls> {
-    const calls = new Calls(status);
-    const templates = createCallTemplates(`/${WorkflowsService.typeName}/${method}`, new Uint8Array());
-    calls.#connection = await OpenConnection.connect(port, templates, (answer) => calls.#answers.push(answer));
-    return calls;
-  }
-
-  /** Sends so many, one after the other. Tells how long each took, in ms. */
-  async send(count: number, signal: AbortSignal): Promise<number[]> {
-    this.#answers = [];
-    for (let sent = 0; sent < count; sent++) {
-      signal.throwIfAborted();
-      this.#connection?.send(1);
-      await this.#connection?.idle();
+/** @throws Error when a breaker did anything but open once: then it is not its answers that were measured */
+async function assertOpenThroughout(port: number): Promise<void> {
+  using client = connectRuns(port);
+  const { breakers } = await createClient(AdminService, client.transport).listBreakers({});
+  const found = breakers
+    .filter(({ state, generation }) => state === BreakerState.OPEN && generation === 1n)
+    .map((breaker) => breaker.workflow);
+  for (const expected of ["Once", "Plain"].map(workflow)) {
+    if (!found.includes(expected)) {
+      throw new Error(`the breaker of ${expected} has not opened once and for all`);
     }
-    const other = this.#answers.find(({ status }) => status !== this.#status);
-    if (other !== undefined) {
-      throw new Error(`a call behind an open breaker was answered with grpc-status ${other.status}`);
-    }
-    return this.#answers.map(({ latencyMs }) => latencyMs);
-  }
-
-  close(): void {
-    this.#connection?.close();
   }
 }

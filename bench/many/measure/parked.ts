@@ -20,7 +20,7 @@ const limit = 100;
  */
 export async function measureParked(options: ScenarioOptions): Promise<Values> {
   const { directory, signal } = options;
-  await using server = await ManyProcess.start({ kind: "breaker", directory, limit, dead: false }, signal);
+  await using server = await ManyProcess.start({ kind: "breaker", directory, limit }, signal);
   using client = connectRuns(server.port);
   const admin = createClient(AdminService, client.transport);
   const runs = scaled(parkedRuns, options);

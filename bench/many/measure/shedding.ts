@@ -6,6 +6,7 @@ import { quantile } from "../../statistics.ts";
 import { ManyProcess } from "../many-process.ts";
 import { OpenLoad } from "../open-load.ts";
 import { type ScenarioOptions, scaled, type Values } from "../scenarios.ts";
+import type { Trouble } from "../server-messages.ts";
 
 /** Of each kind of call, whether earlier ones are answered or not: enough for the server to see that it is in trouble. */
 const callsPerSecond = 100;
@@ -17,28 +18,36 @@ const shortestMs = 1_500;
 const untilRefusedMs = 2_500;
 /** How the event loop is held up: longer than it may be late, at once and on and on. */
 const burst = { burnMs: 200, count: 12 };
+/** Enough for the server and its caches, and soon full. */
+const heapMegabytes = 512;
 const keyDigits = 12;
 const unavailable = 14;
 
 /**
  * How soon new runs are refused because the server is in trouble, with a key, for which the journal is asked, and without: one
- * after the other, as behind an open breaker, so that nobody waits for others. While its journal takes 300 ms for a sync; and
- * when its event loop was held up, and is free again: while it is held up nobody hears of anything, and for some time after
- * that runs are refused still.
+ * after the other, as behind an open breaker, so that nobody waits for others. While its journal takes 300 ms for a sync;
+ * while two thirds of its heap are taken for good; and when its event loop was held up, and is free again: while it is held
+ * up nobody hears of anything, and for some time after that runs are refused still.
  */
 export async function measureShedding(options: ScenarioOptions): Promise<Values> {
-  return new Map([...(await measureTrouble("journal", options)), ...(await measureTrouble("event-loop", options))]);
+  const values = new Map<string, readonly number[]>();
+  for (const trouble of ["journal", "memory", "event-loop"] as const) {
+    for (const [name, found] of await measureTrouble(trouble, options)) {
+      values.set(name, found);
+    }
+  }
+  return values;
 }
 
-async function measureTrouble(trouble: "journal" | "event-loop", options: ScenarioOptions): Promise<Values> {
+async function measureTrouble(trouble: Trouble, options: ScenarioOptions): Promise<Values> {
   const { directory, signal } = options;
   const order = { kind: "shedding", directory: `${directory}/${trouble}`, trouble } as const;
-  await using server = await ManyProcess.start(order, signal);
+  await using server = await ManyProcess.start(order, signal, [`--max-old-space-size=${heapMegabytes}`]);
   const durationMs = Math.max(shortestMs, scaled(windowMs, options));
   const plain = await OpenLoad.connect(server.port, createCallTemplates(plainPath, new Uint8Array()));
   const keyed = await connectKeyed(server.port);
   const getIntoTrouble = async (): Promise<void> => {
-    const burns = trouble === "journal" ? undefined : server.ask({ kind: "burn", ...burst }, signal);
+    const burns = trouble === "event-loop" ? server.ask({ kind: "burn", ...burst }, signal) : undefined;
     await Promise.all([...[plain, keyed].map((load) => load.open(callsPerSecond, untilRefusedMs, signal)), burns]);
   };
   const refused: number[] = [];

@@ -31,7 +31,7 @@ describe("selectManyFigures", () => {
   });
 
   it("selects what it takes to watch by its own names", () => {
-    expect(["alerts", "series"].flatMap((name) => selectManyFigures(name))).toEqual(watchFigures);
+    expect(["alerts", "series", "scrape"].flatMap((name) => selectManyFigures(name))).toEqual(watchFigures);
   });
 
   it("selects none when it is not asked for any of them", () => {

@@ -39,7 +39,7 @@ describe("runMany", () => {
 
   it("measures what it takes to watch over a server", async () => {
     const { figures } = await runMany(
-      ["alerts", "series"].flatMap((name) => selectManyFigures(name)),
+      ["alerts", "series", "scrape"].flatMap((name) => selectManyFigures(name)),
       { scale: 0.02, tell: () => {}, signal: new AbortController().signal },
     );
     const value = (name: string) => figures.find((figure) => figure.name === name)?.value ?? Number.NaN;
@@ -47,6 +47,8 @@ describe("runMany", () => {
     expect(value("alerts-webhook")).toBeGreaterThan(9_000);
     expect(value("alerts-webhook-after-sample")).toBeGreaterThan(0);
     expect(value("series-memory")).toBeGreaterThan(0);
+    expect(value("scrape-turn")).toBeGreaterThan(0);
+    expect(value("scrape-turn-max")).toBeGreaterThanOrEqual(value("scrape-turn"));
   }, 120_000);
 
   it("measures what the server does in trouble", async () => {
@@ -65,13 +67,15 @@ describe("runMany", () => {
     expect(value("overload-refused")).toBeGreaterThan(0.1);
     expect(value("overload-failed")).toBe(0);
     expect(value("overload-refusal-p99")).toBeGreaterThan(0);
-    for (const trouble of ["journal", "event-loop"]) {
+    for (const trouble of ["journal", "memory", "event-loop"]) {
       expect(value(`shedding-${trouble}-refused`)).toBeGreaterThan(0.1);
       expect(value(`shedding-${trouble}-refusal-p99`)).toBeGreaterThan(0);
       expect(value(`shedding-${trouble}-keyed-refusal-p99`)).toBeGreaterThan(0);
     }
-    expect(value("breaker-fail-p50")).toBeGreaterThan(0);
-    expect(value("breaker-fallback-p50")).toBeGreaterThan(0);
+    for (const answer of ["fail", "fallback"]) {
+      expect(value(`breaker-${answer}-p50`)).toBeGreaterThan(0);
+      expect(value(`breaker-${answer}-at-once-p50`)).toBeGreaterThan(0);
+    }
     expect(value("parked-drained")).toBe(1);
     expect(value("parked-drain-over-limit")).toBe(0);
     expect(value("parked-drain-rate")).toBeGreaterThan(0);
