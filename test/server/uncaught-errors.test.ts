@@ -1,4 +1,4 @@
-import { EventEmitter } from "node:events";
+import { EventEmitter, once } from "node:events";
 import { existsSync } from "node:fs";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -49,7 +49,10 @@ async function live(
   const config = {
     dataDirectory,
     workflows: {
-      [flaky]: { retry: { maxAttempts: 2, retryableStatusCodes: ["INTERNAL"] }, maxInterruptions: 1 },
+      [flaky]: {
+        retry: { maxAttempts: 2, retryableStatusCodes: ["INTERNAL"] },
+        ...{ maxInterruptions: 1, concurrency: { limit: 1 } },
+      },
       [plain]: { maxInterruptions: 1 },
       [limited]: { fallbacks: [plain] },
     },
@@ -78,6 +81,11 @@ async function startRun({ runs, clock }: Harness, method: string): Promise<strin
 
 const runOf = async ({ runs }: Harness, runId: string) => (await runs.getRun({ runId })).run;
 const never = () => new Promise<never>(() => {});
+/** A handler that heeds its signal. */
+const toldToStop = async (signal: AbortSignal) => {
+  if (!signal.aborted) await once(signal, "abort");
+  throw signal.reason;
+};
 /** Comes up behind an await, as those of real handlers do. */
 const leave = async (process: FakeProcess, kind: "unhandledRejection" | "uncaughtException", message = "left") => {
   await Promise.resolve();
@@ -92,7 +100,7 @@ describe("a rejection that nobody awaits", () => {
       flaky: async (_, { run, signal }) => {
         signals.push(signal);
         await leave(process, "unhandledRejection", `of attempt ${run.attempt}`);
-        return await never();
+        return await toldToStop(signal);
       },
     }));
     const innocent = await startRun(life, "Plain");
@@ -117,12 +125,44 @@ describe("a rejection that nobody awaits", () => {
     expect(told[1]?.fields["referenceId"]).toBe(run?.failure?.referenceId);
   });
 
+  it("has no other attempt work beside the handler until that has stopped, or the grace is over", async () => {
+    const stops = [deferred(), deferred()];
+    const working: string[] = [];
+    const life = await live((process) => ({
+      flaky: async (_, { run }) => {
+        working.push(run.runId);
+        await leave(process, "unhandledRejection");
+        await (stops.shift()?.promise ?? never());
+        working.splice(working.indexOf(run.runId), 1);
+        return {};
+      },
+    }));
+    const stop = stops[0];
+    const first = await startRun(life, "Flaky");
+    const second = await startRun(life, "Flaky");
+    await life.clock.advance(29_999);
+    expect(working).toEqual([first]);
+    expect(await stateOf(life, first)).toBe(RunState.RUNNING);
+    stop?.resolve();
+    await life.clock.advance(0);
+    expect(working).toEqual([second]);
+    expect(await stateOf(life, first)).toBe(RunState.BACKING_OFF);
+    await life.clock.advance(29_999);
+    expect(working).toEqual([second]);
+    await life.clock.advance(1);
+    expect(working).toEqual([second, first]);
+    expect(await runOf(life, second)).toMatchObject({
+      state: RunState.BACKING_OFF,
+      failure: { reason: "UNCAUGHT_ERROR" },
+    });
+  });
+
   it("is found behind what a streaming handler awaits, and told to its caller", async () => {
     const life = await live((process) => ({
-      async *streaming() {
+      async *streaming(_, { signal }) {
         yield { update: { case: "progress" as const, value: { fraction: 0.5 } } };
         await leave(process, "unhandledRejection");
-        await never();
+        await toldToStop(signal);
         yield { update: { case: "result" as const, value: "never" } };
       },
     }));
