@@ -173,9 +173,10 @@ async function recoverRun(run: LiveRun, options: RecoveryOptions): Promise<void>
     await run.durable;
     return;
   }
-  if (options.crash !== undefined && workflow !== undefined && record.attempt?.token === options.crash.token) {
-    await turns.failLost(run, options.crash.failure, workflow, attemptMs);
-  } else {
+  const crash = record.attempt?.token === options.crash?.token ? options.crash : undefined;
+  const isFailed =
+    crash !== undefined && workflow !== undefined && (await turns.failLost(run, crash.failure, workflow, attemptMs));
+  if (!isFailed) {
     run.prepare(turns.interruption(run, failure, workflow?.policy, attemptMs));
   }
   if (record.accepted.mode === RunMode.ATTACHED_KEYED && record.orphanedUntilMs === undefined && !run.terminal) {

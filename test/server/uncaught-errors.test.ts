@@ -3,10 +3,10 @@ import { existsSync } from "node:fs";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Code } from "@connectrpc/connect";
-import { beforeAll, describe, expect, it, onTestFinished } from "vitest";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { beforeAll, describe, expect, it, onTestFinished, vi } from "vitest";
 import { RunState } from "../../gen/retake/v1/run_pb.js";
-import { createMemoryStorage } from "../../src/runs/memory/index.ts";
+import { createMemoryStorage, type MemoryStorage } from "../../src/runs/memory/index.ts";
 import { createVirtualClock, type VirtualClock } from "../../src/testing/index.ts";
 import { WorkflowsService } from "../gen/retake/test/v1/workflows_pb.js";
 import { deferred, eventsOf, type Harness, kindsOf, rejection, startServer, stateOf, stopServer } from "./harness.ts";
@@ -34,7 +34,9 @@ class FakeProcess extends EventEmitter {
 interface Life extends Harness {
   readonly process: FakeProcess;
   readonly log: readonly LogEntry[];
-  /** The process is gone, and with it what was not durable; another server goes on. */
+  /** The process is gone, and with it what was not durable. */
+  crash(): { clock: VirtualClock; storage: MemoryStorage };
+  /** After that, another server goes on. */
   next(own: (process: FakeProcess) => Handlers): Promise<Life>;
 }
 
@@ -62,11 +64,15 @@ async function live(
   const life: Life = {
     ...harness,
     ...{ process, log: log.entries },
-    next: async (ownOfNext) => {
+    crash: () => {
       // Never closed: it is killed, and its time stands still.
       killed = true;
       const later = createVirtualClock({ startMs: clock.now() + 1_000 });
-      return await live(ownOfNext, later, storage.crash({ clock: later }));
+      return { clock: later, storage: storage.crash({ clock: later }) };
+    },
+    next: async (ownOfNext) => {
+      const later = life.crash();
+      return await live(ownOfNext, later.clock, later.storage);
     },
   };
   onTestFinished(() => (killed ? undefined : stopServer(life)));
@@ -288,6 +294,34 @@ describe("an exception that nothing catches", () => {
     expect(kindsOf(await eventsOf(life, culprit))).toEqual([
       ...["accepted", "attemptStarted", "attemptFailed", "fallbackStarted", "succeeded"],
     ]);
+  });
+
+  it("is an interruption where the input, which the fallback would be asked with, cannot be read at that moment", async () => {
+    let life = await live((process) => ({
+      limited: async () => {
+        await leave(process, "uncaughtException");
+        return await never();
+      },
+    }));
+    const culprit = await startRun(life, "Limited");
+    const { clock, storage } = life.crash();
+    const get = vi.spyOn(storage.payloads, "get").mockRejectedValueOnce(new Error("the disk does not answer"));
+    life = await live(
+      () => ({
+        limited: () => {
+          throw new ConnectError("no", Code.FailedPrecondition);
+        },
+      }),
+      clock,
+      storage,
+    );
+    await clock.advance(0);
+    expect(get).toHaveBeenCalled();
+    expect(kindsOf(await eventsOf(life, culprit))).toEqual([
+      ...["accepted", "attemptStarted", "attemptFailed"],
+      ...["attemptStarted", "attemptFailed", "fallbackStarted", "succeeded"],
+    ]);
+    expect(await runOf(life, culprit)).toMatchObject({ statistics: { interruptions: 1 } });
   });
 
   it.each([
