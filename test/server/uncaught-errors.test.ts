@@ -87,6 +87,16 @@ async function startRun({ runs, clock }: Harness, method: string): Promise<strin
 
 const runOf = async ({ runs }: Harness, runId: string) => (await runs.getRun({ runId })).run;
 const never = () => new Promise<never>(() => {});
+const leavesLate = async (
+  process: FakeProcess,
+  kind: "unhandledRejection" | "uncaughtException",
+  late: { promise: Promise<void> },
+) => {
+  await late.promise;
+  process.emit(kind, new Error("late"));
+};
+/** The answer of a handler that leaves this behind. */
+const done = (_left: Promise<void>) => ({ text: "done" });
 /** A handler that heeds its signal. */
 const toldToStop = async (signal: AbortSignal) => {
   if (!signal.aborted) await once(signal, "abort");
@@ -183,18 +193,40 @@ describe("a rejection that nobody awaits", () => {
 
   it("does nothing to a run that has ended by then", async () => {
     const late = deferred();
-    const life = await live((process) => ({
-      plain: () => {
-        void late.promise.then(() => process.emit("unhandledRejection", new Error("late")));
-        return { text: "done" };
-      },
-    }));
+    const life = await live((process) => ({ plain: () => done(leavesLate(process, "unhandledRejection", late)) }));
     const runId = await startRun(life, "Plain");
     late.resolve();
     await life.clock.advance(0);
     expect(await stateOf(life, runId)).toBe(RunState.SUCCEEDED);
     expect(life.process.exits).toEqual([]);
-    expect(life.log.find(({ level }) => level === "error")?.fields).toMatchObject({ run_id: runId, attempt: 1 });
+    expect(life.log.find(({ level }) => level === "error")).toMatchObject({
+      fields: { run_id: runId, attempt: 1 },
+      message: "the handler of an attempt that is over left a promise to reject that nobody awaits",
+    });
+  });
+
+  it("does nothing to an attempt that has been told to stop, and says whether its run still waits for it", async () => {
+    const lates = [deferred(), deferred()];
+    const life = await live((process) => ({
+      plain: () => {
+        for (const late of lates) void leavesLate(process, "unhandledRejection", late);
+        return never();
+      },
+    }));
+    const runId = await startRun(life, "Plain");
+    await life.runs.cancelRun({ runId });
+    lates[0]?.resolve();
+    await life.clock.advance(0);
+    expect(await stateOf(life, runId)).toBe(RunState.CANCELLING);
+    await life.clock.advance(30_000);
+    expect(await stateOf(life, runId)).toBe(RunState.CANCELLED);
+    lates[1]?.resolve();
+    await life.clock.advance(0);
+    expect(life.log.filter(({ level }) => level === "error").map(({ message }) => message)).toEqual([
+      "the handler of an attempt that has been told to stop left a promise to reject that nobody awaits",
+      "the handler of an attempt that is over left a promise to reject that nobody awaits",
+    ]);
+    expect(life.process.exits).toEqual([]);
   });
 
   it("ends the process when it is nobody's, and leaves no note", async () => {
@@ -227,7 +259,10 @@ describe("an exception that nothing catches", () => {
     const innocent = await startRun(life, "Plain");
     const culprit = await startRun(life, "Flaky");
     expect(life.process.exits).toEqual([1]);
-    expect(life.log.at(-1)?.fields).toMatchObject({ run_id: culprit, attempt: 1, err: { message: "left" } });
+    expect(life.log.at(-1)).toMatchObject({
+      fields: { run_id: culprit, attempt: 1, err: { message: "left" } },
+      message: "an error of a handler was caught by nobody; the server stops, and its next start fails the attempt",
+    });
 
     life = await life.next(() => ({ plain: never, flaky: never }));
     expect(existsSync(notePath())).toBe(false);
@@ -249,6 +284,27 @@ describe("an exception that nothing catches", () => {
     for (const runId of [innocent, culprit]) {
       expect(await runOf(life, runId)).toMatchObject({ state: RunState.FAILED, failure: { reason: "CRASH_LOOP" } });
     }
+  });
+
+  it.each<[string, RunState, () => Promise<{ text: string }>]>([
+    ["has ended", RunState.SUCCEEDED, async () => ({ text: "done" })],
+    ["goes on without it", RunState.CANCELLED, never],
+  ])("ends the process, and promises nothing of the next start, when its run %s", async (_, state, answer) => {
+    const late = deferred();
+    const life = await live((process) => ({
+      plain: () => {
+        void leavesLate(process, "uncaughtException", late);
+        return answer();
+      },
+    }));
+    const runId = await startRun(life, "Plain");
+    await life.runs.cancelRun({ runId });
+    await life.clock.advance(30_000);
+    expect(await stateOf(life, runId)).toBe(state);
+    late.resolve();
+    await life.clock.advance(0);
+    expect(life.process.exits).toEqual([1]);
+    expect(life.log.at(-1)?.message).toBe("an error of a handler was caught by nobody; the server stops");
   });
 
   it("of an attempt that is over is no other run's to the run itself", async () => {
