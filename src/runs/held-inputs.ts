@@ -16,7 +16,7 @@ interface Held {
   bytes: number;
 }
 
-type Counted = Pick<Accepted, "mode" | "parentRunId" | "owner" | "input">;
+type Counted = Pick<Accepted, "runId" | "mode" | "parentRunId" | "owner" | "input">;
 
 /**
  * The inputs of runs that have not ended, counted for each owner: whoever may start runs that wait must not fill the disk with
@@ -24,12 +24,13 @@ type Counted = Pick<Accepted, "mode" | "parentRunId" | "owner" | "input">;
  * holds a stream.
  *
  * A run is counted when it is accepted, or found in the journal at the start, and no more when its end is durable or it has not
- * become one.
+ * become one. One that could not be read at the start is not counted, and takes nothing away from the others when it ends.
  */
 export class HeldInputs {
   readonly #options: HeldInputsOptions;
   /** By tenant and subject: joined to one text they would cost each run more than being counted. */
   readonly #tenants = new Map<string, Map<string, Held>>();
+  readonly #leftOut = new Set<string>();
 
   constructor(options: HeldInputsOptions) {
     this.#options = options;
@@ -68,12 +69,17 @@ export class HeldInputs {
     held.bytes += Number(run.input?.size ?? 0);
   }
 
+  /** A run that is in the journal, and whose it is cannot be told. */
+  leaveOut(runId: string): void {
+    this.#leftOut.add(runId);
+  }
+
   remove(run: Counted): void {
+    if (this.#leftOut.size > 0 && this.#leftOut.delete(run.runId)) return;
     if (!isCounted(run)) return;
     const { tenant, subject } = run.owner ?? nobody;
     const subjects = this.#tenants.get(tenant);
     const held = subjects?.get(subject);
-    // One that could not be read at the start has not been counted.
     if (subjects === undefined || held === undefined) return;
     held.runs--;
     held.bytes -= Number(run.input?.size ?? 0);

@@ -27,7 +27,7 @@ export interface RecoveryOptions {
   readonly scheduler: Scheduler;
   readonly contracts: ContractCheck;
   readonly retakes: Pick<Retakes, "add">;
-  readonly inputs: Pick<HeldInputs, "add">;
+  readonly inputs: Pick<HeldInputs, "add" | "leaveOut">;
   readonly clock: Clock;
   readonly log: Logger;
   readonly observer?: RunObserver | undefined;
@@ -59,8 +59,10 @@ export async function recover(options: RecoveryOptions): Promise<Recovered> {
   for await (const rows of runPages(journal, { states: openStates })) {
     await Promise.all(
       rows.map(async (row) => {
+        let isRead = false;
         try {
           const run = await live.hold(row.runId);
+          isRead = true;
           if (run === undefined) {
             return;
           }
@@ -82,6 +84,9 @@ export async function recover(options: RecoveryOptions): Promise<Recovered> {
           if (error instanceof JournalUnavailableError) {
             // Left as it is, it would be so until the next start.
             throw error;
+          }
+          if (!isRead) {
+            options.inputs.leaveOut(row.runId);
           }
           log.error({ err: error, run_id: row.runId }, "a run could not be recovered; its journal is left as it is");
         }
@@ -173,9 +178,10 @@ async function recoverRun(run: LiveRun, options: RecoveryOptions): Promise<void>
     await run.durable;
     return;
   }
-  if (options.crash !== undefined && workflow !== undefined && record.attempt?.token === options.crash.token) {
-    await turns.failLost(run, options.crash.failure, workflow, attemptMs);
-  } else {
+  const crash = record.attempt?.token === options.crash?.token ? options.crash : undefined;
+  const isFailed =
+    crash !== undefined && workflow !== undefined && (await turns.failLost(run, crash.failure, workflow, attemptMs));
+  if (!isFailed) {
     run.prepare(turns.interruption(run, failure, workflow?.policy, attemptMs));
   }
   if (record.accepted.mode === RunMode.ATTACHED_KEYED && record.orphanedUntilMs === undefined && !run.terminal) {

@@ -32,6 +32,7 @@ import type { LiveRun } from "./live-run.ts";
 import type { LiveRuns } from "./live-runs.ts";
 import type { Logger } from "./logger.ts";
 import type { Pauses } from "./pauses.ts";
+import { isLost } from "./payload-loss.ts";
 import type { Gates } from "./ports/gates.ts";
 import type { Payloads } from "./ports/payloads.ts";
 import type { Scheduler } from "./ports/scheduler.ts";
@@ -675,16 +676,29 @@ export class Turns {
     }
   }
 
-  /** Ends an attempt that has ended its process as if it failed with this now: by the policy of its workflow. */
-  async failLost(run: LiveRun, failure: Failure, workflow: Workflow, attemptMs: number): Promise<void> {
+  /**
+   * Ends an attempt that has ended its process as if it failed with this now: by the policy of its workflow. Returns false,
+   * and does nothing, while it cannot be told what a fallback would be asked.
+   */
+  async failLost(run: LiveRun, failure: Failure, workflow: Workflow, attemptMs: number): Promise<boolean> {
     const { clock, afterFailure } = this.#options;
     const turn = new ActiveTurn(run, clock, this.#loadInput);
+    if (untriedFallbacks(run.record, workflow.policy).length > 0) {
+      try {
+        await turn.input();
+      } catch (error) {
+        if (!isLost(error)) {
+          return false;
+        }
+      }
+    }
     turn.workedBefore(attemptMs);
     run.turn = turn;
     try {
       const { metadata } = run.record.accepted;
       const outcome = await turn.outcome(afterFailure(failure), { run: run.record, workflow, metadata, turn });
       await this.#settle(run, turn, outcome, workflow);
+      return true;
     } finally {
       turn.concluded = true;
       run.turn = undefined;

@@ -374,7 +374,7 @@ export class Engine {
         record({ clock, random, contracts, payloads, log }),
         timeout({ clock, probe: (request) => this.#probe(request) }),
         faults({ faults: this.faults, clock, log }),
-        ...(scopes === undefined ? [] : [uncaught({ scopes, endpoint: inProcessTarget })]),
+        ...(scopes === undefined ? [] : [uncaught({ scopes, endpoint: inProcessTarget, clock })]),
       ],
       invoke({
         live: this.live,

@@ -530,7 +530,7 @@ class Server implements RetakeServer {
         redactor: this.#redactor,
         maxMessageBytes: maxMessageBytes(config),
         userMetrics,
-        inputs: heldInputs(config, this.#openStorage !== undefined),
+        inputs: heldInputs(config, this.#openStorage !== undefined, this.#log),
       });
       if (instruments !== undefined) {
         observeEngine(instruments, engine);

@@ -54,9 +54,9 @@ export function answerFor({ process, scopes, clock, random, log, note }: Uncaugh
     if (scope === undefined) {
       end(fields, "a promise has rejected that nobody awaits, of no attempt of a handler; the server stops");
     } else if (scope.fail?.(failure) === true) {
-      log.error(fields, "an attempt failed: its handler left a promise to reject that nobody awaits");
+      log.error(fields, "an attempt fails: its handler left a promise to reject that nobody awaits");
     } else {
-      const which = scope.fail === undefined ? "is over" : "has been told to stop";
+      const which = scope.isOver ? "is over" : "has been told to stop";
       log.error(fields, `the handler of an attempt that ${which} left a promise to reject that nobody awaits`);
     }
   };
@@ -71,7 +71,7 @@ export function answerFor({ process, scopes, clock, random, log, note }: Uncaugh
     } catch (noteError) {
       log.error({ err: noteError }, "the next start cannot be told which attempt has ended the server");
     } finally {
-      const then = scope.fail === undefined ? "" : ", and its next start fails the attempt";
+      const then = scope.isOver ? "" : ", and its next start fails the attempt";
       end(fields, `an error of a handler was caught by nobody; the server stops${then}`);
     }
   };

@@ -63,8 +63,18 @@ describe("HeldInputs", () => {
       expect(inputs.refusal(alice, 1)).toBeDefined();
     }
     inputs.remove(keyed);
-    // One that was never counted.
-    inputs.remove(keyed);
     expect(inputs.refusal(alice, 99)).toBeUndefined();
+  });
+
+  it("takes nothing from what an owner's other runs are counted for when one ends that could not be counted", () => {
+    const inputs = new HeldInputs({ maxRuns: 1, maxBytes: () => 100 });
+    const [counted, unread] = [accepted(alice, 60), accepted(alice, 60)];
+    inputs.leaveOut("unread");
+    inputs.add(counted);
+    inputs.remove({ ...unread, runId: "unread" });
+    expect(inputs.refusal(alice, 1)?.message).toContain("and 1 are");
+    inputs.remove(counted);
+    expect(inputs.refusal(alice, 100)).toBeUndefined();
+    expect(inputs.refusal(alice, 101)?.message).toContain("those of 0 runs have 0");
   });
 });

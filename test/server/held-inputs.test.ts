@@ -1,12 +1,24 @@
 import { Code } from "@connectrpc/connect";
-import { describe, expect, it, onTestFinished } from "vitest";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { ErrorInfoSchema, QuotaFailureSchema } from "../../gen/google/rpc/error_details_pb.js";
 import { RunState } from "../../gen/retake/v1/run_pb.js";
 import { createMemoryStorage } from "../../src/runs/memory/index.ts";
 import { JournalUnavailableError } from "../../src/runs/ports/journal.ts";
+import { heldInputs } from "../../src/server/held-inputs.ts";
 import { createVirtualClock } from "../../src/testing/index.ts";
 import { WorkflowsService } from "../gen/retake/test/v1/workflows_pb.js";
+import { until } from "../until.ts";
 import { deferred, type Harness, rejection, startServer, stateOf, stopServer } from "./harness.ts";
+import { recordingLogger } from "./listening-server.ts";
+
+/** What a file system says of itself. */
+const disk = vi.hoisted(() => ({ blocks: undefined as number | undefined }));
+vi.mock("node:fs/promises", async (original) => {
+  const real = await original<typeof import("node:fs/promises")>();
+  const statfs = async (path: string) =>
+    disk.blocks === undefined ? await real.statfs(path) : { blocks: disk.blocks, bsize: 4_096 };
+  return { ...real, statfs };
+});
 
 const plain = `${WorkflowsService.typeName}/Plain`;
 
@@ -52,6 +64,35 @@ describe("what an owner may leave to a server", () => {
     await after.runs.resumeWorkflow({ workflow: plain });
     await clock.advance(0);
     for (let at = 0; at < 10; at++) expect(await stateOf(after, await startRun(after))).toBe(RunState.SUCCEEDED);
+  });
+
+  it("is still what can be read at the start, when a run ends that could not", async () => {
+    const clock = createVirtualClock();
+    const killed = createMemoryStorage({ clock });
+    const options = { clock, config: { runs: { maxUnfinishedPerOwner: 2 } } };
+    // Never closed: it is killed.
+    const before = await startServer({}, { ...options, storage: killed });
+    await before.runs.pauseWorkflow({ workflow: plain });
+    const unread = await startRun(before);
+    await startRun(before);
+    await clock.advance(1_000);
+
+    const storage = killed.crash({ clock });
+    const read = storage.journal.read.bind(storage.journal);
+    const failure = vi
+      .spyOn(storage.journal, "read")
+      .mockImplementation((stream, ...range) =>
+        stream.endsWith(unread) ? Promise.reject(new Error("a damaged page")) : read(stream, ...range),
+      );
+    const after = await startServer({}, { ...options, storage });
+    onTestFinished(() => stopServer(after));
+    failure.mockRestore();
+    await startRun(after);
+    expect(await reasonOf(startRun(after))).toBe("INPUT_QUOTA");
+    await after.runs.cancelRun({ runId: unread });
+    await clock.advance(0);
+    expect(await stateOf(after, unread)).toBe(RunState.CANCELLED);
+    expect(await reasonOf(startRun(after))).toBe("INPUT_QUOTA");
   });
 
   it("is so many bytes of their inputs", async () => {
@@ -119,5 +160,41 @@ describe("what an owner may leave to a server", () => {
     expect(await stateOf(harness, runId)).toBe(RunState.CANCELLED);
     await startRun(harness);
     expect(await reasonOf(startRun(harness))).toBe("INPUT_QUOTA");
+  });
+});
+
+describe("what an owner may leave where nothing is configured", () => {
+  const of = (dataDirectory: string) => {
+    const log = recordingLogger();
+    const inputs = heldInputs({ runs: { maxUnfinishedPerOwner: 1 }, dataDirectory }, false, log);
+    return { log, refusal: (bytes: number) => inputs.refusal({ tenant: "t", subject: "alice" }, bytes) };
+  };
+
+  it("is a tenth of the disk, and without a word", async () => {
+    disk.blocks = 100;
+    onTestFinished(() => {
+      disk.blocks = undefined;
+    });
+    const { log, refusal } = of(import.meta.dirname);
+    await until(() => refusal(40_961));
+    expect([refusal(40_960), log.entries]).toEqual([undefined, []]);
+  });
+
+  it.each([
+    ["is not there", `${import.meta.dirname}/none`, undefined],
+    ["says that it has no blocks", import.meta.dirname, 0],
+  ])("is not limited in bytes on a disk that %s, and the log says what to set", async (_, directory, blocks) => {
+    disk.blocks = blocks;
+    onTestFinished(() => {
+      disk.blocks = undefined;
+    });
+    const { log, refusal } = of(directory);
+    await until(() => log.entries.length > 0);
+    expect(log.entries[0]).toMatchObject({
+      level: "warn",
+      fields: { path: directory, err: expect.any(Error) },
+      message: expect.stringContaining("not limited until runs.max_unfinished_bytes_per_owner is set"),
+    });
+    expect(refusal(1e15)).toBeUndefined();
   });
 });

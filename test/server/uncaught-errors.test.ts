@@ -1,12 +1,12 @@
-import { EventEmitter } from "node:events";
+import { EventEmitter, once } from "node:events";
 import { existsSync } from "node:fs";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Code } from "@connectrpc/connect";
-import { beforeAll, describe, expect, it, onTestFinished } from "vitest";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { beforeAll, describe, expect, it, onTestFinished, vi } from "vitest";
 import { RunState } from "../../gen/retake/v1/run_pb.js";
-import { createMemoryStorage } from "../../src/runs/memory/index.ts";
+import { createMemoryStorage, type MemoryStorage } from "../../src/runs/memory/index.ts";
 import { createVirtualClock, type VirtualClock } from "../../src/testing/index.ts";
 import { WorkflowsService } from "../gen/retake/test/v1/workflows_pb.js";
 import { deferred, eventsOf, type Harness, kindsOf, rejection, startServer, stateOf, stopServer } from "./harness.ts";
@@ -34,7 +34,9 @@ class FakeProcess extends EventEmitter {
 interface Life extends Harness {
   readonly process: FakeProcess;
   readonly log: readonly LogEntry[];
-  /** The process is gone, and with it what was not durable; another server goes on. */
+  /** The process is gone, and with it what was not durable. */
+  crash(): { clock: VirtualClock; storage: MemoryStorage };
+  /** After that, another server goes on. */
   next(own: (process: FakeProcess) => Handlers): Promise<Life>;
 }
 
@@ -49,7 +51,10 @@ async function live(
   const config = {
     dataDirectory,
     workflows: {
-      [flaky]: { retry: { maxAttempts: 2, retryableStatusCodes: ["INTERNAL"] }, maxInterruptions: 1 },
+      [flaky]: {
+        retry: { maxAttempts: 2, retryableStatusCodes: ["INTERNAL"] },
+        ...{ maxInterruptions: 1, concurrency: { limit: 1 } },
+      },
       [plain]: { maxInterruptions: 1 },
       [limited]: { fallbacks: [plain] },
     },
@@ -59,11 +64,15 @@ async function live(
   const life: Life = {
     ...harness,
     ...{ process, log: log.entries },
-    next: async (ownOfNext) => {
+    crash: () => {
       // Never closed: it is killed, and its time stands still.
       killed = true;
       const later = createVirtualClock({ startMs: clock.now() + 1_000 });
-      return await live(ownOfNext, later, storage.crash({ clock: later }));
+      return { clock: later, storage: storage.crash({ clock: later }) };
+    },
+    next: async (ownOfNext) => {
+      const later = life.crash();
+      return await live(ownOfNext, later.clock, later.storage);
     },
   };
   onTestFinished(() => (killed ? undefined : stopServer(life)));
@@ -78,6 +87,21 @@ async function startRun({ runs, clock }: Harness, method: string): Promise<strin
 
 const runOf = async ({ runs }: Harness, runId: string) => (await runs.getRun({ runId })).run;
 const never = () => new Promise<never>(() => {});
+const leavesLate = async (
+  process: FakeProcess,
+  kind: "unhandledRejection" | "uncaughtException",
+  late: { promise: Promise<void> },
+) => {
+  await late.promise;
+  process.emit(kind, new Error("late"));
+};
+/** The answer of a handler that leaves this behind. */
+const done = (_left: Promise<void>) => ({ text: "done" });
+/** A handler that heeds its signal. */
+const toldToStop = async (signal: AbortSignal) => {
+  if (!signal.aborted) await once(signal, "abort");
+  throw signal.reason;
+};
 /** Comes up behind an await, as those of real handlers do. */
 const leave = async (process: FakeProcess, kind: "unhandledRejection" | "uncaughtException", message = "left") => {
   await Promise.resolve();
@@ -92,7 +116,7 @@ describe("a rejection that nobody awaits", () => {
       flaky: async (_, { run, signal }) => {
         signals.push(signal);
         await leave(process, "unhandledRejection", `of attempt ${run.attempt}`);
-        return await never();
+        return await toldToStop(signal);
       },
     }));
     const innocent = await startRun(life, "Plain");
@@ -117,12 +141,44 @@ describe("a rejection that nobody awaits", () => {
     expect(told[1]?.fields["referenceId"]).toBe(run?.failure?.referenceId);
   });
 
+  it("has no other attempt work beside the handler until that has stopped, or the grace is over", async () => {
+    const stops = [deferred(), deferred()];
+    const working: string[] = [];
+    const life = await live((process) => ({
+      flaky: async (_, { run }) => {
+        working.push(run.runId);
+        await leave(process, "unhandledRejection");
+        await (stops.shift()?.promise ?? never());
+        working.splice(working.indexOf(run.runId), 1);
+        return {};
+      },
+    }));
+    const stop = stops[0];
+    const first = await startRun(life, "Flaky");
+    const second = await startRun(life, "Flaky");
+    await life.clock.advance(29_999);
+    expect(working).toEqual([first]);
+    expect(await stateOf(life, first)).toBe(RunState.RUNNING);
+    stop?.resolve();
+    await life.clock.advance(0);
+    expect(working).toEqual([second]);
+    expect(await stateOf(life, first)).toBe(RunState.BACKING_OFF);
+    await life.clock.advance(29_999);
+    expect(working).toEqual([second]);
+    await life.clock.advance(1);
+    expect(working).toEqual([second, first]);
+    expect(await runOf(life, second)).toMatchObject({
+      state: RunState.BACKING_OFF,
+      failure: { reason: "UNCAUGHT_ERROR" },
+    });
+  });
+
   it("is found behind what a streaming handler awaits, and told to its caller", async () => {
     const life = await live((process) => ({
-      async *streaming() {
+      async *streaming(_, { signal }) {
         yield { update: { case: "progress" as const, value: { fraction: 0.5 } } };
         await leave(process, "unhandledRejection");
-        await never();
+        await toldToStop(signal);
         yield { update: { case: "result" as const, value: "never" } };
       },
     }));
@@ -137,18 +193,40 @@ describe("a rejection that nobody awaits", () => {
 
   it("does nothing to a run that has ended by then", async () => {
     const late = deferred();
-    const life = await live((process) => ({
-      plain: () => {
-        void late.promise.then(() => process.emit("unhandledRejection", new Error("late")));
-        return { text: "done" };
-      },
-    }));
+    const life = await live((process) => ({ plain: () => done(leavesLate(process, "unhandledRejection", late)) }));
     const runId = await startRun(life, "Plain");
     late.resolve();
     await life.clock.advance(0);
     expect(await stateOf(life, runId)).toBe(RunState.SUCCEEDED);
     expect(life.process.exits).toEqual([]);
-    expect(life.log.find(({ level }) => level === "error")?.fields).toMatchObject({ run_id: runId, attempt: 1 });
+    expect(life.log.find(({ level }) => level === "error")).toMatchObject({
+      fields: { run_id: runId, attempt: 1 },
+      message: "the handler of an attempt that is over left a promise to reject that nobody awaits",
+    });
+  });
+
+  it("does nothing to an attempt that has been told to stop, and says whether its run still waits for it", async () => {
+    const lates = [deferred(), deferred()];
+    const life = await live((process) => ({
+      plain: () => {
+        for (const late of lates) void leavesLate(process, "unhandledRejection", late);
+        return never();
+      },
+    }));
+    const runId = await startRun(life, "Plain");
+    await life.runs.cancelRun({ runId });
+    lates[0]?.resolve();
+    await life.clock.advance(0);
+    expect(await stateOf(life, runId)).toBe(RunState.CANCELLING);
+    await life.clock.advance(30_000);
+    expect(await stateOf(life, runId)).toBe(RunState.CANCELLED);
+    lates[1]?.resolve();
+    await life.clock.advance(0);
+    expect(life.log.filter(({ level }) => level === "error").map(({ message }) => message)).toEqual([
+      "the handler of an attempt that has been told to stop left a promise to reject that nobody awaits",
+      "the handler of an attempt that is over left a promise to reject that nobody awaits",
+    ]);
+    expect(life.process.exits).toEqual([]);
   });
 
   it("ends the process when it is nobody's, and leaves no note", async () => {
@@ -181,7 +259,10 @@ describe("an exception that nothing catches", () => {
     const innocent = await startRun(life, "Plain");
     const culprit = await startRun(life, "Flaky");
     expect(life.process.exits).toEqual([1]);
-    expect(life.log.at(-1)?.fields).toMatchObject({ run_id: culprit, attempt: 1, err: { message: "left" } });
+    expect(life.log.at(-1)).toMatchObject({
+      fields: { run_id: culprit, attempt: 1, err: { message: "left" } },
+      message: "an error of a handler was caught by nobody; the server stops, and its next start fails the attempt",
+    });
 
     life = await life.next(() => ({ plain: never, flaky: never }));
     expect(existsSync(notePath())).toBe(false);
@@ -203,6 +284,27 @@ describe("an exception that nothing catches", () => {
     for (const runId of [innocent, culprit]) {
       expect(await runOf(life, runId)).toMatchObject({ state: RunState.FAILED, failure: { reason: "CRASH_LOOP" } });
     }
+  });
+
+  it.each<[string, RunState, () => Promise<{ text: string }>]>([
+    ["has ended", RunState.SUCCEEDED, async () => ({ text: "done" })],
+    ["goes on without it", RunState.CANCELLED, never],
+  ])("ends the process, and promises nothing of the next start, when its run %s", async (_, state, answer) => {
+    const late = deferred();
+    const life = await live((process) => ({
+      plain: () => {
+        void leavesLate(process, "uncaughtException", late);
+        return answer();
+      },
+    }));
+    const runId = await startRun(life, "Plain");
+    await life.runs.cancelRun({ runId });
+    await life.clock.advance(30_000);
+    expect(await stateOf(life, runId)).toBe(state);
+    late.resolve();
+    await life.clock.advance(0);
+    expect(life.process.exits).toEqual([1]);
+    expect(life.log.at(-1)?.message).toBe("an error of a handler was caught by nobody; the server stops");
   });
 
   it("of an attempt that is over is no other run's to the run itself", async () => {
@@ -248,6 +350,34 @@ describe("an exception that nothing catches", () => {
     expect(kindsOf(await eventsOf(life, culprit))).toEqual([
       ...["accepted", "attemptStarted", "attemptFailed", "fallbackStarted", "succeeded"],
     ]);
+  });
+
+  it("is an interruption where the input, which the fallback would be asked with, cannot be read at that moment", async () => {
+    let life = await live((process) => ({
+      limited: async () => {
+        await leave(process, "uncaughtException");
+        return await never();
+      },
+    }));
+    const culprit = await startRun(life, "Limited");
+    const { clock, storage } = life.crash();
+    const get = vi.spyOn(storage.payloads, "get").mockRejectedValueOnce(new Error("the disk does not answer"));
+    life = await live(
+      () => ({
+        limited: () => {
+          throw new ConnectError("no", Code.FailedPrecondition);
+        },
+      }),
+      clock,
+      storage,
+    );
+    await clock.advance(0);
+    expect(get).toHaveBeenCalled();
+    expect(kindsOf(await eventsOf(life, culprit))).toEqual([
+      ...["accepted", "attemptStarted", "attemptFailed"],
+      ...["attemptStarted", "attemptFailed", "fallbackStarted", "succeeded"],
+    ]);
+    expect(await runOf(life, culprit)).toMatchObject({ statistics: { interruptions: 1 } });
   });
 
   it.each([

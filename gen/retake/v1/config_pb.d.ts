@@ -179,8 +179,8 @@ export declare type RunsConfig = Message<"retake.v1.RunsConfig"> & {
   maxUnfinishedPerOwner?: number | undefined;
 
   /**
-   * Bytes of their inputs together, as they are serialised. Default: a tenth of the file system that has the data directory.
-   * Limits: 4 KiB to 1 PiB.
+   * Bytes of their inputs together, as they are serialised. Default: a tenth of the file system that has the data directory,
+   * and no limit where its size cannot be told, which the log says. Limits: 4 KiB to 1 PiB.
    *
    * @generated from field: optional int64 max_unfinished_bytes_per_owner = 2;
    */

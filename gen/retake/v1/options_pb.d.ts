@@ -125,7 +125,8 @@ export declare type WorkflowPolicy = Message<"retake.v1.WorkflowPolicy"> & {
   callerGrace?: Duration | undefined;
 
   /**
-   * How long a cancelled attempt may take to stop before its run ends without its acknowledgement.
+   * How long a cancelled attempt may take to stop before its run ends without its acknowledgement, and one whose handler has left
+   * an error to nobody before it fails without having stopped.
    * Default: 30 s. Limits: 0 to 1 hour.
    *
    * @generated from field: google.protobuf.Duration cancel_grace = 14;

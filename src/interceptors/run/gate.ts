@@ -52,7 +52,8 @@ const nobody: RunOwner = { tenant: "", subject: "" };
 /**
  * Lets an attempt through when the server, its workflow, its owner's share and an endpoint have room, all together, and
  * neither its breaker nor, for a retry, the budget of its back-end says no. The permit is kept until the back-end has
- * really stopped, or its attempt's time is over, or a handler has left an error to nobody. While its workflow is paused, a run is parked.
+ * really stopped, or its attempt's time is over: that of an attempt that has failed by what its handler left to nobody, when
+ * the `cancel_grace` is. While its workflow is paused, a run is parked.
  */
 export function gate(options: GateOptions): RunInterceptor {
   const { gates, pauses, breakers, retryBudgets } = options;

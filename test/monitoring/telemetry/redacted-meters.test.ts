@@ -1,9 +1,15 @@
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import type { Meter } from "@opentelemetry/api";
 import { emptyResource } from "@opentelemetry/resources";
 import { MeterProvider, MetricReader } from "@opentelemetry/sdk-metrics";
 import { describe, expect, it } from "vitest";
 import { redactedMeters } from "../../../src/monitoring/telemetry/redacted-meters.ts";
 import { createTextRedactor, remembering } from "../../../src/security/index.ts";
+import { until } from "../../until.ts";
+
+setFlagsFromString("--expose-gc");
+const collectGarbage = runInNewContext("gc") as () => void;
 
 class Reader extends MetricReader {
   protected override async onShutdown(): Promise<void> {}
@@ -100,6 +106,24 @@ describe("redactedMeters", () => {
     gauge.removeCallback(callback);
     await read();
     expect(calls).toBe(2);
+  });
+
+  it("keeps no callback of a batch that has been taken back, and that nobody has any more", async () => {
+    const { meter } = meters();
+    const gauge = meter.createObservableGauge("studio.heat");
+    const given = (() => {
+      const callback = () => undefined;
+      meter.addBatchObservableCallback(callback, [gauge]);
+      meter.removeBatchObservableCallback(callback, [gauge]);
+      return new WeakRef(callback);
+    })();
+    // What has been looked at is kept until the task ends.
+    await until(() => {
+      collectGarbage();
+      return given.deref() === undefined;
+    });
+    // In use up to here, with whatever they keep.
+    meter.addBatchObservableCallback(() => undefined, [gauge]);
   });
 
   it("tells what there is nothing in with the very attributes that were given", () => {
