@@ -62,8 +62,9 @@ export const troubleFigures: readonly ManyFigure[] = [
   ...["fail", "fallback"].flatMap((answer) => [
     figure(`breaker-${answer}-p50`, "ms", "breaker"),
     figure(`breaker-${answer}-p99`, "ms", "breaker", { below: 5 }),
-    figure(`breaker-${answer}-at-once-p50`, "ms", "breaker"),
-    figure(`breaker-${answer}-at-once-p99`, "ms", "breaker", { below: 5 }),
+    figure(`breaker-${answer}-loaded-p50`, "ms", "breaker"),
+    figure(`breaker-${answer}-loaded-p99`, "ms", "breaker", { below: 5 }),
+    figure(`breaker-${answer}-most`, "calls/s", "breaker"),
   ]),
   figure("parked-memory", "B each", "parked", { atMost: 1024 }),
   figure("parked-memory-resident", "B each", "parked", { atMost: 1024 }),

@@ -6,12 +6,15 @@ import { quantile } from "../../statistics.ts";
 import { workflow } from "../listen.ts";
 import { until } from "../load.ts";
 import { ManyProcess } from "../many-process.ts";
+import type { Answer } from "../open-connection.ts";
 import { OpenLoad } from "../open-load.ts";
 import { failuresToOpen } from "../remote-workflows.ts";
 import { connectRuns } from "../run-client.ts";
 import { type ScenarioOptions, scaled, type Values } from "../scenarios.ts";
 
 const callersAtOnce = 16;
+/** A sixteenth of what two cores answer by fallbacks. At a quarter of it some wait for each other's syncs, and for the collector. */
+const callsPerSecond = 250;
 const rounds = 5;
 const windowMs = 1_500;
 const warmUpMs = 2_000;
@@ -22,8 +25,8 @@ const unavailable = 14;
 
 /**
  * How soon calls are answered behind the open breaker of a back-end whose process has died, in turns: by a failure, and by a
- * fallback; one after the other, and sixteen at once, each of which is followed by another as soon as it is answered: the
- * server does all it can then, and whoever comes in while its garbage is collected waits for that.
+ * fallback; one after the other, and as they come, 250 a second. How many are answered by sixteen callers who ask again at
+ * once is told beside: the server does all it can then, so that how long each takes follows from how many there are.
  */
 export async function measureBreaker(options: ScenarioOptions): Promise<Values> {
   const { directory, signal } = options;
@@ -43,8 +46,12 @@ export async function measureBreaker(options: ScenarioOptions): Promise<Values> 
   const keep = (name: string, value: number): void => {
     values.set(name, [...(values.get(name) ?? []), value]);
   };
-  const answered = async ({ name, load, status }: (typeof all)[number], atOnce: number, ms: number) => {
-    const answers = await load.atOnce(atOnce, Math.max(shortestMs, scaled(ms, options)), signal);
+  const durationOf = (ms: number) => Math.max(shortestMs, scaled(ms, options));
+  const answered = async (
+    { name, load, status }: (typeof all)[number],
+    calls: (load: OpenLoad) => Promise<readonly Answer[]>,
+  ) => {
+    const answers = await calls(load);
     const other = answers.find((answer) => answer.status !== status);
     if (other !== undefined) {
       throw new Error(`${name}: a call behind an open breaker was answered with grpc-status ${other.status}`);
@@ -59,16 +66,19 @@ export async function measureBreaker(options: ScenarioOptions): Promise<Values> 
     await backend[Symbol.asyncDispose]();
     await Promise.all(lost);
     for (const each of all) {
-      await answered(each, callersAtOnce, warmUpMs);
+      await answered(each, (load) => load.atOnce(callersAtOnce, durationOf(warmUpMs), signal));
     }
     for (let round = 0; round < scaled(rounds, options); round++) {
       for (const each of all) {
-        const alone = await answered(each, 1, windowMs);
-        const atOnce = await answered(each, callersAtOnce, windowMs);
+        const ms = durationOf(windowMs);
+        const alone = await answered(each, (load) => load.atOnce(1, ms, signal));
+        const coming = await answered(each, (load) => load.open(callsPerSecond, ms, signal));
+        const most = await answered(each, (load) => load.atOnce(callersAtOnce, ms, signal));
         for (const percent of [50, 99]) {
           keep(`${each.name}-p${percent}`, quantile(alone, percent / 100));
-          keep(`${each.name}-at-once-p${percent}`, quantile(atOnce, percent / 100));
+          keep(`${each.name}-loaded-p${percent}`, quantile(coming, percent / 100));
         }
+        keep(`${each.name}-most`, (most.length * 1000) / ms);
       }
     }
     await assertOpenThroughout(server.port);
