@@ -1,7 +1,8 @@
-import { Code, type ConnectError } from "@connectrpc/connect";
-import { QuotaFailureSchema } from "../../gen/google/rpc/error_details_pb.js";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { ErrorInfoSchema, QuotaFailureSchema, RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
 import type { RandomSource } from "../clock.ts";
-import { createError, type ErrorOptions } from "./failure.ts";
+import { shareDetail } from "../shared-detail.ts";
+import { createError, type ErrorOptions, errorInfo, pushBack, retryInfo } from "./failure.ts";
 import type { OverloadState } from "./load/overload.ts";
 import type { RunOwner } from "./ports/journal.ts";
 
@@ -42,18 +43,49 @@ export function unknownRun(runId: string): ConnectError {
 
 /** As many wait as may. RESOURCE_EXHAUSTED: it is a quota, and this workflow's alone. */
 export function queueFull(workflow: string, limit: number, random: RandomSource): ConnectError {
-  const description = `as many runs wait as its policy allows (queue_limit ${limit})`;
-  const error = refusal(
-    Code.ResourceExhausted,
-    "QUEUE_FULL",
-    `workflow ${workflow} is full: ${description}${callAgain}`,
-    {
-      retryDelayMs: scattered(retryDelayMs, random),
-      metadata: { workflow },
-    },
-  );
-  error.details.push({ desc: QuotaFailureSchema, value: { violations: [{ subject: workflow, description }] } });
+  let full = fullQueues.get(workflow);
+  if (full?.limit !== limit) {
+    full = fullQueue(workflow, limit);
+    fullQueues.set(workflow, full);
+  }
+  const delayMs = scattered(retryDelayMs, random);
+  const error = withoutStack(() => new ConnectError(full.message, Code.ResourceExhausted));
+  error.details.push(full.info, retryDetail(delayMs), full.quota);
+  pushBack(error, delayMs);
   return error;
+}
+
+/** What all refusals of a full queue have in common. */
+interface FullQueue {
+  readonly limit: number;
+  readonly message: string;
+  readonly info: ConnectError["details"][number];
+  readonly quota: ConnectError["details"][number];
+}
+
+/** By workflow, with the limit that it had last. */
+const fullQueues = new Map<string, FullQueue>();
+
+function fullQueue(workflow: string, limit: number): FullQueue {
+  const description = `as many runs wait as its policy allows (queue_limit ${limit})`;
+  return {
+    limit,
+    message: `workflow ${workflow} is full: ${description}${callAgain}`,
+    info: shareDetail(ErrorInfoSchema, errorInfo("QUEUE_FULL", { workflow })),
+    quota: shareDetail(QuotaFailureSchema, { violations: [{ subject: workflow, description }] }),
+  };
+}
+
+/** By the delay, of which there are no more than a thousand: whole milliseconds. */
+const retryDetails = new Map<number, ConnectError["details"][number]>();
+
+function retryDetail(delayMs: number): ConnectError["details"][number] {
+  let detail = retryDetails.get(delayMs);
+  if (detail === undefined) {
+    detail = shareDetail(RetryInfoSchema, retryInfo(delayMs));
+    retryDetails.set(delayMs, detail);
+  }
+  return detail;
 }
 
 /** An owner has left as much to the server as one may. */
@@ -78,12 +110,16 @@ export function overloaded(
   );
 }
 
-/** Those that are refused are many, when there is least time for them: a stack that nobody reads took a sixth of it. */
 function refusal(code: Code, reason: string, message: string, options?: ErrorOptions): ConnectError {
+  return withoutStack(() => createError(code, reason, message, options));
+}
+
+/** Those that are refused are many, when there is least time for them: a stack that nobody reads took a sixth of it. */
+function withoutStack(make: () => ConnectError): ConnectError {
   const before = Error.stackTraceLimit;
   Error.stackTraceLimit = 0;
   try {
-    return createError(code, reason, message, options);
+    return make();
   } finally {
     Error.stackTraceLimit = before;
   }

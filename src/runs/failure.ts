@@ -1,4 +1,4 @@
-import { clone, create } from "@bufbuild/protobuf";
+import { clone, create, type MessageInitShape } from "@bufbuild/protobuf";
 import { AnySchema } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { ErrorInfoSchema, RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
@@ -132,18 +132,31 @@ export interface ErrorOptions {
 /** An error of the server's own, with `ErrorInfo`, and `RetryInfo` and its pushback where waiting helps. */
 export function createError(code: Code, reason: string, message: string, options?: ErrorOptions): ConnectError {
   const error = new ConnectError(message, code, undefined, undefined, options?.cause);
-  error.details.push({
-    desc: ErrorInfoSchema,
-    value: { reason, domain: errorDomain, metadata: options?.metadata ?? {} },
-  });
+  error.details.push({ desc: ErrorInfoSchema, value: errorInfo(reason, options?.metadata) });
   if (options?.retryDelayMs !== undefined) {
-    error.details.push({ desc: RetryInfoSchema, value: { retryDelay: durationFromMs(options.retryDelayMs) } });
-    // The same for gRPC clients that retry by their service config (gRFC A6).
-    error.metadata.set(retryPushback, String(Math.ceil(options.retryDelayMs)));
-    // And for whoever calls over HTTP, and for proxies on the way.
-    error.metadata.set("retry-after", String(Math.ceil(options.retryDelayMs / 1000)));
+    error.details.push({ desc: RetryInfoSchema, value: retryInfo(options.retryDelayMs) });
+    pushBack(error, options.retryDelayMs);
   }
   return error;
+}
+
+export function errorInfo(
+  reason: string,
+  metadata: Record<string, string> = {},
+): MessageInitShape<typeof ErrorInfoSchema> {
+  return { reason, domain: errorDomain, metadata };
+}
+
+export function retryInfo(retryDelayMs: number): MessageInitShape<typeof RetryInfoSchema> {
+  return { retryDelay: durationFromMs(retryDelayMs) };
+}
+
+/** Says in its metadata what `RetryInfo` says in an error's details. */
+export function pushBack(error: ConnectError, retryDelayMs: number): void {
+  // For gRPC clients that retry by their service config (gRFC A6).
+  error.metadata.set(retryPushback, String(Math.ceil(retryDelayMs)));
+  // And for whoever calls over HTTP, and for proxies on the way.
+  error.metadata.set("retry-after", String(Math.ceil(retryDelayMs / 1000)));
 }
 
 /** Whether an attempt ended with its process and not by failing. */

@@ -1,8 +1,8 @@
-import { create, toBinary } from "@bufbuild/protobuf";
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { findTrailerError } from "@connectrpc/connect/protocol-grpc";
 import { Metadata, type StatusObject, status } from "@grpc/grpc-js";
+import { encodeDetail } from "../shared-detail.ts";
 import { isCallHeaders } from "./call-headers.ts";
 import { addLegalHeaders, headersFromMetadata, metadataBytes } from "./metadata.ts";
 
@@ -91,7 +91,7 @@ function encodeDetails({ details }: ConnectError, code: Code, message: string): 
   for (const detail of details) {
     let value: Uint8Array;
     try {
-      value = "desc" in detail ? toBinary(detail.desc, create(detail.desc, detail.value)) : detail.value;
+      value = encodeDetail(detail);
     } catch {
       // A detail that cannot be encoded must not cost the caller the others, or the status.
       continue;
