@@ -15,6 +15,7 @@ import { pastChanges } from "./past-changes.ts";
 import { type Journal, JournalUnavailableError } from "./ports/journal.ts";
 import type { RunObserver } from "./ports/run-observer.ts";
 import type { Scheduler } from "./ports/scheduler.ts";
+import { RecoveredLine, type RecoveredWish, wishOf } from "./recovered-line.ts";
 import type { Retakes } from "./retakes.ts";
 import { runPages } from "./run-pages.ts";
 import { openStates, type RunRecord } from "./run-record.ts";
@@ -55,16 +56,17 @@ export async function recover(options: RecoveryOptions): Promise<Recovered> {
   let runs = 0;
   let interrupted = 0;
   const children: { readonly runId: string; readonly parentRunId: string }[] = [];
+  const line = new RecoveredLine(options);
   // Newest first, so what recovery itself moves is not met again.
   for await (const rows of runPages(journal, { states: openStates })) {
-    await Promise.all(
+    const wishes = await Promise.all(
       rows.map(async (row) => {
         let isRead = false;
         try {
           const run = await live.hold(row.runId);
           isRead = true;
           if (run === undefined) {
-            return;
+            return undefined;
           }
           runs += 1;
           options.inputs.add(run.record.accepted);
@@ -76,7 +78,7 @@ export async function recover(options: RecoveryOptions): Promise<Recovered> {
             children.push({ runId: run.id, parentRunId });
           }
           try {
-            await recoverRun(run, options);
+            return await recoverRun(run, options);
           } finally {
             live.release(run);
           }
@@ -89,10 +91,15 @@ export async function recover(options: RecoveryOptions): Promise<Recovered> {
             options.inputs.leaveOut(row.runId);
           }
           log.error({ err: error, run_id: row.runId }, "a run could not be recovered; its journal is left as it is");
+          return undefined;
         }
       }),
     );
+    for (const wish of wishes) {
+      line.add(wish);
+    }
   }
+  line.wake();
   await cancelOrphans(children, options);
   return { runs, interrupted };
 }
@@ -143,8 +150,9 @@ async function retell({ id, record }: LiveRun, { journal, observer, log }: Recov
   }
 }
 
-async function recoverRun(run: LiveRun, options: RecoveryOptions): Promise<void> {
-  const { turns, scheduler, contracts, clock, log } = options;
+/** Resolves with what the run wants next, if anything. */
+async function recoverRun(run: LiveRun, options: RecoveryOptions): Promise<RecoveredWish | undefined> {
+  const { turns, contracts, clock, log } = options;
   const { record } = run;
   const nowMs = clock.now();
   const workflow = contracts.workflow(record.accepted.workflow);
@@ -164,19 +172,19 @@ async function recoverRun(run: LiveRun, options: RecoveryOptions): Promise<void>
     await options.cancelJob(record);
     run.commit([...close, cancelled(record.cancelRequest?.reason ?? "", false, statistics)]);
     await run.durable;
-    return;
+    return undefined;
   }
   if (record.deadlineMs <= nowMs) {
     await options.cancelJob(record);
     run.commit([...close, expired(statistics)]);
     await run.durable;
-    return;
+    return undefined;
   }
   if (record.accepted.mode === RunMode.ATTACHED) {
     await options.cancelJob(record);
     run.commit([cancelRequested("server", callerLost), ...close, cancelled(callerLost, false, statistics)]);
     await run.durable;
-    return;
+    return undefined;
   }
   const crash = record.attempt?.token === options.crash?.token ? options.crash : undefined;
   const isFailed =
@@ -189,17 +197,13 @@ async function recoverRun(run: LiveRun, options: RecoveryOptions): Promise<void>
   }
   run.commit();
   await run.durable;
-  if (!run.terminal) {
-    if (record.state === RunState.BACKING_OFF) {
-      options.retakes.add(run.id, record.accepted.workflow);
-    }
-    const dueMs =
-      record.state === RunState.BACKING_OFF || record.state === RunState.PARKED ? (record.wakeAtMs ?? nowMs) : nowMs;
-    scheduler.wake(run.id, Math.min(dueMs, record.deadlineMs), record.accepted.priority);
-    if (record.orphanedUntilMs !== undefined) {
-      scheduler.wake(run.id, Math.min(dueMs, record.orphanedUntilMs), record.accepted.priority);
-    }
+  if (run.terminal) {
+    return undefined;
   }
+  if (record.state === RunState.BACKING_OFF) {
+    options.retakes.add(run.id, record.accepted.workflow);
+  }
+  return wishOf(record);
 }
 
 /** What an attempt has failed with that the last process left behind. */

@@ -26,9 +26,11 @@ export function findObstacle(limits: readonly Pool[], { endpoints, pools }: Endp
         : `none of its ${endpoints.length} endpoints is healthy`;
     return { gate: "endpoint", reason, full: pools };
   }
+  const away = new Set(pools.filter(({ limit }) => limit === 0).map(({ key }) => key));
+  const out = endpoints.filter(({ key }) => away.has(key)).length;
   const reason =
     endpoints.length === 1
       ? "no slot is free at its endpoint"
-      : `no slot is free at any of its ${endpoints.length} endpoints`;
+      : `no slot is free at any of its ${endpoints.length} endpoints${out === 0 ? "" : `; ${out} of the ${endpoints.length} ${out === 1 ? "gets" : "get"} no attempts at the moment`}`;
   return { gate: "endpoint", reason, full: pools };
 }

@@ -181,6 +181,17 @@ export function describeGates(name: string, create: (scheduler: Pick<Scheduler, 
         expect(woken).toEqual(["c"]);
         expect((await permit(waiting)).endpoint).toBe("y");
       });
+
+      it("that gets no attempts is told of beside those that are full", async () => {
+        await permit(request("a", {}, { endpoints: { x: 1 } }));
+        const { reason } = await blocked(request("b", {}, { endpoints: { x: 1, y: 0 } }));
+        expect(reason).toBe("no slot is free at any of its 2 endpoints; 1 of the 2 gets no attempts at the moment");
+
+        gates.setSlots({ endpoint: "y", key: "endpoint/y", slots: 1 });
+        await permit(request("b", {}, { endpoints: { x: 1, y: 1 } }));
+        await blocked(request("c", {}, { endpoints: { x: 1, y: 1 } }));
+        expect(gates.place("c")?.reason).toBe("no slot is free at any of its 2 endpoints");
+      });
     });
 
     describe("a run that waits", () => {
