@@ -65,6 +65,19 @@ describe("fail", () => {
     expect(failureOf({ message: "m", reason })?.reason).toBe(told);
   });
 
+  it("does not fail for what a program without types says", () => {
+    const told = (init: object) => failureOf({ message: "m", ...init } as FailInit);
+    const own = { code: Code.Internal, category: FailureCategory.WORKFLOW, reason: "INTERNAL" };
+    expect(told({ category: "GPU" })).toMatchObject(own);
+    expect(told({ category: "3" })).toMatchObject({ code: Code.Internal });
+    expect(told({ message: undefined, reason: 7 })).toMatchObject({ ...own, message: "" });
+    expect(told({ code: 99 })).toMatchObject(own);
+    expect(told({ severity: "AWFUL" })).toMatchObject({ severity: FailureSeverity.HIGH });
+    expect(told({ retryDelayMs: Number.NaN })?.retryDelay).toBeUndefined();
+    expect(told({ retryDelayMs: Number.POSITIVE_INFINITY })?.retryDelay).toBeUndefined();
+    expect(msFromDuration(told({ retryDelayMs: 1e15 })?.retryDelay)).toBe(365 * 86_400_000);
+  });
+
   it("shortens a message that trailers could not carry", () => {
     expect(failureOf({ message: "m".repeat(9999) })?.message).toHaveLength(2048);
   });
