@@ -9,6 +9,7 @@ import { FailureCategory } from "../../../gen/retake/v1/options_pb.js";
 import { FailureSchema, FailureSeverity } from "../../../gen/retake/v1/run_pb.js";
 import { createError, errorFromFailure } from "../../../src/runs/failure.ts";
 import { classifyError } from "../../../src/runs/failures/classify.ts";
+import { fail } from "../../../src/runs/failures/fail.ts";
 import { messagePatterns } from "../../../src/runs/failures/messages.ts";
 import { JournalUnavailableError } from "../../../src/runs/ports/journal.ts";
 import { durationFromMs, msFromDuration } from "../../../src/runs/time.ts";
@@ -222,6 +223,14 @@ const provoked: readonly Row[] = [
   ["endless recursion", () => thrownBy(recurse), Internal, "WORKFLOW", "PROGRAM_ERROR", true],
 ];
 
+function thrownBySync(work: () => never): unknown {
+  try {
+    return work();
+  } catch (error) {
+    return error;
+  }
+}
+
 function recurse(): number {
   return 1 + recurse();
 }
@@ -328,14 +337,17 @@ const recorded: readonly Row[] = [
   ),
   ...(
     [
-      [400, InvalidArgument, "VALIDATION", "HTTP_400", false],
+      [400, Internal, "WORKFLOW", "HTTP_400", false],
       [401, Internal, "SYSTEM", "BACKEND_CREDENTIALS", false],
-      [403, Code.PermissionDenied, "WORKFLOW", "HTTP_403", false],
+      [403, Internal, "SYSTEM", "BACKEND_CREDENTIALS", false],
       [404, Code.NotFound, "WORKFLOW", "HTTP_404", false],
       [408, Unavailable, "NETWORK", "HTTP_408", true],
-      [413, InvalidArgument, "VALIDATION", "HTTP_413", false],
+      [413, Internal, "WORKFLOW", "HTTP_413", false],
+      [416, Internal, "WORKFLOW", "HTTP_416", false],
+      [422, Internal, "WORKFLOW", "HTTP_422", false],
       [429, Unavailable, "SYSTEM", "HTTP_429", true],
       [500, Internal, "SYSTEM", "HTTP_500", true],
+      [501, Code.Unimplemented, "WORKFLOW", "HTTP_501", false],
       [502, Unavailable, "NETWORK", "HTTP_502", true],
       [504, Unavailable, "NETWORK", "HTTP_504", true],
       [507, ResourceExhausted, "SYSTEM", "DISK_FULL", true],
@@ -678,6 +690,48 @@ describe("classifyError", () => {
     expect(JSON.stringify(caused.failure.causes)).not.toContain("secret");
     const remote = createError(Code.Internal, "X", "for you", { cause: new ConnectError("secret", Code.Unavailable) });
     expect(classify(remote)).toMatchObject({ unexpected: false, failure: { causes: [{ code: "UNAVAILABLE" }] } });
+  });
+
+  it("takes no other server's word for it that our caller is unknown, or late", () => {
+    const owed = create(RetryInfoSchema, { retryDelay: durationFromMs(3000) });
+    const ofWire = (code: Code, metadata = {}) => {
+      const failure = create(FailureSchema, { code, reason: "X", retryable: true });
+      const error = new ConnectError("no", code, metadata);
+      error.details.push({ type: FailureSchema.typeName, value: toBinary(FailureSchema, failure) });
+      return error;
+    };
+    const refused = {
+      code: Internal,
+      category: FailureCategory.SYSTEM,
+      reason: "BACKEND_CREDENTIALS",
+      retryable: false,
+    };
+    const late = { code: Unavailable, category: FailureCategory.NETWORK, reason: "BACKEND_TIMEOUT", retryable: true };
+    for (const [thrown, told] of [
+      [new ConnectError("no", Code.Unauthenticated), refused],
+      [ofWire(Code.Unauthenticated), refused],
+      [new ConnectError("no", Code.DeadlineExceeded), late],
+      [ofWire(Code.DeadlineExceeded), late],
+      [grpcJs(4, "no"), late],
+    ] as const) {
+      const { failure } = classify(thrown);
+      expect(failure).toMatchObject({ ...told, causes: [{ reason: told.reason }] });
+    }
+    const details = [{ desc: RetryInfoSchema, value: owed }];
+    const later = classify(new ConnectError("no", Code.DeadlineExceeded, {}, details)).failure;
+    expect(msFromDuration(later.retryDelay)).toBe(3000);
+    const metadata = new Metadata();
+    metadata.set("grpc-retry-pushback-ms", "-1");
+    const never = { ...late, retryable: false, final: true };
+    const pushback = { "grpc-retry-pushback-ms": "-1" };
+    expect(classify(new ConnectError("no", Code.DeadlineExceeded, pushback)).failure).toMatchObject(never);
+    expect(classify(grpcJs(4, "no", metadata)).failure).toMatchObject(never);
+  });
+
+  it.each([Code.Unauthenticated, Code.DeadlineExceeded])("leaves what this server says itself: code %i", (code) => {
+    const thrown = thrownBySync(() => fail({ code, reason: "MINE", message: "mine" }));
+    expect(classify(thrown).failure).toMatchObject({ code, reason: "MINE", message: "mine" });
+    expect(classify(createError(code, "MINE", "mine")).failure).toMatchObject({ code, reason: "MINE" });
   });
 
   it("learns the category of a vague status from its words, and keeps its code", () => {
