@@ -111,13 +111,13 @@ export function failureFromConnectError(error: ConnectError, nowMs = Number.NaN)
     retry?.retryDelay === undefined
       ? (pushbackMs ?? retryAfterMs(error.metadata.get("retry-after") ?? "", nowMs))
       : msFromDuration(retry.retryDelay);
-  const reason = info?.reason || reasonOfText(error);
+  const text = reasonOfText(error);
   const failure = createFailure({
     code: error.code,
-    reason,
+    reason: info?.reason || text,
     message: error.rawMessage,
-    ...kindOfStatus(error.code, reason),
-    ...(kindOfReason(info?.reason ?? "")?.retryable === false ? { retryable: false } : {}),
+    // Another domain's reasons may be spelt like ours, and mean something else.
+    ...kindOfStatus(error.code, info?.domain === errorDomain ? info.reason : text),
     ...(pushbackMs === -1 ? { retryable: false, final: true } : {}),
     ...(retryDelayMs === undefined || retryDelayMs < 0 ? {} : { retryDelayMs }),
   });
@@ -228,9 +228,11 @@ function reasonOfText({ code, rawMessage }: ConnectError): string {
 }
 
 /** A reason that is ours says what kind of trouble it is where the code does not. What the code says stays. */
-function kindOfStatus(code: Code, reason: string): Pick<FailureInit, "category" | "severity"> {
+function kindOfStatus(code: Code, reason: string): Pick<FailureInit, "category" | "severity" | "retryable"> {
   const kind = vagueCodes.has(code) ? kindOfReason(reason) : undefined;
-  return kind === undefined ? {} : { category: kind.category, severity: kind.severity };
+  return kind === undefined
+    ? {}
+    : { category: kind.category, severity: kind.severity, ...(!kind.retryable && { retryable: false }) };
 }
 
 /** The name of a code, as gRPC spells it: "RESOURCE_EXHAUSTED". */

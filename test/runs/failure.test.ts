@@ -39,6 +39,26 @@ describe("failureFromConnectError", () => {
   });
 });
 
+describe("a reason among the details", () => {
+  const read = (code: Code, reason: string, domain: string) =>
+    failureFromConnectError(
+      new ConnectError("loading", code, undefined, [{ desc: ErrorInfoSchema, value: { reason, domain } }]),
+    );
+
+  it("is taken for ours only where it is", () => {
+    const foreign = { reason: "MODEL_MISSING", category: FailureCategory.SYSTEM, retryable: true };
+    expect(read(Code.Internal, "MODEL_MISSING", "acme.example")).toMatchObject(foreign);
+    const own = { reason: "MODEL_MISSING", category: FailureCategory.MODEL, retryable: false };
+    expect(read(Code.Internal, "MODEL_MISSING", "retake.v1")).toMatchObject(own);
+  });
+
+  it.each(["acme.example", "retake.v1"])("of %s leaves a code its meaning", (domain) => {
+    expect(read(Code.Unavailable, "MODEL_MISSING", domain)).toMatchObject({
+      ...{ category: FailureCategory.NETWORK, retryable: true },
+    });
+  });
+});
+
 describe("a Failure among the details", () => {
   const read = (code: number, message: string, own: MessageInitShape<typeof FailureSchema>) =>
     failureFromConnectError(new ConnectError(message, code, undefined, [{ desc: FailureSchema, value: own }]));
