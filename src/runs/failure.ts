@@ -264,7 +264,7 @@ export function categoryOfCode(code: Code): FailureCategory {
 }
 
 function severityOf(code: Code, category: FailureCategory): FailureSeverity {
-  if (code === Code.DataLoss) {
+  if (code === Code.DataLoss || category === FailureCategory.MEMORY) {
     return FailureSeverity.CRITICAL;
   }
   if (category === FailureCategory.VALIDATION || code === Code.Canceled) {

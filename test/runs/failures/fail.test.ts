@@ -35,6 +35,10 @@ describe("fail", () => {
     expect(failureOf({ message: "m" })).toMatchObject({ code: Code.Internal, category: FailureCategory.WORKFLOW });
   });
 
+  it("is as bad out of memory as what is thrown", () => {
+    expect(failureOf({ category: "MEMORY", message: "m" })?.severity).toBe(FailureSeverity.CRITICAL);
+  });
+
   it("takes everything that is said", () => {
     const failure = failureOf({
       message: "m",
