@@ -75,6 +75,12 @@ function grpcJs(code: number, details: string, metadata = new Metadata()): Error
   return Object.assign(new Error(`${code} X: ${details}`), { code, details, metadata });
 }
 
+function niceGrpc(code: number): Error {
+  const error = Object.assign(new Error("/a.B/C X: secret"), { path: "/a.B/C", code, details: "secret" });
+  error.name = "ClientError";
+  return Object.defineProperty(error, "@@nice-grpc", { value: true });
+}
+
 const { Unavailable, ResourceExhausted, Internal, InvalidArgument, FailedPrecondition, Aborted, DataLoss } = Code;
 
 /** What was thrown, then code, category, reason and whether another attempt may help. */
@@ -381,6 +387,16 @@ const recorded: readonly Row[] = [
   ["a grpc-js client, UNAVAILABLE", () => grpcJs(14, "secret"), Unavailable, "NETWORK", "UNAVAILABLE", true],
   ["a grpc-js client, UNAUTHENTICATED", () => grpcJs(16, "secret"), Internal, "SYSTEM", "BACKEND_CREDENTIALS", false],
   ["a grpc-js client, DEADLINE_EXCEEDED", () => grpcJs(4, "secret"), Unavailable, "NETWORK", "BACKEND_TIMEOUT", true],
+  ["a nice-grpc client, UNAVAILABLE", () => niceGrpc(14), Unavailable, "NETWORK", "UNAVAILABLE", true],
+  ["a nice-grpc client, UNAUTHENTICATED", () => niceGrpc(16), Internal, "SYSTEM", "BACKEND_CREDENTIALS", false],
+  [
+    "a number of nobody's",
+    () => Object.assign(new Error("secret"), { code: 14 }),
+    Internal,
+    "UNKNOWN",
+    "INTERNAL",
+    true,
+  ],
   [
     "a ConnectError that a handler wrapped",
     () => new Error("secret", { cause: new ConnectError("secret", Code.NotFound) }),
