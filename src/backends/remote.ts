@@ -2,7 +2,7 @@ import type { Message, MessageInitShape } from "@bufbuild/protobuf";
 import { Code, ConnectError, type Transport } from "@connectrpc/connect";
 import { FailureCategory, Quality } from "../../gen/retake/v1/options_pb.js";
 import type { Clock } from "../clock.ts";
-import { failureFromConnectError } from "../runs/index.ts";
+import { channelError, failureFromConnectError } from "../runs/index.ts";
 import { keptTraceFields } from "../trace-fields.ts";
 import type { Backend, BackendCall } from "./backend.ts";
 import type { BackendCallMetrics } from "./call-metrics.ts";
@@ -66,7 +66,8 @@ export function createRemoteBackend(
           options.onFailure(workflow.service.typeName);
         }
       }
-      return backendError(error);
+      // Where the back-end is is nobody's business out there.
+      return (error instanceof ConnectError ? channelError(error) : undefined) ?? error;
     },
   };
   return {
@@ -164,22 +165,4 @@ function headersOf(call: BackendCall, telemetry: BackendTelemetry | undefined): 
 
 function traceparentOf({ context: { run }, attempt }: BackendCall, telemetry: BackendTelemetry | undefined): string {
   return telemetry?.traceparent?.(run.runId, attempt.number, run.traceparent) ?? run.traceparent;
-}
-
-/** Where the back-end is is nobody's business out there. */
-function backendError(error: unknown): unknown {
-  return error instanceof ConnectError && error.code === Code.Unavailable && ofChannel.test(error.rawMessage)
-    ? unreachable(error)
-    : error;
-}
-
-/** What grpc-js says itself, with addresses and names of hosts in it. What a back-end says is its own to answer for. */
-const ofChannel =
-  /\bNo connection established\b|\bLast error: |\bName resolution failed for target\b|\b(connect|read|write|getaddrinfo) E[A-Z]{3,}/;
-
-/** Without the words, which are the log's: it has them with the endpoint's state. */
-function unreachable(error: ConnectError): ConnectError {
-  const [systemCode] = /\bE[A-Z]{4,}\b/.exec(error.rawMessage) ?? [];
-  const message = `the back-end cannot be reached${systemCode === undefined ? "" : ` (${systemCode})`}`;
-  return new ConnectError(message, error.code, error.metadata, [], error);
 }

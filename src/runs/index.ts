@@ -42,6 +42,7 @@ export {
   isInterruption,
 } from "./failure.ts";
 export { isBackendsFailure, isCallersMistake } from "./failures/callers-mistake.ts";
+export { channelError } from "./failures/channel-error.ts";
 export { type ClassifiedError, classifyError } from "./failures/classify.ts";
 export { type FailInit, fail } from "./failures/fail.ts";
 export { restated } from "./failures/restated.ts";

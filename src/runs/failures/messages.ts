@@ -131,16 +131,28 @@ export const messagePatterns: readonly MessagePattern[] = [
   row(/\bis not valid JSON$|\bin JSON at position \d+|^Unexpected end of JSON input$/, "NOT_JSON", "V8, JSON.parse"),
 ];
 
+/** What grpc-js says itself of a channel: in a status that came from elsewhere the same words are somebody else's. */
+export const channelPatterns: readonly MessagePattern[] = [
+  row(/\bName resolution failed for target\b/, "NAME_LOOKUP_FAILED", "grpc-js, its resolvers"),
+  row(/\bNo connection established\b|\bLast error: /, "HOST_UNREACHABLE", "grpc-js, its load balancers"),
+  row(/\b(connect|read|write|getaddrinfo) E[A-Z]{3,}/, "HOST_UNREACHABLE", "Node, as grpc-js quotes it"),
+];
+
+/** What an engine says of a prompt where its type leaves it open. */
+export const promptPatterns: readonly MessagePattern[] = [
+  row(/\bdoes not exist\b/, "NODE_MISSING", "ComfyUI, execution.py, of the type invalid_prompt"),
+];
+
 /** As much of a text as is searched: errors that quote whole outputs say first what is wrong, or last. */
 const searchedCharacters = 4096;
 
 /** What a text is known to mean. */
-export function reasonOfMessage(message: string): KnownReason | undefined {
+export function reasonOfMessage(message: string, patterns = messagePatterns): KnownReason | undefined {
   const text =
     message.length <= searchedCharacters
       ? message
       : `${message.slice(0, searchedCharacters / 2)}\n${message.slice(-searchedCharacters / 2)}`;
-  return messagePatterns.find(({ pattern }) => pattern.test(text))?.reason;
+  return patterns.find(({ pattern }) => pattern.test(text))?.reason;
 }
 
 function row(pattern: RegExp, reason: KnownReason, source: string): MessagePattern {
