@@ -2,7 +2,7 @@ import type { Message, MessageInitShape } from "@bufbuild/protobuf";
 import { Code, ConnectError, type Transport } from "@connectrpc/connect";
 import { FailureCategory, Quality } from "../../gen/retake/v1/options_pb.js";
 import type { Clock } from "../clock.ts";
-import { createError, failureFromConnectError, msFromDuration } from "../runs/index.ts";
+import { channelError, failureFromConnectError } from "../runs/index.ts";
 import { keptTraceFields } from "../trace-fields.ts";
 import type { Backend, BackendCall } from "./backend.ts";
 import type { BackendCallMetrics } from "./call-metrics.ts";
@@ -66,7 +66,8 @@ export function createRemoteBackend(
           options.onFailure(workflow.service.typeName);
         }
       }
-      return backendError(error);
+      // Where the back-end is is nobody's business out there.
+      return (error instanceof ConnectError ? channelError(error) : undefined) ?? error;
     },
   };
   return {
@@ -164,50 +165,4 @@ function headersOf(call: BackendCall, telemetry: BackendTelemetry | undefined): 
 
 function traceparentOf({ context: { run }, attempt }: BackendCall, telemetry: BackendTelemetry | undefined): string {
   return telemetry?.traceparent?.(run.runId, attempt.number, run.traceparent) ?? run.traceparent;
-}
-
-/** Codes that mean something else to our callers than to us. Where the back-end is is nobody's business out there. */
-function backendError(error: unknown): unknown {
-  if (!(error instanceof ConnectError)) {
-    return error;
-  }
-  switch (error.code) {
-    case Code.Unauthenticated:
-      return restated(
-        error,
-        Code.Internal,
-        "BACKEND_CREDENTIALS",
-        `the back-end refuses the server's own credentials: ${error.rawMessage}`,
-      );
-    case Code.DeadlineExceeded:
-      return restated(error, Code.Unavailable, "BACKEND_TIMEOUT", "the back-end ran out of time");
-    case Code.Unavailable:
-      return ofChannel.test(error.rawMessage) ? unreachable(error) : error;
-    default:
-      return error;
-  }
-}
-
-/** What grpc-js says itself, with addresses and names of hosts in it. What a back-end says is its own to answer for. */
-const ofChannel =
-  /\bNo connection established\b|\bLast error: |\bName resolution failed for target\b|\b(connect|read|write|getaddrinfo) E[A-Z]{3,}/;
-
-/** Without the words, which are the log's: it has them with the endpoint's state. */
-function unreachable(error: ConnectError): ConnectError {
-  const [systemCode] = /\bE[A-Z]{4,}\b/.exec(error.rawMessage) ?? [];
-  const message = `the back-end cannot be reached${systemCode === undefined ? "" : ` (${systemCode})`}`;
-  return new ConnectError(message, error.code, error.metadata, [], error);
-}
-
-/** The same under another code. What the back-end says of another attempt stays. */
-function restated(error: ConnectError, code: Code, reason: string, message: string): ConnectError {
-  const { retryDelay, final } = failureFromConnectError(error);
-  const other = createError(code, reason, message, {
-    cause: error,
-    ...(retryDelay !== undefined && { retryDelayMs: msFromDuration(retryDelay) }),
-  });
-  if (final) {
-    other.metadata.set("grpc-retry-pushback-ms", "-1");
-  }
-  return other;
 }

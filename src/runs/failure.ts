@@ -62,20 +62,37 @@ export interface FailureInit {
   readonly final?: boolean;
 }
 
-/** A failure with what its code says where nothing else does. */
+/** The longest wait that a failure may ask for: what is longer can only be a mistake, and upsets clocks further on. */
+const longestRetryDelayMs = 365 * 86_400_000;
+
+/** A failure with what its code says where nothing else does, or says what there is not: its maker may be a stranger. */
 export function createFailure(init: FailureInit): Failure {
-  const category = init.category ?? categoryOfCode(init.code);
+  const code = isCode(init.code) ? init.code : Code.Internal;
+  const category = isMember(FailureCategory, init.category) ? init.category : categoryOfCode(code);
+  const { retryDelayMs } = init;
   return create(FailureSchema, {
-    code: init.code,
+    code,
     category,
-    severity: init.severity ?? severityOf(init.code, category),
-    reason: init.reason,
+    severity: isMember(FailureSeverity, init.severity) ? init.severity : severityOf(code, category),
+    reason: init.reason || codeName(code),
     message: init.message,
-    retryable: init.retryable ?? !hopelessCodes.has(init.code),
-    ...(init.retryDelayMs === undefined ? {} : { retryDelay: durationFromMs(init.retryDelayMs) }),
+    retryable: init.retryable ?? !hopelessCodes.has(code),
+    ...(Number.isFinite(retryDelayMs) && {
+      retryDelay: durationFromMs(Math.min(retryDelayMs ?? 0, longestRetryDelayMs)),
+    }),
     referenceId: init.referenceId ?? "",
     final: init.final ?? false,
   });
+}
+
+/** Whether it is one of the codes that an error can have. */
+export function isCode(code: unknown): code is Code {
+  return typeof code === "number" && codeNames[code] !== undefined;
+}
+
+/** Whether it is one of an enum's values, and not its UNSPECIFIED. */
+function isMember<T extends number>(values: Readonly<Record<number, string>>, value: T | undefined): value is T {
+  return typeof value === "number" && value !== 0 && values[value] !== undefined;
 }
 
 /**
@@ -85,7 +102,7 @@ export function createFailure(init: FailureInit): Failure {
 export function failureFromConnectError(error: ConnectError, nowMs = Number.NaN): Failure {
   const [own] = error.findDetails(FailureSchema);
   if (own !== undefined) {
-    return boundFailure(clone(FailureSchema, own));
+    return completed(clone(FailureSchema, own), error);
   }
   const [info] = error.findDetails(ErrorInfoSchema);
   const [retry] = error.findDetails(RetryInfoSchema);
@@ -94,13 +111,13 @@ export function failureFromConnectError(error: ConnectError, nowMs = Number.NaN)
     retry?.retryDelay === undefined
       ? (pushbackMs ?? retryAfterMs(error.metadata.get("retry-after") ?? "", nowMs))
       : msFromDuration(retry.retryDelay);
-  const reason = info?.reason || reasonOfText(error);
+  const text = reasonOfText(error);
   const failure = createFailure({
     code: error.code,
-    reason: reason || codeName(error.code),
+    reason: info?.reason || text,
     message: error.rawMessage,
-    ...kindOfStatus(error.code, reason),
-    ...(kindOfReason(info?.reason ?? "")?.retryable === false ? { retryable: false } : {}),
+    // Another domain's reasons may be spelt like ours, and mean something else.
+    ...kindOfStatus(error.code, info?.domain === errorDomain ? info.reason : text),
     ...(pushbackMs === -1 ? { retryable: false, final: true } : {}),
     ...(retryDelayMs === undefined || retryDelayMs < 0 ? {} : { retryDelayMs }),
   });
@@ -109,6 +126,31 @@ export function failureFromConnectError(error: ConnectError, nowMs = Number.NaN)
       failure.details.push(create(AnySchema, { typeUrl: `type.googleapis.com/${detail.type}`, value: detail.value }));
     }
   }
+  return boundFailure(failure);
+}
+
+/** A failure that somebody else has made, with what the status says where it leaves something out. */
+function completed(own: Failure, error: ConnectError): Failure {
+  const saysCode = isCode(own.code);
+  const code = saysCode ? own.code : error.code;
+  const kind = kindOfStatus(code, own.reason || reasonOfText(error));
+  // Whoever has left out the code has left out this as well: no field without presence can say so itself.
+  const retryable = own.final ? false : own.retryable || (saysCode ? false : undefined);
+  const delayMs = own.retryDelay === undefined ? -1 : msFromDuration(own.retryDelay);
+  const failure = createFailure({
+    code,
+    ...kind,
+    ...(isMember(FailureCategory, own.category) && { category: own.category }),
+    ...(isMember(FailureSeverity, own.severity) && { severity: own.severity }),
+    reason: own.reason,
+    message: own.message || error.rawMessage,
+    ...(retryable !== undefined && { retryable }),
+    ...(delayMs >= 0 && { retryDelayMs: delayMs }),
+    referenceId: own.referenceId,
+    final: own.final,
+  });
+  failure.details = own.details;
+  failure.causes = own.causes;
   return boundFailure(failure);
 }
 
@@ -186,9 +228,11 @@ function reasonOfText({ code, rawMessage }: ConnectError): string {
 }
 
 /** A reason that is ours says what kind of trouble it is where the code does not. What the code says stays. */
-function kindOfStatus(code: Code, reason: string): Pick<FailureInit, "category" | "severity"> {
+function kindOfStatus(code: Code, reason: string): Pick<FailureInit, "category" | "severity" | "retryable"> {
   const kind = vagueCodes.has(code) ? kindOfReason(reason) : undefined;
-  return kind === undefined ? {} : { category: kind.category, severity: kind.severity };
+  return kind === undefined
+    ? {}
+    : { category: kind.category, severity: kind.severity, ...(!kind.retryable && { retryable: false }) };
 }
 
 /** The name of a code, as gRPC spells it: "RESOURCE_EXHAUSTED". */
@@ -220,7 +264,7 @@ export function categoryOfCode(code: Code): FailureCategory {
 }
 
 function severityOf(code: Code, category: FailureCategory): FailureSeverity {
-  if (code === Code.DataLoss) {
+  if (code === Code.DataLoss || category === FailureCategory.MEMORY) {
     return FailureSeverity.CRITICAL;
   }
   if (category === FailureCategory.VALIDATION || code === Code.Canceled) {

@@ -42,8 +42,10 @@ export {
   isInterruption,
 } from "./failure.ts";
 export { isBackendsFailure, isCallersMistake } from "./failures/callers-mistake.ts";
+export { channelError } from "./failures/channel-error.ts";
 export { type ClassifiedError, classifyError } from "./failures/classify.ts";
 export { type FailInit, fail } from "./failures/fail.ts";
+export { restated } from "./failures/restated.ts";
 export { retryAfterMs } from "./failures/retry-after.ts";
 export { uncaughtFailure } from "./failures/uncaught.ts";
 export { failureOfAll, fallbackTry, untriedFallbacks } from "./fallback-tries.ts";

@@ -2,6 +2,7 @@ import { inspect } from "node:util";
 import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
+import { RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
 import { AccessLevel, FailureCategory } from "../../gen/retake/v1/options_pb.js";
 import { FailureSchema, RunState } from "../../gen/retake/v1/run_pb.js";
 import { RunService } from "../../gen/retake/v1/run_service_pb.js";
@@ -153,6 +154,24 @@ describe("a remote back-end", () => {
     expect(late.findDetails(FailureSchema)[0]?.reason).toBe("BACKEND_TIMEOUT");
   });
 
+  it("is taken at its word where it says what a channel might", async () => {
+    const message = "database: connect ECONNREFUSED 10.0.0.1:5432";
+    const details = [{ desc: RetryInfoSchema, value: { retryDelay: { seconds: 3n } } }];
+    for (const said of [details, []]) {
+      const backend = await startBackend({
+        plain: () => {
+          throw new ConnectError(message, Code.Unavailable, undefined, said);
+        },
+      });
+      const { workflows } = await startGateway([{ port: backend.port }]);
+      const told = await rejection(workflows.plain({}), Code.Unavailable);
+      expect(told.rawMessage).toBe(message);
+      expect(told.findDetails(FailureSchema)).toMatchObject([
+        { reason: "UNAVAILABLE", ...(said.length > 0 && { retryDelay: { seconds: 3n } }) },
+      ]);
+    }
+  });
+
   it("is nowhere, for callers below PRIVILEGED", async () => {
     const backend = await startBackend({});
     await backend.stop();
@@ -163,6 +182,7 @@ describe("a remote back-end", () => {
     });
     const told = await rejection(gateway.workflows.plain({}), Code.Unavailable);
     expect(told.rawMessage).toBe("the back-end cannot be reached (ECONNREFUSED)");
+    expect(told.findDetails(FailureSchema)).toMatchObject([{ reason: "CONNECTION_REFUSED", causes: [] }]);
     expect(inspect(told.findDetails(FailureSchema), { depth: 9 })).not.toContain("127.0.0.1");
     const { run } = await gateway.runs.startRun({ workflow: `${WorkflowsService.typeName}/Plain` });
     const operator = createClient(RunService, gateway.server.transport);

@@ -1,3 +1,4 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
 import { ErrorInfoSchema, RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
@@ -35,6 +36,73 @@ describe("failureFromConnectError", () => {
   it("takes a Failure among the details as it is", () => {
     const own = createFailure({ code: Code.Aborted, reason: "MINE", message: "mine", retryable: false });
     expect(failureFromConnectError(errorFromFailure(own))).toMatchObject({ reason: "MINE", retryable: false });
+  });
+});
+
+describe("a reason among the details", () => {
+  const read = (code: Code, reason: string, domain: string) =>
+    failureFromConnectError(
+      new ConnectError("loading", code, undefined, [{ desc: ErrorInfoSchema, value: { reason, domain } }]),
+    );
+
+  it("is taken for ours only where it is", () => {
+    const foreign = { reason: "MODEL_MISSING", category: FailureCategory.SYSTEM, retryable: true };
+    expect(read(Code.Internal, "MODEL_MISSING", "acme.example")).toMatchObject(foreign);
+    const own = { reason: "MODEL_MISSING", category: FailureCategory.MODEL, retryable: false };
+    expect(read(Code.Internal, "MODEL_MISSING", "retake.v1")).toMatchObject(own);
+  });
+
+  it.each(["acme.example", "retake.v1"])("of %s leaves a code its meaning", (domain) => {
+    expect(read(Code.Unavailable, "MODEL_MISSING", domain)).toMatchObject({
+      ...{ category: FailureCategory.NETWORK, retryable: true },
+    });
+  });
+});
+
+describe("a Failure among the details", () => {
+  const read = (code: number, message: string, own: MessageInitShape<typeof FailureSchema>) =>
+    failureFromConnectError(new ConnectError(message, code, undefined, [{ desc: FailureSchema, value: own }]));
+
+  it("says what it says, and its status the rest", () => {
+    expect(read(Code.Unavailable, "gpu is busy", { reason: "GPU_BUSY" })).toMatchObject({
+      ...{ code: Code.Unavailable, reason: "GPU_BUSY", message: "gpu is busy", retryable: true },
+      ...{ category: FailureCategory.NETWORK, severity: FailureSeverity.MEDIUM },
+    });
+    const memory = { reason: "FULL", category: FailureCategory.MEMORY, retryable: true };
+    expect(read(Code.ResourceExhausted, "no", memory)).toMatchObject({
+      ...{ code: Code.ResourceExhausted, category: FailureCategory.MEMORY, retryable: true, message: "no" },
+    });
+    expect(read(Code.Internal, "no", { reason: "OUT_OF_MEMORY" })).toMatchObject({
+      ...{ category: FailureCategory.MEMORY, severity: FailureSeverity.CRITICAL },
+    });
+    const whole = { code: Code.Aborted, message: "mine", category: FailureCategory.SYSTEM };
+    expect(read(Code.Unavailable, "no", whole)).toMatchObject({ ...whole, reason: "ABORTED", retryable: false });
+  });
+
+  it("is not believed what there is not", () => {
+    const strange = { code: 99, category: 77 as FailureCategory, severity: -1 as FailureSeverity };
+    const known = { category: FailureCategory.NETWORK, severity: FailureSeverity.MEDIUM };
+    expect(read(Code.Unavailable, "no", strange)).toMatchObject({ code: Code.Unavailable, ...known });
+    expect(read(99, "no", strange)).toMatchObject({ code: Code.Internal, category: FailureCategory.SYSTEM });
+    expect(read(Code.Unavailable, "no", { final: true, retryable: true }).retryable).toBe(false);
+  });
+
+  it.each([
+    ["before now", { seconds: -5n }, undefined],
+    ["now", { seconds: 0n }, 0],
+    ["in a thousand years", { seconds: 31_536_000_000n }, 365 * 86_400_000],
+  ])("asks for another attempt %s, and callers hear of none that is not sane", (_, retryDelay, delayMs) => {
+    const failure = read(Code.Unavailable, "no", { reason: "X", retryDelay });
+    expect(failure.retryDelay && msFromDuration(failure.retryDelay)).toBe(delayMs);
+    expect(errorFromFailure(failure).metadata.get("grpc-retry-pushback-ms")).toBe(String(delayMs ?? 0));
+  });
+});
+
+describe("an error with a code that there is not", () => {
+  it.each([0, 17, -1, 1.5, Number.NaN])("is INTERNAL: %d", (code) => {
+    expect(failureFromConnectError(new ConnectError("x", code))).toMatchObject({
+      ...{ code: Code.Internal, reason: "INTERNAL", category: FailureCategory.SYSTEM, message: "x" },
+    });
   });
 });
 

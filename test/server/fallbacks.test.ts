@@ -219,8 +219,13 @@ describe("a fallback", () => {
     ]);
   });
 
+  it("is turned to where another server refuses the credentials of the handler", async () => {
+    const studio = await start({ film: () => failing(new ConnectError("no", Code.Unauthenticated)) });
+    expect(await stateOf(studio, await startFilm(studio))).toBe("SUCCEEDED");
+  });
+
   it("is not turned to for what is the caller's doing", async () => {
-    for (const code of [Code.InvalidArgument, Code.OutOfRange, Code.PermissionDenied, Code.Unauthenticated]) {
+    for (const code of [Code.InvalidArgument, Code.OutOfRange, Code.PermissionDenied]) {
       const studio = await start({
         film: () => failing(new ConnectError("no", code)),
       });

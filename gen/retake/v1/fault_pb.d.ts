@@ -136,7 +136,8 @@ export declare const FaultDelaySchema: GenMessage<FaultDelay>;
  */
 export declare type FaultStatus = Message<"retake.v1.FaultStatus"> & {
   /**
-   * The status code, by name. Default: UNAVAILABLE.
+   * The status code, by name. UNAUTHENTICATED and DEADLINE_EXCEEDED are what they are from any back-end: INTERNAL, since it is
+   * the server that has no right, and UNAVAILABLE, since the run's time is not over. Default: UNAVAILABLE.
    *
    * @generated from field: string code = 1;
    */

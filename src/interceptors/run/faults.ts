@@ -15,6 +15,7 @@ import {
   type RunHandler,
   type RunInterceptor,
   type RunRequest,
+  restated,
 } from "../../runs/index.ts";
 import { runFields } from "../../trace-fields.ts";
 import { abortedAnswer, heldAnswer } from "./disturbed-answer.ts";
@@ -86,7 +87,8 @@ async function hit(
     case "status": {
       const code = CodeByName[(effect.value.code || "UNAVAILABLE") as keyof typeof CodeByName] as number as Code;
       const message = effect.value.message === "" ? text : `${text}: ${effect.value.message}`;
-      return drillFailure(drill, message, { code, reason: "DRILL_STATUS" });
+      // No real back-end's reaches the run otherwise.
+      return drillFailure(drill, message, { ...(restated(code) ?? { code }), reason: "DRILL_STATUS" });
     }
     case "abort":
       return next({ ...request, disturb: abortedAnswer(drill.id, effect.value.afterMessages) });

@@ -1,14 +1,17 @@
 import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
+import { ErrorInfoSchema } from "../../../gen/google/rpc/error_details_pb.js";
 import { FailureCategory } from "../../../gen/retake/v1/options_pb.js";
-import { type Failure, type FailureCause, FailureCauseSchema } from "../../../gen/retake/v1/run_pb.js";
+import { type Failure, type FailureCause, FailureCauseSchema, FailureSchema } from "../../../gen/retake/v1/run_pb.js";
 import type { RandomSource } from "../../clock.ts";
-import { createFailure, failureFromConnectError } from "../failure.ts";
+import { createFailure, errorDomain, failureFromConnectError } from "../failure.ts";
 import { newRunId } from "../run-id.ts";
+import { msFromDuration } from "../time.ts";
 import { boundFailure } from "./bounds.ts";
 import { findByMessage, findByType } from "./find.ts";
 import type { Finding } from "./finding.ts";
 import { linksOf } from "./links.ts";
+import { restated } from "./restated.ts";
 
 export interface ClassifiedError {
   readonly failure: Failure;
@@ -31,8 +34,11 @@ export function classifyError(error: unknown, random: RandomSource, nowMs: numbe
 }
 
 function classifyConnectError(error: ConnectError, random: RandomSource, nowMs: number): ClassifiedError {
-  const failure = failureFromConnectError(error, nowMs);
-  const causes = linksOf(error).slice(1);
+  const said = failureFromConnectError(error, nowMs);
+  const other = isOwn(error) ? undefined : restated(said.code);
+  const failure = other === undefined ? said : restatedFailure(said, other);
+  const links = linksOf(error);
+  const causes = other === undefined ? links.slice(1) : links;
   if (causes.length === 0) {
     return { failure, unexpected: false };
   }
@@ -42,6 +48,30 @@ function classifyConnectError(error: ConnectError, random: RandomSource, nowMs: 
     failure.referenceId = newRunId(nowMs, random);
   }
   return { failure: boundFailure(failure), unexpected };
+}
+
+/** Whether this server has made it. What came from another one has yet to be decoded. */
+function isOwn({ details }: ConnectError): boolean {
+  return details.some(
+    (detail) =>
+      "desc" in detail &&
+      (detail.desc.typeName === FailureSchema.typeName ||
+        (detail.desc.typeName === ErrorInfoSchema.typeName && detail.value["domain"] === errorDomain)),
+  );
+}
+
+/** The same in other words. What it says of another attempt stays. */
+function restatedFailure({ message, retryable, retryDelay, final }: Failure, other: Finding): Failure {
+  return createFailure({
+    ...other,
+    message:
+      other.code === Code.Internal
+        ? `the back-end refuses the server's own credentials: ${message}`
+        : "the back-end ran out of time",
+    retryable: retryable && other.retryable,
+    ...(retryDelay !== undefined && { retryDelayMs: msFromDuration(retryDelay) }),
+    final,
+  });
 }
 
 function classify(error: unknown, random: RandomSource, nowMs: number): ClassifiedError {

@@ -1,5 +1,6 @@
 import { type Finding, finding } from "./finding.ts";
 import type { KnownReason } from "./kinds.ts";
+import { promptPatterns, reasonOfMessage } from "./messages.ts";
 import { readProperty, readText } from "./read-property.ts";
 
 /** Types of Python's exceptions that say what is wrong (`exception_type` of ComfyUI's `execution_error`). */
@@ -66,8 +67,10 @@ function refusedPrompt(said: unknown): Finding | undefined {
     return finding("NODE_MISSING", type);
   }
   // A wrong word as well: R has one type for this and for broken graphs.
-  if (type === "invalid_prompt" && /does not exist/.test(readText(readProperty(said, "error"), "message"))) {
-    return finding("NODE_MISSING", type);
+  const words = readText(readProperty(said, "error"), "message");
+  const reason = type === "invalid_prompt" ? reasonOfMessage(words, promptPatterns) : undefined;
+  if (reason !== undefined) {
+    return finding(reason, type);
   }
   return lacksModel(nodeErrors) ? finding("MODEL_MISSING", "value_not_in_list") : finding("ENGINE_REFUSED", type);
 }

@@ -1,7 +1,7 @@
 import { Code } from "@connectrpc/connect";
 import { FailureCategory } from "../../../gen/retake/v1/options_pb.js";
 import { FailureSeverity } from "../../../gen/retake/v1/run_pb.js";
-import { categoryOfCode, codeName, createFailure, errorFromFailure } from "../failure.ts";
+import { categoryOfCode, createFailure, errorFromFailure } from "../failure.ts";
 import { boundFailure } from "./bounds.ts";
 
 /** What a handler says of its own failure. */
@@ -42,18 +42,17 @@ const codeOfCategory: Readonly<Record<Exclude<keyof typeof FailureCategory, "UNS
  * @example fail({ category: "MEMORY", reason: "VIDEO_TOO_LONG", message: "the video needs more than the GPU has" });
  */
 export function fail(init: FailInit): never {
-  const code = init.code ?? (init.category === undefined ? Code.Internal : codeOfCategory[init.category]);
-  const category =
-    init.category !== undefined
-      ? FailureCategory[init.category]
-      : init.code === undefined
-        ? FailureCategory.WORKFLOW
-        : categoryOfCode(code);
+  const category = FailureCategory[init.category as keyof typeof FailureCategory] as FailureCategory | undefined;
+  const code =
+    init.code ??
+    (category === undefined ? Code.Internal : codeOfCategory[init.category as keyof typeof codeOfCategory]);
   const failure = createFailure({
     code,
-    category,
-    message: init.message,
-    reason: reasonOf(init.reason) || codeName(code),
+    // INTERNAL alone would be the system's.
+    category: category ?? (init.code === undefined ? FailureCategory.WORKFLOW : categoryOfCode(code)),
+    // A failure must not fail for what a program without types says of it.
+    message: String(init.message ?? ""),
+    reason: reasonOf(String(init.reason ?? "")),
     ...(init.severity !== undefined && { severity: FailureSeverity[init.severity] }),
     ...(init.retryable !== undefined && { retryable: init.retryable, final: !init.retryable }),
     ...(init.retryDelayMs !== undefined && { retryDelayMs: init.retryDelayMs }),
@@ -62,7 +61,7 @@ export function fail(init: FailInit): never {
 }
 
 /** What `ErrorInfo.reason` allows. A failure must not fail for its name. */
-function reasonOf(given = ""): string {
+function reasonOf(given: string): string {
   return given
     .toUpperCase()
     .replace(/[^A-Z0-9]+/g, "_")

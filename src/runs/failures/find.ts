@@ -1,4 +1,4 @@
-import { Code, ConnectError } from "@connectrpc/connect";
+import { ConnectError } from "@connectrpc/connect";
 import type { Failure } from "../../../gen/retake/v1/run_pb.js";
 import { codeName, failureFromConnectError } from "../failure.ts";
 import { msFromDuration } from "../time.ts";
@@ -10,6 +10,7 @@ import { readGrpcStatus } from "./grpc-status.ts";
 import { findHttpStatus } from "./http-status.ts";
 import { reasonOfMessage } from "./messages.ts";
 import { readProperty, readText } from "./read-property.ts";
+import { restated } from "./restated.ts";
 import { reasonOfSqliteCode } from "./sqlite-codes.ts";
 
 /** What is known of one error, by its codes and types; its causes are others. */
@@ -49,15 +50,13 @@ function findErrorCode(error: unknown): Finding | undefined {
 
 /** What another server said to the handler is no answer of ours: its codes may mean something else to our callers. */
 function ofStatus(failure: Failure): Finding {
-  const sourceCode = codeName(failure.code);
-  if (failure.code === Code.Unauthenticated) {
-    return finding("BACKEND_CREDENTIALS", sourceCode);
-  }
   const { code, category, severity, reason, retryable, retryDelay, final } = failure;
-  const said: Finding = {
-    ...{ code, category, severity, reason, retryable, final, sourceCode },
-    text: `the other side answered ${sourceCode}`,
+  const sourceCode = codeName(code);
+  const other = restated(code);
+  return {
+    ...{ code, category, severity, reason, sourceCode, text: `the other side answered ${sourceCode}` },
+    ...other,
+    ...{ retryable: retryable && other?.retryable !== false, final },
     ...(retryDelay !== undefined && { retryDelayMs: msFromDuration(retryDelay) }),
   };
-  return failure.code === Code.DeadlineExceeded ? { ...said, ...finding("BACKEND_TIMEOUT", sourceCode) } : said;
 }

@@ -11,10 +11,15 @@ export function readGrpcStatus(error: unknown): ConnectError | undefined {
   const code = readProperty(error, "code");
   const metadata = readProperty(error, "metadata");
   const get = readProperty(metadata, "get");
-  if (typeof code !== "number" || Code[code] === undefined || typeof get !== "function") {
+  // nice-grpc's errors have no metadata, and a mark of their own.
+  const isStatus = typeof get === "function" || readProperty(error, "@@nice-grpc") === true;
+  if (typeof code !== "number" || Code[code] === undefined || !isStatus) {
     return undefined;
   }
   const first = (name: string): unknown => {
+    if (typeof get !== "function") {
+      return undefined;
+    }
     try {
       return (get.call(metadata, name) as readonly unknown[] | undefined)?.[0];
     } catch {

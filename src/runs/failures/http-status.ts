@@ -5,19 +5,21 @@ import { type Finding, finding } from "./finding.ts";
 import { readProperty, readText } from "./read-property.ts";
 import { retryAfterMs } from "./retry-after.ts";
 
-/** gRPC's codes for HTTP's (google/rpc/code.proto); 429 is retaken as gRPC's http-grpc-status-mapping.md has it. */
+/**
+ * gRPC's codes for HTTP's (google/rpc/code.proto); 400 and 429 are what gRPC's http-grpc-status-mapping.md has them be: the
+ * request that was wrong or too large was the handler's, and not its caller's.
+ */
 const codes: ReadonlyMap<number, Code> = new Map([
-  [400, Code.InvalidArgument],
-  [403, Code.PermissionDenied],
+  [400, Code.Internal],
   [404, Code.NotFound],
   [408, Code.Unavailable],
   [409, Code.Aborted],
   [410, Code.NotFound],
   [412, Code.FailedPrecondition],
-  [413, Code.InvalidArgument],
-  [416, Code.OutOfRange],
+  [413, Code.Internal],
+  [416, Code.Internal],
   [421, Code.Unavailable],
-  [422, Code.InvalidArgument],
+  [422, Code.Internal],
   [423, Code.Aborted],
   [425, Code.Unavailable],
   [429, Code.Unavailable],
@@ -46,7 +48,7 @@ export function findHttpStatus(error: unknown, nowMs: number): Finding | undefin
 }
 
 function findingOf(status: number): Finding {
-  if (status === 401 || status === 407) {
+  if (status === 401 || status === 403 || status === 407) {
     return finding("BACKEND_CREDENTIALS", String(status));
   }
   if (status === 507) {
@@ -56,24 +58,18 @@ function findingOf(status: number): Finding {
     codes.get(status) ??
     (status >= firstOfProxies ? Code.Unavailable : status >= 500 ? Code.Internal : Code.FailedPrecondition);
   const away = code === Code.Unavailable;
-  const mine = code === Code.InvalidArgument || code === Code.OutOfRange;
   return {
     reason: `HTTP_${status}`,
     sourceCode: String(status),
     code,
-    category: mine
-      ? FailureCategory.VALIDATION
-      : status === 429 || status === 500
+    category:
+      status === 429 || status === 500
         ? FailureCategory.SYSTEM
         : away
           ? FailureCategory.NETWORK
           : FailureCategory.WORKFLOW,
-    severity: mine
-      ? FailureSeverity.LOW
-      : away || code === Code.Aborted
-        ? FailureSeverity.MEDIUM
-        : FailureSeverity.HIGH,
-    retryable: away || code === Code.Aborted || code === Code.Internal,
+    severity: away || code === Code.Aborted ? FailureSeverity.MEDIUM : FailureSeverity.HIGH,
+    retryable: away || code === Code.Aborted || (code === Code.Internal && status >= 500),
     text: `the other side answered HTTP status ${status}`,
   };
 }

@@ -38,9 +38,35 @@ export const messagePatterns: readonly MessagePattern[] = [
   row(/\bOOM when allocating tensor\b/, "ACCELERATOR_OUT_OF_MEMORY", "TensorFlow, its allocators"),
   row(/\bRESOURCE_EXHAUSTED: Out of memory\b/, "ACCELERATOR_OUT_OF_MEMORY", "XLA and JAX"),
   row(/\bran out of memory on your GPU\b/, "ACCELERATOR_OUT_OF_MEMORY", "ComfyUI, execution.py"),
+  row(/\bcuda runtime error \(2\) : out of memory\b/, "ACCELERATOR_OUT_OF_MEMORY", "older PyTorch, THCudaCheck"),
+  row(/\bCUDA failure 2: out of memory\b/, "ACCELERATOR_OUT_OF_MEMORY", "ONNX Runtime, its CUDA provider"),
+  row(/\bcudaMalloc failed: out of memory\b/, "ACCELERATOR_OUT_OF_MEMORY", "ggml: llama.cpp, Ollama"),
+  row(
+    /\bCuda Runtime \(out of memory\)|\bOutOfMemory \(Requested size was \d/,
+    "ACCELERATOR_OUT_OF_MEMORY",
+    "TensorRT, its error codes 1 and 2",
+  ),
+  row(/\bcuMemAlloc failed: out of memory\b/, "ACCELERATOR_OUT_OF_MEMORY", "PyCUDA, driver.mem_alloc"),
+  row(/\bThere is not enough GPU video memory available\b/, "ACCELERATOR_OUT_OF_MEMORY", "torch-directml"),
+  row(
+    /\bkIOGPUCommandBufferCallbackErrorOutOfMemory\b/,
+    "ACCELERATOR_OUT_OF_MEMORY",
+    "Metal, as MLX and ggml quote it",
+  ),
+  row(
+    /\bOut of memory error on GPU (Virtual Memory )?\d/,
+    "ACCELERATOR_OUT_OF_MEMORY",
+    "PaddlePaddle, its CUDA allocators",
+  ),
   row(/\bFailed to allocate memory for requested buffer\b/, "OUT_OF_MEMORY", "ONNX Runtime, BFCArena"),
   row(/\bDefaultCPUAllocator: (can't allocate|not enough) memory\b/, "OUT_OF_MEMORY", "PyTorch, c10/core/CPUAllocator"),
   row(/\b(JavaScript|JS) heap out of memory\b/, "OUT_OF_MEMORY", "V8"),
+  row(/\b(Allocation failed - process|Fatal process) out of memory\b/, "OUT_OF_MEMORY", "V8"),
+  row(
+    /\bThe paging file is too small for this operation to complete\b/,
+    "OUT_OF_MEMORY",
+    "Windows, ERROR_COMMITMENT_LIMIT (1455)",
+  ),
   row(/\bArray buffer allocation failed\b/, "OUT_OF_MEMORY", "V8"),
   row(/\bWebAssembly\.Memory\(\): could not allocate memory\b/, "OUT_OF_MEMORY", "V8"),
   row(/\bstd::bad_alloc\b/, "OUT_OF_MEMORY", "the C++ standard library"),
@@ -105,16 +131,28 @@ export const messagePatterns: readonly MessagePattern[] = [
   row(/\bis not valid JSON$|\bin JSON at position \d+|^Unexpected end of JSON input$/, "NOT_JSON", "V8, JSON.parse"),
 ];
 
+/** What grpc-js says itself of a channel: in a status that came from elsewhere the same words are somebody else's. */
+export const channelPatterns: readonly MessagePattern[] = [
+  row(/\bName resolution failed for target\b/, "NAME_LOOKUP_FAILED", "grpc-js, its resolvers"),
+  row(/\bNo connection established\b|\bLast error: /, "HOST_UNREACHABLE", "grpc-js, its load balancers"),
+  row(/\b(connect|read|write|getaddrinfo) E[A-Z]{3,}/, "HOST_UNREACHABLE", "Node, as grpc-js quotes it"),
+];
+
+/** What an engine says of a prompt where its type leaves it open. */
+export const promptPatterns: readonly MessagePattern[] = [
+  row(/\bdoes not exist\b/, "NODE_MISSING", "ComfyUI, execution.py, of the type invalid_prompt"),
+];
+
 /** As much of a text as is searched: errors that quote whole outputs say first what is wrong, or last. */
 const searchedCharacters = 4096;
 
 /** What a text is known to mean. */
-export function reasonOfMessage(message: string): KnownReason | undefined {
+export function reasonOfMessage(message: string, patterns = messagePatterns): KnownReason | undefined {
   const text =
     message.length <= searchedCharacters
       ? message
       : `${message.slice(0, searchedCharacters / 2)}\n${message.slice(-searchedCharacters / 2)}`;
-  return messagePatterns.find(({ pattern }) => pattern.test(text))?.reason;
+  return patterns.find(({ pattern }) => pattern.test(text))?.reason;
 }
 
 function row(pattern: RegExp, reason: KnownReason, source: string): MessagePattern {

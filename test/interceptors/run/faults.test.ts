@@ -70,6 +70,16 @@ describe("the faults stage", () => {
     ],
     [{ case: "status", value: {} }, "status UNAVAILABLE", { code: Code.Unavailable, reason: "DRILL_STATUS" }],
     [
+      { case: "status", value: { code: "UNAUTHENTICATED" } },
+      "status UNAUTHENTICATED",
+      { code: Code.Internal, category: FailureCategory.SYSTEM, reason: "DRILL_STATUS", retryable: false },
+    ],
+    [
+      { case: "status", value: { code: "DEADLINE_EXCEEDED" } },
+      "status DEADLINE_EXCEEDED",
+      { code: Code.Unavailable, category: FailureCategory.NETWORK, reason: "DRILL_STATUS", retryable: true },
+    ],
+    [
       { case: "outOfMemory", value: {} },
       "out of memory",
       { code: Code.ResourceExhausted, category: FailureCategory.MEMORY },

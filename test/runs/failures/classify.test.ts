@@ -9,6 +9,7 @@ import { FailureCategory } from "../../../gen/retake/v1/options_pb.js";
 import { FailureSchema, FailureSeverity } from "../../../gen/retake/v1/run_pb.js";
 import { createError, errorFromFailure } from "../../../src/runs/failure.ts";
 import { classifyError } from "../../../src/runs/failures/classify.ts";
+import { fail } from "../../../src/runs/failures/fail.ts";
 import { messagePatterns } from "../../../src/runs/failures/messages.ts";
 import { JournalUnavailableError } from "../../../src/runs/ports/journal.ts";
 import { durationFromMs, msFromDuration } from "../../../src/runs/time.ts";
@@ -72,6 +73,12 @@ function http(status: number, headers: Record<string, string> = {}): Response {
 
 function grpcJs(code: number, details: string, metadata = new Metadata()): Error {
   return Object.assign(new Error(`${code} X: ${details}`), { code, details, metadata });
+}
+
+function niceGrpc(code: number): Error {
+  const error = Object.assign(new Error("/a.B/C X: secret"), { path: "/a.B/C", code, details: "secret" });
+  error.name = "ClientError";
+  return Object.defineProperty(error, "@@nice-grpc", { value: true });
 }
 
 const { Unavailable, ResourceExhausted, Internal, InvalidArgument, FailedPrecondition, Aborted, DataLoss } = Code;
@@ -222,6 +229,14 @@ const provoked: readonly Row[] = [
   ["endless recursion", () => thrownBy(recurse), Internal, "WORKFLOW", "PROGRAM_ERROR", true],
 ];
 
+function thrownBySync(work: () => never): unknown {
+  try {
+    return work();
+  } catch (error) {
+    return error;
+  }
+}
+
 function recurse(): number {
   return 1 + recurse();
 }
@@ -328,14 +343,17 @@ const recorded: readonly Row[] = [
   ),
   ...(
     [
-      [400, InvalidArgument, "VALIDATION", "HTTP_400", false],
+      [400, Internal, "WORKFLOW", "HTTP_400", false],
       [401, Internal, "SYSTEM", "BACKEND_CREDENTIALS", false],
-      [403, Code.PermissionDenied, "WORKFLOW", "HTTP_403", false],
+      [403, Internal, "SYSTEM", "BACKEND_CREDENTIALS", false],
       [404, Code.NotFound, "WORKFLOW", "HTTP_404", false],
       [408, Unavailable, "NETWORK", "HTTP_408", true],
-      [413, InvalidArgument, "VALIDATION", "HTTP_413", false],
+      [413, Internal, "WORKFLOW", "HTTP_413", false],
+      [416, Internal, "WORKFLOW", "HTTP_416", false],
+      [422, Internal, "WORKFLOW", "HTTP_422", false],
       [429, Unavailable, "SYSTEM", "HTTP_429", true],
       [500, Internal, "SYSTEM", "HTTP_500", true],
+      [501, Code.Unimplemented, "WORKFLOW", "HTTP_501", false],
       [502, Unavailable, "NETWORK", "HTTP_502", true],
       [504, Unavailable, "NETWORK", "HTTP_504", true],
       [507, ResourceExhausted, "SYSTEM", "DISK_FULL", true],
@@ -369,6 +387,16 @@ const recorded: readonly Row[] = [
   ["a grpc-js client, UNAVAILABLE", () => grpcJs(14, "secret"), Unavailable, "NETWORK", "UNAVAILABLE", true],
   ["a grpc-js client, UNAUTHENTICATED", () => grpcJs(16, "secret"), Internal, "SYSTEM", "BACKEND_CREDENTIALS", false],
   ["a grpc-js client, DEADLINE_EXCEEDED", () => grpcJs(4, "secret"), Unavailable, "NETWORK", "BACKEND_TIMEOUT", true],
+  ["a nice-grpc client, UNAVAILABLE", () => niceGrpc(14), Unavailable, "NETWORK", "UNAVAILABLE", true],
+  ["a nice-grpc client, UNAUTHENTICATED", () => niceGrpc(16), Internal, "SYSTEM", "BACKEND_CREDENTIALS", false],
+  [
+    "a number of nobody's",
+    () => Object.assign(new Error("secret"), { code: 14 }),
+    Internal,
+    "UNKNOWN",
+    "INTERNAL",
+    true,
+  ],
   [
     "a ConnectError that a handler wrapped",
     () => new Error("secret", { cause: new ConnectError("secret", Code.NotFound) }),
@@ -680,6 +708,48 @@ describe("classifyError", () => {
     expect(classify(remote)).toMatchObject({ unexpected: false, failure: { causes: [{ code: "UNAVAILABLE" }] } });
   });
 
+  it("takes no other server's word for it that our caller is unknown, or late", () => {
+    const owed = create(RetryInfoSchema, { retryDelay: durationFromMs(3000) });
+    const ofWire = (code: Code, metadata = {}) => {
+      const failure = create(FailureSchema, { code, reason: "X", retryable: true });
+      const error = new ConnectError("no", code, metadata);
+      error.details.push({ type: FailureSchema.typeName, value: toBinary(FailureSchema, failure) });
+      return error;
+    };
+    const refused = {
+      code: Internal,
+      category: FailureCategory.SYSTEM,
+      reason: "BACKEND_CREDENTIALS",
+      retryable: false,
+    };
+    const late = { code: Unavailable, category: FailureCategory.NETWORK, reason: "BACKEND_TIMEOUT", retryable: true };
+    for (const [thrown, told] of [
+      [new ConnectError("no", Code.Unauthenticated), refused],
+      [ofWire(Code.Unauthenticated), refused],
+      [new ConnectError("no", Code.DeadlineExceeded), late],
+      [ofWire(Code.DeadlineExceeded), late],
+      [grpcJs(4, "no"), late],
+    ] as const) {
+      const { failure } = classify(thrown);
+      expect(failure).toMatchObject({ ...told, causes: [{ reason: told.reason }] });
+    }
+    const details = [{ desc: RetryInfoSchema, value: owed }];
+    const later = classify(new ConnectError("no", Code.DeadlineExceeded, {}, details)).failure;
+    expect(msFromDuration(later.retryDelay)).toBe(3000);
+    const metadata = new Metadata();
+    metadata.set("grpc-retry-pushback-ms", "-1");
+    const never = { ...late, retryable: false, final: true };
+    const pushback = { "grpc-retry-pushback-ms": "-1" };
+    expect(classify(new ConnectError("no", Code.DeadlineExceeded, pushback)).failure).toMatchObject(never);
+    expect(classify(grpcJs(4, "no", metadata)).failure).toMatchObject(never);
+  });
+
+  it.each([Code.Unauthenticated, Code.DeadlineExceeded])("leaves what this server says itself: code %i", (code) => {
+    const thrown = thrownBySync(() => fail({ code, reason: "MINE", message: "mine" }));
+    expect(classify(thrown).failure).toMatchObject({ code, reason: "MINE", message: "mine" });
+    expect(classify(createError(code, "MINE", "mine")).failure).toMatchObject({ code, reason: "MINE" });
+  });
+
   it("learns the category of a vague status from its words, and keeps its code", () => {
     const text = "Exception calling application: CUDA out of memory. Tried to allocate 20.00 MiB";
     expect(classify(new ConnectError(text, Code.Unknown)).failure).toMatchObject({
@@ -738,6 +808,19 @@ function samples(): readonly (readonly [string, string])[] {
     ["OOM when allocating tensor with shape[64,256,256,64] and type float", accelerator],
     ["RESOURCE_EXHAUSTED: Out of memory while trying to allocate 4294967296 bytes.", accelerator],
     ["This error means you ran out of memory on your GPU.", accelerator],
+    ["cuda runtime error (2) : out of memory at /pytorch/aten/src/THC/THCGeneral.cpp:663", accelerator],
+    ["[ONNXRuntimeError] : 1 : FAIL : CUDA failure 2: out of memory ; GPU=0 ; hostname=x", accelerator],
+    ["allocating 590.07 MiB on device 0: cudaMalloc failed: out of memory", accelerator],
+    ["[TRT] [E] [resizingAllocator.cpp::allocate::78] Error Code 1: Cuda Runtime (out of memory)", accelerator],
+    ["[TRT] [E] Error Code 2: OutOfMemory (Requested size was 1073741824 bytes.)", accelerator],
+    ["pycuda._driver.MemoryError: cuMemAlloc failed: out of memory", accelerator],
+    ["Could not allocate tensor with 4915840 bytes. There is not enough GPU video memory available!", accelerator],
+    ["[METAL] Insufficient Memory (00000008:kIOGPUCommandBufferCallbackErrorOutOfMemory)", accelerator],
+    ["Out of memory error on GPU 0. Cannot allocate 15.503906GB memory on GPU 0", accelerator],
+    ["Out of memory error on GPU Virtual Memory 1. Cannot allocate 2GB memory", accelerator],
+    ["FATAL ERROR: Zone Allocation failed - process out of memory", memory],
+    ["Fatal process out of memory: Zone", memory],
+    ["The paging file is too small for this operation to complete. (os error 1455)", memory],
     ["bfc_arena.cc:376 Failed to allocate memory for requested buffer of size 16777216", memory],
     [
       "[enforce fail at alloc_cpu.cpp:114] data. DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes.",

@@ -35,6 +35,10 @@ describe("fail", () => {
     expect(failureOf({ message: "m" })).toMatchObject({ code: Code.Internal, category: FailureCategory.WORKFLOW });
   });
 
+  it("is as bad out of memory as what is thrown", () => {
+    expect(failureOf({ category: "MEMORY", message: "m" })?.severity).toBe(FailureSeverity.CRITICAL);
+  });
+
   it("takes everything that is said", () => {
     const failure = failureOf({
       message: "m",
@@ -63,6 +67,19 @@ describe("fail", () => {
     ["R".repeat(99), "R".repeat(63)],
   ])("makes a reason of %j that ErrorInfo allows", (reason, told) => {
     expect(failureOf({ message: "m", reason })?.reason).toBe(told);
+  });
+
+  it("does not fail for what a program without types says", () => {
+    const told = (init: object) => failureOf({ message: "m", ...init } as FailInit);
+    const own = { code: Code.Internal, category: FailureCategory.WORKFLOW, reason: "INTERNAL" };
+    expect(told({ category: "GPU" })).toMatchObject(own);
+    expect(told({ category: "3" })).toMatchObject({ code: Code.Internal });
+    expect(told({ message: undefined, reason: 7 })).toMatchObject({ ...own, message: "" });
+    expect(told({ code: 99 })).toMatchObject(own);
+    expect(told({ severity: "AWFUL" })).toMatchObject({ severity: FailureSeverity.HIGH });
+    expect(told({ retryDelayMs: Number.NaN })?.retryDelay).toBeUndefined();
+    expect(told({ retryDelayMs: Number.POSITIVE_INFINITY })?.retryDelay).toBeUndefined();
+    expect(msFromDuration(told({ retryDelayMs: 1e15 })?.retryDelay)).toBe(365 * 86_400_000);
   });
 
   it("shortens a message that trailers could not carry", () => {
