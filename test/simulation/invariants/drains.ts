@@ -32,13 +32,18 @@ export const drains: Invariant = {
             }
           });
         }
+        attempts.sort((a, b) => a.fromMs - b.fromMs);
         for (const drain of drained) {
           if (troubles.some((trouble) => overlap(trouble, drain))) {
             continue;
           }
-          const atWorkUntilMs = attempts
-            .filter((attempt) => overlap(attempt, drain))
-            .reduce((lastMs, { toMs }) => Math.max(lastMs, toMs), drain.fromMs);
+          // What begins when nothing has been going on any more, is nothing that it had to wait for.
+          let atWorkUntilMs = drain.fromMs;
+          for (const { fromMs, toMs } of attempts) {
+            if (toMs >= drain.fromMs && fromMs <= Math.min(atWorkUntilMs + promptMs, drain.toMs)) {
+              atWorkUntilMs = Math.max(atWorkUntilMs, toMs);
+            }
+          }
           assert(
             drain.toMs <= atWorkUntilMs + promptMs,
             `the server was to stop at ${drain.fromMs}, its last attempt ended at ${atWorkUntilMs}, and it stopped at ${drain.toMs}`,

@@ -2,6 +2,7 @@ import { createSeededRandom } from "../../../src/testing/seeded-random.ts";
 import { Chance } from "./chance.ts";
 import { drawActors } from "./draw-actors.ts";
 import { drawFaults, drawHalts, drawOutages } from "./draw-faults.ts";
+import { drawFocus } from "./draw-focus.ts";
 import { drawPolicy } from "./draw-policy.ts";
 import { drawRemotes } from "./draw-remotes.ts";
 import { drawWorks } from "./draw-works.ts";
@@ -14,7 +15,7 @@ export function drawPlan(seed: number): Plan {
   const chance = new Chance(createSeededRandom(seed));
   const works = drawWorks(chance);
   const remotes = chance.happens(0.35) ? drawRemotes(chance) : undefined;
-  return {
+  const plan: Plan = {
     seed,
     server: {
       concurrencyLimit: chance.happens(0.3) ? chance.between(1, 3) : 100,
@@ -46,4 +47,5 @@ export function drawPlan(seed: number): Plan {
     actors: drawActors(chance, works),
     faults: [...drawFaults(chance), ...drawOutages(chance, remotes?.endpoints.length ?? 0), ...drawHalts(chance)],
   };
+  return drawFocus(chance, plan);
 }

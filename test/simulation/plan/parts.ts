@@ -84,6 +84,6 @@ function operationPart(work: number, index: number): string {
   return `work-${work}.${index}`;
 }
 
-function policyPart(method: string, part: string): string {
+export function policyPart(method: string, part: string): string {
   return `${method}.${part}`;
 }
