@@ -161,9 +161,9 @@ export const mutations: readonly Mutation[] = [
     name: "a wait is cut short by a restart",
     edits: [
       {
-        file: "runs/recovery.ts",
-        from: "(record.wakeAtMs ?? nowMs)",
-        to: "nowMs",
+        file: "runs/recovered-line.ts",
+        from: "(waits ? wakeAtMs : undefined) ?? 0",
+        to: "0",
       },
       {
         file: "runs/turns.ts",
