@@ -60,6 +60,7 @@ import {
 } from "../monitoring/telemetry/index.ts";
 import { ownVersion } from "../own-version.ts";
 import { createSystemLoad, noLoad, type ProcessLoad } from "../process-load.ts";
+import { processMeters } from "../process-meters.ts";
 import { createEmbeddedFeed, createEmbeddedGates, createEmbeddedScheduler } from "../runs/embedded/index.ts";
 import {
   type Artifacts,
@@ -314,6 +315,8 @@ class Server implements RetakeServer {
     this.#auditSinks = options.auditSinks ?? [];
     this.#redactor = createTextRedactor(keylessRedaction(this.#config));
     this.#otel = readOtelEnvironment(process.env);
+    // Handlers are loaded before anybody counts, and have their instruments by then.
+    if (this.#config.telemetry !== undefined) processMeters.offer();
     const own = options.log ?? createLog({ ...this.#config.log, redact: (line) => this.#redactor.jsonLine(line) });
     this.#logging = { own, forwarded: new ForwardedLog(own, () => this.#clock.now()) };
     this.#log = this.#otel.logs === undefined ? own : this.#logging.forwarded;
