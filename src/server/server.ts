@@ -43,8 +43,10 @@ import type { FileChanges } from "../file-changes.ts";
 import { Instruments } from "../instruments.ts";
 import {
   CallMetrics,
+  countRefusedCall,
   countUnknownCall,
   createRequestValidator,
+  type RefusedCall,
   type RpcSystem,
   telemetry,
   webSystem,
@@ -976,6 +978,7 @@ class Running {
         interceptors: [...(isMeasured ? [telemetry(options)] : []), ...this.#options.interceptors],
         ...(isMeasured && {
           onUnknownCall: (path: string, header: Headers) => countUnknownCall(options, path, header),
+          onRefusedCall: (call: RefusedCall) => countRefusedCall(options, call),
         }),
       };
     };
