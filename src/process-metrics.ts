@@ -10,6 +10,8 @@ const resolutionMs = 20;
 const periodMs = 5_000;
 
 interface LoopDelay {
+  readonly min: number;
+  readonly stddev: number;
   readonly mean: number;
   readonly max: number;
   readonly p50: number;
@@ -24,8 +26,10 @@ export function observeProcess(instruments: Instruments, clock: Pick<Clock, "mon
   const seconds = (nanoseconds: number): number => Math.max(0, nanoseconds / 1e6 - resolutionMs) / 1000;
   const delayOf = (): LoopDelay =>
     loop.count === 0
-      ? { mean: 0, max: 0, p50: 0, p90: 0, p99: 0 }
+      ? { min: 0, stddev: 0, mean: 0, max: 0, p50: 0, p90: 0, p99: 0 }
       : {
+          min: seconds(loop.min),
+          stddev: loop.stddev / 1e9,
           mean: seconds(loop.mean),
           max: seconds(loop.max),
           p50: seconds(loop.percentile(50)),
@@ -44,7 +48,7 @@ export function observeProcess(instruments: Instruments, clock: Pick<Clock, "mon
     before = now;
     return share;
   });
-  for (const name of ["mean", "max", "p50", "p90", "p99"] as const) {
+  for (const name of ["min", "mean", "stddev", "max", "p50", "p90", "p99"] as const) {
     const description = `How long the event loop kept what was due waiting (${name}).`;
     instruments.observed("gauge", { name: `nodejs.eventloop.delay.${name}`, unit: "s", description }, (set) =>
       set(delay.read()[name]),
@@ -54,6 +58,18 @@ export function observeProcess(instruments: Instruments, clock: Pick<Clock, "mon
     "gauge",
     { name: "nodejs.eventloop.utilization", unit: "1", description: "The share of time in which it was at work." },
     (set) => set(utilization.read()),
+  );
+  instruments.observed(
+    "counter",
+    {
+      ...{ name: "nodejs.eventloop.time", unit: "s", attributes: ["nodejs.eventloop.state"] },
+      description: "How long the event loop has been at work, and has waited for it.",
+    },
+    (set) => {
+      const { active, idle } = performance.eventLoopUtilization();
+      set(active / 1000, "active");
+      set(idle / 1000, "idle");
+    },
   );
   observeMemory(instruments);
   observeHeapSpaces(instruments);

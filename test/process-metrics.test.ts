@@ -10,7 +10,7 @@ const collectGarbage = (): void => {
   (runInNewContext("gc") as () => void)();
 };
 
-it("tells of V8's heap by its spaces, and how long each kind of collection took", async () => {
+it("tells of the event loop, of V8's heap by its spaces, and how long each kind of collection took", async () => {
   const instruments = new Instruments(100);
   onTestFinished(observeProcess(instruments, systemClock));
   const of = (name: string) => {
@@ -22,6 +22,9 @@ it("tells of V8's heap by its spaces, and how long each kind of collection took"
     const spaces = of(`v8js.memory.heap.${name}`).map(({ attributes }) => attributes["v8js.heap.space.name"]);
     expect(spaces).toEqual(expect.arrayContaining(["new_space", "old_space", "code_space", "large_object_space"]));
   }
+  const states = of("nodejs.eventloop.time").map(({ attributes }) => attributes["nodejs.eventloop.state"]);
+  expect(states).toEqual(["active", "idle"]);
+  for (const name of ["min", "stddev"]) expect(of(`nodejs.eventloop.delay.${name}`)).toHaveLength(1);
   collectGarbage();
   const isMajor = ({ attributes }: Pick<HistogramCell, "attributes">) => attributes["v8js.gc.type"] === "major";
   await expect.poll(() => of("v8js.gc.duration").find(isMajor)).toMatchObject({ bounds: [0.01, 0.1, 1, 10] });

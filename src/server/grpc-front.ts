@@ -1,7 +1,9 @@
+import type { IncomingHttpHeaders } from "node:http2";
 import type { Interceptor } from "@connectrpc/connect";
 import { type ChannelOptions, Server } from "@grpc/grpc-js";
 import type { Clock } from "../clock.ts";
 import type { ResolvedConfig, ResolvedInput, ResolvedProxies } from "../config/index.ts";
+import type { RefusedCall } from "../interceptors/rpc/index.ts";
 import type { Logger } from "../runs/index.ts";
 import {
   addConnectService,
@@ -9,6 +11,7 @@ import {
   listenGrpc,
   Proxies,
   type ServerTls,
+  tellRefusedCalls,
   tellUnknownCalls,
 } from "../transport/index.ts";
 import { readingOf } from "./own-requests.ts";
@@ -46,6 +49,8 @@ export interface GrpcFrontOptions {
   readonly interceptors: readonly Interceptor[];
   /** Told of calls of methods that there are not. */
   readonly onUnknownCall?: (path: string, header: Headers) => void;
+  /** Told of calls that are refused before interceptors see them. */
+  readonly onRefusedCall?: (call: RefusedCall) => void;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -55,10 +60,15 @@ export async function listenGrpcFront(options: GrpcFrontOptions): Promise<GrpcFr
   const { config, reading, routes, interceptors, clock } = options;
   const { limits } = config;
   const server = new Server(channelOptions(limits));
-  const { onUnknownCall } = options;
+  const { onUnknownCall, onRefusedCall } = options;
+  const headerOf = ({ traceparent }: IncomingHttpHeaders): Headers =>
+    new Headers(typeof traceparent === "string" ? { traceparent } : {});
   if (onUnknownCall !== undefined) {
-    tellUnknownCalls(server, (path, { traceparent }) => {
-      onUnknownCall(path, new Headers(typeof traceparent === "string" ? { traceparent } : {}));
+    tellUnknownCalls(server, (path, headers) => onUnknownCall(path, headerOf(headers)));
+  }
+  if (onRefusedCall !== undefined) {
+    tellRefusedCalls(server, (path, headers, code, message) => {
+      onRefusedCall({ path, code: Number(code), message, header: headerOf(headers) });
     });
   }
   const withdrawals = new Map<Route, () => void>();

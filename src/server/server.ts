@@ -43,8 +43,10 @@ import type { FileChanges } from "../file-changes.ts";
 import { Instruments } from "../instruments.ts";
 import {
   CallMetrics,
+  countRefusedCall,
   countUnknownCall,
   createRequestValidator,
+  type RefusedCall,
   type RpcSystem,
   telemetry,
   webSystem,
@@ -60,6 +62,7 @@ import {
 } from "../monitoring/telemetry/index.ts";
 import { ownVersion } from "../own-version.ts";
 import { createSystemLoad, noLoad, type ProcessLoad } from "../process-load.ts";
+import { processMeters } from "../process-meters.ts";
 import { createEmbeddedFeed, createEmbeddedGates, createEmbeddedScheduler } from "../runs/embedded/index.ts";
 import {
   type Artifacts,
@@ -314,6 +317,8 @@ class Server implements RetakeServer {
     this.#auditSinks = options.auditSinks ?? [];
     this.#redactor = createTextRedactor(keylessRedaction(this.#config));
     this.#otel = readOtelEnvironment(process.env);
+    // Handlers are loaded before anybody counts, and have their instruments by then.
+    if (this.#config.telemetry !== undefined) processMeters.offer();
     const own = options.log ?? createLog({ ...this.#config.log, redact: (line) => this.#redactor.jsonLine(line) });
     this.#logging = { own, forwarded: new ForwardedLog(own, () => this.#clock.now()) };
     this.#log = this.#otel.logs === undefined ? own : this.#logging.forwarded;
@@ -973,6 +978,7 @@ class Running {
         interceptors: [...(isMeasured ? [telemetry(options)] : []), ...this.#options.interceptors],
         ...(isMeasured && {
           onUnknownCall: (path: string, header: Headers) => countUnknownCall(options, path, header),
+          onRefusedCall: (call: RefusedCall) => countRefusedCall(options, call),
         }),
       };
     };

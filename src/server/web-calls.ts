@@ -3,6 +3,7 @@ import type { Registry } from "@bufbuild/protobuf";
 import { Code, ConnectError, createConnectRouter, type Interceptor } from "@connectrpc/connect";
 import type { UniversalHandler, UniversalServerResponse } from "@connectrpc/connect/protocol";
 import type { ResolvedInput } from "../config/index.ts";
+import type { RefusedCall } from "../interceptors/rpc/index.ts";
 import type { Logger } from "../runs/index.ts";
 import { traceFields } from "../trace-fields.ts";
 import type { Source } from "../transport/index.ts";
@@ -34,6 +35,8 @@ export interface WebCallsOptions {
   readonly sourceOf: (request: IncomingMessage) => Source | undefined;
   /** Told of calls of methods that there are not. */
   readonly onUnknownCall?: ((path: string, header: Headers) => void) | undefined;
+  /** Told of calls that are refused before interceptors see them. */
+  readonly onRefusedCall?: ((call: RefusedCall) => void) | undefined;
   readonly log: Logger;
 }
 
@@ -118,15 +121,22 @@ export class WebCalls {
     held: HeldBytes,
   ): Promise<UniversalServerResponse | WebError> {
     const { method } = handler;
-    const { maxMessageBytes, registry } = this.#options;
+    const { maxMessageBytes, registry, onRefusedCall } = this.#options;
     const options = readingOf(method.parent, this.#options.reading);
-    const reading: RequestReading = { method, maxBytes: maxMessageBytes, registry, options };
+    const refused = (error: unknown): void => {
+      const { code, rawMessage: message } = ConnectError.from(error);
+      onRefusedCall?.({ path: handler.requestPath, code, message, header: requestHeaders(request) });
+    };
+    // Of a stream interceptors read the messages, and see what is wrong with them.
+    const onRefused = method.methodKind === "unary" ? refused : undefined;
+    const reading: RequestReading = { method, maxBytes: maxMessageBytes, registry, options, onRefused };
     // Whom a request names as its host is up to whoever sends it.
     const url = new URL(`http://localhost${request.url}`);
     if (request.method === "GET" && handler.allowedMethods.includes("GET")) {
       try {
         await checkQuery(url, reading);
       } catch (error) {
+        refused(error);
         return webErrorFrom(ConnectError.from(error));
       }
     }

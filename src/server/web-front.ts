@@ -8,6 +8,7 @@ import { AccessLevel } from "../../gen/retake/v1/options_pb.js";
 import type { Clock } from "../clock.ts";
 import type { ResolvedConfig, ResolvedInput, ResolvedProxies } from "../config/index.ts";
 import type { ContractRegistry } from "../contract/index.ts";
+import type { RefusedCall } from "../interceptors/rpc/index.ts";
 import type { Logger } from "../runs/index.ts";
 import {
   admitSecured,
@@ -66,6 +67,8 @@ export interface WebFrontOptions {
   readonly interceptors: readonly Interceptor[];
   /** Told of calls of methods that there are not. */
   readonly onUnknownCall?: ((path: string, header: Headers) => void) | undefined;
+  /** Told of calls that are refused before interceptors see them. */
+  readonly onRefusedCall?: ((call: RefusedCall) => void) | undefined;
   readonly contracts: Pick<ContractRegistry, "registry">;
   readonly probes: Probes;
   /** What answers `GET /metrics`; absent where nothing does. */
@@ -98,6 +101,7 @@ export async function listenWebFront(options: WebFrontOptions): Promise<WebFront
     reading: options.reading,
     maxMessageBytes: limits.maxMessageBytes,
     onUnknownCall: options.onUnknownCall,
+    onRefusedCall: options.onRefusedCall,
     log,
   });
   calls.route(routes);

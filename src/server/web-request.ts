@@ -16,6 +16,8 @@ export interface RequestReading {
   readonly maxBytes: number;
   readonly registry: Registry;
   readonly options: ResolvedInput;
+  /** Told of what a body is refused for. */
+  readonly onRefused?: ((error: unknown) => void) | undefined;
 }
 
 /** What protocols put around a message. */
@@ -46,6 +48,9 @@ export async function* requestBody(
 ): AsyncGenerator<Uint8Array, void, undefined> {
   try {
     yield* checkedBody(request, reading, held);
+  } catch (error) {
+    reading.onRefused?.(error);
+    throw error;
   } finally {
     held.set(0);
   }

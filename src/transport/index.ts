@@ -32,4 +32,4 @@ export { type Source, type SourceLimits, Sources } from "./sources.ts";
 export { Stalls } from "./stalls.ts";
 export { assertTarget, isLoopback, serverOf } from "./target.ts";
 export { type TlsOptions, tlsChannel } from "./tls-channel.ts";
-export { tellUnknownCalls } from "./unary-streams.ts";
+export { tellRefusedCalls, tellUnknownCalls } from "./unary-streams.ts";

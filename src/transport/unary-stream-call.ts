@@ -26,6 +26,9 @@ import { isWorthSending, ServerCall } from "./server-call.ts";
 import { type Held, holdOn, leftUnread, noteBytesReceived, smallBytes } from "./session-guard.ts";
 import { statusFromThrown } from "./status.ts";
 
+/** Told of a call that nobody serves, and of the status that it has got. */
+export type RefusedStream = (path: string, headers: IncomingHttpHeaders, code: status, message: string) => void;
+
 /** What the calls of a method have in common. */
 export interface UnaryStreamServing {
   /** `/pkg.Service/Method`. */
@@ -33,6 +36,8 @@ export interface UnaryStreamServing {
   readonly metadataMaxBytes: number;
   /** Of the request as it comes in. */
   readonly receiveMaxBytes: number;
+  /** Told of calls that are refused before they are served. */
+  readonly onRefused?: RefusedStream | undefined;
   /** Called with the whole request. Answers the call, or fails it; never throws. */
   readonly serve: (call: UnaryStreamCall, request: Uint8Array) => void;
 }
@@ -247,13 +252,13 @@ export class UnaryStreamCall extends ServerCall {
       this.close();
       return;
     }
-    this.#requestIsComplete = true;
     const { path, serve } = this.#serving;
     const size = this.#size;
     if (size < 0 || this.#receivedBytes < prefixBytes + size) {
       this.#refuse(status.UNIMPLEMENTED, `Received no request message for the unary method ${path}`);
       return;
     }
+    this.#requestIsComplete = true;
     serve(this, this.#takeRequest(size));
   }
 
@@ -390,6 +395,8 @@ export class UnaryStreamCall extends ServerCall {
   /** Ends a call that no implementation answers. */
   #refuse(code: status, details: string, reason?: ConnectError): void {
     this.#forgetRequest();
+    // Whoever serves the request learns of it, and tells.
+    if (!this.#requestIsComplete) this.#serving.onRefused?.(this.#serving.path, this.#opening.headers, code, details);
     this.#sendStatus({ code, details, metadata: new Metadata() });
     this.#over(reason);
   }

@@ -1,11 +1,16 @@
 import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
-import type { Server } from "@grpc/grpc-js";
+import { type Server, status } from "@grpc/grpc-js";
 import { countMessages } from "./incoming-messages.ts";
 import { longTimeoutHeader, parseGrpcTimeout } from "./long-timeouts.ts";
-import { UnaryStreamCall, type UnaryStreamOpening, type UnaryStreamServing } from "./unary-stream-call.ts";
+import {
+  type RefusedStream,
+  UnaryStreamCall,
+  type UnaryStreamOpening,
+  type UnaryStreamServing,
+} from "./unary-stream-call.ts";
 
 /** A method that is served on its streams. */
-export type UnaryMethod = Omit<UnaryStreamServing, "receiveMaxBytes">;
+export type UnaryMethod = Omit<UnaryStreamServing, "receiveMaxBytes" | "onRefused">;
 
 /** What grpc-js takes where nobody says anything else. */
 const defaultReceiveMaxBytes = 4 * 1024 * 1024;
@@ -18,6 +23,13 @@ const unknownCalls = new WeakMap<Server, UnknownCall>();
 /** Tells of calls of methods that nobody has added: grpc-js answers them, and no interceptor sees them. Before the server listens. */
 export function tellUnknownCalls(server: Server, tell: UnknownCall): void {
   unknownCalls.set(server, tell);
+}
+
+const refusedCalls = new WeakMap<Server, RefusedStream>();
+
+/** Tells of calls that are refused for what they are, before an interceptor sees them. Before methods are added. */
+export function tellRefusedCalls(server: Server, tell: RefusedStream): void {
+  refusedCalls.set(server, tell);
 }
 
 const allServed = new WeakMap<Server, Map<string, UnaryStreamServing>>();
@@ -37,8 +49,9 @@ export function serveUnaryStreams(server: Server, methods: readonly UnaryMethod[
     }
   }
   const receiveMaxBytes = receiveMaxBytesOf(server);
+  const onRefused = refusedCalls.get(server);
   for (const method of methods) {
-    served.set(method.path, { ...method, receiveMaxBytes });
+    served.set(method.path, { ...method, receiveMaxBytes, onRefused });
   }
   return () => {
     for (const { path } of methods) {
@@ -86,6 +99,7 @@ function divert(server: Server, served: ReadonlyMap<string, UnaryStreamServing>)
     const opening = serving === undefined ? undefined : plainOpening(headers, rawHeaders);
     if (serving === undefined || opening === undefined) {
       if (serving === undefined) tellIfUnknown(server, headers);
+      tellIfTimeless(server, headers);
       countMessages(stream, receiveMaxBytes);
       others.call(server, interceptors, stream, headers, flags, rawHeaders);
       return;
@@ -103,6 +117,14 @@ function tellIfUnknown(server: Server, headers: IncomingHttpHeaders): void {
   // Other requests than calls are refused for what they are.
   if (server["handlers"].has(path) || headers["content-type"]?.startsWith("application/grpc") !== true) return;
   unknownCalls.get(server)?.(path, headers);
+}
+
+/** grpc-js refuses those whose time it cannot read. */
+function tellIfTimeless(server: Server, headers: IncomingHttpHeaders): void {
+  const timeout = headers["grpc-timeout"];
+  const path = headers[":path"] ?? "";
+  if (timeout === undefined || parseGrpcTimeout(String(timeout)) !== undefined || !server["handlers"].has(path)) return;
+  refusedCalls.get(server)?.(path, headers, status.INTERNAL, "the deadline of the call cannot be read");
 }
 
 /** Undefined for a call that is better left to grpc-js. */

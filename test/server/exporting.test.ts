@@ -355,3 +355,24 @@ describe("the trace of a run", () => {
     expect(of("retake.test")).toEqual([0, undefined, "NOT_FOUND"]);
   });
 });
+
+describe("the span of a call that starts a run", () => {
+  it("says which, and the log what of OpenTelemetry's variables cannot be followed", async () => {
+    const receiver = await exportTo("http/protobuf", {
+      OTEL_METRICS_EXPORTER: "none",
+      OTEL_EXPORTER_OTLP_TIMEOUT: "abc",
+      OTEL_BSP_SCHEDULE_DELAY: "10",
+    });
+    const { runs, server, log } = await startListening();
+    const { run } = await runs.startRun({ workflow: "retake.test.v1.WorkflowsService/Plain" });
+    await server.close({ drainTimeoutMs: 0 });
+    const call = receiver.spans.find(({ name }) => name === "retake.v1.RunService/StartRun");
+    expect(run?.runId).toMatch(/./);
+    expect(call?.attributes["retake.run.id"]).toBe(run?.runId);
+    const problems = log.flatMap(({ fields: { problem } }) => (problem === undefined ? [] : [String(problem)]));
+    expect(problems).toContain("OTEL_BSP_SCHEDULE_DELAY is not followed here");
+    expect(problems).toContainEqual(
+      expect.stringMatching(/OTEL_EXPORTER_OTLP_TIMEOUT.*abc|abc.*OTEL_EXPORTER_OTLP_TIMEOUT/),
+    );
+  });
+});

@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { createServer } from "node:http";
+import { connect, type IncomingHttpHeaders } from "node:http2";
 import type { AddressInfo } from "node:net";
 import { gunzipSync } from "node:zlib";
 import { Code, createClient } from "@connectrpc/connect";
@@ -233,5 +234,77 @@ describe("GET /metrics where not everybody may", () => {
       "CREDENTIALS_MISSING",
       "LEVEL_TOO_LOW",
     ]);
+  });
+});
+
+/** The status that a call on the gRPC port ends with whose client knows nothing of gRPC. */
+function grpcStatus(
+  port: number,
+  { method, headers = {}, body, open }: { method: string; headers?: object; body: Buffer; open?: boolean },
+): Promise<unknown> {
+  const session = connect(`http://127.0.0.1:${port}`);
+  onTestFinished(() => session.destroy());
+  const path = `/${WorkflowsService.typeName}/${method}`;
+  const stream = session.request({
+    ...{ ":method": "POST", ":path": path, "content-type": "application/grpc", te: "trailers", ...headers },
+  });
+  stream.write(body);
+  if (open !== true) stream.end();
+  const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+  const note = ({ "grpc-status": status }: IncomingHttpHeaders): void => {
+    if (status !== undefined) resolve(status);
+  };
+  stream.on("response", note).on("trailers", note).on("error", reject).resume();
+  return promise;
+}
+
+describe("calls that are refused before an interceptor sees them", () => {
+  it("are counted with the status that they got, on both ports", async () => {
+    const {
+      server,
+      webPort,
+      grpcPort: port,
+    } = await startListening(
+      {
+        async *streaming(_, { signal }) {
+          yield { update: { case: "progress", value: { stage: "working", fraction: 0.5 } } };
+          await new Promise((_resolve, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+        },
+      },
+      { config: { web: { limits: { maxMessageBytes: 2_000 } } } },
+    );
+    const empty = Buffer.alloc(5);
+    const tooLarge = Buffer.from([0, 0x7f, 0xff, 0xff, 0xff]);
+    const all = [
+      grpcStatus(port, { method: "Plain", headers: { "grpc-timeout": "soon" }, body: empty }),
+      grpcStatus(port, { method: "Plain", headers: { "grpc-timeout": "1n" }, body: empty.subarray(1), open: true }),
+      grpcStatus(port, { method: "Plain", body: tooLarge, open: true }),
+      grpcStatus(port, { method: "Streaming", headers: { "grpc-timeout": "500m" }, body: empty }),
+    ];
+    expect((await Promise.all(all)).map(Number)).toEqual([
+      ...[Code.Internal, Code.DeadlineExceeded, Code.ResourceExhausted, Code.DeadlineExceeded],
+    ]);
+    const path = `/${WorkflowsService.typeName}/Plain`;
+    const post = (type: string, body: Buffer) =>
+      fetchWeb(webPort, path, { method: "POST", headers: { "content-type": type }, body });
+    await post("application/json", Buffer.from("{"));
+    await post("application/json", Buffer.alloc(4_000, "a"));
+    await post("application/grpc-web+proto", Buffer.from([0, 0, 0, 0, 1, 0xff]));
+    const wanted = [
+      ["Plain", "INTERNAL", "grpc", "INTERNAL"],
+      ["Plain", "DEADLINE_EXCEEDED", "grpc", "DEADLINE_EXCEEDED"],
+      ["Plain", "RESOURCE_EXHAUSTED", "grpc"],
+      ["Streaming", "DEADLINE_EXCEEDED", "grpc", "DEADLINE_EXCEEDED"],
+      ["Plain", "INVALID_ARGUMENT", "connectrpc"],
+      ["Plain", "RESOURCE_EXHAUSTED", "connectrpc"],
+      ["Plain", "INVALID_ARGUMENT", "grpc"],
+    ].map(([method, status, system, error]) => {
+      const at = `rpc_method="${WorkflowsService.typeName}/${method}",rpc_status_code="${status}"`;
+      const labels = `${error === undefined ? "" : `error_type="${error}",`}${at},rpc_system_name="${system}"`;
+      return [`rpc_server_call_duration_seconds_count{${labels}}`, 1];
+    });
+    const metrics = await metricsOf(server);
+    const counted = [...metrics].filter(([name]) => name.startsWith("rpc_server_call_duration_seconds_count"));
+    expect(Object.fromEntries(counted)).toEqual(Object.fromEntries(wanted));
   });
 });

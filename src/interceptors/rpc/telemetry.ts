@@ -1,4 +1,4 @@
-import type { DescMethod, Message } from "@bufbuild/protobuf";
+import { type DescMethod, isMessage, type Message } from "@bufbuild/protobuf";
 import {
   Code,
   ConnectError,
@@ -9,6 +9,7 @@ import {
 } from "@connectrpc/connect";
 import { ErrorInfoSchema } from "../../../gen/google/rpc/error_details_pb.js";
 import { FailureSchema } from "../../../gen/retake/v1/run_pb.js";
+import { StartRunResponseSchema } from "../../../gen/retake/v1/run_service_pb.js";
 import { callDurationBounds } from "../../call-duration-bounds.ts";
 import type { Clock } from "../../clock.ts";
 import type { HistogramCell, HistogramFamily, Instruments, NumberFamily } from "../../instruments.ts";
@@ -98,11 +99,16 @@ export class CallMetrics {
     return this.#duration.of(system, unknownMethod, name, name);
   }
 
+  /** Of calls that were refused before an interceptor saw them. */
+  refused(system: RpcSystem, method: string, code: Code): HistogramCell {
+    const name = codeName(code);
+    return this.#duration.of(system, method, name, serverErrors.has(code) ? name : "");
+  }
+
   failed(system: RpcSystem, method: DescMethod, error: unknown): HistogramCell {
     const code = error instanceof ConnectError ? error.code : Code.Unknown;
     if (error instanceof ConnectError) this.#countRefusal(error);
-    const name = codeName(code);
-    return this.#duration.of(system, methodName(method), name, serverErrors.has(code) ? name : "");
+    return this.refused(system, methodName(method), code);
   }
 
   #countRefusal(error: ConnectError): void {
@@ -181,6 +187,7 @@ export function telemetry(options: {
     answer: Headers,
     startMs: number,
     span: CallSpan | undefined,
+    message?: Message,
   ): void => {
     const nowMs = clock.monotonic();
     const seconds = (nowMs - startMs) / 1000;
@@ -189,7 +196,7 @@ export function telemetry(options: {
     span?.end({
       ...{ system, method: methodName(method), statusCode: "OK", errorType: "", message: "", seconds },
       authority: authorityOf(header, url),
-      runId: answer.get("retake-run-id") ?? "",
+      runId: answer.get("retake-run-id") ?? runIdIn(message),
     });
   };
   const failed = (
@@ -217,10 +224,10 @@ export function telemetry(options: {
   // Made here, since what is made inside of a call holds all the call's interceptors for as long as the stream is open.
   const streamed = (call: Call, answer: Headers, startMs: number, span: CallSpan | undefined) => ({
     map: same<Message>,
-    // A stream's end, and its errors, come while it is read; whoever stops reading it has cancelled the call.
+    // A stream's end, and its errors, come while it is read.
     ended: () => succeeded(call, answer, startMs, span),
     failed: (error: unknown) => failed(call, error, startMs, span),
-    left: () => failed(call, new ConnectError("the caller has cancelled the call", Code.Canceled), startMs, span),
+    left: () => failed(call, whyLeft(call.signal), startMs, span),
   });
   return (next) => (request) => {
     const startMs = clock.monotonic();
@@ -231,7 +238,7 @@ export function telemetry(options: {
     };
     return next(request).then((response) => {
       if (!response.stream) {
-        succeeded(request, response.header, startMs, span);
+        succeeded(request, response.header, startMs, span, response.message);
         return response;
       }
       const message = passMessages(response.message, streamed(request, response.header, startMs, span));
@@ -257,7 +264,38 @@ export function countUnknownCall(
   });
 }
 
-type Call = Pick<UnaryRequest | StreamRequest, "method" | "header" | "url">;
+/** Measures a call of a method that there is, which was refused for what it is: it comes to no interceptor either. */
+export function countRefusedCall(
+  { metrics, spans, system, clock }: Parameters<typeof telemetry>[0],
+  { path, code, message, header }: RefusedCall,
+): void {
+  const by = system(header);
+  const method = path.slice(1);
+  metrics?.refused(by, method, code).record(0);
+  const statusCode = codeName(code);
+  spans?.begin(header, clock.monotonic())?.end({
+    ...{ system: by, method, statusCode, message, runId: "", seconds: 0 },
+    errorType: serverErrors.has(code) ? statusCode : "",
+    authority: header.get("host") ?? "",
+  });
+}
+
+export interface RefusedCall {
+  /** `/package.Service/Method`. */
+  readonly path: string;
+  readonly code: Code;
+  readonly message: string;
+  readonly header: Headers;
+}
+
+type Call = Pick<UnaryRequest | StreamRequest, "method" | "header" | "url" | "signal">;
+
+/** Whoever stops reading a stream has cancelled its call, unless the call's time is over. */
+function whyLeft({ aborted, reason }: AbortSignal): ConnectError {
+  return aborted && reason instanceof ConnectError
+    ? reason
+    : new ConnectError("the caller has cancelled the call", Code.Canceled);
+}
 
 /** That of a call over HTTP/1.1 is in its header alone: its URL names us. */
 function authorityOf(header: Headers, url: string): string {
@@ -266,6 +304,11 @@ function authorityOf(header: Headers, url: string): string {
   const start = url.indexOf("://") + 3;
   const end = url.indexOf("/", start);
   return url.slice(start, end < 0 ? undefined : end);
+}
+
+/** Empty unless it is the answer to those who start a run without waiting for it. */
+function runIdIn(message: Message | undefined): string {
+  return isMessage(message, StartRunResponseSchema) ? (message.run?.runId ?? "") : "";
 }
 
 function streamParts({ service, method, header, trailer }: StreamResponse): Omit<StreamResponse, "message"> {

@@ -1,3 +1,4 @@
+import { DiagLogLevel, diag } from "@opentelemetry/api";
 import { type IMetricReader, type MetricProducer, PeriodicExportingMetricReader } from "@opentelemetry/sdk-metrics";
 import type { Clock, RandomSource } from "../../clock.ts";
 import type { Instruments } from "../../instruments.ts";
@@ -17,6 +18,33 @@ import { SpanMetrics } from "./span-metrics.ts";
 import { Tracing } from "./tracing.ts";
 import { UntoldRuns } from "./untold-runs.ts";
 import { writtenExporter } from "./written-exporter.ts";
+
+const apiKey = Symbol.for("opentelemetry.js.api.1");
+
+/** Who is told of trouble in this process, by all copies of OpenTelemetry's API. */
+function whoIsTold(): unknown {
+  return (globalThis as { [apiKey]?: { readonly diag?: unknown } })[apiKey]?.diag;
+}
+
+let told: unknown;
+
+/**
+ * Lets OpenTelemetry's exporters tell what they cannot follow, of headers and certificates, unless the program around us has
+ * them do. The newest server's log is told, until what is returned is called.
+ */
+function tellTrouble(log: Logger): () => void {
+  const before = whoIsTold();
+  if (before !== undefined && before !== told) return () => undefined;
+  const tell = (message: string): void => log.warn({ problem: message }, "OpenTelemetry tells of a problem");
+  const nothing = (): void => undefined;
+  const logger = { error: tell, warn: tell, info: nothing, debug: nothing, verbose: nothing };
+  diag.setLogger(logger, { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true });
+  const own = whoIsTold();
+  told = own;
+  return () => {
+    if (whoIsTold() === own) diag.disable();
+  };
+}
 
 export interface ExportingOptions {
   readonly environment: OtelEnvironment;
@@ -48,6 +76,7 @@ export class Exporting {
   /** Absent where traces go nowhere. */
   readonly #marks: ExportMarks | undefined;
   readonly #untold: UntoldRuns | undefined;
+  readonly #quiet: () => void;
 
   private constructor(
     tracing: Exporting["tracing"],
@@ -55,17 +84,20 @@ export class Exporting {
     senders: readonly Pick<BatchSender, "close">[],
     marks: ExportMarks | undefined,
     untold: UntoldRuns | undefined,
+    quiet: () => void,
   ) {
     this.tracing = tracing;
     this.#readers = readers;
     this.#senders = senders;
     this.#marks = marks;
     this.#untold = untold;
+    this.#quiet = quiet;
   }
 
   static async start(options: ExportingOptions): Promise<Exporting> {
     const { environment, version, spansPerSecond, instruments, journal, clock, random, log } = options;
     const { forwarded, audit, redactor } = options;
+    const quiet = tellTrouble(log);
     const resource = ownResource(version);
     // Texts and numbers, all of them: what the environment says is text.
     const origin = { resource: resource.attributes as OtlpAttributes, scope: { name: "retake", version } };
@@ -148,7 +180,7 @@ export class Exporting {
                 cardinalityLimits: { default: cardinalityLimit },
               }),
           ];
-    return new Exporting(tracing, readers, senders, marks, untold);
+    return new Exporting(tracing, readers, senders, marks, untold, quiet);
   }
 
   /** Those who export metrics, each with what is measured without the SDK. */
@@ -168,5 +200,6 @@ export class Exporting {
     await this.#untold?.close();
     await Promise.all(this.#senders.map((sender) => sender.close()));
     await this.#marks?.close();
+    this.#quiet();
   }
 }

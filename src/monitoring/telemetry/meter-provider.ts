@@ -1,4 +1,3 @@
-import { metrics } from "@opentelemetry/api";
 import type { Resource } from "@opentelemetry/resources";
 import {
   type IMetricReader,
@@ -7,6 +6,7 @@ import {
   MetricReader,
   type ResourceMetrics,
 } from "@opentelemetry/sdk-metrics";
+import { processMeters } from "../../process-meters.ts";
 import { type Redact, redactedMeters } from "./redacted-meters.ts";
 
 export interface MetersOptions {
@@ -41,8 +41,7 @@ export class Meters {
   constructor({ resource, cardinalityLimit, producer, redact, readers = [] }: MetersOptions) {
     this.#reader = new AskedReader({ metricProducers: [producer], cardinalitySelector: () => cardinalityLimit });
     this.provider = new MeterProvider({ resource, readers: [this.#reader, ...readers] });
-    // Another one that is there already is what the program around us wants to have.
-    this.#isGlobal = metrics.setGlobalMeterProvider(redactedMeters(this.provider, redact));
+    this.#isGlobal = processMeters.follow(redactedMeters(this.provider, redact));
   }
 
   /** Everything, cumulated. What cannot be read is told, and left out. */
@@ -54,7 +53,7 @@ export class Meters {
 
   /** Sends what is left to those who export. */
   async close(): Promise<void> {
-    if (this.#isGlobal) metrics.disable();
+    if (this.#isGlobal) processMeters.leave();
     await this.provider.shutdown({ timeoutMillis: closeTimeoutMs });
   }
 }

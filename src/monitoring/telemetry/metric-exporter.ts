@@ -33,6 +33,10 @@ export async function metricExporter(
     serializer,
     MetricsExporterMetricsHelper.countItems,
   );
-  const { OTLPMetricExporterBase } = await import("@opentelemetry/exporter-metrics-otlp-http");
-  return new OTLPMetricExporterBase(delegate);
+  const { AggregationTemporalityPreference, OTLPMetricExporterBase } = await import(
+    "@opentelemetry/exporter-metrics-otlp-http"
+  );
+  // As our own instruments are: of two kinds of counters in one request, receivers would make nonsense.
+  const temporalityPreference = AggregationTemporalityPreference.CUMULATIVE;
+  return new OTLPMetricExporterBase(delegate, { temporalityPreference });
 }

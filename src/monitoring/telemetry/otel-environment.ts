@@ -26,6 +26,26 @@ const signals = ["traces", "metrics", "logs"] as const;
 
 const defaultMetricIntervalMs = 60_000;
 
+/** Above this (24.8 days) a timer of Node is due at once. */
+const longestIntervalMs = 2 ** 31 - 1;
+
+/** What is followed, here or by those who export. */
+const followed = new RegExp(
+  `^OTEL_(${[
+    ...["SDK_DISABLED", "SERVICE_NAME", "RESOURCE_ATTRIBUTES", "METRIC_EXPORT_INTERVAL", "TRACES_SAMPLER(_ARG)?"],
+    "(TRACES|METRICS|LOGS)_EXPORTER",
+    "EXPORTER_OTLP_((TRACES|METRICS|LOGS)_)?(ENDPOINT|PROTOCOL|HEADERS|TIMEOUT|COMPRESSION|INSECURE)",
+    "EXPORTER_OTLP_((TRACES|METRICS|LOGS)_)?(CERTIFICATE|CLIENT_KEY|CLIENT_CERTIFICATE)",
+  ].join("|")})$`,
+);
+
+/** What some variables ask for that is so anyway. */
+const soAnyway: Readonly<Record<string, string>> = {
+  OTEL_PROPAGATORS: "tracecontext",
+  OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE: "cumulative",
+  OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION: "explicit_bucket_histogram",
+};
+
 /**
  * Reads them. Where they say nothing of an endpoint, nor that a signal is exported, it is not: OpenTelemetry's own default
  * would send everything to a Collector on this machine that hardly anybody has.
@@ -47,22 +67,46 @@ export function readOtelEnvironment(variables: OtelVariables): OtelEnvironment {
     }
     const hasEndpoint = get("OTEL_EXPORTER_OTLP_ENDPOINT") !== "" || get(`OTEL_EXPORTER_OTLP_${own}_ENDPOINT`) !== "";
     if (wanted.length === 0 ? hasEndpoint : wanted.includes("otlp")) {
-      exported[signal] = protocolOf(
+      const protocol = protocolOf(
         get(`OTEL_EXPORTER_OTLP_${own}_PROTOCOL`) || get("OTEL_EXPORTER_OTLP_PROTOCOL"),
         problems,
       );
+      const of = get(`OTEL_EXPORTER_OTLP_${own}_ENDPOINT`) === "" ? "" : `${own}_`;
+      const endpoint = get(`OTEL_EXPORTER_OTLP_${of}ENDPOINT`);
+      if (endpoint === "" || isEndpoint(endpoint, protocol)) exported[signal] = protocol;
+      else {
+        problems.push(
+          `OTEL_EXPORTER_OTLP_${of}ENDPOINT is no URL of a receiver, like http://localhost:4318: no ${signal} are exported`,
+        );
+      }
     }
   }
   const interval = get("OTEL_METRIC_EXPORT_INTERVAL");
   const metricIntervalMs = interval === "" ? defaultMetricIntervalMs : Number(interval);
-  const isInterval = Number.isFinite(metricIntervalMs) && metricIntervalMs > 0;
-  if (!isInterval) problems.push(`OTEL_METRIC_EXPORT_INTERVAL is "${interval}": it is a number of milliseconds`);
+  const isInterval = metricIntervalMs > 0 && metricIntervalMs <= longestIntervalMs;
+  if (!isInterval) {
+    problems.push(
+      `OTEL_METRIC_EXPORT_INTERVAL is "${interval}": it is a number of milliseconds, ${longestIntervalMs} at most`,
+    );
+  }
+  if (Object.keys(exported).length > 0) {
+    for (const name of Object.keys(variables).sort()) {
+      const isIgnored = name.startsWith("OTEL_") && !followed.test(name) && get(name) !== "";
+      if (isIgnored && get(name).toLowerCase() !== soAnyway[name]) problems.push(`${name} is not followed here`);
+    }
+  }
   return {
     ...exported,
     sampling: samplingOf(get("OTEL_TRACES_SAMPLER"), get("OTEL_TRACES_SAMPLER_ARG"), problems),
     metricIntervalMs: isInterval ? metricIntervalMs : defaultMetricIntervalMs,
     problems,
   };
+}
+
+/** gRPC takes a host and a port as well. */
+function isEndpoint(text: string, protocol: OtlpProtocol): boolean {
+  if (protocol === "grpc" && !text.includes("://")) return true;
+  return /^https?:\/\//i.test(text) && URL.canParse(text);
 }
 
 function protocolOf(name: string, problems: string[]): OtlpProtocol {

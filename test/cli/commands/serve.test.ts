@@ -43,6 +43,19 @@ describe("retake serve", () => {
     expect((await retake(["workflows", "--target", target])).exitCode).toBe(3);
   });
 
+  it("counts by the instruments that its modules make of OpenTelemetry's API while they are loaded", async () => {
+    const { io, stderr, seen, interrupt } = createIo();
+    const meters = join(import.meta.dirname, "..", "fixtures", "meters.ts");
+    const serving = runCli(inDirectory("--grpc-port", "0", "--web-port", "0", "--handlers", meters), io);
+    await seen(/web {3}http:\/\/127\.0\.0\.1:\d+\n/);
+    const target = /gRPC {2}(\S+)/.exec(stderr())?.[1] ?? "";
+    expect((await retake(["run", "Plain", "-i", '{"text": "hi"}', "-w", "-q", "--target", target])).exitCode).toBe(0);
+    const web = /web {3}(\S+)/.exec(stderr())?.[1] ?? "";
+    expect(await (await fetch(`${web}/metrics`)).text()).toMatch(/^studio_frames_total\{text="hi"[^}]*\} 3$/m);
+    interrupt();
+    expect(await serving).toBe(0);
+  });
+
   it("tells its addresses as JSON, without those of ports that are off", async () => {
     const { io, stdout, stderr, seen, interrupt } = createIo();
     const serving = runCli(onFreePorts("--json"), io);

@@ -60,7 +60,7 @@ describe("readOtelEnvironment", () => {
     expect(problems).toEqual([
       'OTEL_TRACES_EXPORTER names "zipkin": only otlp and none are known here',
       'the OTLP protocol "http/json" is not known here: http/protobuf is taken; grpc is the other one',
-      'OTEL_METRIC_EXPORT_INTERVAL is "soon": it is a number of milliseconds',
+      'OTEL_METRIC_EXPORT_INTERVAL is "soon": it is a number of milliseconds, 2147483647 at most',
       'OTEL_TRACES_SAMPLER names "jaeger_remote", which is not known here: all traces are kept',
     ]);
     expect({ sampling, metricIntervalMs, traces }).toEqual({
@@ -68,5 +68,42 @@ describe("readOtelEnvironment", () => {
       metricIntervalMs: 60_000,
       traces: "http/protobuf",
     });
+  });
+
+  it("takes no interval that is longer than a timer: it would be over at once", () => {
+    const { problems, metricIntervalMs } = readOtelEnvironment({ OTEL_METRIC_EXPORT_INTERVAL: "2147483648" });
+    expect(metricIntervalMs).toBe(60_000);
+    expect(problems).toEqual([expect.stringContaining("2147483647 at most")]);
+  });
+
+  it("sends nothing to what is no URL, where others would send it to this machine", () => {
+    const { problems, ...exported } = readOtelEnvironment({
+      OTEL_EXPORTER_OTLP_ENDPOINT: "not_a_url",
+      OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: "http://c:4318/v1/traces",
+      OTEL_EXPORTER_OTLP_LOGS_ENDPOINT: "collector:4317",
+      OTEL_EXPORTER_OTLP_LOGS_PROTOCOL: "grpc",
+    });
+    expect(exported).toMatchObject({ traces: "http/protobuf", logs: "grpc" });
+    expect(exported.metrics).toBeUndefined();
+    expect(problems).toEqual([
+      expect.stringMatching(/^OTEL_EXPORTER_OTLP_ENDPOINT is no URL.*no metrics are exported$/),
+    ]);
+  });
+
+  it("tells of variables that it does not follow, unless they ask for what is so anyway, or nothing is exported", () => {
+    const more = {
+      OTEL_BSP_SCHEDULE_DELAY: "10",
+      OTEL_PROPAGATORS: "b3",
+      OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE: "delta",
+      OTEL_LOG_LEVEL: "",
+      OTEL_EXPORTER_OTLP_TRACES_TIMEOUT: "5000",
+    };
+    expect(readOtelEnvironment(more).problems).toEqual([]);
+    expect(readOtelEnvironment({ ...endpoint, ...more }).problems).toEqual([
+      "OTEL_BSP_SCHEDULE_DELAY is not followed here",
+      "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE is not followed here",
+      "OTEL_PROPAGATORS is not followed here",
+    ]);
+    expect(readOtelEnvironment({ ...endpoint, OTEL_PROPAGATORS: "tracecontext" }).problems).toEqual([]);
   });
 });
