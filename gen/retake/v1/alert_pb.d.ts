@@ -202,8 +202,8 @@ export declare type AlertQuery = Message<"retake.v1.AlertQuery"> & {
   quantile: number;
 
   /**
-   * How far back samples count; beyond 6 hours only for RATE, INCREASE and QUANTILE, which then go by minutes at the beginning
-   * of the window. Default: 5 minutes. Limits: 10 s to 3 days.
+   * How far back samples count; beyond 6 hours (with `offset`) only for RATE, INCREASE and QUANTILE, which then go by minutes at
+   * the beginning of the window. Default: 5 minutes. Limits: 10 s to 3 days.
    *
    * @generated from field: google.protobuf.Duration window = 5;
    */
@@ -222,6 +222,14 @@ export declare type AlertQuery = Message<"retake.v1.AlertQuery"> & {
    * @generated from field: int32 min_count = 7;
    */
   minCount: number;
+
+  /**
+   * How long ago the window ended: what was usual before the last half hour, say. PromQL's `offset`. Default: 0, it ends now.
+   * Limits: 0 to 5 hours.
+   *
+   * @generated from field: google.protobuf.Duration offset = 8;
+   */
+  offset?: Duration | undefined;
 };
 
 /**

@@ -66,21 +66,22 @@ export function queryPromql(query: RuleQuery): string {
 
 function statisticPromql(query: RuleQuery): string {
   const { statistic, metric, matchers, groupBy } = query;
-  const range = `[${duration(query.windowMs)}]`;
+  const { range, offset } = timesPromql(query);
   if (typeof statistic === "object") {
     const rate = `rate(${selector(`${metric}_bucket`, matchers)}${range})`;
     const summed = groupBy === undefined ? rate : `sum by (${["le", ...groupBy].join(", ")}) (${rate})`;
     return `histogram_quantile(${statistic.quantile}, ${summed})`;
   }
   const series = selector(metric, matchers);
-  const each = statistic === "latest" ? series : `${functions[statistic]}(${series}${range})`;
+  const each = statistic === "latest" ? `${series}${offset}` : `${functions[statistic]}(${series}${range})`;
   if (groupBy === undefined) return each;
   const operator = statistic === "avg" || statistic === "min" || statistic === "max" ? statistic : "sum";
   return `${operator} by (${groupBy.join(", ")}) (${each})`;
 }
 
-function countPromql({ statistic, metric, matchers, groupBy, windowMs }: RuleQuery): string {
-  const range = `[${duration(windowMs)}]`;
+function countPromql(query: RuleQuery): string {
+  const { statistic, metric, matchers, groupBy } = query;
+  const { range } = timesPromql(query);
   if (typeof statistic === "object") {
     const all = selector(`${metric}_bucket`, [...matchers, { label: "le", operator: "=", value: "+Inf" }]);
     const increase = `increase(${all}${range})`;
@@ -89,6 +90,12 @@ function countPromql({ statistic, metric, matchers, groupBy, windowMs }: RuleQue
   const counting = statistic === "rate" || statistic === "increase" ? "increase" : "count_over_time";
   const each = `${counting}(${selector(metric, matchers)}${range})`;
   return groupBy === undefined ? each : `sum by (${groupBy.join(", ")}) (${each})`;
+}
+
+/** The samples of a window, and the latest one before its end. */
+function timesPromql({ windowMs, offsetMs }: RuleQuery): { readonly range: string; readonly offset: string } {
+  const offset = offsetMs === 0 ? "" : ` offset ${duration(offsetMs)}`;
+  return { range: `[${duration(windowMs)}]${offset}`, offset };
 }
 
 const functions = {
@@ -153,9 +160,14 @@ function choicePromql(args: readonly Expr[], values: ReadonlyMap<string, string>
   // What compares constants compares no vectors, and chooses none.
   if (left.scalar && right.scalar) return undefined;
   const holds = `(${left.text} ${operator} ${right.text})`;
+  const other = vectorPromql(otherwise, values);
   return {
-    // Not the opposite comparison: where there is no number (NaN), neither holds.
-    text: `((${vectorPromql(then, values)} and ${holds}) or (${vectorPromql(otherwise, values)} unless ${holds}))`,
+    text:
+      then.text === left.text && !left.scalar
+        ? // As with the greater of two: what is compared is what the comparison leaves.
+          `(${holds} or ${other})`
+        : // Not the opposite comparison: where there is no number (NaN), neither holds.
+          `((${vectorPromql(then, values)} and ${holds}) or (${other} unless ${holds}))`,
     scalar: false,
     integer: then.integer && otherwise.integer,
   };

@@ -55,6 +55,7 @@ describe("prometheusRules", () => {
       "((((depth ^ 0 * (20 + 1)) and (depth > 5)) or (depth unless (depth > 5))) and depth)",
     ],
     ["-depth / 2.5", "(((-depth) / 2.5))"],
+    ["depth > 2.5 ? depth : 2.5", "(((depth > 2.5) or (depth ^ 0 * 2.5)) and depth)"],
   ])("says what Prometheus takes: %s", async (expression, expected) => {
     const text = await prometheusRules([rule({ expression })]);
     expect((parse(text) as RuleFile).groups[0]?.rules).toEqual([
