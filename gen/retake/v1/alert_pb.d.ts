@@ -16,8 +16,8 @@ export declare const file_retake_v1_alert: GenFile;
 
 /**
  * From which numbers on there is an alert. It is evaluated with each sample of the series, every 10 s, and means the same
- * as the rule for Prometheus that `retake rules export` makes of it. It has at most 500 alerts that are not over; the log tells
- * when there would be more, which are left out.
+ * as the rule for Prometheus that `retake rules export` makes of it, whose head names those that Prometheus has no words for. It
+ * has at most 500 alerts that are not over; the log tells when there would be more, which are left out.
  *
  * @generated from message retake.v1.AlertRule
  */

@@ -1,15 +1,18 @@
 import { parse } from "@bufbuild/cel";
 import type { LabelMatcher } from "../series/matcher.ts";
-import type { Rule, RuleQuery, Severity } from "./rule.ts";
+import { type Rule, type RuleQuery, type Severity, severities } from "./rule.ts";
 
 /** What a rule says of one severity, in PromQL. */
 export interface PromqlAlert {
   readonly severity: Severity;
   readonly expression: string;
+  /** Beside those of the rule. */
+  readonly labels?: Readonly<Record<string, string>>;
 }
 
 /**
- * A rule for Prometheus: one alert for each severity, which holds exactly when the rule's own does. What fires goes on until
+ * A rule for Prometheus: one alert for each severity, which holds exactly when the rule's own does, and one that there is no
+ * number where that is one. What fires goes on until
  * it is well again by asking for the alert itself (`ALERTS`). Undefined where the expression is more than arithmetic.
  */
 export function rulePromql(rule: Rule): readonly PromqlAlert[] | undefined {
@@ -17,7 +20,7 @@ export function rulePromql(rule: Rule): readonly PromqlAlert[] | undefined {
   if (value === undefined) return undefined;
   const sign = rule.comparison === "above" ? ">" : "<";
   const ignored = ["alertname", "alertstate", ...new Set(["severity", ...Object.keys(rule.labels)])].join(", ");
-  return (["warning", "critical"] as const).flatMap((severity) => {
+  const byThreshold = severities.flatMap((severity): PromqlAlert[] => {
     const threshold = rule.thresholds[severity];
     if (threshold === undefined) return [];
     const { at, clear } = threshold;
@@ -27,6 +30,8 @@ export function rulePromql(rule: Rule): readonly PromqlAlert[] | undefined {
       { label: "alertname", operator: "=", value: rule.name },
       { label: "alertstate", operator: "=", value: "firing" },
       { label: "severity", operator: "=", value: severity },
+      // That there was no number says nothing about the one that there is now.
+      ...(rule.noData === "alert" ? [{ label: "cause", operator: "!=", value: noDataLabels.cause } as const] : []),
     ]);
     return [
       {
@@ -35,7 +40,13 @@ export function rulePromql(rule: Rule): readonly PromqlAlert[] | undefined {
       },
     ];
   });
+  const worst = severities.findLast((severity) => rule.thresholds[severity] !== undefined);
+  if (rule.noData !== "alert" || worst === undefined) return byThreshold;
+  // Counted, so that the matchers of a lone selector do not become its labels.
+  return [...byThreshold, { severity: worst, expression: `absent(count(${value}))`, labels: noDataLabels }];
 }
+
+const noDataLabels = { cause: "no_data" } as const;
 
 /** `Infinity` would be the name of a metric. */
 function numberPromql(number: number): string {

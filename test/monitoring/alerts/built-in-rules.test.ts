@@ -20,7 +20,8 @@ describe("a built-in rule", () => {
   it.each(builtInRules().map((rule) => [rule.name, rule] as const))("%s is a rule, also for Prometheus", (_, rule) => {
     expect(validator.validate(AlertRuleSchema, rule)).toMatchObject({ kind: "valid" });
     const resolved = resolveRule(rule);
-    expect(rulePromql(resolved)).toHaveLength(Object.keys(resolved.thresholds).length);
+    const alerts = Object.keys(resolved.thresholds).length + (resolved.noData === "alert" ? 1 : 0);
+    expect(rulePromql(resolved)).toHaveLength(alerts);
     expect(rule.annotations["summary"]).toMatch(/\w/);
   });
 });

@@ -181,9 +181,9 @@ function firings({ rule, series }: RandomCase): Firing[] {
 }
 
 function firingOf(alerts: RuleAlerts): Firing {
-  return [...alerts.alerts.values()].flatMap(({ labels, trackers }) =>
+  return [...alerts.alerts.values()].flatMap(({ labels, cause, trackers }) =>
     (["warning", "critical"] as const).flatMap((severity) =>
-      isFiring(trackers[severity]) ? [{ severity, labels }] : [],
+      isFiring(trackers[severity]) ? [{ severity, labels: cause === "threshold" ? labels : { ...labels, cause } }] : [],
     ),
   );
 }
@@ -273,12 +273,12 @@ function ruleGroup(all: readonly Rule[]) {
     name: "random",
     interval: duration(stepMs),
     rules: all.flatMap((rule) =>
-      (rulePromql(rule) ?? []).map(({ severity, expression }) => ({
+      (rulePromql(rule) ?? []).map(({ severity, expression, labels }) => ({
         alert: rule.name,
         expr: expression,
         for: duration(rule.forMs),
         keep_firing_for: duration(rule.keepFiringForMs),
-        labels: { ...rule.labels, severity },
+        labels: { ...rule.labels, ...labels, severity },
       })),
     ),
   };

@@ -144,7 +144,8 @@ export function randomCase(seed: number, samples: number): RandomCase {
     },
     forMs: pick([0, 0, 20_000, 45_000]),
     keepFiringForMs: pick([0, 0, 30_000]),
-    ...{ noData: "ok", onError: "ok", labels: { team: "render" }, annotations: {} },
+    noData: maybe<Rule["noData"]>(0.4, () => "alert", "ok"),
+    ...{ onError: "ok", labels: { team: "render" }, annotations: {} },
   };
   return { rule, series };
 }
