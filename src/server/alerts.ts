@@ -1,6 +1,7 @@
 import { hostname } from "node:os";
 import type { Clock, RandomSource } from "../clock.ts";
 import { ConfigError, type ResolvedAlerting } from "../config/index.ts";
+import type { ReadContracts } from "../contract/index.ts";
 import type { Instruments, NumberFamily } from "../instruments.ts";
 import {
   AlertEngine,
@@ -20,6 +21,7 @@ import {
 } from "../monitoring/index.ts";
 import type { Journal, Logger, QualityLevels } from "../runs/index.ts";
 import type { Environment } from "../webhooks/index.ts";
+import { alertingWarnings } from "./alert-workflows.ts";
 import type { Watching } from "./start-monitoring.ts";
 
 export interface AlertsOptions {
@@ -178,11 +180,17 @@ export class Alerts implements Watching {
   }
 }
 
-/** Sees whether alerts can go by a configuration. @throws ConfigError */
-export async function checkAlerting(config: ResolvedAlerting, options: CheckOptions): Promise<void> {
+/** Sees whether alerts can go by a configuration; the log is told what comes to nothing. @throws ConfigError */
+export async function checkAlerting(
+  config: ResolvedAlerting,
+  { workflows, ...options }: CheckOptions & Pick<ReadContracts, "workflows">,
+): Promise<void> {
   const { problems } = configuredRules(config);
   if (problems.length > 0) throw new ConfigError("configuration", problems);
   await checkedNotifiers(config, options);
+  for (const { field, message } of alertingWarnings(config, workflows)) {
+    options.log.warn({ field }, `what the configuration says there comes to nothing: ${message}`);
+  }
 }
 
 function isFiring({ alert }: Pick<ListedAlert, "alert">): boolean {

@@ -457,7 +457,7 @@ class Server implements RetakeServer {
       assertSigned(contracts, config);
       assertAccess(contracts.contents, config);
       this.#assertFaults(contracts, config);
-      await this.#assertAlerting(config);
+      await this.#assertAlerting(contracts, config);
       this.#losses.tell(contracts);
       const opening = opener.open(config, this.#clock);
       // Loaded while the thread is at work, and only where there is a web port: it is a sixth of all modules.
@@ -703,7 +703,7 @@ class Server implements RetakeServer {
       assertSigned(contracts, next);
       assertAccess(contracts, next);
       this.#assertFaults(contracts, next);
-      await this.#assertAlerting(next);
+      await this.#assertAlerting(contracts, next);
       await running.reload(contracts, loaded, next);
       this.#losses.tell(contracts);
       const restart = restartKeys(this.#given, given);
@@ -732,13 +732,16 @@ class Server implements RetakeServer {
   }
 
   /** @throws ConfigError */
-  async #assertAlerting({ monitoring }: ResolvedConfig): Promise<void> {
+  async #assertAlerting(
+    { workflows }: Pick<ReadContracts, "workflows">,
+    { monitoring }: ResolvedConfig,
+  ): Promise<void> {
     if (monitoring === undefined) return;
     const { rules, slos, notifiers, routes, disabledRules } = monitoring;
     // Without any of them there is nothing to check, and no reason to load that much.
     if ([rules, slos, notifiers, routes, disabledRules].every(({ length }) => length === 0)) return;
     const { checkAlerting } = await import("./alerts.ts");
-    await checkAlerting(monitoring, { env: this.#env, clock: this.#clock, log: this.#log });
+    await checkAlerting(monitoring, { workflows, env: this.#env, clock: this.#clock, log: this.#log });
   }
 
   async #stop(drainTimeoutMs: number): Promise<void> {

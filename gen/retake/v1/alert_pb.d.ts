@@ -16,8 +16,8 @@ export declare const file_retake_v1_alert: GenFile;
 
 /**
  * From which numbers on there is an alert. It is evaluated with each sample of the series, every 10 s, and means the same
- * as the rule for Prometheus that `retake rules export` makes of it. It has at most 500 alerts that are not over; the log tells
- * when there would be more, which are left out.
+ * as the rule for Prometheus that `retake rules export` makes of it, whose head names those that Prometheus has no words for. It
+ * has at most 500 alerts that are not over; the log tells when there would be more, which are left out.
  *
  * @generated from message retake.v1.AlertRule
  */
@@ -202,8 +202,8 @@ export declare type AlertQuery = Message<"retake.v1.AlertQuery"> & {
   quantile: number;
 
   /**
-   * How far back samples count; beyond 6 hours only for RATE, INCREASE and QUANTILE, which then go by minutes at the beginning
-   * of the window. Default: 5 minutes. Limits: 10 s to 3 days.
+   * How far back samples count; beyond 6 hours (with `offset`) only for RATE, INCREASE and QUANTILE, which then go by minutes at
+   * the beginning of the window. Default: 5 minutes. Limits: 10 s to 3 days.
    *
    * @generated from field: google.protobuf.Duration window = 5;
    */
@@ -222,6 +222,14 @@ export declare type AlertQuery = Message<"retake.v1.AlertQuery"> & {
    * @generated from field: int32 min_count = 7;
    */
   minCount: number;
+
+  /**
+   * How long ago the window ended: what was usual before the last half hour, say. PromQL's `offset`. Default: 0, it ends now.
+   * Limits: 0 to 5 hours.
+   *
+   * @generated from field: google.protobuf.Duration offset = 8;
+   */
+  offset?: Duration | undefined;
 };
 
 /**

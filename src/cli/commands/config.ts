@@ -1,6 +1,6 @@
 import { toJson } from "@bufbuild/protobuf";
-import { ServerConfigSchema } from "../../../gen/retake/v1/config_pb.js";
-import { ConfigError, effectiveConfig } from "../../config/index.ts";
+import { type ServerConfig, ServerConfigSchema } from "../../../gen/retake/v1/config_pb.js";
+import { ConfigError, effectiveConfig, resolveConfig, withPlaces } from "../../config/index.ts";
 import { withoutSensitive } from "../../contract/index.ts";
 import { createTextRedactor } from "../../security/index.ts";
 import { UsageError } from "../cli-error.ts";
@@ -50,8 +50,23 @@ function withoutQuery(_: string, value: unknown): unknown {
 
 async function read(file: string | undefined) {
   try {
-    return effectiveConfig(await readConfig(file));
+    const given = await readConfig(file);
+    const effective = effectiveConfig(given);
+    await assertAlerting(given);
+    return effective;
   } catch (error) {
     throw error instanceof ConfigError ? new UsageError(error.message, { cause: error }) : error;
   }
+}
+
+/** As a server does at its start, without reading secrets. @throws ConfigError */
+async function assertAlerting(given: ServerConfig): Promise<void> {
+  const { monitoring } = resolveConfig(given);
+  if (monitoring === undefined) return;
+  const { rules, slos, disabledRules } = monitoring;
+  // Loading what rules are takes longer than all the rest.
+  if ([rules, slos, disabledRules].every(({ length }) => length === 0)) return;
+  const { configuredRules } = await import("../../monitoring/index.ts");
+  const { problems } = configuredRules(monitoring);
+  if (problems.length > 0) throw withPlaces(new ConfigError("configuration", problems), given);
 }

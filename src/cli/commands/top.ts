@@ -1,4 +1,3 @@
-import { Code, ConnectError } from "@connectrpc/connect";
 import { MonitoringService } from "../../../gen/retake/v1/monitoring_service_pb.js";
 import { type Status, StatusSchema } from "../../../gen/retake/v1/status_pb.js";
 import { CliError } from "../cli-error.ts";
@@ -6,17 +5,14 @@ import type { Command } from "../command.ts";
 import { connect } from "../connection.ts";
 import { Contracts } from "../contracts.ts";
 import { FullScreen } from "../display/full-screen.ts";
-import { plainText } from "../display/plain-text.ts";
 import { statusLines } from "../display/status-lines.ts";
 import { ExitCode } from "../exit-code.ts";
 import { type CliIo, writeLines } from "../io.ts";
+import { keepWatching, tellLost, type Watcher } from "../keep-watching.ts";
 import { messageJson } from "../message-json.ts";
 
 /** As many as a tall window has lines for. */
 const limits = { maxWorkflows: 200, maxAlerts: 50 };
-
-const firstDelayMs = 500;
-const longestDelayMs = 10_000;
 
 export const top: Command = {
   description:
@@ -47,35 +43,22 @@ export const top: Command = {
       : io.isTTY
         ? screenView(connection.target, io)
         : blockView(connection.target, io);
-    let seen = false;
-    let delayMs = firstDelayMs;
-    while (!io.signal.aborted) {
-      try {
-        for await (const { status } of client.watchStatus(limits, { signal: io.signal })) {
-          if (status === undefined) continue;
-          seen = true;
-          delayMs = firstDelayMs;
-          await view.show(status);
-        }
-      } catch (error) {
-        if (io.signal.aborted) break;
-        // A server that was never there is a mistake; one that goes, comes back.
-        if (!seen || !isLost(error)) throw error;
-        view.lost(plainText(ConnectError.from(error).rawMessage));
-      }
-      await sleep(delayMs, io);
-      delayMs = Math.min(2 * delayMs, longestDelayMs);
-    }
+    await keepWatching(
+      () => client.watchStatus(limits, { signal: io.signal }),
+      {
+        async show({ status }) {
+          if (status !== undefined) await view.show(status);
+        },
+        lost: (why) => view.lost(why),
+      },
+      io,
+    );
     return ExitCode.ok;
   },
 };
 
 /** Where updates go. */
-interface View extends Disposable {
-  show(status: Status): Promise<void> | void;
-  /** The connection is lost, and made anew. */
-  lost(why: string): void;
-}
+interface View extends Watcher<Status>, Disposable {}
 
 function screenView(target: string, io: CliIo): View {
   let newest: Status | undefined;
@@ -128,25 +111,4 @@ function showBlock(status: Status, target: string, io: CliIo): void {
 
 async function showJson(status: Status, contracts: Contracts, io: CliIo): Promise<void> {
   writeLines(io.stdout, JSON.stringify(await messageJson(StatusSchema, status, contracts)));
-}
-
-function tellLost(why: string, io: CliIo): void {
-  writeLines(io.stderr, `retake: the connection is lost, and is made anew: ${why}`);
-}
-
-function isLost(error: unknown): boolean {
-  const { code } = ConnectError.from(error);
-  return code === Code.Unavailable || code === Code.Canceled || code === Code.DeadlineExceeded;
-}
-
-function sleep(ms: number, { clock, signal }: CliIo): Promise<void> {
-  return new Promise((resolve) => {
-    const end = (): void => {
-      timer.cancel();
-      signal.removeEventListener("abort", end);
-      resolve();
-    };
-    const timer = clock.setTimeout(end, ms);
-    signal.addEventListener("abort", end);
-  });
 }

@@ -123,13 +123,17 @@ function reducedText(reduced: WorkflowExecution["reduced"]): string {
   return reduced.map(({ quality, count }) => `${countText(count)} ${words(Quality[quality])}`).join(", ");
 }
 
+function countedRuns(count: bigint): string {
+  return `${countText(count)} ${count === 1n ? "run" : "runs"}`;
+}
+
 function errors({ errors: found }: Report): (Html | undefined)[] {
   if (found === undefined) return [];
   const { attemptFailures, attemptFailureRate, runFailures, runFailureRate, recoveryRate, recoveredRuns } = found;
   if (attemptFailures === 0n && runFailures === 0n) return [html`<p>Nothing failed.</p>`];
   const common = found.byReason[0];
   const sentence = [
-    `${countText(attemptFailures)} attempts failed (${shareText(attemptFailureRate)} of all), and ${countText(runFailures)} runs ended failed or expired (${shareText(runFailureRate)}).`,
+    `${countText(attemptFailures)} ${attemptFailures === 1n ? "attempt" : "attempts"} failed (${shareText(attemptFailureRate)} of all), and ${countedRuns(runFailures)} ended failed or expired (${shareText(runFailureRate)}).`,
     recoveryRate === undefined
       ? ""
       : `Of the runs with a failed attempt ${shareText(recoveryRate)} succeeded all the same: ${countText(recoveredRuns)}.`,

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { equals } from "@bufbuild/protobuf";
 import { AlertRuleEventSchema } from "../../../gen/retake/v1/alert_event_pb.js";
 import { type AlertRule, AlertRuleSchema } from "../../../gen/retake/v1/alert_pb.js";
@@ -139,7 +140,10 @@ export function configuredRules({ rules, slos, disabledRules }: ConfiguredRules)
       const message = `runs are not counted by ${seconds}s, so that it could not be seen whether the promise is kept: take one of ${bounds}`;
       problems.push({ field: `monitoring.slos[${index}].latency.threshold`, message });
     }
-    for (const message of sloRules(slo)) {
+    const named = sloRules(slo);
+    // Of a.b_c and a.b.c: always the same for the same workflow.
+    const isTaken = named.some(({ name }) => found.has(name));
+    for (const message of isTaken ? sloRules(slo, `_${shortHash(slo.workflow)}`) : named) {
       const clash = own.has(message.name) || found.has(message.name);
       if (clash) {
         const text = `its rule would be named ${message.name}, and so is another one`;
@@ -159,6 +163,10 @@ export function configuredRules({ rules, slos, disabledRules }: ConfiguredRules)
     }
   }
   return { rules: found, problems };
+}
+
+function shortHash(text: string): string {
+  return createHash("sha256").update(text).digest("hex").slice(0, 8);
 }
 
 function listed(message: AlertRule, origin: RuleOrigin): ListedRule {

@@ -14,6 +14,10 @@ type Init = MessageInitShape<typeof AlertRuleSchema>;
 const second = 1_000;
 const minute = 60 * second;
 
+/** How long runs take, and how long they took before: all of it is in memory. */
+const recently = { window: durationFromMs(30 * minute), minCount: 10 };
+const before = { window: durationFromMs(330 * minute), offset: durationFromMs(30 * minute), minCount: 50 };
+
 const byWorkflow = { labels: ["retake_workflow"] };
 
 /** States in which a run has ended badly, and not because somebody wanted it to. */
@@ -70,29 +74,18 @@ const rules: readonly Init[] = [
   {
     name: "RetakeSlowRuns",
     queries: {
-      p95: {
-        metric: "retake_run_duration_seconds",
-        statistic: AlertStatistic.QUANTILE,
-        quantile: 0.95,
-        window: durationFromMs(30 * minute),
-        grouping: byWorkflow,
-        minCount: 10,
-      },
-      usual: {
-        metric: "retake_run_duration_seconds",
-        statistic: AlertStatistic.QUANTILE,
-        quantile: 0.95,
-        window: durationFromMs(6 * 60 * minute),
-        grouping: byWorkflow,
-        minCount: 50,
-      },
+      p95: durations(0.95, recently),
+      usual_p95: durations(0.95, before),
+      p50: durations(0.5, recently),
+      usual_p50: durations(0.5, before),
     },
-    expression: "p95 / (usual + 1.0)",
+    // What lasts becomes usual: by the slowest runs soon, by half of them only after hours. And those are late to tell of it.
+    expression: `${timesAsLong("p95")} > ${timesAsLong("p50")} ? ${timesAsLong("p95")} : ${timesAsLong("p50")}`,
     warning: { at: 3, clear: 2 },
     for: durationFromMs(5 * minute),
     annotations: {
       summary:
-        "runs of {{ $labels.retake_workflow }} take {{ $value | humanize }} times as long as in the last six hours",
+        "runs of {{ $labels.retake_workflow }} take {{ $value | humanize }} times as long as in the hours before",
     },
   },
   {
@@ -101,10 +94,12 @@ const rules: readonly Init[] = [
       now: { ...open("QUEUED"), statistic: AlertStatistic.MIN, window: durationFromMs(5 * minute) },
       before: { ...open("QUEUED"), statistic: AlertStatistic.AVG, window: durationFromMs(30 * minute) },
     },
-    expression: "now > 20.0 ? now / (before + 1.0) : 0.0",
-    warning: { at: 1.5, clear: 1.1 },
-    critical: { at: 4, clear: 2 },
+    // By how large a part, where many wait: of a thousand. It begins with half as many more, and goes on while it grows at all.
+    expression: "now > 20.0 ? (now - before) / ((before < 1000.0 ? before : 1000.0) + 1.0) : 0.0",
+    warning: { at: 0.5, clear: 0.01 },
+    critical: { at: 3, clear: 1 },
     for: durationFromMs(5 * minute),
+    keepFiringFor: durationFromMs(5 * minute),
     annotations: { summary: "more and more runs of {{ $labels.retake_workflow }} wait" },
   },
   {
@@ -421,6 +416,18 @@ function counted(
     window: durationFromMs(windowMs),
     grouping: byWorkflow,
   };
+}
+
+function durations(quantile: number, when: typeof recently | typeof before) {
+  return {
+    ...{ metric: "retake_run_duration_seconds", statistic: AlertStatistic.QUANTILE, quantile, grouping: byWorkflow },
+    ...when,
+  };
+}
+
+/** Where runs take no time, a second more is nothing. */
+function timesAsLong(quantile: "p50" | "p95"): string {
+  return `${quantile} / (usual_${quantile} + 1.0)`;
 }
 
 function refused(reasons: string) {

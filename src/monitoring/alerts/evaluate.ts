@@ -34,9 +34,10 @@ const noErrors: Evaluation["errors"] = new Map();
  * its queries have one.
  */
 export function evaluateRule(rule: Rule, source: SeriesSource, nowMs: number): Evaluation {
+  const counted = new Map<string, BucketGroups>();
   const [first, ...others] = Array.from(rule.queries, ([name, query]) => ({
     name,
-    found: evaluateQuery(query, source, nowMs),
+    found: evaluateQuery(query, source, nowMs, counted),
   }));
   if (first === undefined) return { values: new Map(), errors: noErrors };
   const { expression } = rule;
@@ -59,11 +60,25 @@ export function evaluateRule(rule: Rule, source: SeriesSource, nowMs: number): E
   return { values, errors };
 }
 
-/** The number of each group that has one. */
-export function evaluateQuery(query: RuleQuery, source: SeriesSource, nowMs: number): Map<string, GroupValue> {
-  return typeof query.statistic === "object"
-    ? quantiles(query, query.statistic.quantile, source, nowMs)
-    : grouped(query, source, nowMs);
+/**
+ * The number of each group that has one.
+ *
+ * @param counted what was counted for other queries at the same time: several quantiles may be of the same histograms
+ */
+export function evaluateQuery(
+  query: RuleQuery,
+  source: SeriesSource,
+  nowMs: number,
+  counted?: Map<string, BucketGroups>,
+): Map<string, GroupValue> {
+  const endMs = nowMs - query.offsetMs;
+  if (typeof query.statistic !== "object") return grouped(query, source, endMs);
+  if (counted === undefined) return quantiles(query, query.statistic.quantile, bucketGroups(query, source, endMs));
+  const { metric, matchers, windowMs, offsetMs, groupBy } = query;
+  const key = JSON.stringify([metric, matchers, windowMs, offsetMs, groupBy]);
+  const groups = counted.get(key) ?? bucketGroups(query, source, endMs);
+  counted.set(key, groups);
+  return quantiles(query, query.statistic.quantile, groups);
 }
 
 interface Sum {
@@ -158,7 +173,10 @@ function combined(statistic: Statistic, a: number, b: number): number {
   }
 }
 
-function quantiles(query: RuleQuery, quantile: number, source: SeriesSource, nowMs: number): Map<string, GroupValue> {
+/** What has happened in a window, by bucket. */
+type BucketGroups = ReadonlyMap<string, { readonly labels: Labels; readonly counts: ReadonlyMap<string, number> }>;
+
+function bucketGroups(query: RuleQuery, source: SeriesSource, nowMs: number): BucketGroups {
   const groups = new Map<string, { readonly labels: Labels; readonly counts: Map<string, number> }>();
   for (const series of source.select(`${query.metric}_bucket`, query.test)) {
     const increase = increaseOf(series, nowMs, query.windowMs);
@@ -170,6 +188,10 @@ function quantiles(query: RuleQuery, quantile: number, source: SeriesSource, now
     groups.set(key, group);
     group.counts.set(le, (group.counts.get(le) ?? 0) + increase);
   }
+  return groups;
+}
+
+function quantiles(query: RuleQuery, quantile: number, groups: BucketGroups): Map<string, GroupValue> {
   const values = new Map<string, GroupValue>();
   for (const [key, { labels, counts }] of groups) {
     const buckets = Array.from(counts, ([le, count]): Bucket => ({ upperBound: boundOf(le), count }));

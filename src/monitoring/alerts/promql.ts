@@ -1,15 +1,18 @@
 import { parse } from "@bufbuild/cel";
 import type { LabelMatcher } from "../series/matcher.ts";
-import type { Rule, RuleQuery, Severity } from "./rule.ts";
+import { type Rule, type RuleQuery, type Severity, severities } from "./rule.ts";
 
 /** What a rule says of one severity, in PromQL. */
 export interface PromqlAlert {
   readonly severity: Severity;
   readonly expression: string;
+  /** Beside those of the rule. */
+  readonly labels?: Readonly<Record<string, string>>;
 }
 
 /**
- * A rule for Prometheus: one alert for each severity, which holds exactly when the rule's own does. What fires goes on until
+ * A rule for Prometheus: one alert for each severity, which holds exactly when the rule's own does, and one that there is no
+ * number where that is one. What fires goes on until
  * it is well again by asking for the alert itself (`ALERTS`). Undefined where the expression is more than arithmetic.
  */
 export function rulePromql(rule: Rule): readonly PromqlAlert[] | undefined {
@@ -17,7 +20,7 @@ export function rulePromql(rule: Rule): readonly PromqlAlert[] | undefined {
   if (value === undefined) return undefined;
   const sign = rule.comparison === "above" ? ">" : "<";
   const ignored = ["alertname", "alertstate", ...new Set(["severity", ...Object.keys(rule.labels)])].join(", ");
-  return (["warning", "critical"] as const).flatMap((severity) => {
+  const byThreshold = severities.flatMap((severity): PromqlAlert[] => {
     const threshold = rule.thresholds[severity];
     if (threshold === undefined) return [];
     const { at, clear } = threshold;
@@ -27,6 +30,8 @@ export function rulePromql(rule: Rule): readonly PromqlAlert[] | undefined {
       { label: "alertname", operator: "=", value: rule.name },
       { label: "alertstate", operator: "=", value: "firing" },
       { label: "severity", operator: "=", value: severity },
+      // That there was no number says nothing about the one that there is now.
+      ...(rule.noData === "alert" ? [{ label: "cause", operator: "!=", value: noDataLabels.cause } as const] : []),
     ]);
     return [
       {
@@ -35,7 +40,13 @@ export function rulePromql(rule: Rule): readonly PromqlAlert[] | undefined {
       },
     ];
   });
+  const worst = severities.findLast((severity) => rule.thresholds[severity] !== undefined);
+  if (rule.noData !== "alert" || worst === undefined) return byThreshold;
+  // Counted, so that the matchers of a lone selector do not become its labels.
+  return [...byThreshold, { severity: worst, expression: `absent(count(${value}))`, labels: noDataLabels }];
 }
+
+const noDataLabels = { cause: "no_data" } as const;
 
 /** `Infinity` would be the name of a metric. */
 function numberPromql(number: number): string {
@@ -66,21 +77,22 @@ export function queryPromql(query: RuleQuery): string {
 
 function statisticPromql(query: RuleQuery): string {
   const { statistic, metric, matchers, groupBy } = query;
-  const range = `[${duration(query.windowMs)}]`;
+  const { range, offset } = timesPromql(query);
   if (typeof statistic === "object") {
     const rate = `rate(${selector(`${metric}_bucket`, matchers)}${range})`;
     const summed = groupBy === undefined ? rate : `sum by (${["le", ...groupBy].join(", ")}) (${rate})`;
     return `histogram_quantile(${statistic.quantile}, ${summed})`;
   }
   const series = selector(metric, matchers);
-  const each = statistic === "latest" ? series : `${functions[statistic]}(${series}${range})`;
+  const each = statistic === "latest" ? `${series}${offset}` : `${functions[statistic]}(${series}${range})`;
   if (groupBy === undefined) return each;
   const operator = statistic === "avg" || statistic === "min" || statistic === "max" ? statistic : "sum";
   return `${operator} by (${groupBy.join(", ")}) (${each})`;
 }
 
-function countPromql({ statistic, metric, matchers, groupBy, windowMs }: RuleQuery): string {
-  const range = `[${duration(windowMs)}]`;
+function countPromql(query: RuleQuery): string {
+  const { statistic, metric, matchers, groupBy } = query;
+  const { range } = timesPromql(query);
   if (typeof statistic === "object") {
     const all = selector(`${metric}_bucket`, [...matchers, { label: "le", operator: "=", value: "+Inf" }]);
     const increase = `increase(${all}${range})`;
@@ -89,6 +101,12 @@ function countPromql({ statistic, metric, matchers, groupBy, windowMs }: RuleQue
   const counting = statistic === "rate" || statistic === "increase" ? "increase" : "count_over_time";
   const each = `${counting}(${selector(metric, matchers)}${range})`;
   return groupBy === undefined ? each : `sum by (${groupBy.join(", ")}) (${each})`;
+}
+
+/** The samples of a window, and the latest one before its end. */
+function timesPromql({ windowMs, offsetMs }: RuleQuery): { readonly range: string; readonly offset: string } {
+  const offset = offsetMs === 0 ? "" : ` offset ${duration(offsetMs)}`;
+  return { range: `[${duration(windowMs)}]${offset}`, offset };
 }
 
 const functions = {
@@ -153,9 +171,14 @@ function choicePromql(args: readonly Expr[], values: ReadonlyMap<string, string>
   // What compares constants compares no vectors, and chooses none.
   if (left.scalar && right.scalar) return undefined;
   const holds = `(${left.text} ${operator} ${right.text})`;
+  const other = vectorPromql(otherwise, values);
   return {
-    // Not the opposite comparison: where there is no number (NaN), neither holds.
-    text: `((${vectorPromql(then, values)} and ${holds}) or (${vectorPromql(otherwise, values)} unless ${holds}))`,
+    text:
+      then.text === left.text && !left.scalar
+        ? // As with the greater of two: what is compared is what the comparison leaves.
+          `(${holds} or ${other})`
+        : // Not the opposite comparison: where there is no number (NaN), neither holds.
+          `((${vectorPromql(then, values)} and ${holds}) or (${other} unless ${holds}))`,
     scalar: false,
     integer: then.integer && otherwise.integer,
   };

@@ -64,10 +64,13 @@ function resolveQuery(name: string, message: AlertQuery): RuleQuery {
       ...{ metric: message.metric, matchers, test: labelTest(matchers), minCount: message.minCount },
       statistic: statisticOf(message),
       windowMs: message.window ? durationMs(message.window) : defaultWindowMs,
+      offsetMs: message.offset ? durationMs(message.offset) : 0,
       ...(message.grouping !== undefined && { groupBy: [...message.grouping.labels] }),
     };
     if (looksFarBack(query) && !countsEvents(query)) {
-      throw new TypeError("window: more than 6 hours are told of counters alone, by INCREASE, RATE or QUANTILE");
+      throw new TypeError(
+        "window: more than 6 hours (with offset) are told of counters alone, by INCREASE, RATE or QUANTILE",
+      );
     }
     return query;
   } catch (error) {

@@ -30,6 +30,8 @@ export interface RuleQuery {
   readonly statistic: Statistic;
   /** How far back samples count; for the latest one, five minutes as in Prometheus, whatever this says. */
   readonly windowMs: number;
+  /** How long ago that ended. */
+  readonly offsetMs: number;
   /** The labels that make a group; series that agree in them are put together. Absent: each series by itself. */
   readonly groupBy?: readonly string[];
   /** With fewer samples in the window (for `rate`, `increase` and quantiles: with a smaller increase) there is no number. 0 for any. */
@@ -75,8 +77,13 @@ export interface RuleQuality {
 }
 
 /** Whether the samples that came are not all in memory: minutes tell of a counter then, and of nothing else. */
-export function looksFarBack({ windowMs }: Pick<RuleQuery, "windowMs">): boolean {
-  return windowMs > levels.raw.keptMs;
+export function looksFarBack(query: Pick<RuleQuery, "windowMs" | "offsetMs">): boolean {
+  return lookedBackMs(query) > levels.raw.keptMs;
+}
+
+/** How long ago that was which a query looks at first. */
+export function lookedBackMs({ windowMs, offsetMs }: Pick<RuleQuery, "windowMs" | "offsetMs">): number {
+  return windowMs + offsetMs;
 }
 
 export const severities: readonly Severity[] = ["warning", "critical"];

@@ -33,10 +33,14 @@ const burnRates = [
   { name: "Days", severity: "warning", longMs: 72 * hour, shortMs: 6 * hour, rate: 1 },
 ] as const;
 
-/** The alert rules of a promise, one for each pair of windows. */
-export function sloRules(target: SloTarget): AlertRule[] {
+/**
+ * The alert rules of a promise, one for each pair of windows.
+ *
+ * @param suffix behind their names, which are those of another workflow's otherwise
+ */
+export function sloRules(target: SloTarget, suffix = ""): AlertRule[] {
   const { workflow, availability, latency } = target;
-  const name = workflow.replace(/[^A-Za-z0-9]+/g, "_");
+  const name = workflow.replace(/[^A-Za-z0-9]+/g, "_") + suffix;
   const own = { label: "retake_workflow", value: workflow };
   const rules: AlertRule[] = [];
   if (availability !== undefined) {

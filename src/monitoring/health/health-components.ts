@@ -151,12 +151,12 @@ export const components: readonly Component[] = [
     ...{ component: HealthComponent.LATENCY, weight: 5, floor: 70 },
     assess({ slowest }) {
       if (slowest === undefined) return { explanation: "Too few runs have ended to say how long they usually take." };
-      const { workflow, p95Seconds, usualSeconds } = slowest;
-      const times = p95Seconds / (usualSeconds + usualSlackSeconds);
-      const [now, usual] = [durationText(p95Seconds), durationText(usualSeconds)];
+      const { workflow, part, seconds, usualSeconds } = slowest;
+      const times = seconds / (usualSeconds + usualSlackSeconds);
+      const [now, usual] = [durationText(seconds), durationText(usualSeconds)];
       return {
         score: slowness(times),
-        explanation: `95 % of the runs of ${workflow} take up to ${now}; over six hours it was ${usual}.`,
+        explanation: `${percentText(part)} of the runs of ${workflow} take up to ${now}; in the hours before it was ${usual}.`,
       };
     },
   },

@@ -16,8 +16,13 @@ export interface HealthFacts {
   readonly eventLoopDelaySeconds?: number;
   /** Runs that have ended in the last minutes. */
   readonly ended?: { readonly runs: number; readonly failed: number };
-  /** The workflow that has slowed down most, by the 95th percentile of the duration of its runs. */
-  readonly slowest?: { readonly workflow: string; readonly p95Seconds: number; readonly usualSeconds: number };
+  /** The workflow that has slowed down most: how long that part of its runs took at most lately, and before. */
+  readonly slowest?: {
+    readonly workflow: string;
+    readonly part: number;
+    readonly seconds: number;
+    readonly usualSeconds: number;
+  };
   /** Null where no run waits; else the one that has waited for the largest part of the time that it has. */
   readonly waiting?: { readonly workflow: string; readonly seconds: number; readonly timeoutSeconds: number } | null;
   readonly breakers?: {

@@ -115,8 +115,13 @@ export class ChunkWriter {
   }
 }
 
-/** Calls for each sample of a chunk, in order. */
-export function readChunk(bytes: Uint8Array, samples: number, visit: (timeMs: number, value: number) => void): void {
+/** Calls for each sample of a chunk up to a time, in order. */
+export function readChunk(
+  bytes: Uint8Array,
+  samples: number,
+  visit: (timeMs: number, value: number) => void,
+  untilMs = Number.POSITIVE_INFINITY,
+): void {
   if (samples === 0) return;
   const bits = new BitReader(bytes);
   let timeMs = readWide(bits);
@@ -125,10 +130,12 @@ export function readChunk(bytes: Uint8Array, samples: number, visit: (timeMs: nu
   let low = bits.read(32);
   let leading = 0;
   let trailing = 0;
+  if (timeMs > untilMs) return;
   visit(timeMs, toNumber(high, low));
   for (let i = 1; i < samples; i++) {
     deltaMs += readTimeChange(bits);
     timeMs += deltaMs;
+    if (timeMs > untilMs) return;
     if (bits.read(1) === 1) {
       if (bits.read(1) === 1) {
         leading = bits.read(5);

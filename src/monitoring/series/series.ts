@@ -96,17 +96,19 @@ export class Series {
   rise(afterMs: number, untilMs: number): Rise | undefined {
     let rise = this.past && pastRise(this.past, afterMs);
     const { lastMs } = this;
-    if (lastMs === undefined || untilMs < lastMs || this.#isRecent(afterMs)) {
+    if (lastMs === undefined || this.#isRecent(afterMs)) {
       const recent = new Rising();
       this.read(afterMs, untilMs, (timeMs, value) => recent.add(timeMs, value));
       return joinRises(rise, recent.rise);
     }
     for (const chunk of this.closed) {
-      if (chunk.startMs > afterMs) rise = joinRises(rise, wholeRise(chunk, 1));
-      else if (chunk.endMs > afterMs) rise = joinRises(rise, riseAfter(chunk, afterMs));
+      if (chunk.startMs > untilMs) return rise;
+      const isWhole = chunk.startMs > afterMs && chunk.endMs <= untilMs;
+      if (isWhole) rise = joinRises(rise, wholeRise(chunk, 1));
+      else if (chunk.endMs > afterMs) rise = joinRises(rise, riseWithin(chunk, afterMs, untilMs));
     }
-    if (this.#head.startMs > afterMs) return joinRises(rise, this.#riseOfHead());
-    return joinRises(rise, riseAfter(this.#head, afterMs));
+    if (this.#head.startMs > afterMs && lastMs <= untilMs) return joinRises(rise, this.#riseOfHead());
+    return joinRises(rise, riseWithin(this.#head, afterMs, untilMs));
   }
 
   /** Forgets everything, and tells what there was up to a time. */
@@ -133,7 +135,7 @@ export class Series {
     const { samples } = this.#head;
     const missing = samples - (this.#headRise?.samples ?? 0);
     if (missing > recentSamples) {
-      this.#headRise = riseAfter(this.#head, Number.NEGATIVE_INFINITY);
+      this.#headRise = riseWithin(this.#head, Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY);
     } else {
       for (let i = this.#taken - missing; i < this.#taken; i++) {
         this.#headRise = risen(this.#headRise, this.#recentAt(i, 0), this.#recentAt(i, 1));
@@ -147,11 +149,16 @@ export class Series {
   }
 }
 
-function riseAfter({ bytes, samples }: Pick<ClosedChunk, "bytes" | "samples">, afterMs: number): Rise | undefined {
+function riseWithin(
+  { bytes, samples }: Pick<ClosedChunk, "bytes" | "samples">,
+  afterMs: number,
+  untilMs: number,
+): Rise | undefined {
   const rising = new Rising();
-  readChunk(bytes, samples, (timeMs, value) => {
+  const visit = (timeMs: number, value: number): void => {
     if (timeMs > afterMs) rising.add(timeMs, value);
-  });
+  };
+  readChunk(bytes, samples, visit, untilMs);
   return rising.rise;
 }
 

@@ -8,6 +8,7 @@ import {
 } from "../../../gen/retake/v1/monitoring_service_pb.js";
 import type { ListedRule, RuleOrigin } from "../../monitoring/index.ts";
 import { createError, JournalUnavailableError } from "../../runs/index.ts";
+import { unloweredWorkflow } from "../alert-workflows.ts";
 import { ifStored } from "../if-stored.ts";
 import type { MonitoringServiceOptions } from "../monitoring-service.ts";
 import { ownerOf } from "../owner-of.ts";
@@ -32,6 +33,12 @@ export function alertRuleMethods({ alerts: opened, engine }: MonitoringServiceOp
           "TOO_MANY_ALERT_RULES",
           "there is no room for one more rule: delete one, or put rules into the configuration (monitoring.rules)",
         );
+      }
+      const lowered = rule.disabled ? "" : (rule.lowerQuality?.workflow ?? "");
+      const unlowered = lowered === "" ? undefined : unloweredWorkflow(lowered, engine.contracts.workflows);
+      if (unlowered !== undefined) {
+        const message = `rule ${rule.name}: lower_quality.workflow: ${unlowered}`;
+        throw createError(Code.InvalidArgument, "INVALID_ALERT_RULE", message);
       }
       let listed: ListedRule;
       try {

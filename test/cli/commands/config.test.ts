@@ -67,4 +67,14 @@ describe("retake config", () => {
     expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: "" });
     expect(stderr).toContain('Did you mean "port"?');
   });
+
+  it.each([
+    ["disabled_rules: [RetakeSlowRun]", /monitoring\.disabled_rules\[0\].*Did you mean "RetakeSlowRuns"\?/],
+    ["rules: [{ name: Deep, queries: { x: { metric: x } }, warning: { at: 1, clear: 2 } }]", /monitoring\.rules\[0\]/],
+    ["slos: [{ workflow: a.v1.B/C, latency: { threshold: 3s, objective: 0.9 } }]", /not counted by 3s/],
+  ])("says what a server would not take of its alerts: %s", async (monitoring, problem) => {
+    const { exitCode, stdout, stderr } = await retake(["config", "-c", fileWith(`monitoring: { ${monitoring} }`)]);
+    expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: "" });
+    expect(stderr).toMatch(problem);
+  });
 });

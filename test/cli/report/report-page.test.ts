@@ -92,3 +92,12 @@ describe("reportJson", () => {
     expect(text.endsWith("}\n")).toBe(true);
   });
 });
+
+it.each([
+  [1n, "1 attempt failed", "and 1 run ended failed or expired"],
+  [2n, "2 attempts failed", "and 2 runs ended failed or expired"],
+])("counts %s as people do", (failures, attempts, runs) => {
+  const text = reportPage(create(ReportSchema, { errors: { attemptFailures: failures, runFailures: failures } }));
+  expect(text).toContain(attempts);
+  expect(text).toContain(runs);
+});

@@ -145,10 +145,18 @@ describe("configuredRules", () => {
     ]);
   });
 
-  it("makes rules of promises, and tells of two that would have one name", () => {
+  it("makes rules of promises, each with a name of its own", () => {
     const slos = ["a.v1.B/C", "a.v1_B/C"].map((workflow) => ({ workflow, availability: 0.99 }));
     const { rules, problems } = configuredRules({ ...none, slos });
+    expect(problems).toEqual([]);
     expect(rules.get("SloAvailabilityFast_a_v1_B_C")?.origin).toBe("configuration");
-    expect(problems.map(({ field }) => field)).toEqual(Array(4).fill("monitoring.slos[1].workflow"));
+    const fast = [...rules.keys()].filter((name) => name.startsWith("SloAvailabilityFast"));
+    expect(fast).toEqual(["SloAvailabilityFast_a_v1_B_C", expect.stringMatching(/^\w+_a_v1_B_C_[0-9a-f]{8}$/)]);
+  });
+
+  it("refuses a promise whose rule has the name of one that is configured", () => {
+    const slos = [{ workflow: "a.v1.B/C", availability: 0.99 }];
+    const { problems } = configuredRules({ ...none, slos, rules: [rule({ name: "SloAvailabilityFast_a_v1_B_C" })] });
+    expect(problems.map(({ field }) => field)).toEqual(["monitoring.slos[0].workflow"]);
   });
 });

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
+import { AlertAbsence } from "../../../gen/retake/v1/alert_pb.js";
 import { prometheusRules } from "../../../src/monitoring/alerts/prometheus-rules.ts";
 import { rule } from "./rules.ts";
 
@@ -55,6 +56,7 @@ describe("prometheusRules", () => {
       "((((depth ^ 0 * (20 + 1)) and (depth > 5)) or (depth unless (depth > 5))) and depth)",
     ],
     ["-depth / 2.5", "(((-depth) / 2.5))"],
+    ["depth > 2.5 ? depth : 2.5", "(((depth > 2.5) or (depth ^ 0 * 2.5)) and depth)"],
   ])("says what Prometheus takes: %s", async (expression, expected) => {
     const text = await prometheusRules([rule({ expression })]);
     expect((parse(text) as RuleFile).groups[0]?.rules).toEqual([
@@ -68,6 +70,31 @@ describe("prometheusRules", () => {
     ]);
     const { rules = [] } = (parse(text) as RuleFile).groups[0] ?? {};
     expect(rules).toMatchObject([{ expr: "depth > Inf" }, { expr: "depth > -Inf" }]);
+  });
+
+  it("tells that there are no samples as an alert of its own, which does not keep another one firing", async () => {
+    const text = await prometheusRules([
+      rule({ noData: AlertAbsence.ALERT, warning: { at: 10, clear: 8 }, for: { seconds: 60n } }),
+    ]);
+    expect((parse(text) as RuleFile).groups[0]?.rules).toEqual([
+      {
+        ...{ alert: "Deep", for: "1m", labels: { severity: "warning" } },
+        expr:
+          "depth > 10 or ((depth > 8) and ignoring (alertname, alertstate, severity) " +
+          'ALERTS{alertname="Deep",alertstate="firing",severity="warning",cause!="no_data"})',
+      },
+      {
+        ...{ alert: "Deep", for: "1m", labels: { severity: "warning", cause: "no_data" } },
+        ...{ expr: "absent(count(depth))", annotations: { summary: "there are no samples for the rule Deep" } },
+      },
+    ]);
+  });
+
+  it("names the rules whose alerts go on without samples, which they do not in Prometheus", async () => {
+    const text = await prometheusRules([rule({ noData: AlertAbsence.KEEP })]);
+    expect(text).toContain(
+      "# Ends in Prometheus where there are no samples any more, and not in Retake (no_data): Deep\n",
+    );
   });
 
   it("has as text what Prometheus would expand otherwise", async () => {

@@ -20,6 +20,7 @@ import { silentLogger } from "../../../src/runs/index.ts";
 import { createSeededRandom } from "../../../src/testing/seeded-random.ts";
 import { createVirtualClock } from "../../../src/testing/virtual-clock.ts";
 import { describeWithTool, findTool } from "../../tools.ts";
+import { grownQueue, slowedRuns } from "./lasting-faults.ts";
 import { type RandomCase, randomCase, type TestSeries } from "./random-rules.ts";
 import { rule } from "./rules.ts";
 
@@ -89,6 +90,57 @@ describeWithTool("promtool", "the rules of promises, beside Prometheus's own", (
   );
 });
 
+describeWithTool("promtool", "built-in rules, beside Prometheus's own", () => {
+  it("fire for hours exactly when promtool does: of slow runs, and of a queue that grows", async () => {
+    const minutes = 700;
+    const everyMs = 60_000;
+    const rules = builtInRules()
+      .filter(({ name }) => name === "RetakeSlowRuns" || name === "RetakeQueueGrowing")
+      .map(resolveRule)
+      .map(withNothingOnTheEdge);
+    const series = [...slowedRuns(minutes, 30, 400), grownQueue(minutes, 100, 500)];
+    const source = new Map(
+      series.map((one, i) => [
+        one,
+        new Series(i, one.name, one.labels, one.name.endsWith("_bucket") ? "counter" : "gauge"),
+      ]),
+    );
+    const select: SeriesSource["select"] = (name, test) =>
+      [...source.values()].filter((one) => one.name === name && test(one.labels));
+    const alerts = rules.map((rule) => new RuleAlerts(rule));
+    const found: Firing[][] = rules.map(() => []);
+    for (let minute = 0; minute < minutes; minute++) {
+      for (const [{ values }, one] of source) {
+        const value = values[minute];
+        if (value !== undefined) one.append(minute * everyMs, value);
+      }
+      for (const [i, one] of alerts.entries()) {
+        one.evaluate({ select }, minute * everyMs);
+        found[i]?.push(firingOf(one));
+      }
+    }
+    for (const own of found) expect(own.filter((firing) => firing.length > 0).length).toBeGreaterThan(180);
+
+    directory ??= await mkdtemp(join(tmpdir(), "retake-promtool-"));
+    const group = { ...ruleGroup(rules), interval: duration(everyMs) };
+    await writeFile(join(directory, "lasting.json"), JSON.stringify({ groups: [group] }));
+    const test = unitTest([{ rule: rules[0] as Rule, series }], []);
+    const cases = rules.map((rule) => ({ rule, series: [] as TestSeries[] }));
+    const checks = unitTest(cases, found, everyMs).tests[0]?.alert_rule_test;
+    await writeFile(
+      join(directory, "lasting-test.json"),
+      JSON.stringify({
+        rule_files: ["lasting.json"],
+        evaluation_interval: duration(everyMs),
+        tests: [{ ...test.tests[0], interval: duration(everyMs), alert_rule_test: checks }],
+      }),
+    );
+    const { code, output } = await promtool(["test", "rules", "lasting-test.json"], directory);
+    expect(output.slice(0, 20_000)).toMatch(/SUCCESS/);
+    expect(code).toBe(0);
+  });
+});
+
 describeWithTool("promtool", "the rules for Prometheus", () => {
   it("are rules to promtool: the built-in ones and those of promises", async () => {
     const rules = [
@@ -129,9 +181,9 @@ function firings({ rule, series }: RandomCase): Firing[] {
 }
 
 function firingOf(alerts: RuleAlerts): Firing {
-  return [...alerts.alerts.values()].flatMap(({ labels, trackers }) =>
+  return [...alerts.alerts.values()].flatMap(({ labels, cause, trackers }) =>
     (["warning", "critical"] as const).flatMap((severity) =>
-      isFiring(trackers[severity]) ? [{ severity, labels }] : [],
+      isFiring(trackers[severity]) ? [{ severity, labels: cause === "threshold" ? labels : { ...labels, cause } }] : [],
     ),
   );
 }
@@ -139,21 +191,28 @@ function firingOf(alerts: RuleAlerts): Firing {
 const workflow = "a.v1.Video/Paint";
 const promises = { workflow, availability: 0.99, latency: { seconds: 5, objective: 0.98 } };
 
+/** Versions of Prometheus differ in what lies right there. */
+function withNothingOnTheEdge(rule: Rule): Rule {
+  return {
+    ...rule,
+    queries: new Map(
+      Array.from(rule.queries, ([name, query]) => [name, { ...query, windowMs: query.windowMs + 5_000 }]),
+    ),
+  };
+}
+
 /**
- * The rules of a promise. Versions of Prometheus differ in what lies right on the edge: their windows have nothing there. And
- * it forgets between two evaluations that are that far apart what has fired: they are well again where they were not before.
+ * The rules of a promise. Prometheus forgets between two evaluations that are that far apart what has fired: they are well again where they were not before.
  */
 function promiseRules(named: RegExp): Rule[] {
   return sloRules(promises)
     .filter(({ name }) => named.test(name))
     .map(resolveRule)
+    .map(withNothingOnTheEdge)
     .map((rule) => ({
       ...rule,
       thresholds: Object.fromEntries(
         Object.entries(rule.thresholds).map(([severity, { at }]) => [severity, { at, clear: at }]),
-      ),
-      queries: new Map(
-        Array.from(rule.queries, ([name, query]) => [name, { ...query, windowMs: query.windowMs + 5_000 }]),
       ),
     }));
 }
@@ -214,12 +273,12 @@ function ruleGroup(all: readonly Rule[]) {
     name: "random",
     interval: duration(stepMs),
     rules: all.flatMap((rule) =>
-      (rulePromql(rule) ?? []).map(({ severity, expression }) => ({
+      (rulePromql(rule) ?? []).map(({ severity, expression, labels }) => ({
         alert: rule.name,
         expr: expression,
         for: duration(rule.forMs),
         keep_firing_for: duration(rule.keepFiringForMs),
-        labels: { ...rule.labels, severity },
+        labels: { ...rule.labels, ...labels, severity },
       })),
     ),
   };

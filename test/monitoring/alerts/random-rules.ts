@@ -23,6 +23,8 @@ const ratios = [
   "100.0 * failed / (all + 1.0)",
   "all > 30.0 ? 100.0 * failed / all : 30.0",
   "failed >= all ? all : failed",
+  "failed > all - 20.0 ? failed : all - 20.0",
+  "failed < all / 2.0 ? failed : 20.0",
   // Integers where CEL takes them, numbers without a label, and choices within choices.
   "all > 30 ? 100.0 * failed / all : 20.0 + 10.0",
   "failed - all < 0.0 ? -failed + 40.0 : (all <= 3.0 ? 7.5 : all)",
@@ -109,6 +111,7 @@ export function randomCase(seed: number, samples: number): RandomCase {
   const query = (metric: string, statistic: Statistic): RuleQuery => ({
     ...{ metric, matchers, test: labelTest(matchers), statistic, windowMs: pick(windowsMs) },
     minCount: maybe(0.25, () => 1 + below(8), 0),
+    offsetMs: maybe(0.3, () => pick([23_700, 62_500, 180_500]), 0),
     ...(groupBy !== undefined && { groupBy }),
   });
   const gauges: Statistic[] = ["latest", "avg", "min", "max", "sum", "count"];
@@ -141,7 +144,8 @@ export function randomCase(seed: number, samples: number): RandomCase {
     },
     forMs: pick([0, 0, 20_000, 45_000]),
     keepFiringForMs: pick([0, 0, 30_000]),
-    ...{ noData: "ok", onError: "ok", labels: { team: "render" }, annotations: {} },
+    noData: maybe<Rule["noData"]>(0.4, () => "alert", "ok"),
+    ...{ onError: "ok", labels: { team: "render" }, annotations: {} },
   };
   return { rule, series };
 }

@@ -16,7 +16,7 @@ const factsOf: Readonly<Record<keyof typeof HealthComponent & string, (value: nu
   MEMORY: (value: number) => ({ memory: { of: "heap", usedBytes: 1e6 * value, limitBytes: 1e6 } }),
   EVENT_LOOP: (value: number) => ({ eventLoopDelaySeconds: value }),
   FAILURES: (value: number) => ({ ended: { runs: 100, failed: 100 * value } }),
-  LATENCY: (value: number) => ({ slowest: { workflow: "film", p95Seconds: 10 * value, usualSeconds: 9 } }),
+  LATENCY: (value: number) => ({ slowest: { workflow: "film", part: 0.95, seconds: 10 * value, usualSeconds: 9 } }),
   QUEUE: (value: number) => ({ waiting: { workflow: "film", seconds: 60 * value, timeoutSeconds: 60 } }),
   BACKENDS: (value: number) => ({
     breakers: { count: 10, open: Array(Math.round(10 * value)).fill("a"), halfOpen: [] },

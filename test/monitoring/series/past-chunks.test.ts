@@ -73,6 +73,32 @@ function increaseOf(series: Series, afterMs: number, untilMs: number): number | 
   return rise && stretchedIncrease(rise, { afterMs, untilMs });
 }
 
+describe("the rise of a counter", () => {
+  it("is what all samples tell, also of a window that ended before the last of them", async () => {
+    const clock = createVirtualClock({ startMs: start });
+    const counted = new Counted();
+    const { store, series } = await counted.open(clock, noSeriesStorage);
+    await counted.fill(store, series, clock, start + 9.6 * hour);
+    const nowMs = clock.now();
+    const windows = [
+      [5.4 * hour, 0.5 * hour],
+      [4 * hour, 1.7 * hour],
+      [2 * hour, 3 * hour],
+      [20 * minute, 3 * hour],
+      [5 * minute, minute],
+      [minute, 25 * minute],
+    ] as const;
+    for (const [windowMs, offsetMs] of windows) {
+      // On a sample, and between two of them.
+      for (const untilMs of [nowMs - offsetMs, nowMs - offsetMs - 4 * second]) {
+        const found = increaseOf(series, untilMs - windowMs, untilMs);
+        expect(found).toBeGreaterThan(0);
+        expect(found).toBeCloseTo(counted.increase(untilMs - windowMs, untilMs) ?? Number.NaN, 6);
+      }
+    }
+  });
+});
+
 describe("the past of a counter", () => {
   it("tells of days what all samples would", async () => {
     const clock = createVirtualClock({ startMs: start });

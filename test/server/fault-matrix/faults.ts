@@ -20,6 +20,8 @@ export interface FaultCase {
   readonly fault: string;
   /** `Rule severity Method`, each at its worst. */
   readonly raises: readonly string[];
+  /** Whether all of that fires still when the fault has lasted for as long as it is played. */
+  readonly lasts?: true;
   /** Whether it is tried with every change, and not only with the slow tests. */
   readonly quick?: true;
   readonly world?: WorldOptions;
@@ -207,6 +209,16 @@ export const faultCases: readonly FaultCase[] = [
       await world.start("Limited", 60);
       await world.pass(12 * minute);
     },
+  },
+  {
+    fault: "a queue grows by six runs a minute, for two hours",
+    raises: ["RetakeQueueGrowing warning Limited"],
+    lasts: true,
+    world: {
+      own: { limited: never },
+      config: { workflows: { [nameOf("Limited")]: { concurrency: { limit: 1, queueLimit: 1000 } } } },
+    },
+    play: (world) => world.pass(2 * hour, () => world.start("Limited")),
   },
   {
     fault: "a full queue refuses runs",
@@ -452,10 +464,19 @@ export const faultCases: readonly FaultCase[] = [
     fault: "runs take far longer than they did",
     raises: ["RetakeSlowRuns warning Plain"],
     async play(world) {
-      await world.pass(15 * minute, () => world.start("Plain", 22));
-      await world.pass(31 * minute, () => world.start("Plain"));
+      await world.pass(40 * minute, () => world.start("Plain"));
       await world.inject("Plain", { case: "delay", value: { duration: { seconds: 60n } } });
-      await world.pass(9 * minute, () => world.start("Plain", 2));
+      await world.pass(9 * minute, () => world.start("Plain"));
+    },
+  },
+  {
+    fault: "runs take far longer than they did, for two hours",
+    raises: ["RetakeSlowRuns warning Plain"],
+    lasts: true,
+    async play(world) {
+      await world.pass(3 * hour, () => world.start("Plain"));
+      await world.inject("Plain", { case: "delay", value: { duration: { seconds: 60n } } });
+      await world.pass(2 * hour, () => world.start("Plain"));
     },
   },
   {
