@@ -85,6 +85,9 @@ const closeTimeoutMs = 1000;
 /** How long a source that went too far gets no new connections. */
 const penaltyMs = 10_000;
 
+/** Beyond these Node takes listeners for forgotten ones. */
+const mostListeners = 20;
+
 /** @throws Error when the port cannot be bound */
 export async function listenWebFront(options: WebFrontOptions): Promise<WebFront> {
   const { config, routes, interceptors, contracts, probes, clock, log } = options;
@@ -115,6 +118,8 @@ export async function listenWebFront(options: WebFrontOptions): Promise<WebFront
   const stopDropping = dropStalled(server.server, limits, clock);
   refusePipelines(server.server, clock, ({ socket }) => sources.of(socket.remoteAddress).punish());
   server.server.on("request", (request: IncomingMessage, response: ServerResponse) => {
+    // Fastify, Node's streams and each part of the way to an answer want to know when it is over: eleven for guarded metrics.
+    response.setMaxListeners(mostListeners);
     responses.add(request, response);
     response.once("close", () => {
       if (closing) {
