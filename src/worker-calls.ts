@@ -49,6 +49,8 @@ export class WorkerCalls<T> {
   readonly #options: WorkerCallsOptions;
   readonly #waiting = new Map<number, Waiting>();
   #worker: Worker | undefined;
+  /** Somebody waits for its end. */
+  #closing = false;
   #lastNumber = 0;
 
   constructor(options: WorkerCallsOptions) {
@@ -75,10 +77,12 @@ export class WorkerCalls<T> {
   async close(): Promise<void> {
     const worker = this.#worker;
     if (worker !== undefined) {
+      this.#closing = true;
       const ended = new Promise((resolve) => worker.once("exit", resolve));
       worker.ref();
       worker.postMessage("close");
       await ended;
+      this.#closing = false;
     }
   }
 
@@ -100,7 +104,7 @@ export class WorkerCalls<T> {
   #answer(worker: Worker, { number, result, failure }: WorkerReply): void {
     const waiting = this.#waiting.get(number);
     this.#waiting.delete(number);
-    if (this.#waiting.size === 0) {
+    if (this.#waiting.size === 0 && !this.#closing) {
       worker.unref();
     }
     if (failure === undefined) {
