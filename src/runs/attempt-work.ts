@@ -50,6 +50,7 @@ import type { JournaledSteps } from "./journaled-steps.ts";
 import type { LiveRun } from "./live-run.ts";
 import type { LiveRuns } from "./live-runs.ts";
 import { NameSet } from "./name-set.ts";
+import { ownTraceparent } from "./own-traceparent.ts";
 import type { Artifacts } from "./ports/artifacts.ts";
 import type { Feed } from "./ports/feed.ts";
 import { digestOf, type Payloads } from "./ports/payloads.ts";
@@ -352,7 +353,7 @@ export class AttemptWork {
       priority: record.accepted.priority,
       minQuality: record.accepted.minQuality,
       timeoutMs: record.deadlineMs - this.clock.now(),
-      traceparent: record.accepted.traceparent,
+      traceparent: ownTraceparent(record.accepted),
       metadata: record.accepted.metadata,
       child: { runId, parentRunId: this.run.id, name, fallbackDepth: record.accepted.fallbackDepth },
       after: this.run,

@@ -25,6 +25,7 @@ import { payloadOf } from "./events.ts";
 import { createFailure, failureFromConnectError } from "./failure.ts";
 import type { Outcome, RunRequest } from "./handler.ts";
 import type { LiveRun } from "./live-run.ts";
+import { ownTraceparent } from "./own-traceparent.ts";
 import { isLost } from "./payload-loss.ts";
 import { digestOf } from "./ports/payloads.ts";
 import { fallbackRunId } from "./run-id.ts";
@@ -200,7 +201,7 @@ export class Delegation {
       priority: accepted.priority,
       minQuality: accepted.minQuality,
       timeoutMs: deadlineMs - clock.now(),
-      traceparent: accepted.traceparent,
+      traceparent: ownTraceparent(accepted),
       metadata: accepted.metadata,
       child: {
         runId: childRunId,

@@ -8,12 +8,11 @@ import type {
 } from "@bufbuild/protobuf";
 import { type ContextValues, createContextValues, type HandlerContext } from "@connectrpc/connect";
 import type { Quality } from "../../gen/retake/v1/options_pb.js";
-import type { Accepted, ProgressSchema } from "../../gen/retake/v1/run_pb.js";
-import { ownTraceId, runSpanId } from "../span-ids.ts";
-import { untraced } from "../traceparent.ts";
+import type { ProgressSchema } from "../../gen/retake/v1/run_pb.js";
 import type { HandlerMetrics } from "../user-metrics.ts";
 import type { RunArtifacts } from "./artifacts/run-artifacts.ts";
 import type { AttemptWork, StepOptions, StepTry } from "./attempt-work.ts";
+import { ownTraceparent } from "./own-traceparent.ts";
 import type { RunOwner } from "./ports/journal.ts";
 
 /**
@@ -47,7 +46,7 @@ export interface RunContext {
   readonly deadline: Date;
   /** How much of its request the attempt asks for; the fields with quality rules have been lowered already. */
   readonly quality: Quality;
-  /** The caller's trace, a W3C `traceparent`; empty without one. */
+  /** The trace that it belongs to, a W3C `traceparent`: its caller's, or one of its own that nobody keeps; empty without any. */
   readonly traceparent: string;
 }
 
@@ -214,11 +213,6 @@ function runContext(work: AttemptWork): RunContext {
     quality: work.attempt.quality,
     traceparent: ownTraceparent(accepted),
   };
-}
-
-/** Whoever is called for a run without a caller's trace, of which no spans are kept, hears the trace that its log lines name. */
-function ownTraceparent({ runId, traceparent }: Accepted): string {
-  return traceparent === untraced ? `00-${ownTraceId(runId)}-${runSpanId(runId)}-00` : traceparent;
 }
 
 /** The key under which back-ends may know an effective request of a run. */

@@ -4,7 +4,7 @@ import { AdminService } from "../../gen/retake/v1/admin_service_pb.js";
 import { AccessLevel } from "../../gen/retake/v1/options_pb.js";
 import { type RunEvent, RunState } from "../../gen/retake/v1/run_pb.js";
 import { systemRandom } from "../../src/clock.ts";
-import { step, type WorkflowContext } from "../../src/index.ts";
+import { call, step, type WorkflowContext } from "../../src/index.ts";
 import { createMemoryStorage } from "../../src/runs/memory/index.ts";
 import { createKey } from "../../src/security/keys/key-format.ts";
 import { createVirtualClock, type VirtualClock } from "../../src/testing/virtual-clock.ts";
@@ -336,6 +336,27 @@ describe("the trace of a run", () => {
     const told = lines.filter(({ body }) => String(body).startsWith("an attempt failed"));
     expect(told.map((line) => line.traceId)).toEqual([named]);
     expect(receiver.spans).toEqual([]);
+  });
+
+  it("is named alike by a run and its children, where nobody keeps it", async () => {
+    await exportTo("http/protobuf", { OTEL_METRICS_EXPORTER: "none", OTEL_TRACES_SAMPLER: "always_off" });
+    const seen: (string | undefined)[] = [];
+    const see = (context: unknown) => seen.push((context as WorkflowContext).run.traceparent.split("-")[1]);
+    const { workflows } = await startListening({
+      plain: async (_, context) => {
+        see(context);
+        await call(context, "child", WorkflowsService.method.limited, {});
+        return {};
+      },
+      limited: (_, context) => {
+        see(context);
+        return {};
+      },
+    });
+    await workflows.plain({ text: "a" });
+    expect(seen).toHaveLength(2);
+    expect(seen[0]).toMatch(/^[0-9a-f]{32}$/);
+    expect(seen[1]).toBe(seen[0]);
   });
 
   it("has the failure, and the error of a call only where the server is at fault", async () => {

@@ -57,6 +57,8 @@ describe("ADMIN credentials that are limited to some workflows", () => {
       { fallbacks: [theirs] },
       { fallbacks: [mine, theirs] },
       { notify: { url: "http://127.0.0.1:1/" } },
+      { clear: ["notify"] },
+      { clear: ["timeout", "notify.url"] },
     ]) {
       const refused = await rejection(admin.setPolicyOverride({ workflow: mine, policy }), Code.PermissionDenied);
       expect(refused.findDetails(ErrorInfoSchema)[0]?.reason).toBe("CREDENTIALS_LIMITED");

@@ -934,7 +934,8 @@ export declare type Accepted = Message<"retake.v1.Accepted"> & {
   minQuality: Quality;
 
   /**
-   * The caller's trace, a W3C `traceparent` of version 00; `00` alone where there is none, and no spans are kept of the run.
+   * The caller's trace, a W3C `traceparent` of version 00. Of a run whose caller sent none it is empty, or one that the server
+   * has made; where no spans are kept of it, that may be the version alone, `00`: then its trace follows from its id.
    *
    * @generated from field: string traceparent = 14;
    */

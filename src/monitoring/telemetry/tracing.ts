@@ -74,7 +74,7 @@ export class Tracing implements CallSpans {
     return { end: (call) => this.#endCall(call, { traceId, spanId, startMs, parentSpanId: spanIdOf(caller) }) };
   }
 
-  /** Whoever is called hears that nobody keeps the trace, and lines of the log are found by it all the same. */
+  /** Whoever is called hears that nobody keeps the trace, and lines of the log about the call are found by it all the same. */
   #leaveOut(header: Headers, caller: string): void {
     if (caller !== "") header.set("traceparent", `00-${traceIdOf(caller)}-${spanIdOf(caller)}-00`);
     else if (isCallHeaders(header)) header.defer("traceparent", this.#makeOwn);

@@ -56,9 +56,14 @@ export function lockDirectory(directory: string, clock: Clock): DirectoryLock {
   }
   return {
     release: ({ leavesNothing } = { leavesNothing: false }) => {
-      rmSync(holderPath, { force: true });
-      if (leavesNothing) rmSync(path, { force: true });
-      database.close();
+      try {
+        rmSync(holderPath, { force: true });
+        if (leavesNothing) rmSync(path, { force: true });
+      } catch {
+        // Some file systems keep what is open; what is left is no lock to anybody.
+      } finally {
+        database.close();
+      }
     },
   };
 }

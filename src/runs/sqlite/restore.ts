@@ -37,7 +37,7 @@ export interface RestoreOptions {
 }
 
 /** What an empty data directory may have in it: our locks, and what file systems put there. */
-const ignored = new Set([lockName, "lock-holder", "lost+found"]);
+const ignored = new Set([lockName, `${lockName}-journal`, "lock-holder", "lost+found"]);
 
 /**
  * Makes a data directory of a backup. Everything is unpacked and verified in a folder within it, which may be a volume of

@@ -134,10 +134,11 @@ function assertPolicy(policy: WorkflowPolicy | undefined): WorkflowPolicy {
  */
 function assertWithinLimits(
   context: HandlerContext,
-  { fallbacks, notify }: Pick<WorkflowPolicy, "fallbacks" | "notify">,
+  { fallbacks, notify, clear }: Pick<WorkflowPolicy, "fallbacks" | "notify" | "clear">,
 ): void {
   for (const fallback of fallbacks) assertForWorkflow(context, fallback);
-  if (notify !== undefined) assertForWorkflow(context, undefined);
+  const isNotify = (path: string): boolean => path.split(".", 1)[0] === "notify";
+  if (notify !== undefined || clear.some(isNotify)) assertForWorkflow(context, undefined);
 }
 
 function invalidPolicy(workflow: string, problems: readonly ContractProblem[]): ConnectError {

@@ -74,7 +74,8 @@ describe("runMany", () => {
     }
     for (const answer of ["fail", "fallback"]) {
       expect(value(`breaker-${answer}-p50`)).toBeGreaterThan(0);
-      expect(value(`breaker-${answer}-at-once-p50`)).toBeGreaterThan(0);
+      expect(value(`breaker-${answer}-loaded-p50`)).toBeGreaterThan(0);
+      expect(value(`breaker-${answer}-most`)).toBeGreaterThan(0);
     }
     expect(value("parked-drained")).toBe(1);
     expect(value("parked-drain-over-limit")).toBe(0);

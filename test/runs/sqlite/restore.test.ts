@@ -1,4 +1,5 @@
 import {
+  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -16,6 +17,7 @@ import { systemClock } from "../../../src/clock.ts";
 import { runStream } from "../../../src/runs/ports/journal.ts";
 import { payloadDigest } from "../../../src/runs/ports/payloads.ts";
 import { ArchiveWriter, readArchive } from "../../../src/runs/sqlite/backup-archive.ts";
+import { lockDirectory } from "../../../src/runs/sqlite/directory-lock.ts";
 import { backUp, openSqliteStorage, restore } from "../../../src/runs/sqlite/index.ts";
 import { payloadFileName } from "../../../src/runs/sqlite/payload-file-names.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
@@ -199,6 +201,21 @@ describe("restore", () => {
       payloadFileName(payloadDigest(largeBytes(1))).split("/")[1],
     ]);
     expect((await opened(directory).journal.read(runStream("large"), 0, 10)).length).toBe(3);
+  });
+
+  it("is repeated where its process was killed", async () => {
+    const directory = temporaryDirectory();
+    const killed = join(directory, "killed");
+    const working = join(directory, "working");
+    mkdirSync(working);
+    const lock = lockDirectory(working, systemClock);
+    mkdirSync(join(working, "restoring"));
+    // What a kill leaves: nobody has closed anything.
+    cpSync(working, killed, { recursive: true });
+    lock.release();
+    expect(readdirSync(killed)).toContain("lock.db-journal");
+    await restoring(backup, killed);
+    expect(readdirSync(killed)).toContain("retake.db");
   });
 
   it("leaves the directory as it was when it is interrupted", async () => {
