@@ -18,6 +18,7 @@ export type { Notifier, SendOutcome } from "./notifiers/notifier.ts";
 export { Routes } from "./notifiers/routes.ts";
 export { acceptsGzip, chooseFormat } from "./prometheus/choose-format.ts";
 export { contentTypes, type ExpositionFormat, exposition } from "./prometheus/exposition.ts";
+export { MetricFamilies } from "./prometheus/metric-families.ts";
 export { GroupSamples, type GroupStatistics } from "./series/group-samples.ts";
 export type { LabelMatcher } from "./series/matcher.ts";
 export { listMetrics } from "./series/metric-catalogue.ts";

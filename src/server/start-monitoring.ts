@@ -7,6 +7,7 @@ import {
   type Exporting,
   InstrumentsProducer,
   Meters,
+  MetricFamilies,
   noSeriesStorage,
   openSeriesStorage,
   ownResource,
@@ -46,6 +47,8 @@ export interface Watching {
 /** What is measured, and what is kept of it. */
 export interface Monitoring {
   readonly meters: Meters;
+  /** What has which name in Prometheus, and in the series. */
+  readonly families: MetricFamilies;
   /** Absent where nothing is kept (`monitoring.disabled`). */
   readonly series?: { readonly store: SeriesStore; readonly collector: SeriesCollector };
   /** Keeps what there is, and sends what is left to those who export. */
@@ -61,11 +64,12 @@ export async function startMonitoring(options: MonitoringOptions): Promise<Monit
   const producer = new InstrumentsProducer({ instruments, clock, version });
   const readers = (await options.exporting?.metricReaders(producer, cardinalityLimit)) ?? [];
   const meters = new Meters({ resource: ownResource(version), cardinalityLimit, producer, redact, readers });
+  const families = new MetricFamilies(log);
   const stopMeasuring = async (): Promise<void> => {
     stopObserving();
     await meters.close();
   };
-  if (config.monitoring === undefined) return { meters, close: stopMeasuring };
+  if (config.monitoring === undefined) return { meters, families, close: stopMeasuring };
   const store = await SeriesStore.open({
     clock,
     log,
@@ -74,7 +78,7 @@ export async function startMonitoring(options: MonitoringOptions): Promise<Monit
   });
   const watching = await options.watch?.(store);
   const collector = new SeriesCollector({
-    ...{ clock, log, store },
+    ...{ clock, log, store, families },
     collect: () => meters.collect((error) => log.warn({ err: error }, "a metric cannot be read")),
     onSampled: (timeMs, monotonicMs) => {
       watching?.sampled(timeMs, monotonicMs);
@@ -85,6 +89,7 @@ export async function startMonitoring(options: MonitoringOptions): Promise<Monit
   collector.start();
   return {
     meters,
+    families,
     series: { store, collector },
     async close() {
       await collector.close();

@@ -7,9 +7,11 @@ import { acceptsGzip, chooseFormat, contentTypes, exposition } from "../monitori
 import type { Logger } from "../runs/index.ts";
 import type { Monitoring } from "./start-monitoring.ts";
 
+type Measured = Pick<Monitoring, "meters" | "families">;
+
 export interface WebMetricsOptions {
   /** What is measured; undefined when that could not be started. */
-  readonly monitoring: () => Promise<Pick<Monitoring, "meters"> | undefined>;
+  readonly monitoring: () => Promise<Measured | undefined>;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -53,7 +55,7 @@ export class WebMetrics {
     }
   }
 
-  async #answer({ meters }: Pick<Monitoring, "meters">, request: IncomingMessage, response: ServerResponse) {
+  async #answer({ meters, families }: Measured, request: IncomingMessage, response: ServerResponse) {
     const format = chooseFormat(request.headers.accept ?? "");
     const compress = acceptsGzip(String(request.headers["accept-encoding"] ?? ""));
     response.setHeader("content-type", contentTypes[format]);
@@ -66,10 +68,7 @@ export class WebMetrics {
     const { resource, scopeMetrics } = await meters.collect((error) =>
       this.#options.log.warn({ err: error }, "a metric cannot be read"),
     );
-    const lines = exposition(
-      { resource: resource.attributes, metrics: scopeMetrics.flatMap(({ metrics }) => metrics) },
-      format,
-    );
+    const lines = exposition({ resource: resource.attributes, families: families.of(scopeMetrics) }, format);
     const text = Readable.from(this.#slices(lines));
     await (compress ? pipeline(text, createGzip(), response) : pipeline(text, response));
   }

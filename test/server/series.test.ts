@@ -49,10 +49,16 @@ describe("ListMetrics", () => {
     expect(found).toMatchObject([
       {
         ...{ name: "studio_depth", kind: MetricKind.GAUGE, unit: "{job}", description: "What waits." },
-        ...{ labels: ["queue"], seriesCount: 2 },
+        ...{ labels: ["otel_scope_name", "queue"], seriesCount: 2 },
       },
-      { name: "studio_frames_total", kind: MetricKind.COUNTER, labels: [], seriesCount: 1 },
-      { name: "studio_took_seconds", kind: MetricKind.HISTOGRAM, unit: "s", labels: [], seriesCount: 1 },
+      { name: "studio_frames_total", kind: MetricKind.COUNTER, labels: ["otel_scope_name"], seriesCount: 1 },
+      {
+        name: "studio_took_seconds",
+        kind: MetricKind.HISTOGRAM,
+        unit: "s",
+        labels: ["otel_scope_name"],
+        seriesCount: 1,
+      },
     ]);
     expect(found[0]?.lastSampleTime?.seconds).toBeGreaterThan(0n);
     const all: string[] = [];
@@ -82,7 +88,7 @@ describe("QuerySeries", () => {
     expect(answer).toMatchObject({ kind: MetricKind.GAUGE, totalSeries: 1, resolution: { seconds: 10n } });
     expect(valuesOf(answer)).toEqual([[20, 30, 40, 50]]);
     expect(answer.series[0]?.points[0]?.time).toEqual(time(20));
-    expect(answer.series[0]?.labels).toEqual({ queue: "b" });
+    expect(answer.series[0]?.labels).toEqual({ queue: "b", otel_scope_name: "studio" });
     expect(answer.series[0]?.summary).toMatchObject({ count: 4, sum: 140, min: 20, max: 50, avg: 35, latest: 50 });
     expect(answer.series[0]?.summary?.rate).toBeUndefined();
   });

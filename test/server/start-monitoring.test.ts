@@ -28,7 +28,7 @@ async function start(options: StartOptions = {}) {
       telemetry: {
         ...{ metricsEndpoint: false, metricsLevel: AccessLevel.PUBLIC, cardinalityLimit: 100, spansPerSecond: 100 },
       },
-      ...(monitored && { monitoring: { series: { limit: 200 } } }),
+      ...(monitored && { monitoring: { series: { limit: 300 } } }),
     },
     ...{ instruments, ownsData, clock, log: silentLogger, redact: (text: string) => text },
     ...(options.onSampled && { onSampled: options.onSampled }),

@@ -11,6 +11,7 @@ import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { AdminService } from "../../gen/retake/v1/admin_service_pb.js";
 import { AccessLevel } from "../../gen/retake/v1/options_pb.js";
 import { type Clock, systemClock } from "../../src/clock.ts";
+import { MetricFamilies } from "../../src/monitoring/index.ts";
 import { silentLogger } from "../../src/runs/index.ts";
 import type { Monitoring } from "../../src/server/start-monitoring.ts";
 import { WebMetrics } from "../../src/server/web-metrics.ts";
@@ -81,7 +82,7 @@ describe("GET /metrics", () => {
       collect: async () => ({ resource: emptyResource(), scopeMetrics: [{ scope: { name: "a" }, metrics: [gauge] }] }),
     };
     const served = new WebMetrics({
-      monitoring: async () => ({ meters }) as unknown as Pick<Monitoring, "meters">,
+      monitoring: async () => ({ meters, families: new MetricFamilies(silentLogger) }) as unknown as Monitoring,
       ...{ clock, log: silentLogger },
     });
     const written: number[] = [];

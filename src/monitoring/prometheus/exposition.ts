@@ -1,8 +1,9 @@
 import type { Attributes } from "@opentelemetry/api";
-import { type DataPoint, DataPointType, type Histogram, type MetricData } from "@opentelemetry/sdk-metrics";
+import { type DataPoint, DataPointType, type Histogram } from "@opentelemetry/sdk-metrics";
 import type { Exemplar } from "../../instruments.ts";
 import type { ExemplarDataPoint } from "../telemetry/instruments-producer.ts";
-import { labelName, metricName, SampleNames, unitSuffix } from "./metric-name.ts";
+import type { FamilyMember, MetricFamily } from "./metric-families.ts";
+import { labelName, unitSuffix } from "./metric-name.ts";
 
 /** `prometheus` is the text format 0.0.4, `openmetrics` is OpenMetrics 1.0. */
 export type ExpositionFormat = "prometheus" | "openmetrics";
@@ -15,55 +16,37 @@ export const contentTypes: Readonly<Record<ExpositionFormat, string>> = {
 /** What is told of all series together, as `target_info`. */
 export interface ExposedMetrics {
   readonly resource: Attributes;
-  readonly metrics: readonly MetricData[];
+  readonly families: readonly MetricFamily[];
 }
 
-/**
- * Metrics as text, series by series: whoever writes them chooses when others have their turn. Metrics that have the same
- * name once it is one of Prometheus, or one that samples of another have, are left out but for the first, since a name has one
- * type.
- */
-export function* exposition({ resource, metrics }: ExposedMetrics, format: ExpositionFormat): Generator<string> {
+/** Metrics as text, series by series: whoever writes them chooses when others have their turn. */
+export function* exposition({ resource, families }: ExposedMetrics, format: ExpositionFormat): Generator<string> {
   const open = format === "openmetrics";
   const info = labelsOf(resource);
   if (info !== "") {
     yield head(open ? "target" : "target_info", open ? "info" : "gauge", "What is measured.", "", open);
     yield `target_info{${info}} 1\n`;
   }
-  const names = new SampleNames();
-  for (const own of ["target", "target_info"]) names.claim(own, "gauge");
-  const told = new Set<string>();
-  for (const metric of metrics) {
-    const kind = kindOf(metric);
-    if (kind === undefined) continue;
-    const { descriptor } = metric;
-    const name = metricName(descriptor.name, descriptor.unit, kind);
+  for (const { name, kind, unit, description, members } of families) {
     const base = kind === "counter" ? name.slice(0, -"_total".length) : name;
-    if (told.has(base) || !names.claim(name, kind)) continue;
-    told.add(base);
-    yield head(open ? base : name, kind, descriptor.description, unitOf(base, descriptor.unit), open);
-    if (metric.dataPointType === DataPointType.HISTOGRAM) {
-      for (const point of metric.dataPoints) yield histogramLines(name, point, open);
-    } else {
-      for (const { attributes, value } of metric.dataPoints as DataPoint<number>[]) {
-        yield line(name, labelsOf(attributes), numberText(value));
-      }
-    }
+    yield head(open ? base : name, kind, description, unitOf(base, unit), open);
+    for (const member of members) yield* memberLines(name, member, open);
   }
   if (open) yield "# EOF\n";
 }
 
-function kindOf(metric: MetricData): "gauge" | "counter" | "histogram" | undefined {
-  switch (metric.dataPointType) {
-    case DataPointType.GAUGE:
-      return "gauge";
-    case DataPointType.SUM:
-      return metric.isMonotonic ? "counter" : "gauge";
-    case DataPointType.HISTOGRAM:
-      return "histogram";
-    default:
-      // No view of ours makes exponential histograms.
-      return undefined;
+function* memberLines(name: string, { scope, metric }: FamilyMember, open: boolean): Generator<string> {
+  const own = pairs(Object.entries(scope.labels));
+  const labelsAt = ({ attributes }: DataPoint<unknown>): string => {
+    const labels = labelsOf(attributes);
+    return own === "" || labels === "" ? labels + own : `${labels},${own}`;
+  };
+  if (metric.dataPointType === DataPointType.HISTOGRAM) {
+    for (const point of metric.dataPoints) yield histogramLines(name, labelsAt(point), point, open);
+  } else {
+    for (const point of metric.dataPoints as DataPoint<number>[]) {
+      yield line(name, labelsAt(point), numberText(point.value));
+    }
   }
 }
 
@@ -79,9 +62,8 @@ function unitOf(name: string, unit: string): string {
   return suffix !== "" && name.endsWith(`_${suffix}`) ? suffix : "";
 }
 
-function histogramLines(name: string, point: DataPoint<Histogram>, open: boolean): string {
+function histogramLines(name: string, labels: string, point: DataPoint<Histogram>, open: boolean): string {
   const { buckets, sum, count } = point.value;
-  const labels = labelsOf(point.attributes);
   const { exemplars } = point as ExemplarDataPoint;
   let below = 0;
   let text = "";
@@ -139,7 +121,11 @@ function labelsText(attributes: Attributes): string {
     const before = values.get(label);
     values.set(label, before === undefined ? text : `${before};${text}`);
   }
-  return Array.from(values, ([label, value]) => `${label}="${escapeValue(value)}"`).join(",");
+  return pairs([...values]);
+}
+
+function pairs(labels: readonly (readonly [label: string, value: string])[]): string {
+  return labels.map(([label, value]) => `${label}="${escapeValue(value)}"`).join(",");
 }
 
 function escapeValue(text: string): string {

@@ -1,14 +1,9 @@
 import type { Attributes } from "@opentelemetry/api";
-import {
-  type DataPoint,
-  DataPointType,
-  type Histogram,
-  type MetricData,
-  type ResourceMetrics,
-} from "@opentelemetry/sdk-metrics";
+import type { DataPoint, Histogram, ResourceMetrics } from "@opentelemetry/sdk-metrics";
 import type { Clock, Timer } from "../../clock.ts";
 import type { Logger } from "../../runs/index.ts";
-import { labelName, metricName, SampleNames } from "../prometheus/metric-name.ts";
+import type { FamilyMember, MetricFamilies, MetricFamily, ScopeLabels } from "../prometheus/metric-families.ts";
+import { labelName, type MetricKind } from "../prometheus/metric-name.ts";
 import { sampleIntervalMs } from "./resolutions.ts";
 import type { Labels, Series } from "./series.ts";
 import type { SeriesIdentity, SeriesStore } from "./series-store.ts";
@@ -17,7 +12,7 @@ import type { SeriesIdentity, SeriesStore } from "./series-store.ts";
 export interface MetricDescription {
   /** As in Prometheus: of a histogram without `_bucket`, `_sum` and `_count`. */
   readonly name: string;
-  readonly kind: "gauge" | "counter" | "histogram";
+  readonly kind: MetricKind;
   /** As in OpenTelemetry (UCUM). */
   readonly unit: string;
   readonly description: string;
@@ -29,6 +24,7 @@ export interface SeriesCollectorOptions {
   readonly store: SeriesStore;
   /** Cumulative metrics, read anew. */
   readonly collect: () => Promise<ResourceMetrics>;
+  readonly families: MetricFamilies;
   /** Called when the samples of a moment are all there. */
   readonly onSampled?: (timeMs: number, monotonicMs: number) => void;
 }
@@ -43,7 +39,7 @@ const pruneEvery = 360;
 export class SeriesCollector {
   readonly #options: SeriesCollectorOptions;
   readonly #metrics = new Map<string, MetricDescription>();
-  readonly #names = new SampleNames();
+  /** Names of the server's own that it has been told of that a user has, too. */
   readonly #clashes = new Set<string>();
   /** Attributes are the same object each time, so that names and labels are made once. */
   readonly #known = new WeakMap<Attributes, Map<string, readonly Series[]>>();
@@ -92,7 +88,7 @@ export class SeriesCollector {
 
   /** Takes a sample of everything now. What fails is told to the log. */
   async sample(): Promise<void> {
-    const { clock, log, store, collect, onSampled } = this.#options;
+    const { clock, log, store, collect, families, onSampled } = this.#options;
     try {
       const timeMs = wholeMs(clock.now());
       const monotonicMs = clock.monotonic();
@@ -100,12 +96,11 @@ export class SeriesCollector {
       store.advance(timeMs);
       this.#refusing = 0;
       let appended = 0;
-      for (const { metrics } of scopeMetrics) {
-        for (const metric of metrics) {
-          const description = this.#describe(metric);
-          if (description === undefined) continue;
+      for (const family of families.of(scopeMetrics)) {
+        const description = this.#describe(family);
+        for (const { scope, metric } of this.#kept(family)) {
           for (const point of metric.dataPoints) {
-            appended += this.#append(description, point, timeMs);
+            appended += this.#append(description, scope, point, timeMs);
             if (appended >= slice) {
               appended = 0;
               await new Promise<void>((resolve) => clock.setImmediate(resolve));
@@ -158,32 +153,35 @@ export class SeriesCollector {
       });
   }
 
-  #describe({ descriptor, dataPointType, ...metric }: MetricData): MetricDescription | undefined {
-    const kind = kindOf(dataPointType, "isMonotonic" in metric && metric.isMonotonic);
-    if (kind === undefined) return undefined;
-    const name = metricName(descriptor.name, descriptor.unit, kind);
+  #describe({ name, kind, unit, description }: MetricFamily): MetricDescription {
     let known = this.#metrics.get(name);
-    if (known?.kind !== kind) {
-      if (!this.#names.claim(name, kind)) return this.#leaveOut(name, descriptor.name);
-      known = { name, kind, unit: descriptor.unit, description: descriptor.description };
+    if (known === undefined) {
+      known = { name, kind, unit, description };
       this.#metrics.set(name, known);
     }
     return known;
   }
 
-  /** Its samples would be taken for those of another. */
-  #leaveOut(name: string, metric: string): undefined {
-    if (this.#clashes.has(name)) return;
-    this.#clashes.add(name);
-    const message = "a metric is left out: in Prometheus its samples have the names of another's";
-    this.#options.log.warn({ metric, name }, message);
+  /** The server's own alerts and its status look at all series of a name: what users measure under it is none of these. */
+  #kept({ name, members }: MetricFamily): readonly FamilyMember[] {
+    if (members.length === 1 || !ownMetric.test(name)) return members;
+    const own = members.filter(({ scope }) => scope.key === "");
+    if (own.length === 0 || own.length === members.length) return members;
+    if (!this.#clashes.has(name)) {
+      this.#clashes.add(name);
+      const message =
+        "a metric has the name of one of the server's own: its samples are not kept, and no alert sees them";
+      const meters = members.flatMap(({ scope }) => scope.labels["otel_scope_name"] ?? []);
+      this.#options.log.warn({ name, meters }, message);
+    }
+    return own;
   }
 
-  #append(description: MetricDescription, point: DataPoint<unknown>, timeMs: number): number {
+  #append(description: MetricDescription, scope: ScopeLabels, point: DataPoint<unknown>, timeMs: number): number {
     const { store } = this.#options;
     const values =
       description.kind === "histogram" ? histogramValues(point.value as Histogram) : [point.value as number];
-    const series = this.#seriesOf(description, point);
+    const series = this.#seriesOf(description, scope, point);
     if (series === undefined) {
       this.#refusing += values.length;
       return values.length;
@@ -205,6 +203,7 @@ export class SeriesCollector {
 
   #seriesOf(
     { name, kind }: MetricDescription,
+    scope: ScopeLabels,
     { attributes, value }: DataPoint<unknown>,
   ): readonly Series[] | undefined {
     let byMetric = this.#known.get(attributes);
@@ -212,14 +211,16 @@ export class SeriesCollector {
       byMetric = new Map();
       this.#known.set(attributes, byMetric);
     }
-    let known = byMetric.get(name);
+    // Two meters may be given the same attributes.
+    const place = name + scope.key;
+    let known = byMetric.get(place);
     if (known === undefined) {
       const { store } = this.#options;
       // What users count is not to take the place of what the server's own alerts look at.
       const spare = ownMetric.test(name) ? 0 : Math.ceil(store.limit / ownShare);
-      known = store.together(identities(name, kind, labelsOf(attributes), value), spare);
+      known = store.together(identities(name, kind, { ...labelsOf(attributes), ...scope.labels }, value), spare);
       // There may be room at another time.
-      if (known !== undefined) byMetric.set(name, known);
+      if (known !== undefined) byMetric.set(place, known);
     }
     return known;
   }
@@ -252,20 +253,6 @@ function identities(
 /** Samples lie close to whole tens of seconds, and take less room where they are rounded. */
 function wholeMs(timeMs: number): number {
   return Math.round(timeMs / 10) * 10;
-}
-
-function kindOf(type: DataPointType, monotonic: boolean): MetricDescription["kind"] | undefined {
-  switch (type) {
-    case DataPointType.GAUGE:
-      return "gauge";
-    case DataPointType.SUM:
-      return monotonic ? "counter" : "gauge";
-    case DataPointType.HISTOGRAM:
-      return "histogram";
-    default:
-      // No view of ours makes exponential histograms.
-      return undefined;
-  }
 }
 
 /** In the order of the series: count, sum, then each bucket with all below it. */

@@ -10,6 +10,7 @@ import {
   type MetricData,
   type MetricDescriptor,
   type MetricProducer,
+  type ScopeMetrics,
 } from "@opentelemetry/sdk-metrics";
 import type { Clock } from "../../clock.ts";
 import type {
@@ -28,12 +29,27 @@ export interface ExemplarDataPoint extends DataPoint<Histogram> {
   readonly exemplars?: readonly (Exemplar | undefined)[];
 }
 
+/** A meter of a user's may be called the same. */
+class OwnScope {
+  readonly name = "retake";
+  readonly version: string;
+
+  constructor(version: string) {
+    this.version = version;
+  }
+}
+
+/** Whether it is that of our own instruments, which are the server's and those that handlers have by their context. */
+export function isOwnScope(scope: ScopeMetrics["scope"]): boolean {
+  return scope instanceof OwnScope;
+}
+
 /** Gives readers of OpenTelemetry's SDK what our own instruments count, beside what the SDK's do. */
 export class InstrumentsProducer implements MetricProducer {
   readonly #instruments: Instruments;
   readonly #clock: Clock;
   readonly #startTime: HrTime;
-  readonly #scope: { readonly name: string; readonly version: string };
+  readonly #scope: OwnScope;
   /** Readers know a series by its attributes, and a metric by its descriptor. */
   readonly #descriptors = new WeakMap<MetricFamily, MetricDescriptor>();
 
@@ -41,7 +57,7 @@ export class InstrumentsProducer implements MetricProducer {
     this.#instruments = options.instruments;
     this.#clock = options.clock;
     this.#startTime = millisToHrTime(options.clock.now());
-    this.#scope = { name: "retake", version: options.version };
+    this.#scope = new OwnScope(options.version);
   }
 
   async collect(): Promise<CollectionResult> {

@@ -22,7 +22,14 @@ const smallestNumber = 1_000_000;
  * is counted, so that series that become one are counted as one, whoever reads them.
  */
 export function redactedMeters(provider: MeterProvider, redact: Redact): MeterProvider {
-  return { getMeter: (name, ...rest) => redactedMeter(provider.getMeter(redact(name), ...rest), redact) };
+  const shown = (text: string | undefined): string | undefined => text && redact(text);
+  return {
+    getMeter(name, version, options) {
+      const schemaUrl = shown(options?.schemaUrl);
+      const redacted = schemaUrl === undefined ? options : { ...options, schemaUrl };
+      return redactedMeter(provider.getMeter(redact(name), shown(version), redacted), redact);
+    },
+  };
 }
 
 function redactedMeter(meter: Meter, redact: Redact): Meter {

@@ -11,6 +11,7 @@ import { resolveRule } from "../../../src/monitoring/alerts/resolve-rule.ts";
 import { sloRules } from "../../../src/monitoring/alerts/slo-rules.ts";
 import { wantedPasts } from "../../../src/monitoring/alerts/wanted-pasts.ts";
 import { type ExpositionFormat, exposition } from "../../../src/monitoring/prometheus/exposition.ts";
+import { MetricFamilies } from "../../../src/monitoring/prometheus/metric-families.ts";
 import { noSeriesStorage } from "../../../src/monitoring/series/series-storage.ts";
 import { SeriesStore } from "../../../src/monitoring/series/series-store.ts";
 import { silentLogger } from "../../../src/runs/index.ts";
@@ -69,7 +70,8 @@ function bounds(instruments: Instruments, format: ExpositionFormat): string[] {
       },
     ],
   }));
-  const text = [...exposition({ resource: {}, metrics }, format)].join("");
+  const families = new MetricFamilies(silentLogger).of([{ scope: { name: "" }, metrics }]);
+  const text = [...exposition({ resource: {}, families }, format)].join("");
   return Array.from(text.matchAll(/le="([^"]*)"/g), ([, bound = ""]) => bound);
 }
 

@@ -3,16 +3,18 @@ import { describe, expect, it } from "vitest";
 import { Instruments } from "../../../src/instruments.ts";
 import { acceptsGzip, chooseFormat } from "../../../src/monitoring/prometheus/choose-format.ts";
 import { type ExpositionFormat, exposition } from "../../../src/monitoring/prometheus/exposition.ts";
+import { MetricFamilies } from "../../../src/monitoring/prometheus/metric-families.ts";
 import { InstrumentsProducer } from "../../../src/monitoring/telemetry/instruments-producer.ts";
+import { silentLogger } from "../../../src/runs/index.ts";
 import { createVirtualClock } from "../../../src/testing/virtual-clock.ts";
 import { UserMetrics } from "../../../src/user-metrics.ts";
 
 async function textOf(instruments: Instruments, format: ExpositionFormat): Promise<string> {
   const producer = new InstrumentsProducer({ instruments, clock: createVirtualClock(), version: "1.0.0" });
   const { resourceMetrics } = await producer.collect();
-  const metrics = resourceMetrics.scopeMetrics.flatMap((scope) => scope.metrics);
+  const families = new MetricFamilies(silentLogger).of(resourceMetrics.scopeMetrics);
   const { attributes: resource } = resourceFromAttributes({ "service.name": "films" });
-  return [...exposition({ resource, metrics }, format)].join("");
+  return [...exposition({ resource, families }, format)].join("");
 }
 
 function example(): Instruments {

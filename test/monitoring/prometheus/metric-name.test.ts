@@ -29,6 +29,8 @@ describe("labelName", () => {
     ["色", "unnamed"],
     ["le", "exported_le"],
     ["quantile", "exported_quantile"],
+    ["otel.scope.name", "exported_otel_scope_name"],
+    ["otel.scope.names", "otel_scope_names"],
     ["__name__", "name"],
   ])("%s is %s", (attribute, expected) => {
     expect(labelName(attribute)).toBe(expected);

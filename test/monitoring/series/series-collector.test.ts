@@ -1,11 +1,14 @@
 import { MeterProvider, MetricReader } from "@opentelemetry/sdk-metrics";
 import { describe, expect, it } from "vitest";
+import { Instruments } from "../../../src/instruments.ts";
+import { MetricFamilies } from "../../../src/monitoring/prometheus/metric-families.ts";
 import type { LabelMatcher } from "../../../src/monitoring/series/matcher.ts";
 import { querySeries, type SeriesResult } from "../../../src/monitoring/series/query-series.ts";
 import type { Series } from "../../../src/monitoring/series/series.ts";
 import { SeriesCollector } from "../../../src/monitoring/series/series-collector.ts";
 import { noSeriesStorage, type SeriesStorage } from "../../../src/monitoring/series/series-storage.ts";
 import { SeriesStore } from "../../../src/monitoring/series/series-store.ts";
+import { InstrumentsProducer } from "../../../src/monitoring/telemetry/instruments-producer.ts";
 import { silentLogger } from "../../../src/runs/index.ts";
 import { createVirtualClock } from "../../../src/testing/virtual-clock.ts";
 
@@ -19,11 +22,16 @@ const minute = 60_000;
 async function setUp(storage: SeriesStorage = noSeriesStorage, maxSeries = 1_000, log = silentLogger) {
   const clock = createVirtualClock({ startMs: 1_800_000_000_000 });
   const store = await SeriesStore.open({ clock, log: silentLogger, storage, maxSeries });
-  const reader = new ManualReader();
-  const meter = new MeterProvider({ readers: [reader] }).getMeter("test");
+  const instruments = new Instruments(100);
+  const reader = new ManualReader({
+    metricProducers: [new InstrumentsProducer({ instruments, clock, version: "1.0.0" })],
+  });
+  const provider = new MeterProvider({ readers: [reader] });
+  const meter = provider.getMeter("test");
   const sampled: number[] = [];
   const collector = new SeriesCollector({
     ...{ clock, store, log, onSampled: (timeMs: number) => sampled.push(timeMs) },
+    families: new MetricFamilies(log),
     collect: async () => (await reader.collect()).resourceMetrics,
   });
   const query = (name: string, windowMs: number, ...matchers: LabelMatcher[]): Promise<SeriesResult[]> => {
@@ -31,7 +39,7 @@ async function setUp(storage: SeriesStorage = noSeriesStorage, maxSeries = 1_000
     if (metric === undefined) throw new Error(`there is no metric ${name}`);
     return querySeries(store, clock.now(), { metric, matchers, afterMs: clock.now() - windowMs, untilMs: clock.now() });
   };
-  return { clock, store, meter, collector, sampled, query };
+  return { clock, store, instruments, provider, meter, collector, sampled, query };
 }
 
 describe("SeriesCollector", () => {
@@ -62,7 +70,7 @@ describe("SeriesCollector", () => {
       ...{ name: "retake_runs_ended_total", kind: "counter", unit: "{run}", description: "Runs that ended." },
     });
     const [ended] = store.select("retake_runs_ended_total", () => true);
-    expect([ended?.labels, ended?.lastValue]).toEqual([{ retake_state: "FAILED" }, 3]);
+    expect([ended?.labels, ended?.lastValue]).toEqual([{ retake_state: "FAILED", otel_scope_name: "test" }, 3]);
     const buckets = store.select("rpc_server_call_duration_seconds_bucket", () => true);
     expect(buckets.map(({ labels, lastValue }) => [labels["le"], lastValue])).toEqual([
       ["0.1", 0],
@@ -150,14 +158,53 @@ describe("SeriesCollector", () => {
     await collector.close();
     const counts = store.select("studio_wait_count", () => true);
     expect(counts.map(({ kind, labels, lastValue }) => [kind, labels, lastValue])).toEqual([
-      ["counter", { exported_le: "x" }, 1],
+      ["counter", { exported_le: "x", otel_scope_name: "test" }, 1],
     ]);
     expect(store.select("studio_wait_bucket", () => true).map(({ labels }) => labels)).toEqual([
-      { exported_le: "x", le: "1" },
-      { exported_le: "x", le: "+Inf" },
+      { exported_le: "x", otel_scope_name: "test", le: "1" },
+      { exported_le: "x", otel_scope_name: "test", le: "+Inf" },
     ]);
     expect([...collector.metrics.keys()]).toEqual(["studio_wait", "studio_waits"]);
-    expect(warnings).toEqual([{ metric: "studio.wait.count", name: "studio_wait_count" }]);
+    expect(warnings).toEqual([{ metric: "studio.wait.count", meter: "test", name: "studio_wait_count" }]);
+  });
+
+  it("keeps what several meters count under one name apart, by their names and versions", async () => {
+    const { clock, instruments, provider, collector, store, query } = await setUp();
+    // The same object, as a constant of the program may be.
+    const attributes = { film: "noir" };
+    provider.getMeter("studio").createCounter("takes").add(1, attributes);
+    provider.getMeter("archive", "2.0.0").createCounter("takes").add(20, attributes);
+    instruments.counter({ name: "takes", unit: "", description: "" }).of().value = 300;
+    collector.start();
+    await clock.advance(20_000);
+    await collector.close();
+    const found = store.select("takes_total", () => true).map(({ labels, lastValue }) => [labels, lastValue]);
+    expect(found).toEqual([
+      [{}, 300],
+      [{ film: "noir", otel_scope_name: "studio" }, 1],
+      [{ film: "noir", otel_scope_name: "archive", otel_scope_version: "2.0.0" }, 20],
+    ]);
+    const [archived, ...others] = await query("takes_total", minute, {
+      ...{ label: "otel_scope_name", operator: "=", value: "archive" },
+    });
+    expect([archived?.statistics.latest, others]).toEqual([20, []]);
+  });
+
+  it("keeps of a metric of the server's own nothing that others measure under its name, and says so once", async () => {
+    const warnings: object[] = [];
+    const log = { ...silentLogger, warn: (fields: object) => warnings.push(fields) };
+    const { clock, instruments, provider, collector, store } = await setUp(noSeriesStorage, 100, log);
+    provider.getMeter("runtime").createGauge("process.memory.usage", { unit: "By" }).record(1);
+    provider.getMeter("runtime").createGauge("process.paging", { unit: "By" }).record(1);
+    instruments.gauge({ name: "process.memory.usage", unit: "By", description: "" }).of().value = 512;
+    collector.start();
+    await clock.advance(30_000);
+    await collector.close();
+    const found = ["process_memory_usage_bytes", "process_paging_bytes"].map((name) =>
+      store.select(name, () => true).map(({ labels, lastValue }) => [labels, lastValue]),
+    );
+    expect(found).toEqual([[[{}, 512]], [[{ otel_scope_name: "runtime" }, 1]]]);
+    expect(warnings).toEqual([{ name: "process_memory_usage_bytes", meters: ["runtime"] }]);
   });
 
   it("goes on when a round fails", async () => {
@@ -165,6 +212,7 @@ describe("SeriesCollector", () => {
     let rounds = 0;
     const collector = new SeriesCollector({
       ...{ clock, store, log: silentLogger, onSampled: (timeMs: number) => sampled.push(timeMs) },
+      families: new MetricFamilies(silentLogger),
       collect: async () => {
         if (++rounds === 1) throw new Error("an observer threw");
         return { resource: undefined as never, scopeMetrics: [] };
@@ -200,7 +248,7 @@ describe("querySeries", () => {
       value: "a",
     });
     expect(others).toEqual([]);
-    expect(found?.labels).toEqual({ method: "a" });
+    expect(found?.labels).toEqual({ method: "a", otel_scope_name: "test" });
     expect(found?.statistics.increase).toBeCloseTo(6, 6);
     expect(found?.statistics.rate).toBeCloseTo(0.1, 6);
     expect(found?.statistics.avg).toBeCloseTo(0.55, 6);

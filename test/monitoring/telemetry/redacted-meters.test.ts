@@ -126,6 +126,22 @@ describe("redactedMeters", () => {
     meter.addBatchObservableCallback(() => undefined, [gauge]);
   });
 
+  it("takes what must not be told out of what meters are told apart by", () => {
+    const asked: unknown[] = [];
+    const getMeter = (...meter: unknown[]): Meter => {
+      asked.push(meter);
+      return {} as Meter;
+    };
+    const provider = { getMeter };
+    const shown = redactedMeters(provider, (text) => text.replace("secret", "-"));
+    shown.getMeter("studio secret", "1 secret", { schemaUrl: "https://secret.test" });
+    shown.getMeter("studio");
+    expect(asked).toEqual([
+      ["studio -", "1 -", { schemaUrl: "https://-.test" }],
+      ["studio", undefined, undefined],
+    ]);
+  });
+
   it("tells what there is nothing in with the very attributes that were given", () => {
     const given: unknown[] = [];
     const add = (_: number, attributes: unknown) => given.push(attributes);
