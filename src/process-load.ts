@@ -1,6 +1,6 @@
 import { totalmem } from "node:os";
 import { type ELDHistogram, monitorEventLoopDelay } from "node:perf_hooks";
-import { getHeapStatistics } from "node:v8";
+import { heapUse } from "./heap-use.ts";
 
 /** What a process says about its own load. Measuring costs a little, so it is done only when somebody looks. */
 export interface ProcessLoad {
@@ -64,8 +64,8 @@ class SystemLoad implements ProcessLoad {
   }
 
   #memoryShare(): number {
-    const { used_heap_size: used, heap_size_limit: limit } = getHeapStatistics();
-    return Math.max(used / limit, process.memoryUsage.rss() / this.#availableBytes);
+    const { usedBytes, limitBytes } = heapUse();
+    return Math.max(usedBytes / limitBytes, process.memoryUsage.rss() / this.#availableBytes);
   }
 }
 

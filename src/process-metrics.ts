@@ -1,7 +1,8 @@
 import { totalmem } from "node:os";
 import { constants, monitorEventLoopDelay, PerformanceObserver, performance } from "node:perf_hooks";
-import { getHeapSpaceStatistics, getHeapStatistics, type HeapSpaceInfo } from "node:v8";
+import { getHeapSpaceStatistics, type HeapSpaceInfo } from "node:v8";
 import type { Clock } from "./clock.ts";
+import { heapUse } from "./heap-use.ts";
 import type { Instruments } from "./instruments.ts";
 
 const resolutionMs = 20;
@@ -98,8 +99,8 @@ function observeMemory(instruments: Instruments): void {
   const gauge = (name: string, description: string, read: () => number): void =>
     instruments.observed("up_down_counter", { name, unit: "By", description }, (set) => set(read()));
   // What the semantic conventions say of the heap is by its spaces, and of limits nothing.
-  gauge("retake.heap.used", "What is in use of V8's heap.", () => getHeapStatistics().used_heap_size);
-  gauge("retake.heap.limit", "What V8's heap may take.", () => getHeapStatistics().heap_size_limit);
+  gauge("retake.heap.used", "What is in use of V8's heap, without young objects.", () => heapUse().usedBytes);
+  gauge("retake.heap.limit", "What V8's heap may take, without young objects.", () => heapUse().limitBytes);
   gauge("process.memory.usage", "Memory of the process that is in use.", () => process.memoryUsage.rss());
   gauge("retake.memory.limit", "What the process may take of the machine's memory.", availableBytes);
 }

@@ -85,8 +85,8 @@ export const watchFigures: readonly ManyFigure[] = [
   figure("series-memory", "MB", "series", { atMost: 64 }),
   // With what writing them out each minute leaves to the allocator.
   figure("series-memory-resident", "MB", "series"),
-  // Of each scrape, the longest turn of the event loop. Judged is the median: the longest of all is that of the scrape in
-  // which the server's thread was kept off its core.
+  // Of each scrape, the longest turn of the event loop, up to a millisecond too long: that is how often it is looked at. Judged
+  // is the median: the longest of all is that of the scrape in which the server's thread was kept off its core.
   figure("scrape-turn", "ms", "scrape", { atMost: 10 }),
   figure("scrape-turn-max", "ms", "scrape"),
   figure("scrape-time", "ms", "scrape"),

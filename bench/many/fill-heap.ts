@@ -1,4 +1,4 @@
-import { getHeapStatistics } from "node:v8";
+import { heapUse } from "../../src/heap-use.ts";
 
 const numbersEach = 128;
 /** So many are made between two looks. */
@@ -11,16 +11,16 @@ export function fillHeap(share: number): void {
   if (global.gc === undefined) {
     throw new Error("what is in use for good is known only with --expose-gc");
   }
-  const limit = getHeapStatistics().heap_size_limit;
+  const limit = heapUse().limitBytes;
   for (;;) {
     // Else what will be collected counts, too.
     global.gc();
-    const missing = share * limit - getHeapStatistics().used_heap_size;
+    const missing = share * limit - heapUse().usedBytes;
     if (missing <= 0) {
       return;
     }
-    const before = getHeapStatistics().used_heap_size;
-    while (getHeapStatistics().used_heap_size - before < missing) {
+    const before = heapUse().usedBytes;
+    while (heapUse().usedBytes - before < missing) {
       for (let count = 0; count < perLook; count++) {
         held.push({ number: held.length, numbers: Array.from({ length: numbersEach }, (_, i) => i + 0.5) });
       }

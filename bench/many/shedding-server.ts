@@ -7,17 +7,16 @@ import type { ManyOrder, ManyReady } from "./server-messages.ts";
 
 /** Well within what a server in trouble is late by, so that it is seen at once. */
 const threshold = { nanos: 50_000_000 };
-/**
- * What runs take on top of what is held makes no difference. Of the limit that both are shares of, V8 gives a part to young
- * objects alone: four fifths of the rest are held. Near its end V8 collects on and on, for 15 ms each time.
- */
-const memoryPercentage = 60;
-const heldShare = 0.66;
+/** What runs take on top of what is held makes no difference. Near the heap's end V8 collects on and on, for 15 ms each time. */
+const memoryPercentage = 70;
+const heldShare = 0.78;
+/** So that none of what is refused is so for another trouble than the one that is measured. */
+const never = { seconds: 60n };
 
 const overloads = {
-  journal: { commitDelay: threshold },
-  memory: { memoryPercentage },
-  "event-loop": { eventLoopDelay: threshold },
+  journal: { commitDelay: threshold, eventLoopDelay: never },
+  memory: { memoryPercentage, eventLoopDelay: never, commitDelay: never },
+  "event-loop": { eventLoopDelay: threshold, commitDelay: never },
 };
 
 /** A server whose runs take no time, and whose journal or memory is in trouble, or whose event loop gets into it by `burn`. */

@@ -218,7 +218,8 @@ export declare type OverloadConfig = Message<"retake.v1.OverloadConfig"> & {
   eventLoopDelay?: Duration | undefined;
 
   /**
-   * How much memory is in use, in percent: of what V8's heap may take, or of what the process may, whichever is more.
+   * How much memory is in use, in percent: of what V8's heap may take (without young objects, which have room of their own),
+   * or of what the process may, whichever is more.
    * Default: 90. Limits: 10 to 100.
    *
    * @generated from field: optional int32 memory_percentage = 3;

@@ -8,7 +8,10 @@ import type { Operation } from "./work-plan.ts";
 /** The share of plans that are led to one of these. */
 const share = 0.2;
 
-/** Situations in which so much has to meet that chance alone hardly ever comes to them: they are added to what was drawn. */
+/**
+ * Situations in which so much has to meet that chance alone hardly ever comes to them: they are added to what was drawn, and take
+ * out of it what would lead elsewhere.
+ */
 const situations = [retriedOrphan, speaksWhileAsked, halfToken, refusedEnd, refusedAnswer, haltedRecovery];
 
 /** A plan as it was drawn, or one of the few that are led to a situation. */
