@@ -108,7 +108,7 @@ function printed({ lines }: ServerProcess): string[] {
   return lines
     .filter((line) => line.startsWith('{"level":'))
     .map((line) => JSON.parse(line) as { level: number; msg: string; run_id?: string })
-    .filter(({ level, msg }) => level >= 30 && !/can(?:not)? be exported/.test(msg))
+    .filter(({ level, msg }) => level >= 30 && !/can(?:not)? be exported|^OpenTelemetry tells/.test(msg))
     .map(({ msg, run_id: runId = "" }) => `${msg} ${runId}`);
 }
 

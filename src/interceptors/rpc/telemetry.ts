@@ -174,13 +174,14 @@ export function telemetry(options: {
     seconds: number,
     header: Headers,
     answer: Headers | undefined,
+    message?: Message,
   ): void => {
     if (!cell.isExemplarDue(nowMs)) {
       cell.record(seconds);
       return;
     }
     const { trace_id: traceId = "", span_id: spanId = "" } = keptTraceFields(header.get("traceparent"));
-    cell.record(seconds, clock.now(), traceId, answer?.get("retake-run-id") ?? "", spanId);
+    cell.record(seconds, clock.now(), traceId, answer?.get("retake-run-id") ?? runIdIn(message), spanId);
   };
   const succeeded = (
     { method, header, url }: Call,
@@ -192,7 +193,7 @@ export function telemetry(options: {
     const nowMs = clock.monotonic();
     const seconds = (nowMs - startMs) / 1000;
     const system = options.system(header);
-    if (metrics !== undefined) record(metrics.succeeded(system, method), nowMs, seconds, header, answer);
+    if (metrics !== undefined) record(metrics.succeeded(system, method), nowMs, seconds, header, answer, message);
     span?.end({
       ...{ system, method: methodName(method), statusCode: "OK", errorType: "", message: "", seconds },
       authority: authorityOf(header, url),

@@ -28,6 +28,9 @@ function whoIsTold(): unknown {
 
 let told: unknown;
 
+/** Each is told once, and no more of them: some have numbers in them. */
+const mostProblems = 100;
+
 /**
  * Lets OpenTelemetry's exporters tell what they cannot follow, of headers and certificates, unless the program around us has
  * them do. The newest server's log is told, until what is returned is called.
@@ -35,7 +38,13 @@ let told: unknown;
 function tellTrouble(log: Logger): () => void {
   const before = whoIsTold();
   if (before !== undefined && before !== told) return () => undefined;
-  const tell = (message: string): void => log.warn({ problem: message }, "OpenTelemetry tells of a problem");
+  const known = new Set<string>();
+  const tell = (message: string): void => {
+    // What is sent each minute fails each minute.
+    if (known.has(message) || known.size >= mostProblems) return;
+    known.add(message);
+    log.warn({ problem: message }, "OpenTelemetry tells of a problem");
+  };
   const nothing = (): void => undefined;
   const logger = { error: tell, warn: tell, info: nothing, debug: nothing, verbose: nothing };
   diag.setLogger(logger, { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true });
