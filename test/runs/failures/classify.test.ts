@@ -7,7 +7,8 @@ import { RetryInfoSchema } from "../../../gen/google/rpc/error_details_pb.js";
 import { StatusSchema } from "../../../gen/google/rpc/status_pb.js";
 import { FailureCategory } from "../../../gen/retake/v1/options_pb.js";
 import { FailureSchema, FailureSeverity } from "../../../gen/retake/v1/run_pb.js";
-import { createError, errorFromFailure } from "../../../src/runs/failure.ts";
+import { createError, errorFromFailure, isHopeless } from "../../../src/runs/failure.ts";
+import { isBackendsFailure, isCallersMistake } from "../../../src/runs/failures/callers-mistake.ts";
 import { classifyError } from "../../../src/runs/failures/classify.ts";
 import { fail } from "../../../src/runs/failures/fail.ts";
 import { messagePatterns } from "../../../src/runs/failures/messages.ts";
@@ -343,14 +344,14 @@ const recorded: readonly Row[] = [
   ),
   ...(
     [
-      [400, Internal, "WORKFLOW", "HTTP_400", false],
+      [400, FailedPrecondition, "WORKFLOW", "HTTP_400", false],
       [401, Internal, "SYSTEM", "BACKEND_CREDENTIALS", false],
       [403, Internal, "SYSTEM", "BACKEND_CREDENTIALS", false],
       [404, Code.NotFound, "WORKFLOW", "HTTP_404", false],
       [408, Unavailable, "NETWORK", "HTTP_408", true],
-      [413, Internal, "WORKFLOW", "HTTP_413", false],
-      [416, Internal, "WORKFLOW", "HTTP_416", false],
-      [422, Internal, "WORKFLOW", "HTTP_422", false],
+      [413, FailedPrecondition, "WORKFLOW", "HTTP_413", false],
+      [416, FailedPrecondition, "WORKFLOW", "HTTP_416", false],
+      [422, FailedPrecondition, "WORKFLOW", "HTTP_422", false],
       [429, Unavailable, "SYSTEM", "HTTP_429", true],
       [500, Internal, "SYSTEM", "HTTP_500", true],
       [501, Code.Unimplemented, "WORKFLOW", "HTTP_501", false],
@@ -557,6 +558,17 @@ describe("classifyError", () => {
     const told = JSON.stringify({ message: failure.message, causes: failure.causes });
     expect(told).not.toMatch(/secret|127\.0\.0\.1|nowhere|\/dev|no-such-program/i);
   });
+
+  it.each([400, 413, 416, 422])(
+    "does not lay HTTP %i to whoever answered it, nor to the caller, and lets policies list it",
+    (status) => {
+      const { failure } = classify(http(status));
+      expect(isBackendsFailure(failure)).toBe(false);
+      expect(isCallersMistake(failure)).toBe(false);
+      expect(failure.final).toBe(false);
+      expect(isHopeless(failure.code)).toBe(true);
+    },
+  );
 
   it.each(samples())("knows by its words: %s", (text, reason) => {
     expect(classify(new Error(text)).failure.reason).toBe(reason);
