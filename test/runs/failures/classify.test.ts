@@ -722,8 +722,8 @@ describe("classifyError", () => {
 
   it("takes no other server's word for it that our caller is unknown, or late", () => {
     const owed = create(RetryInfoSchema, { retryDelay: durationFromMs(3000) });
-    const ofWire = (code: Code, metadata = {}) => {
-      const failure = create(FailureSchema, { code, reason: "X", retryable: true });
+    const ofWire = (code: Code, metadata = {}, retryable = true) => {
+      const failure = create(FailureSchema, { code, reason: "X", retryable });
       const error = new ConnectError("no", code, metadata);
       error.details.push({ type: FailureSchema.typeName, value: toBinary(FailureSchema, failure) });
       return error;
@@ -740,6 +740,9 @@ describe("classifyError", () => {
       [ofWire(Code.Unauthenticated), refused],
       [new ConnectError("no", Code.DeadlineExceeded), late],
       [ofWire(Code.DeadlineExceeded), late],
+      // A server of our kind says so of a run that has expired, whose deadline was this attempt's time.
+      [ofWire(Code.DeadlineExceeded, { "grpc-retry-pushback-ms": "-1" }, false), late],
+      [new Error("x", { cause: ofWire(Code.DeadlineExceeded, {}, false) }), late],
       [grpcJs(4, "no"), late],
     ] as const) {
       const { failure } = classify(thrown);
