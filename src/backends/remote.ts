@@ -4,6 +4,7 @@ import { FailureCategory, Quality } from "../../gen/retake/v1/options_pb.js";
 import type { Clock } from "../clock.ts";
 import { channelError, failureFromConnectError } from "../runs/index.ts";
 import { keptTraceFields } from "../trace-fields.ts";
+import { isBareStatus } from "../transport/index.ts";
 import type { Backend, BackendCall } from "./backend.ts";
 import type { BackendCallMetrics } from "./call-metrics.ts";
 
@@ -67,7 +68,7 @@ export function createRemoteBackend(
         }
       }
       // Where the back-end is is nobody's business out there.
-      return (error instanceof ConnectError ? channelError(error) : undefined) ?? error;
+      return (error instanceof ConnectError && isBareStatus(error) ? channelError(error) : undefined) ?? error;
     },
   };
   return {

@@ -96,31 +96,16 @@ function isMember<T extends number>(values: Readonly<Record<number, string>>, va
 }
 
 /**
- * What a ConnectError says: the Failure among its details, else what its code and standard details tell. It is the
- * caller's own: an error may be thrown twice. A `Retry-After` that is a date is read where the time is given.
+ * What a ConnectError says: the Failure among its details, and where that leaves something out, its code and standard
+ * details. It is the caller's own: an error may be thrown twice. A `Retry-After` that is a date is read where the time is
+ * given.
  */
 export function failureFromConnectError(error: ConnectError, nowMs = Number.NaN): Failure {
   const [own] = error.findDetails(FailureSchema);
   if (own !== undefined) {
-    return completed(clone(FailureSchema, own), error);
+    return completed(clone(FailureSchema, own), error, nowMs);
   }
-  const [info] = error.findDetails(ErrorInfoSchema);
-  const [retry] = error.findDetails(RetryInfoSchema);
-  const pushbackMs = pushback(error.metadata.get(retryPushback));
-  const retryDelayMs =
-    retry?.retryDelay === undefined
-      ? (pushbackMs ?? retryAfterMs(error.metadata.get("retry-after") ?? "", nowMs))
-      : msFromDuration(retry.retryDelay);
-  const text = reasonOfText(error);
-  const failure = createFailure({
-    code: error.code,
-    reason: info?.reason || text,
-    message: error.rawMessage,
-    // Another domain's reasons may be spelt like ours, and mean something else.
-    ...kindOfStatus(error.code, info?.domain === errorDomain ? info.reason : text),
-    ...(pushbackMs === -1 ? { retryable: false, final: true } : {}),
-    ...(retryDelayMs === undefined || retryDelayMs < 0 ? {} : { retryDelayMs }),
-  });
+  const failure = createFailure(standardReading(error, error.code, nowMs));
   for (const detail of error.details) {
     if ("type" in detail) {
       failure.details.push(create(AnySchema, { typeUrl: `type.googleapis.com/${detail.type}`, value: detail.value }));
@@ -129,25 +114,45 @@ export function failureFromConnectError(error: ConnectError, nowMs = Number.NaN)
   return boundFailure(failure);
 }
 
-/** A failure that somebody else has made, with what the status says where it leaves something out. */
-function completed(own: Failure, error: ConnectError): Failure {
-  const saysCode = isCode(own.code);
-  const code = saysCode ? own.code : error.code;
-  const kind = kindOfStatus(code, own.reason || reasonOfText(error));
-  // Whoever has left out the code has left out this as well: no field without presence can say so itself.
-  const retryable = own.final ? false : own.retryable || (saysCode ? false : undefined);
-  const delayMs = own.retryDelay === undefined ? -1 : msFromDuration(own.retryDelay);
-  const failure = createFailure({
+/** What an error says beside a Failure, by the code that holds, and a reason if it has been named. */
+function standardReading(error: ConnectError, code: Code, nowMs: number, named = ""): FailureInit {
+  const [info] = error.findDetails(ErrorInfoSchema);
+  const [retry] = error.findDetails(RetryInfoSchema);
+  const pushbackMs = pushback(error.metadata.get(retryPushback));
+  const retryDelayMs =
+    retry?.retryDelay === undefined
+      ? (pushbackMs ?? retryAfterMs(error.metadata.get("retry-after") ?? "", nowMs))
+      : msFromDuration(retry.retryDelay);
+  const text = vagueCodes.has(code) ? (reasonOfMessage(error.rawMessage) ?? "") : "";
+  // Another domain's reasons may be spelt like ours, and mean something else.
+  const known = info?.domain === errorDomain ? info.reason : text;
+  return {
     code,
-    ...kind,
+    reason: named || info?.reason || text,
+    message: error.rawMessage,
+    ...kindOfStatus(code, kindOfReason(named) === undefined ? known : named),
+    ...(pushbackMs === -1 ? { retryable: false, final: true } : {}),
+    ...(retryDelayMs === undefined || retryDelayMs < 0 ? {} : { retryDelayMs }),
+  };
+}
+
+/** A failure that somebody else has made, with what the rest of its error says where it leaves something out. */
+function completed(own: Failure, error: ConnectError, nowMs: number): Failure {
+  const saysCode = isCode(own.code);
+  const { retryDelayMs = -1, ...read } = standardReading(error, saysCode ? own.code : error.code, nowMs, own.reason);
+  const ownDelayMs = own.retryDelay === undefined ? -1 : msFromDuration(own.retryDelay);
+  const delayMs = ownDelayMs < 0 ? retryDelayMs : ownDelayMs;
+  // Whoever has left out the code has left out this as well: no field without presence can say so itself.
+  const saysWhether = saysCode || own.retryable || own.final;
+  const failure = createFailure({
+    ...read,
     ...(isMember(FailureCategory, own.category) && { category: own.category }),
     ...(isMember(FailureSeverity, own.severity) && { severity: own.severity }),
-    reason: own.reason,
-    message: own.message || error.rawMessage,
-    ...(retryable !== undefined && { retryable }),
-    ...(delayMs >= 0 && { retryDelayMs: delayMs }),
+    message: own.message || read.message,
+    ...(saysWhether && { retryable: own.retryable && !own.final, final: own.final }),
+    // A pushback of 0 is what servers of our kind make of a Failure that leaves the wait to the policy.
+    ...(delayMs >= (saysCode && ownDelayMs < 0 ? 1 : 0) && { retryDelayMs: delayMs }),
     referenceId: own.referenceId,
-    final: own.final,
   });
   failure.details = own.details;
   failure.causes = own.causes;
@@ -221,11 +226,6 @@ function pushback(value: string | null): number | undefined {
 
 /** Codes that leave open what kind of trouble it is: servers send them for exceptions that they do not know. */
 const vagueCodes: ReadonlySet<Code> = new Set([Code.Unknown, Code.Internal, Code.ResourceExhausted]);
-
-/** The reason in the words of an error whose code leaves it open; "" where they say nothing. */
-function reasonOfText({ code, rawMessage }: ConnectError): string {
-  return vagueCodes.has(code) ? (reasonOfMessage(rawMessage) ?? "") : "";
-}
 
 /** A reason that is ours says what kind of trouble it is where the code does not. What the code says stays. */
 function kindOfStatus(code: Code, reason: string): Pick<FailureInit, "category" | "severity" | "retryable"> {

@@ -16,14 +16,15 @@ export interface RecoveredWish {
 
 /** What a run that goes on wants next, as its journal says. */
 export function wishOf(record: RunRecord): RecoveredWish {
-  const { accepted, state, stateSinceMs, createTimeMs, deadlineMs, wakeAtMs, orphanedUntilMs } = record;
+  const { accepted, state, stateSinceMs, createTimeMs, deadlineMs, wakeAtMs, orphanedUntilMs, failedAttempt } = record;
   const waits = state === RunState.BACKING_OFF || state === RunState.PARKED;
   const dueMs = Math.min((waits ? wakeAtMs : undefined) ?? 0, deadlineMs, orphanedUntilMs ?? Number.POSITIVE_INFINITY);
   let sinceMs = stateSinceMs;
   if (waits) {
     // It would have come at the end of its wait; what a gate has parked goes on as it was accepted.
     sinceMs = wakeAtMs ?? createTimeMs;
-  } else if (state === RunState.QUEUED && isInterruption(record.failure)) {
+  } else if (state === RunState.QUEUED && failedAttempt === undefined && isInterruption(record.failure)) {
+    // One that has failed by itself may have any reason that its back-end gives.
     sinceMs = Number.NEGATIVE_INFINITY;
   }
   return { runId: accepted.runId, priority: accepted.priority, dueMs, sinceMs };

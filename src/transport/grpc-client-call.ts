@@ -18,12 +18,12 @@ import {
 } from "@grpc/grpc-js";
 import { abandon } from "./abandon.ts";
 import { errorFromAborted, throwIfAborted } from "./aborted.ts";
+import { errorFromCall } from "./channel-status.ts";
 import { asBuffer, type BinaryOptions, createMessageDecoder, createMessageEncoder } from "./message-codec.ts";
 import { readMessages } from "./message-reader.ts";
 import { MessageWriter } from "./message-writer.ts";
 import { headersFromMetadata } from "./metadata.ts";
 import { methodName } from "./method.ts";
-import { errorFromStatus } from "./status.ts";
 
 /** How a client encodes requests and decodes responses of one method. Sizes are limited by the channel's options. */
 export interface ClientCodec {
@@ -91,7 +91,7 @@ export function callUnary(request: UnaryRequest, call: GrpcClientCall): Promise<
       signal.removeEventListener("abort", cancel);
       try {
         if (failed !== null || answer === undefined) {
-          throw signal.aborted ? errorFromAborted(signal) : errorFromStatus(failed ?? status, header);
+          throw signal.aborted ? errorFromAborted(signal) : errorFromCall(failed ?? status, header);
         }
         resolve({
           stream: false,
@@ -229,7 +229,7 @@ function throwFailure(outcome: StreamOutcome): void {
   }
   if (outcome.status.code !== statusCode.OK) {
     const { signal } = outcome;
-    throw signal.aborted ? errorFromAborted(signal) : errorFromStatus(outcome.status, outcome.header);
+    throw signal.aborted ? errorFromAborted(signal) : errorFromCall(outcome.status, outcome.header);
   }
 }
 

@@ -2,6 +2,7 @@
 
 export { abandon } from "./abandon.ts";
 export { isCallHeaders } from "./call-headers.ts";
+export { isBareStatus } from "./channel-status.ts";
 export { peerName } from "./client-address.ts";
 
 // What every front sets, for implementations and interceptors.

@@ -52,6 +52,11 @@ export function hasField(metadata: Metadata, name: string): boolean {
   return fieldsOf(metadata).has(name);
 }
 
+/** Whether metadata has no fields. */
+export function isEmpty(metadata: Metadata): boolean {
+  return fieldsOf(metadata).size === 0;
+}
+
 /** One of the headers that headersFromMetadata makes, by its name in lower case. */
 export function peekHeader(metadata: Metadata, name: string): string | null {
   const values = fieldsOf(metadata).get(name);

@@ -1,12 +1,19 @@
+import { once } from "node:events";
+import { createServer as createHttp2Server } from "node:http2";
+import type { AddressInfo, Socket } from "node:net";
 import { inspect } from "node:util";
-import { create } from "@bufbuild/protobuf";
+import { create, toBinary } from "@bufbuild/protobuf";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
 import { RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
 import { AccessLevel, FailureCategory } from "../../gen/retake/v1/options_pb.js";
 import { FailureSchema, RunState } from "../../gen/retake/v1/run_pb.js";
 import { RunService } from "../../gen/retake/v1/run_service_pb.js";
-import { type StreamingResponse, WorkflowsService } from "../gen/retake/test/v1/workflows_pb.js";
+import {
+  type StreamingResponse,
+  StreamingResponseSchema,
+  WorkflowsService,
+} from "../gen/retake/test/v1/workflows_pb.js";
 import { rejection } from "../server/harness.ts";
 import { startBackend, startGateway } from "./gateway.ts";
 
@@ -170,6 +177,55 @@ describe("a remote back-end", () => {
         { reason: "UNAVAILABLE", ...(said.length > 0 && { retryDelay: { seconds: 3n } }) },
       ]);
     }
+  });
+
+  it("is taken at its word in the middle of a stream", async () => {
+    const message = "database: connect ECONNREFUSED 10.0.0.1:5432";
+    const backend = await startBackend({
+      async *streaming() {
+        yield { update: { case: "line", value: "one" } };
+        throw new ConnectError(message, Code.Unavailable);
+      },
+    });
+    const { workflows } = await startGateway([{ port: backend.port }]);
+    const lines: unknown[] = [];
+    const calling = async () => {
+      for await (const { update } of workflows.streaming({})) lines.push(update.value);
+    };
+    const told = await rejection(calling(), Code.Unavailable);
+    expect(lines).toContain("one");
+    expect(told.rawMessage).toBe(message);
+  });
+
+  it("that is lost in the middle of a stream cannot be reached, and is nowhere", async () => {
+    const line = toBinary(
+      StreamingResponseSchema,
+      create(StreamingResponseSchema, { update: { case: "line", value: "one" } }),
+    );
+    const sockets = new Set<Socket>();
+    const backend = createHttp2Server((request, response) => {
+      request.stream.on("error", () => undefined);
+      response.writeHead(200, { "content-type": "application/grpc" });
+      response.write(Buffer.from([0, 0, 0, 0, line.length, ...line]));
+    });
+    backend.on("connection", (socket: Socket) => sockets.add(socket));
+    await once(backend.listen(0, "127.0.0.1"), "listening");
+    onTestFinished(() => void backend.close());
+    const { port } = backend.address() as AddressInfo;
+    const { workflows } = await startGateway([{ port, healthCheck: { disabled: true } }]);
+    const lines: unknown[] = [];
+    const calling = async () => {
+      for await (const { update } of workflows.streaming({})) {
+        if (update.case === "line") {
+          lines.push(update.value);
+          for (const socket of sockets) socket.resetAndDestroy();
+        }
+      }
+    };
+    const told = await rejection(calling(), Code.Unavailable);
+    expect(lines.length).toBeGreaterThan(0);
+    expect(told.rawMessage).toMatch(/^the back-end cannot be reached( \(ECONNRESET\))?$/);
+    expect(told.findDetails(FailureSchema)).toMatchObject([{ reason: "CONNECTION_LOST", causes: [] }]);
   });
 
   it("is nowhere, for callers below PRIVILEGED", async () => {

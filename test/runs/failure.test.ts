@@ -79,6 +79,75 @@ describe("a Failure among the details", () => {
     expect(read(Code.Unavailable, "no", whole)).toMatchObject({ ...whole, reason: "ABORTED", retryable: false });
   });
 
+  describe.each([
+    ["nothing", {}],
+    ["a reason", { reason: "BUSY" }],
+    ["another attempt", { retryable: true }],
+  ])("that says %s", (_, own: MessageInitShape<typeof FailureSchema>) => {
+    const retryInfo = { desc: RetryInfoSchema, value: { retryDelay: { seconds: 5n } } };
+    const readBeside = (
+      metadata: Record<string, string>,
+      details: readonly (typeof retryInfo)[] = [],
+      nowMs?: number,
+    ) =>
+      failureFromConnectError(
+        new ConnectError("busy", Code.Unavailable, metadata, [{ desc: FailureSchema, value: own }, ...details]),
+        nowMs,
+      );
+    const delayOf = ({ retryDelay }: ReturnType<typeof read>) => retryDelay && msFromDuration(retryDelay);
+
+    it("has the wait of RetryInfo, pushback and Retry-After", () => {
+      expect(delayOf(readBeside({}, [retryInfo]))).toBe(5000);
+      expect(delayOf(readBeside({ "grpc-retry-pushback-ms": "4000" }))).toBe(4000);
+      expect(delayOf(readBeside({ "grpc-retry-pushback-ms": "0" }))).toBe(0);
+      expect(delayOf(readBeside({ "retry-after": "Thu, 01 Jan 1970 00:00:03 GMT" }, [], 1000))).toBe(2000);
+    });
+
+    it("is final by its pushback, unless it says that another attempt may help", () => {
+      const never = own.retryable !== true;
+      expect(readBeside({ "grpc-retry-pushback-ms": "-1" })).toMatchObject({ retryable: !never, final: never });
+    });
+  });
+
+  it("that has a wait goes before RetryInfo", () => {
+    const error = new ConnectError("busy", Code.Unavailable, { "grpc-retry-pushback-ms": "4000" }, [
+      { desc: FailureSchema, value: { retryDelay: { seconds: 1n } } },
+      { desc: RetryInfoSchema, value: { retryDelay: { seconds: 5n } } },
+    ]);
+    expect(msFromDuration(failureFromConnectError(error).retryDelay)).toBe(1000);
+  });
+
+  it.each([
+    ["0", true],
+    ["-1", false],
+  ])(
+    "that has a code says itself whether it is retaken: not by the pushback %s that was made of it",
+    (pushback, retryable) => {
+      const error = new ConnectError("no", Code.Aborted, { "grpc-retry-pushback-ms": pushback }, [
+        { desc: FailureSchema, value: { code: Code.Aborted, retryable } },
+      ]);
+      expect(failureFromConnectError(error)).toMatchObject({ retryable, final: false });
+      expect(failureFromConnectError(error).retryDelay).toBeUndefined();
+    },
+  );
+
+  it("without a reason has that of ErrorInfo, or of the words", () => {
+    const memory = { category: FailureCategory.MEMORY, reason: "ACCELERATOR_OUT_OF_MEMORY" };
+    expect(read(Code.Internal, "CUDA out of memory", {})).toMatchObject(memory);
+    expect(read(Code.Internal, "CUDA out of memory", { code: Code.NotFound }).reason).toBe("NOT_FOUND");
+    const ofInfo = (domain: string) =>
+      failureFromConnectError(
+        new ConnectError("no", Code.Internal, undefined, [
+          { desc: FailureSchema, value: {} },
+          { desc: ErrorInfoSchema, value: { reason: "MODEL_MISSING", domain } },
+        ]),
+      );
+    const model = { reason: "MODEL_MISSING", category: FailureCategory.MODEL, retryable: false, final: false };
+    expect(ofInfo("retake.v1")).toMatchObject(model);
+    const foreign = { reason: "MODEL_MISSING", category: FailureCategory.SYSTEM, retryable: true };
+    expect(ofInfo("acme.example")).toMatchObject(foreign);
+  });
+
   it("is not believed what there is not", () => {
     const strange = { code: 99, category: 77 as FailureCategory, severity: -1 as FailureSeverity };
     const known = { category: FailureCategory.NETWORK, severity: FailureSeverity.MEDIUM };

@@ -60,15 +60,18 @@ function isOwn({ details }: ConnectError): boolean {
   );
 }
 
-/** The same in other words. What it says of another attempt stays. */
-function restatedFailure({ message, retryable, retryDelay, final }: Failure, other: Finding): Failure {
+/**
+ * The same in other words. Of another attempt stays when, and that it is ruled out for good: whoever is late there may not
+ * be late here.
+ */
+function restatedFailure({ message, retryDelay, final }: Failure, other: Finding): Failure {
   return createFailure({
     ...other,
     message:
       other.code === Code.Internal
         ? `the back-end refuses the server's own credentials: ${message}`
         : "the back-end ran out of time",
-    retryable: retryable && other.retryable,
+    retryable: other.retryable && !final,
     ...(retryDelay !== undefined && { retryDelayMs: msFromDuration(retryDelay) }),
     final,
   });

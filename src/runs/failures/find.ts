@@ -56,7 +56,7 @@ function ofStatus(failure: Failure): Finding {
   return {
     ...{ code, category, severity, reason, sourceCode, text: `the other side answered ${sourceCode}` },
     ...other,
-    ...{ retryable: retryable && other?.retryable !== false, final },
+    ...{ retryable: other === undefined ? retryable : other.retryable && !final, final },
     ...(retryDelay !== undefined && { retryDelayMs: msFromDuration(retryDelay) }),
   };
 }

@@ -6,20 +6,17 @@ import { readProperty, readText } from "./read-property.ts";
 import { retryAfterMs } from "./retry-after.ts";
 
 /**
- * gRPC's codes for HTTP's (google/rpc/code.proto); 400 and 429 are what gRPC's http-grpc-status-mapping.md has them be: the
- * request that was wrong or too large was the handler's, and not its caller's.
+ * gRPC's codes for HTTP's (google/rpc/code.proto); 429 is what gRPC's http-grpc-status-mapping.md has it be. A request that
+ * was wrong or too large (400, 413, 416, 422) was the handler's, so that its caller is not told INVALID_ARGUMENT; but it
+ * follows from what the caller sent, and says nothing of whoever refuses it: FAILED_PRECONDITION, like what is not listed.
  */
 const codes: ReadonlyMap<number, Code> = new Map([
-  [400, Code.Internal],
   [404, Code.NotFound],
   [408, Code.Unavailable],
   [409, Code.Aborted],
   [410, Code.NotFound],
   [412, Code.FailedPrecondition],
-  [413, Code.Internal],
-  [416, Code.Internal],
   [421, Code.Unavailable],
-  [422, Code.Internal],
   [423, Code.Aborted],
   [425, Code.Unavailable],
   [429, Code.Unavailable],

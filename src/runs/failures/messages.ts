@@ -136,6 +136,13 @@ export const channelPatterns: readonly MessagePattern[] = [
   row(/\bName resolution failed for target\b/, "NAME_LOOKUP_FAILED", "grpc-js, its resolvers"),
   row(/\bNo connection established\b|\bLast error: /, "HOST_UNREACHABLE", "grpc-js, its load balancers"),
   row(/\b(connect|read|write|getaddrinfo) E[A-Z]{3,}/, "HOST_UNREACHABLE", "Node, as grpc-js quotes it"),
+  row(/^Connection dropped$/, "CONNECTION_LOST", "grpc-js, its calls"),
+];
+
+/** What a channel says of a call that had begun to be answered: as a whole, since a server may quote the like. */
+export const lostCallPatterns: readonly MessagePattern[] = [
+  row(/^(read|write) E[A-Z]{3,}$/, "CONNECTION_LOST", "Node, as grpc-js quotes it"),
+  row(/^Connection dropped$/, "CONNECTION_LOST", "grpc-js, its calls"),
 ];
 
 /** What an engine says of a prompt where its type leaves it open. */

@@ -7,7 +7,8 @@ import { RetryInfoSchema } from "../../../gen/google/rpc/error_details_pb.js";
 import { StatusSchema } from "../../../gen/google/rpc/status_pb.js";
 import { FailureCategory } from "../../../gen/retake/v1/options_pb.js";
 import { FailureSchema, FailureSeverity } from "../../../gen/retake/v1/run_pb.js";
-import { createError, errorFromFailure } from "../../../src/runs/failure.ts";
+import { createError, errorFromFailure, isHopeless } from "../../../src/runs/failure.ts";
+import { isBackendsFailure, isCallersMistake } from "../../../src/runs/failures/callers-mistake.ts";
 import { classifyError } from "../../../src/runs/failures/classify.ts";
 import { fail } from "../../../src/runs/failures/fail.ts";
 import { messagePatterns } from "../../../src/runs/failures/messages.ts";
@@ -343,14 +344,14 @@ const recorded: readonly Row[] = [
   ),
   ...(
     [
-      [400, Internal, "WORKFLOW", "HTTP_400", false],
+      [400, FailedPrecondition, "WORKFLOW", "HTTP_400", false],
       [401, Internal, "SYSTEM", "BACKEND_CREDENTIALS", false],
       [403, Internal, "SYSTEM", "BACKEND_CREDENTIALS", false],
       [404, Code.NotFound, "WORKFLOW", "HTTP_404", false],
       [408, Unavailable, "NETWORK", "HTTP_408", true],
-      [413, Internal, "WORKFLOW", "HTTP_413", false],
-      [416, Internal, "WORKFLOW", "HTTP_416", false],
-      [422, Internal, "WORKFLOW", "HTTP_422", false],
+      [413, FailedPrecondition, "WORKFLOW", "HTTP_413", false],
+      [416, FailedPrecondition, "WORKFLOW", "HTTP_416", false],
+      [422, FailedPrecondition, "WORKFLOW", "HTTP_422", false],
       [429, Unavailable, "SYSTEM", "HTTP_429", true],
       [500, Internal, "SYSTEM", "HTTP_500", true],
       [501, Code.Unimplemented, "WORKFLOW", "HTTP_501", false],
@@ -558,6 +559,17 @@ describe("classifyError", () => {
     expect(told).not.toMatch(/secret|127\.0\.0\.1|nowhere|\/dev|no-such-program/i);
   });
 
+  it.each([400, 413, 416, 422])(
+    "does not lay HTTP %i to whoever answered it, nor to the caller, and lets policies list it",
+    (status) => {
+      const { failure } = classify(http(status));
+      expect(isBackendsFailure(failure)).toBe(false);
+      expect(isCallersMistake(failure)).toBe(false);
+      expect(failure.final).toBe(false);
+      expect(isHopeless(failure.code)).toBe(true);
+    },
+  );
+
   it.each(samples())("knows by its words: %s", (text, reason) => {
     expect(classify(new Error(text)).failure.reason).toBe(reason);
   });
@@ -710,8 +722,8 @@ describe("classifyError", () => {
 
   it("takes no other server's word for it that our caller is unknown, or late", () => {
     const owed = create(RetryInfoSchema, { retryDelay: durationFromMs(3000) });
-    const ofWire = (code: Code, metadata = {}) => {
-      const failure = create(FailureSchema, { code, reason: "X", retryable: true });
+    const ofWire = (code: Code, metadata = {}, retryable = true) => {
+      const failure = create(FailureSchema, { code, reason: "X", retryable });
       const error = new ConnectError("no", code, metadata);
       error.details.push({ type: FailureSchema.typeName, value: toBinary(FailureSchema, failure) });
       return error;
@@ -728,6 +740,9 @@ describe("classifyError", () => {
       [ofWire(Code.Unauthenticated), refused],
       [new ConnectError("no", Code.DeadlineExceeded), late],
       [ofWire(Code.DeadlineExceeded), late],
+      // A server of our kind says so of a run that has expired, whose deadline was this attempt's time.
+      [ofWire(Code.DeadlineExceeded, { "grpc-retry-pushback-ms": "-1" }, false), late],
+      [new Error("x", { cause: ofWire(Code.DeadlineExceeded, {}, false) }), late],
       [grpcJs(4, "no"), late],
     ] as const) {
       const { failure } = classify(thrown);
