@@ -16,6 +16,8 @@ const windowMs = 3_000;
 const shortestMs = 1_500;
 /** Readings of the load come every half second, and a share of what is offered is refused from the second in trouble on. */
 const untilRefusedMs = 2_500;
+const callsPerLook = 20;
+const mostTries = 5;
 /** How the event loop is held up: longer than it may be late, at once and on and on. */
 const burst = { burnMs: 200, count: 12 };
 /** Enough for the server and its caches, and soon full. */
@@ -46,9 +48,18 @@ async function measureTrouble(trouble: Trouble, options: ScenarioOptions): Promi
   const durationMs = Math.max(shortestMs, scaled(windowMs, options));
   const plain = await OpenLoad.connect(server.port, createCallTemplates(plainPath, new Uint8Array()));
   const keyed = await connectKeyed(server.port);
+  const isRefusing = async (load: OpenLoad): Promise<boolean> =>
+    (await load.once(callsPerLook)).some(({ status }) => status === unavailable);
   const getIntoTrouble = async (): Promise<void> => {
-    const burns = trouble === "event-loop" ? server.ask({ kind: "burn", ...burst }, signal) : undefined;
-    await Promise.all([...[plain, keyed].map((load) => load.open(callsPerSecond, untilRefusedMs, signal)), burns]);
+    for (let tries = 0; tries < mostTries; tries++) {
+      const burns = trouble === "event-loop" ? server.ask({ kind: "burn", ...burst }, signal) : undefined;
+      await Promise.all([...[plain, keyed].map((load) => load.open(callsPerSecond, untilRefusedMs, signal)), burns]);
+      // A machine that has other things to do may read its load later.
+      if ((await isRefusing(plain)) && (await isRefusing(keyed))) {
+        return;
+      }
+    }
+    throw new Error(`no runs are refused while the ${trouble} is in trouble`);
   };
   const refused: number[] = [];
   const plainMs: number[] = [];
