@@ -166,43 +166,38 @@ interface StandIn {
   follow(meter: Meter | undefined): void;
 }
 
-class StandInCounter implements StandIn, Counter, UpDownCounter {
-  readonly #make: (meter: Meter) => UpDownCounter;
+/** One that is told each measurement as it comes. */
+class StandInMeasuring<Real> implements StandIn {
+  protected real: Real | undefined;
+  readonly #make: (meter: Meter) => Real;
   readonly #measured: Measured;
-  #real: UpDownCounter | undefined;
 
-  constructor(make: (meter: Meter) => UpDownCounter, measured: Measured) {
+  constructor(make: (meter: Meter) => Real, measured: Measured) {
     this.#make = make;
     this.#measured = measured;
   }
 
   follow(meter: Meter | undefined): void {
-    this.#real = meter && this.#make(meter);
+    this.real = meter && this.#make(meter);
   }
 
-  add(...measurement: Parameters<UpDownCounter["add"]>): void {
-    if (this.#real !== undefined) this.#real.add(...measurement);
-    else keep(this.#measured, () => this.#real?.add(...measurement));
+  protected keep(pass: (real: Real | undefined) => void): void {
+    const { waiting } = this.#measured;
+    if (waiting !== undefined && waiting.length < mostWaiting) waiting.push(() => pass(this.real));
   }
 }
 
-class StandInRecorder implements StandIn, Gauge, Histogram {
-  readonly #make: (meter: Meter) => Gauge;
-  readonly #measured: Measured;
-  #real: Gauge | undefined;
-
-  constructor(make: (meter: Meter) => Gauge, measured: Measured) {
-    this.#make = make;
-    this.#measured = measured;
+class StandInCounter extends StandInMeasuring<UpDownCounter> implements Counter, UpDownCounter {
+  add(...measurement: Parameters<UpDownCounter["add"]>): void {
+    if (this.real !== undefined) this.real.add(...measurement);
+    else this.keep((real) => real?.add(...measurement));
   }
+}
 
-  follow(meter: Meter | undefined): void {
-    this.#real = meter && this.#make(meter);
-  }
-
+class StandInRecorder extends StandInMeasuring<Gauge> implements Gauge, Histogram {
   record(...measurement: Parameters<Gauge["record"]>): void {
-    if (this.#real !== undefined) this.#real.record(...measurement);
-    else keep(this.#measured, () => this.#real?.record(...measurement));
+    if (this.real !== undefined) this.real.record(...measurement);
+    else this.keep((real) => real?.record(...measurement));
   }
 }
 
@@ -233,10 +228,6 @@ class StandInObservable implements StandIn, Observable {
     this.#callbacks.delete(callback);
     this.#real?.removeCallback(callback);
   }
-}
-
-function keep({ waiting }: Measured, measure: () => void): void {
-  if (waiting !== undefined && waiting.length < mostWaiting) waiting.push(measure);
 }
 
 interface Batch {

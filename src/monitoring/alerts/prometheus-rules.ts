@@ -4,8 +4,9 @@ import { duration, rulePromql } from "./promql.ts";
 import type { Rule } from "./rule.ts";
 
 /**
- * The rules as a rule file of Prometheus. Those whose expression is more than PromQL can say are left out, and those
- * that keep their alerts without samples do not: with a comment that names them. A warning goes on in Prometheus while the same alert is critical: let Alertmanager inhibit it.
+ * The rules as a rule file of Prometheus. Comments name those that are left out, because their expression is more than PromQL
+ * can say, and those whose alerts go on without samples here and not there. A warning goes on in Prometheus while the same
+ * alert is critical: let Alertmanager inhibit it.
  */
 export async function prometheusRules(rules: readonly Rule[]): Promise<string> {
   // Only who exports rules needs it.

@@ -12,8 +12,8 @@ export interface PromqlAlert {
 
 /**
  * A rule for Prometheus: one alert for each severity, which holds exactly when the rule's own does, and one that there is no
- * number where that is one. What fires goes on until
- * it is well again by asking for the alert itself (`ALERTS`). Undefined where the expression is more than arithmetic.
+ * number where that is one. What fires goes on until it is well again by asking for the alert itself (`ALERTS`). Undefined
+ * where the expression is more than arithmetic.
  */
 export function rulePromql(rule: Rule): readonly PromqlAlert[] | undefined {
   const value = valuePromql(rule);

@@ -1,6 +1,6 @@
 import { type CallerPlan, principalNames } from "./actor-plan.ts";
 import type { Chance } from "./chance.ts";
-import { leaveOut, policyPart } from "./parts.ts";
+import { leaveOut, policyPart, policyParts } from "./parts.ts";
 import { type MethodName, methodNames, type Plan } from "./plan.ts";
 import { actionNames, type PolicyPlan, type RetryPlan } from "./policy-plan.ts";
 import type { Operation } from "./work-plan.ts";
@@ -27,15 +27,7 @@ interface Situation {
 }
 
 /** Parts of a policy that would lead somewhere else. */
-const distractions = [
-  "attemptTimeoutMs",
-  "progressTimeoutMs",
-  "concurrency",
-  "breaker",
-  "fallbacks",
-  "quality",
-  "recovery",
-] as const;
+const distractions = policyParts.filter((part) => part !== "retry");
 
 /** One work more, with callers of its own. */
 function add(plan: Plan, { method, operations, policy, callers }: Situation): Plan {

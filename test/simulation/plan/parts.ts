@@ -4,7 +4,7 @@ import { methodNames, type Plan } from "./plan.ts";
 const serverParts = ["retryBudget", "probes", "remotes"] as const;
 
 /** What a policy may lack. */
-const policyParts = [
+export const policyParts = [
   "attemptTimeoutMs",
   "progressTimeoutMs",
   "retry",
