@@ -131,11 +131,14 @@ function expectLogs({ logs }: Collected, killed: ServerProcess, stopped: ServerP
   expect(logs.filter((log) => "retake.run.id" in log.attributes && (log.traceId === "" || log.spanId === ""))).toEqual(
     [],
   );
-  const lines = logs.filter(({ attributes }) => !(auditSequence in attributes));
-  expect(lines.map(({ body, attributes }) => `${String(body)} ${String(attributes["retake.run.id"] ?? "")}`)).toEqual([
-    ...printed(killed).slice(0, -1),
-    ...printed(stopped),
-  ]);
+  expect(linesOf(logs)).toEqual([...printed(killed).slice(0, -1), ...printed(stopped)]);
+}
+
+/** Lines of the log as {@link printed} has them. */
+function linesOf(logs: Collected["logs"]): string[] {
+  return logs
+    .filter(({ attributes }) => !(auditSequence in attributes))
+    .map(({ body, attributes }) => `${String(body)} ${String(attributes["retake.run.id"] ?? "")}`);
 }
 
 /** Each leads to a span that is there, and to its run where it is a run's. */
@@ -202,8 +205,15 @@ describe.each(["grpc", "http/protobuf"] as const)("a real Collector, by OTLP ove
     const web = [createConnectTransport(ofWeb), createGrpcWebTransport(ofWeb)].map((transport) =>
       createClient(WorkloadService, transport),
     );
+    // Spans and lines are sent again each in their own time.
     const arrived = (): Promise<void> =>
-      expect.poll(async () => expectCalls(await collector.read(), calls), patience).toBeUndefined();
+      expect
+        .poll(async () => {
+          const collected = await collector.read();
+          expectCalls(collected, calls);
+          expect(linesOf(collected.logs)).toEqual(printed(first));
+        }, patience)
+        .toBeUndefined();
 
     {
       using connection = connect(site.grpcPort, [calls.interceptor]);
