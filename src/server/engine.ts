@@ -301,7 +301,12 @@ export class Engine {
       outbox: this.outbox,
       observer: options.observer,
       retireAtMs: (run) => retireAtMs(run, contracts.workflows.get(run.accepted.workflow)?.policy, config.retention),
-      onFallbackEnded: ({ record }) => scheduler.wake(record.accepted.parentRunId, 0, record.accepted.priority),
+      onFallbackEnded: ({ record: { accepted } }) => {
+        const { parentRunId, priority } = accepted;
+        // In this turn of the event loop its answer shares the fallback's commit: one sync less to wait for.
+        if (this.live.get(parentRunId) === undefined) scheduler.wake(parentRunId, 0, priority);
+        else void this.turns.take(parentRunId);
+      },
       onLost: (run, error) => {
         this.live.drop(run);
         // A place that is kept for it would be nobody's: read anew, it asks again.

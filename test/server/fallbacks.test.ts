@@ -177,6 +177,29 @@ describe("a fallback", () => {
     expect(missed).not.toContain(`run/${child.runId}`);
   });
 
+  it("ends in one commit with the run that it stands in for, where that is in memory", async () => {
+    const studio = await start();
+    const { storage, clock, films, runs } = studio;
+    const order = storage.journal.order.bind(storage.journal);
+    /** What was ordered in each turn of the event loop: that is what shares a commit. */
+    const turns: string[][] = [];
+    let isOpen = false;
+    storage.journal.order = (appends, ...rest) => {
+      if (!isOpen) {
+        isOpen = true;
+        turns.push([]);
+        clock.setImmediate(() => {
+          isOpen = false;
+        });
+      }
+      turns.at(-1)?.push(...appends.filter(({ records }) => records.length > 0).map(({ stream }) => stream));
+      order(appends, ...rest);
+    };
+    expect(await films.poster({ headline: "Storm" })).toMatchObject({ svg: "<svg>Storm</svg>" });
+    const [child] = (await runs.listRuns({ workflow: sketch })).runs;
+    expect(turns.at(-1)).toEqual([`run/${child?.runId}`, `run/${child?.parentRunId}`]);
+  });
+
   it("is asked what the names of fields make of the request, by the same owner, in the time that is left", async () => {
     const asked: unknown[] = [];
     const studio = await start({

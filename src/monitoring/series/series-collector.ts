@@ -29,8 +29,8 @@ export interface SeriesCollectorOptions {
   readonly onSampled?: (timeMs: number, monotonicMs: number) => void;
 }
 
-/** How many samples are appended before the event loop has its turn: about a millisecond. */
-const slice = 1_000;
+/** How many samples are appended before the event loop has its turn: a millisecond, or two where that has been idle for long. */
+const slice = 250;
 
 const flushEvery = 6;
 const pruneEvery = 360;
@@ -93,6 +93,7 @@ export class SeriesCollector {
       const timeMs = wholeMs(clock.now());
       const monotonicMs = clock.monotonic();
       const { scopeMetrics } = await collect();
+      await this.#letOthers();
       store.advance(timeMs);
       this.#refusing = 0;
       let appended = 0;
@@ -103,11 +104,12 @@ export class SeriesCollector {
             appended += this.#append(description, scope, point, timeMs);
             if (appended >= slice) {
               appended = 0;
-              await new Promise<void>((resolve) => clock.setImmediate(resolve));
+              await this.#letOthers();
             }
           }
         }
       }
+      await this.#letOthers();
       this.#countRefused();
       this.#lastMs = timeMs;
       onSampled?.(timeMs, monotonicMs);
@@ -123,6 +125,11 @@ export class SeriesCollector {
     this.#closed = true;
     this.#timer?.cancel();
     await this.#sampling;
+  }
+
+  /** Lets the event loop have its turn: callers wait for it. */
+  #letOthers(): Promise<void> {
+    return new Promise((resolve) => this.#options.clock.setImmediate(resolve));
   }
 
   #countRefused(): void {
