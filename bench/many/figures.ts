@@ -59,14 +59,9 @@ export const troubleFigures: readonly ManyFigure[] = [
   ]),
   figure("failing-at-once", "share", "failing", { atLeast: 1 }),
   figure("failing-at-once-time", "ms", "failing"),
-  ...["fail", "fallback"].flatMap((answer) => [
-    figure(`breaker-${answer}-p50`, "ms", "breaker"),
-    figure(`breaker-${answer}-p99`, "ms", "breaker", { below: 5 }),
-    figure(`breaker-${answer}-loaded-p50`, "ms", "breaker"),
-    // That of fallbacks, two runs a call, is missed by a millisecond; with `--max-semi-space-size=8` it holds.
-    figure(`breaker-${answer}-loaded-p99`, "ms", "breaker", { below: 5 }),
-    figure(`breaker-${answer}-most`, "calls/s", "breaker"),
-  ]),
+  ...breakerFigures("fail", { below: 5 }),
+  ...breakerFigures("fallback", { below: 5 }),
+  ...breakerFigures("reference"),
   figure("parked-memory", "B each", "parked", { atMost: 1024 }),
   figure("parked-memory-resident", "B each", "parked", { atMost: 1024 }),
   figure("parked-drained", "share", "parked", { atLeast: 1 }),
@@ -118,6 +113,16 @@ export function evaluateManyFigure(
     bar,
     holds: bar === undefined ? undefined : keepsTo(bar, value),
   };
+}
+
+function breakerFigures(answer: string, bar?: Bar): readonly ManyFigure[] {
+  return [
+    figure(`breaker-${answer}-p50`, "ms", "breaker"),
+    figure(`breaker-${answer}-p99`, "ms", "breaker", bar),
+    figure(`breaker-${answer}-loaded-p50`, "ms", "breaker"),
+    figure(`breaker-${answer}-loaded-p99`, "ms", "breaker", bar),
+    figure(`breaker-${answer}-most`, "calls/s", "breaker"),
+  ];
 }
 
 function figure(name: string, unit: string, scenario: Scenario, bar?: Bar): ManyFigure {

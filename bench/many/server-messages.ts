@@ -2,6 +2,8 @@
 export type ManyOrder =
   /** Streams of bare grpc-js that say nothing until they are told to, and calls that wait to be released. */
   | { readonly kind: "bare" }
+  /** Calls of bare grpc-js that are durable twice. */
+  | { readonly kind: "durable"; readonly directory: string }
   | {
       readonly kind: "retake";
       readonly directory: string;

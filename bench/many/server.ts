@@ -24,6 +24,11 @@ async function start(): Promise<ManyReady> {
     const { startBare } = await import("./bare-server.ts");
     return startBare(hold);
   }
+  if (order.kind === "durable") {
+    const { startDurableReference } = await import("../servers/durable-reference.ts");
+    const { port } = await startDurableReference(order.directory);
+    return { port, webPort: 0, listenMs: 0 };
+  }
   // Imported here, because what a process loads is a part of what it takes.
   if (order.kind === "breaker") {
     const { createServer } = await import("../../src/index.ts");

@@ -1,3 +1,5 @@
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
 import { createClient } from "@connectrpc/connect";
 import { AdminService } from "../../../gen/retake/v1/admin_service_pb.js";
 import { BreakerState } from "../../../gen/retake/v1/breaker_pb.js";
@@ -13,7 +15,7 @@ import { connectRuns } from "../run-client.ts";
 import { type ScenarioOptions, scaled, type Values } from "../scenarios.ts";
 
 const callersAtOnce = 16;
-/** A sixteenth of what two cores answer by fallbacks. At a quarter of it some wait for each other's syncs, and for the collector. */
+/** A twelfth of what two cores answer by fallbacks. At a quarter of it some wait for each other's syncs, and for the collector. */
 const callsPerSecond = 250;
 const rounds = 5;
 const windowMs = 1_500;
@@ -26,7 +28,8 @@ const unavailable = 14;
 /**
  * How soon calls are answered behind the open breaker of a back-end whose process has died, in turns: by a failure, and by a
  * fallback; one after the other, and as they come, 250 a second. How many are answered by sixteen callers who ask again at
- * once is told beside: the server does all it can then, so that how long each takes follows from how many there are.
+ * once is told beside: the server does all it can then, so that how long each takes follows from how many there are. The
+ * reference answers the same calls by bare grpc-js, with as many syncs as a fallback has: the rest is the machine's.
  */
 export async function measureBreaker(options: ScenarioOptions): Promise<Values> {
   const { directory, signal } = options;
@@ -38,10 +41,15 @@ export async function measureBreaker(options: ScenarioOptions): Promise<Values> 
     { kind: "remote", directory: `${directory}/server`, backendPort: backend.port },
     signal,
   );
-  const all = [
+  await using reference = await ManyProcess.start(
+    { kind: "durable", directory: await emptyDirectory(directory, "reference") },
+    signal,
+  );
+  const broken = [
     { name: "breaker-fail", load: await connect(server.port, "Once"), status: unavailable },
     { name: "breaker-fallback", load: await connect(server.port, "Plain"), status: ok },
   ];
+  const all = [...broken, { name: "breaker-reference", load: await connect(reference.port, "Plain"), status: ok }];
   const values = new Map<string, number[]>();
   const keep = (name: string, value: number): void => {
     values.set(name, [...(values.get(name) ?? []), value]);
@@ -60,8 +68,8 @@ export async function measureBreaker(options: ScenarioOptions): Promise<Values> 
   };
   try {
     // What opens the breakers is that the attempts which are under way have lost their back-end.
-    const lost = all.map(({ load }) => load.once(failuresToOpen));
-    const held = failuresToOpen * all.length;
+    const lost = broken.map(({ load }) => load.once(failuresToOpen));
+    const held = failuresToOpen * broken.length;
     await until("the attempts", async () => (await backend.ask({ kind: "held" }, signal)) === held, signal, 30_000);
     await backend[Symbol.asyncDispose]();
     await Promise.all(lost);
@@ -88,6 +96,12 @@ export async function measureBreaker(options: ScenarioOptions): Promise<Values> 
       load.close();
     }
   }
+}
+
+async function emptyDirectory(directory: string, name: string): Promise<string> {
+  const path = join(directory, name);
+  await mkdir(path, { recursive: true });
+  return path;
 }
 
 function connect(port: number, method: string): Promise<OpenLoad> {

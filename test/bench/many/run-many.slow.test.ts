@@ -72,7 +72,7 @@ describe("runMany", () => {
       expect(value(`shedding-${trouble}-refusal-p99`)).toBeGreaterThan(0);
       expect(value(`shedding-${trouble}-keyed-refusal-p99`)).toBeGreaterThan(0);
     }
-    for (const answer of ["fail", "fallback"]) {
+    for (const answer of ["fail", "fallback", "reference"]) {
       expect(value(`breaker-${answer}-p50`)).toBeGreaterThan(0);
       expect(value(`breaker-${answer}-loaded-p50`)).toBeGreaterThan(0);
       expect(value(`breaker-${answer}-most`)).toBeGreaterThan(0);
