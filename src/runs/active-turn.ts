@@ -13,8 +13,8 @@ export class ActiveTurn implements Turn {
   expiry: Timer | undefined;
   activity: ActivityListener | undefined;
   onPoke: (() => void) | undefined;
-  /** Called when the turn has been settled. */
-  onConclude: (() => void) | undefined;
+  /** Cancelled when the turn has been settled: those of the graces that it is given. */
+  graces: Timer[] | undefined;
   concluded = false;
   abortReason: ConnectError | undefined;
 

@@ -73,6 +73,8 @@ export interface Turn {
   hold: Hold | undefined;
   /** Cancelled when the chain has come to an end: later than the turn, where its back-end does not stop. */
   expiry: Timer | undefined;
+  /** How long the attempt may take to stop, once it must: cancelled when the turn has been settled. */
+  graces: Timer[] | undefined;
   /** Told when something moves the attempt: an update, a step, a checkpoint. */
   activity: ActivityListener | undefined;
   /** Called when the scheduler asks for a turn while this one is being taken (a gate has let the run through), and on abort. */

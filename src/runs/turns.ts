@@ -245,8 +245,8 @@ export class Turns {
     run.turnAgain = true;
     const { clock } = this.#options;
     const graceMs = this.#policyOf(record)?.cancelGraceMs ?? 0;
-    const timer = clock.setTimeout(() => turn.conclude({ kind: "unacknowledged" }), graceMs);
-    turn.onConclude = () => timer.cancel();
+    turn.graces ??= [];
+    turn.graces.push(clock.setTimeout(() => turn.conclude({ kind: "unacknowledged" }), graceMs));
     const done = run.durable;
     turn.abort(new ConnectError(`the run is being cancelled: ${reason}`, Code.Canceled));
     return done;
@@ -306,6 +306,8 @@ export class Turns {
     for (const run of [...this.#options.live.values()]) {
       run.turn?.abort(new ConnectError("the server stops", Code.Aborted));
       run.turn?.conclude({ kind: "interrupted", failure });
+      // A back-end that does not stop must not keep the process for as long as its run had time.
+      run.turn?.expiry?.cancel();
     }
     await this.idle();
     for (const run of [...this.#options.live.values()]) {
@@ -372,7 +374,9 @@ export class Turns {
       await this.#settle(run, turn, outcome, contract.workflow);
     } finally {
       turn.concluded = true;
-      turn.onConclude?.();
+      for (const grace of turn.graces ?? []) {
+        grace.cancel();
+      }
       run.turn = undefined;
       if (--this.#active === 0) {
         this.#whenIdle?.();

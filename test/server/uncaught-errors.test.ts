@@ -237,6 +237,19 @@ describe("a rejection that nobody awaits", () => {
     expect(existsSync(notePath())).toBe(false);
   });
 
+  it("leaves no timer behind a server that is closed while its handler has not stopped", async () => {
+    const life = await live((process) => ({
+      flaky: async () => {
+        await leave(process, "unhandledRejection");
+        return await never();
+      },
+    }));
+    await startRun(life, "Flaky");
+    await life.clock.advance(1_000);
+    await stopServer(life);
+    expect(life.clock.pendingTimers).toBe(0);
+  });
+
   it("is left to others once the server has been closed", async () => {
     const life = await live(() => ({}));
     await stopServer(life);

@@ -39,6 +39,8 @@ export function uncaught({ scopes, endpoint, clock }: UncaughtOptions): RunInter
         }
         turn.abort(errorFromFailure(failure));
         const grace = clock.setTimeout(() => giveUp(), workflow.policy.cancelGraceMs);
+        turn.graces ??= [];
+        turn.graces.push(grace);
         end = () => {
           grace.cancel();
           scope.end();
