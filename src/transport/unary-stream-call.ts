@@ -9,6 +9,7 @@ import { TLSSocket } from "node:tls";
 import { Code, type ConnectError } from "@connectrpc/connect";
 import { Metadata, type StatusObject, status } from "@grpc/grpc-js";
 import { systemClock, type Timer } from "../clock.ts";
+import { forgetClosed } from "./closed-streams.ts";
 import { type Peer, peerKey } from "./context-keys.ts";
 import { forwardedPeer, proxiesOn } from "./forwarded-peer.ts";
 import { whyCancelled } from "./grpc-server-call.ts";
@@ -444,8 +445,8 @@ function onEnd(this: ServerHttp2Stream): void {
 
 function onClose(this: ServerHttp2Stream): void {
   (this as CalledStream)[callKey]?.close();
-  // Node keeps streams for the collection of old objects, and with them everything that they know.
   (this as CalledStream)[callKey] = undefined;
+  forgetClosed(this);
 }
 
 function onWantTrailers(this: ServerHttp2Stream): void {

@@ -93,12 +93,11 @@ test("a call knows its caller's address after the connection is lost", async () 
   expect(await known.promise).toBe(`127.0.0.1:${localPort}`);
 });
 
-test("a call that is refused leaves nothing of its answer on its stream, which Node keeps for long", async () => {
-  const { connect } = await open({
-    unary() {
-      throw new ConnectError("no room", Code.ResourceExhausted, { "x-why": "full" });
-    },
-  });
+test.each([
+  ["is refused", () => Promise.reject(new ConnectError("no room", Code.ResourceExhausted, { "x-why": "full" }))],
+  ["is answered", async () => ({})],
+])("a call that %s leaves nothing of its answer on its stream, which Node keeps for long", async (_, answer) => {
+  const { connect } = await open({ unary: answer });
   const streams: ServerHttp2Stream[] = [];
   const note = (message: unknown): void => void streams.push((message as { stream: ServerHttp2Stream }).stream);
   subscribe(created, note);
@@ -107,7 +106,8 @@ test("a call that is refused leaves nothing of its answer on its stream, which N
   connection.call(unary);
   await until(() => streams[0]?.closed);
   expect(streams[0]?.headersSent).toBe(true);
-  expect(Object.keys(streams[0]?.sentHeaders ?? {})).toEqual([]);
+  await until(() => streams[0]?.eventNames().length === 0);
+  expect([streams[0]?.sentTrailers, Object.keys(streams[0]?.sentHeaders ?? {})]).toEqual([undefined, []]);
 });
 
 const created = "http2.server.stream.created";
