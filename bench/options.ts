@@ -16,9 +16,9 @@ export const usage = `npm run bench -- [--only NAME] [--json FILE] [--seconds N]
 Without --only it measures everything but the figures "many", which take minutes of their own: --only many; and but what
 happens in trouble: --only overload (five times of what the server can do), --only shedding (runs that are refused while its
 journal, its memory or its event loop is in trouble), --only failing (a thousand first attempts fail), --only breaker (calls
-behind the open breaker of a back-end that has died, beside bare grpc-js with as many syncs), --only parked (ten thousand runs at one, and how they go once it
-closes); and but what it takes to watch over a server: --only alerts (500 rules over 5,000 series), --only series (the memory
-of 10,000), --only scrape (for how long reading 10,000 holds up everybody else).
+behind the open breaker of a back-end that has died, beside bare grpc-js with as many syncs), --only parked (ten thousand
+runs at one, and how they go once it closes); and but what it takes to watch over a server: --only alerts (500 rules over
+5,000 series), --only series (the memory of 10,000), --only scrape (for how long reading 10,000 holds up everybody else).
 
   --only NAME    only the figure with that name, or those whose name begins with NAME and a dash
   --json FILE    write the figures to FILE, too
