@@ -17,7 +17,8 @@ const { _readableState, _writableState } = new Duplex().destroy() as Duplex & St
 /** Node's own symbols of what was sent, as far as they have been seen; where they are missing, it stays. */
 const sent = new Set<symbol>();
 const sentNames: ReadonlySet<string | undefined> = new Set(["raw-headers", "sent-headers", "sent-trailers"]);
-/** Not every stream has all of them, and to look for them costs more than the rest. */
+/** Not every stream has all of them, and to look for them costs more than the rest: at the first ones, then at one in so many. */
+const looksAtFirst = 256;
 const looksOneIn = 64;
 let forgotten = 0;
 let closed: ServerHttp2Stream[] = [];
@@ -37,7 +38,8 @@ function forgetAll(): void {
   closed = [];
   for (const stream of streams) {
     const parts = stream as unknown as StreamParts;
-    if (forgotten++ % looksOneIn === 0 && sent.size < sentNames.size) findSymbols(parts);
+    if (sent.size < sentNames.size && (forgotten < looksAtFirst || forgotten % looksOneIn === 0)) findSymbols(parts);
+    forgotten++;
     for (const symbol of sent) {
       // What it does not have it is not to get.
       if (parts[symbol] !== undefined) parts[symbol] = undefined;
