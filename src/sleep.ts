@@ -1,5 +1,10 @@
 import type { Clock } from "./clock.ts";
 
+/** Resolves when others have had the event loop: callers wait for it. */
+export function nextTurn(clock: Pick<Clock, "setImmediate">): Promise<void> {
+  return new Promise((resolve) => clock.setImmediate(resolve));
+}
+
 /** Resolves after a delay; rejects with the signal's reason when it is aborted before. */
 export function sleep(clock: Clock, delayMs: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {

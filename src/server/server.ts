@@ -83,6 +83,7 @@ import {
   type TextRedactor,
   unknownMethods,
 } from "../security/index.ts";
+import { nextTurn } from "../sleep.ts";
 import { keepTickShape } from "../tick-shape.ts";
 import { runFields } from "../trace-fields.ts";
 import { createInProcessTransport, type ServerTls } from "../transport/index.ts";
@@ -1038,7 +1039,7 @@ class Running {
       this.#options.onMonitoring(undefined);
       return;
     }
-    this.#monitoring = new Promise<void>((resolve) => clock.setImmediate(resolve))
+    this.#monitoring = nextTurn(clock)
       .then(() => import("./start-monitoring.ts"))
       .then(({ startMonitoring }) =>
         startMonitoring({

@@ -2,6 +2,7 @@ import { BreakerState } from "../../gen/retake/v1/breaker_pb.js";
 import { Quality } from "../../gen/retake/v1/options_pb.js";
 import { type AssessedHealth, assessHealth, type HealthFacts, Readiness } from "../monitoring/health/index.ts";
 import { type FiguresSource, ServerFigures, type SlowestWorkflow } from "../monitoring/status/index.ts";
+import { nextTurn } from "../sleep.ts";
 import type { Alerts } from "./alerts.ts";
 import type { Engine } from "./engine.ts";
 
@@ -89,7 +90,7 @@ export class StatusBoard {
     if (Math.abs(figures.timeMs - this.#slowestMs) < slowestEveryMs) return;
     this.#slowestMs = figures.timeMs;
     const { clock } = this.engine;
-    this.#slowest = await figures.slowest(() => new Promise((resolve) => clock.setImmediate(resolve)));
+    this.#slowest = await figures.slowest(() => nextTurn(clock));
   }
 
   /** Something about the server is another than it was. */

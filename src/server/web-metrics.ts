@@ -5,6 +5,7 @@ import { createGzip } from "node:zlib";
 import type { Clock } from "../clock.ts";
 import { acceptsGzip, chooseFormat, contentTypes, exposition } from "../monitoring/index.ts";
 import type { Logger } from "../runs/index.ts";
+import { nextTurn } from "../sleep.ts";
 import type { Monitoring } from "./start-monitoring.ts";
 
 type Measured = Pick<Monitoring, "meters" | "families">;
@@ -75,16 +76,15 @@ export class WebMetrics {
 
   async *#slices(lines: Generator<string>): AsyncGenerator<Buffer> {
     const { clock } = this.#options;
-    const othersHaveTheirTurn = () => new Promise<void>((resolve) => clock.setImmediate(resolve));
     // Reading all of them takes some milliseconds at once.
-    await othersHaveTheirTurn();
+    await nextTurn(clock);
     let text = "";
     for (const line of lines) {
       text += line;
       if (text.length >= sliceLength) {
         yield Buffer.from(text);
         text = "";
-        await othersHaveTheirTurn();
+        await nextTurn(clock);
       }
     }
     yield Buffer.from(text);

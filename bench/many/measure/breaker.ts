@@ -41,10 +41,9 @@ export async function measureBreaker(options: ScenarioOptions): Promise<Values> 
     { kind: "remote", directory: `${directory}/server`, backendPort: backend.port },
     signal,
   );
-  await using reference = await ManyProcess.start(
-    { kind: "durable", directory: await emptyDirectory(directory, "reference") },
-    signal,
-  );
+  const own = join(directory, "reference");
+  await mkdir(own);
+  await using reference = await ManyProcess.start({ kind: "durable", directory: own }, signal);
   const broken = [
     { name: "breaker-fail", load: await connect(server.port, "Once"), status: unavailable },
     { name: "breaker-fallback", load: await connect(server.port, "Plain"), status: ok },
@@ -96,12 +95,6 @@ export async function measureBreaker(options: ScenarioOptions): Promise<Values> 
       load.close();
     }
   }
-}
-
-async function emptyDirectory(directory: string, name: string): Promise<string> {
-  const path = join(directory, name);
-  await mkdir(path, { recursive: true });
-  return path;
 }
 
 function connect(port: number, method: string): Promise<OpenLoad> {

@@ -2,6 +2,7 @@ import type { Attributes } from "@opentelemetry/api";
 import type { DataPoint, Histogram, ResourceMetrics } from "@opentelemetry/sdk-metrics";
 import type { Clock, Timer } from "../../clock.ts";
 import type { Logger } from "../../runs/index.ts";
+import { nextTurn } from "../../sleep.ts";
 import type { FamilyMember, MetricFamilies, MetricFamily, ScopeLabels } from "../prometheus/metric-families.ts";
 import { labelName, type MetricKind } from "../prometheus/metric-name.ts";
 import { sampleIntervalMs } from "./resolutions.ts";
@@ -93,7 +94,7 @@ export class SeriesCollector {
       const timeMs = wholeMs(clock.now());
       const monotonicMs = clock.monotonic();
       const { scopeMetrics } = await collect();
-      await this.#letOthers();
+      await nextTurn(clock);
       store.advance(timeMs);
       this.#refusing = 0;
       let appended = 0;
@@ -104,12 +105,12 @@ export class SeriesCollector {
             appended += this.#append(description, scope, point, timeMs);
             if (appended >= slice) {
               appended = 0;
-              await this.#letOthers();
+              await nextTurn(clock);
             }
           }
         }
       }
-      await this.#letOthers();
+      await nextTurn(clock);
       this.#countRefused();
       this.#lastMs = timeMs;
       onSampled?.(timeMs, monotonicMs);
@@ -125,11 +126,6 @@ export class SeriesCollector {
     this.#closed = true;
     this.#timer?.cancel();
     await this.#sampling;
-  }
-
-  /** Lets the event loop have its turn: callers wait for it. */
-  #letOthers(): Promise<void> {
-    return new Promise((resolve) => this.#options.clock.setImmediate(resolve));
   }
 
   #countRefused(): void {

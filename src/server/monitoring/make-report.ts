@@ -29,6 +29,7 @@ import {
 import type { SeriesStore } from "../../monitoring/index.ts";
 import { timestampFromMs } from "../../runs/index.ts";
 import type { Principal } from "../../security/index.ts";
+import { nextTurn } from "../../sleep.ts";
 import { securityReport } from "../admin/audit.ts";
 import type { MonitoringServiceOptions } from "../monitoring-service.ts";
 import { seesRun } from "../visible-runs.ts";
@@ -74,7 +75,7 @@ class ReportMaker {
   readonly #nowMs: number;
   readonly #breathe = async (): Promise<void> => {
     const { clock } = this.#options.engine;
-    await new Promise<void>((resolve) => clock.setImmediate(resolve));
+    await nextTurn(clock);
     this.#order.signal.throwIfAborted();
   };
   #curves: ReturnType<typeof readCurves> | undefined;

@@ -22,6 +22,7 @@ import type {
 } from "../../monitoring/index.ts";
 import { suggestion } from "../../nearest-name.ts";
 import { createError, durationFromMs, msFromDuration, msFromTimestamp, timestampFromMs } from "../../runs/index.ts";
+import { nextTurn } from "../../sleep.ts";
 import type { MonitoringServiceOptions } from "../monitoring-service.ts";
 import { createPageToken, pageScope, parsePageToken } from "../page-token.ts";
 import { keptSeries } from "./kept-series.ts";
@@ -92,7 +93,7 @@ export function seriesMethods({ monitoring, engine: { clock } }: MonitoringServi
         samples += read.size;
         lastKey = group.key;
         found.push(series);
-        await turn(clock);
+        await nextTurn(clock);
       }
       const more = rest.length > found.length;
       const resolution = resolutionFor(window.afterMs, nowMs);
@@ -207,7 +208,7 @@ async function stepPoints(
     const value = told[valueNames[statistic]];
     // Nothing counted is nothing to tell where it is the samples that are counted.
     if (value !== undefined && (value !== 0 || told.latest !== undefined)) points.push([endMs, value]);
-    if (i % stepsPerTurn === 0) await turn(clock);
+    if (i % stepsPerTurn === 0) await nextTurn(clock);
   }
   return points;
 }
@@ -257,11 +258,6 @@ function matching<T>(select: () => T): T {
     if (error instanceof TypeError) throw invalidQuery(`matchers: ${error.message}`);
     throw error;
   }
-}
-
-/** Lets others have the event loop. */
-function turn(clock: Clock): Promise<void> {
-  return new Promise((resolve) => clock.setImmediate(resolve));
 }
 
 function invalidQuery(message: string) {
