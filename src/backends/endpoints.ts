@@ -1,5 +1,5 @@
 import { Code, type Transport } from "@connectrpc/connect";
-import type { ChannelOptions } from "@grpc/grpc-js";
+import { type ChannelOptions, connectivityState } from "@grpc/grpc-js";
 import { RecoveryAction } from "../../gen/retake/v1/options_pb.js";
 import type { Clock } from "../clock.ts";
 import { inProcessTarget, type ResolvedEndpoint, type ResolvedOutlierDetection } from "../config/index.ts";
@@ -252,8 +252,11 @@ class Connection implements OutlierMember {
       stream: (...call) => this.#channel.transport.stream(...call),
     };
     const { target, healthCheck } = settings;
+    const isDown = (): boolean => this.#channel.isDown();
     this.#probe =
-      healthCheck === undefined ? undefined : new HealthProbe({ ...healthCheck, transport, clock, onChange: onHealth });
+      healthCheck === undefined
+        ? undefined
+        : new HealthProbe({ ...healthCheck, transport, isDown, clock, onChange: onHealth });
     const { standing } = this;
     const jobs = createRemoteJobs(transport);
     this.backend = {
@@ -340,6 +343,8 @@ function slotsOf(endpoint: Pick<EndpointSettings, "target" | "slots">, connectio
 
 export interface Channel {
   readonly transport: Transport;
+  /** Whether no connection can be made for the moment: every call fails at once. */
+  isDown(): boolean;
   /** Rejects when it is not connected by then. */
   waitUntilReady(timeoutMs: number): Promise<void>;
   /** Calls that are under way go on. */
@@ -364,6 +369,7 @@ export function connectEndpoint(settings: Omit<EndpointSettings, "slots">): Chan
   });
   return {
     transport,
+    isDown: () => transport.connectivityState() === connectivityState.TRANSIENT_FAILURE,
     waitUntilReady: (timeoutMs) => transport.waitUntilReady(timeoutMs),
     close: () => transport.close(),
   };

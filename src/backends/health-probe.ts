@@ -11,6 +11,8 @@ export type EndpointHealth =
 
 export interface HealthProbeOptions {
   readonly transport: Transport;
+  /** Whether there is no connection, so that every call fails at once until there is one again. */
+  isDown(): boolean;
   /** What `grpc.health.v1` is asked for; empty for the server as a whole. */
   readonly service: string;
   readonly intervalMs: number;
@@ -109,7 +111,7 @@ export class HealthProbe {
   }
 
   async #ask(): Promise<EndpointHealth> {
-    const { transport, service, timeoutMs, clock } = this.#options;
+    const { transport, isDown, service, timeoutMs, clock } = this.#options;
     const client = createClient(Health, transport);
     const untilMs = clock.monotonic() + timeoutMs;
     let why = "";
@@ -131,6 +133,9 @@ export class HealthProbe {
         }
         why =
           code === Code.DeadlineExceeded ? `it has not answered within ${timeoutMs} ms` : connectionCause(rawMessage);
+        if (isDown()) {
+          break;
+        }
       }
     }
     return { kind: "unhealthy", why };

@@ -1,5 +1,5 @@
-import { createHash } from "node:crypto";
 import type { RandomSource } from "../clock.ts";
+import { sha256 } from "./sha256.ts";
 
 const buffer = Buffer.alloc(16);
 const text = Buffer.alloc(36, "-");
@@ -16,17 +16,13 @@ export function newRunId(nowMs: number, random: RandomSource): string {
  * too, with its parent's time.
  */
 export function childRunId(parentRunId: string, name: string, inputSha256: Uint8Array): string {
-  createHash("sha256")
-    .update(`${parentRunId}\n${Buffer.byteLength(name)}\n${name}\n`)
-    .update(inputSha256)
-    .digest()
-    .copy(buffer, 0, 0, 16);
+  sha256(`${parentRunId}\n${Buffer.byteLength(name)}\n${name}\n`, inputSha256).copy(buffer, 0, 0, 16);
   return formatVersion7(Number.parseInt(parentRunId.slice(0, 8) + parentRunId.slice(9, 13), 16));
 }
 
 /** The id of a fallback. No child that a handler names can have it: those have a name. */
 export function fallbackRunId(parentRunId: string, workflow: string, inputSha256: Uint8Array): string {
-  return childRunId(parentRunId, "", createHash("sha256").update(`${workflow}\n`).update(inputSha256).digest());
+  return childRunId(parentRunId, "", sha256(`${workflow}\n`, inputSha256));
 }
 
 const shape = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;

@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import type {
   DescMessage,
   DescMethodServerStreaming,
@@ -14,6 +13,7 @@ import type { RunArtifacts } from "./artifacts/run-artifacts.ts";
 import type { AttemptWork, StepOptions, StepTry } from "./attempt-work.ts";
 import { ownTraceparent } from "./own-traceparent.ts";
 import type { RunOwner } from "./ports/journal.ts";
+import { sha256 } from "./sha256.ts";
 
 /**
  * What a handler gets: Connect's context, with the run that it works for. Response headers and trailers that it sets are
@@ -217,5 +217,5 @@ function runContext(work: AttemptWork): RunContext {
 
 /** The key under which back-ends may know an effective request of a run. */
 export function idempotencyKey(runId: string, inputSha256: Uint8Array): string {
-  return createHash("sha256").update(runId).update(inputSha256).digest("hex");
+  return sha256(runId, inputSha256).toString("hex");
 }

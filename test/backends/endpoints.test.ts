@@ -1,10 +1,11 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Code } from "@connectrpc/connect";
+import { Code, createClient } from "@connectrpc/connect";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
+import { Health } from "../../gen/grpc/health/v1/health_pb.js";
 import { RunState } from "../../gen/retake/v1/run_pb.js";
-import { Endpoints, type ServiceBackend } from "../../src/backends/index.ts";
+import { connectEndpoint, Endpoints, type ServiceBackend } from "../../src/backends/index.ts";
 import { silentLogger } from "../../src/runs/index.ts";
 import { createVirtualClock } from "../../src/testing/index.ts";
 import type { StreamingResponse } from "../gen/retake/test/v1/workflows_pb.js";
@@ -42,6 +43,24 @@ async function attemptsOf({ runs }: Gateway, runId: string): Promise<number> {
   }
   return attempts;
 }
+
+describe("a channel to an endpoint", () => {
+  it("is down from the first call that finds no server on, until there is one", async () => {
+    const port = await freePort();
+    const channel = connectEndpoint({
+      target: `dns:///127.0.0.1:${port}`,
+      keepaliveTimeMs: 20_000,
+      keepaliveTimeoutMs: 10_000,
+    });
+    onTestFinished(() => channel.close());
+    expect(channel.isDown()).toBe(false);
+    await rejection(createClient(Health, channel.transport).check({}), Code.Unavailable);
+    expect(channel.isDown()).toBe(true);
+    await startBackend({}, { port });
+    await channel.waitUntilReady(10_000);
+    expect(channel.isDown()).toBe(false);
+  });
+});
 
 describe("an endpoint that cannot be reached", () => {
   it("gets no attempts until it is there, and then those that waited for it", async () => {

@@ -6,7 +6,7 @@ import { createVirtualClock } from "../../src/testing/index.ts";
 import { createInProcessTransport } from "../../src/transport/index.ts";
 
 /** A probe of a server that answers as it is told. */
-function probeOf(check: NonNullable<ServiceImpl<typeof Health>["check"]>, service = "") {
+function probeOf(check: NonNullable<ServiceImpl<typeof Health>["check"]>, service = "", isDown = false) {
   const clock = createVirtualClock();
   const seen: { health: EndpointHealth; atMs: number }[] = [];
   let asked = 0;
@@ -20,6 +20,7 @@ function probeOf(check: NonNullable<ServiceImpl<typeof Health>["check"]>, servic
   const transport = createInProcessTransport([createServiceImplSpec(Health, implementation)], { clock });
   const probe = new HealthProbe({
     transport,
+    isDown: () => isDown,
     service,
     intervalMs: 5000,
     timeoutMs: 3000,
@@ -96,6 +97,14 @@ describe("a health probe", () => {
     await clock.advance(20_000);
     expect(seen.map(({ health }) => health.kind)).toEqual(["healthy"]);
     expect(asked()).toBe(10);
+  });
+
+  it("asks nobody else where there is no connection", async () => {
+    const { clock, probe, asked } = probeOf(fail(Code.Unavailable), "", true);
+    probe.probe();
+    await clock.advance(1);
+    expect(probe.health).toMatchObject({ kind: "unhealthy", why: expect.stringMatching(/no/) });
+    expect(asked()).toBe(1);
   });
 
   it("asks at once when there is a reason to, and once more when there was one meanwhile", async () => {

@@ -123,6 +123,11 @@ class RemoteChannel implements Channel {
     }
   }
 
+  isDown(): boolean {
+    const { world, remote } = this.#options;
+    return world.remotes.has(remote.target, "gone");
+  }
+
   async waitUntilReady(): Promise<void> {
     await this.#guarded(undefined, undefined, async () => undefined);
   }
