@@ -100,9 +100,9 @@ export class Alerts implements Watching {
     return alerts;
   }
 
-  sampled(timeMs: number, monotonicMs: number): void {
+  async sampled(timeMs: number, monotonicMs: number): Promise<void> {
     // A clock that was set back a little has new samples left out: an older one is not to count as the newest again.
-    if (timeMs >= this.#options.store.newestMs) this.engine.evaluate(timeMs, monotonicMs);
+    if (timeMs >= this.#options.store.newestMs) await this.engine.evaluate(timeMs, monotonicMs);
     this.outbox.tick();
     this.#lowerQuality();
   }

@@ -40,7 +40,7 @@ export interface MonitoringOptions {
 /** Who watches over what is kept. */
 export interface Watching {
   /** All samples of a moment are there, which was then by the monotonic clock. */
-  sampled(timeMs: number, monotonicMs: number): void;
+  sampled(timeMs: number, monotonicMs: number): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -80,8 +80,8 @@ export async function startMonitoring(options: MonitoringOptions): Promise<Monit
   const collector = new SeriesCollector({
     ...{ clock, log, store, families },
     collect: () => meters.collect((error) => log.warn({ err: error }, "a metric cannot be read")),
-    onSampled: (timeMs, monotonicMs) => {
-      watching?.sampled(timeMs, monotonicMs);
+    onSampled: async (timeMs, monotonicMs) => {
+      await watching?.sampled(timeMs, monotonicMs);
       options.onSampled?.(timeMs);
     },
   });

@@ -8,10 +8,11 @@ import {
   type StreamAppend,
   streamsNamed,
 } from "../../runs/index.ts";
+import { nextTurn } from "../../sleep.ts";
 import { type Alert, type AlertChange, type AlertView, mostAlerts, RuleAlerts, viewAlert } from "./alert.ts";
 import { type AlertRecord, acknowledgedRecord, movedRecord, readAlertRecord } from "./alert-events.ts";
 import { AlertHistory, type PastChange } from "./alert-history.ts";
-import type { SeriesSource } from "./evaluate.ts";
+import { type Evaluation, evaluateRule, type SeriesSource } from "./evaluate.ts";
 import type { Rule } from "./rule.ts";
 import { inactive, newestMs, shiftTracker, type TrackerState, track } from "./tracker.ts";
 
@@ -66,6 +67,9 @@ interface Watched {
 }
 
 const prefix = "alerts/";
+
+/** Rules that are evaluated before others have the event loop: a millisecond, where each looks at some ten series. */
+const rulesPerTurn = 10;
 
 /** Records of a rule's stream before it is begun anew with what still counts. */
 const longestStream = 1_000;
@@ -162,16 +166,26 @@ export class AlertEngine {
   }
 
   /**
-   * Evaluates every rule at the time of the newest samples.
+   * Evaluates every rule at the time of the newest samples. Others have the event loop in between; what has moved, moves
+   * at once.
    * @param monotonicMs when that was by the monotonic clock: much may lie between samples and what is made of them
    */
-  evaluate(nowMs: number, monotonicMs = this.#options.clock.monotonic()): void {
+  async evaluate(nowMs: number, monotonicMs = this.#options.clock.monotonic()): Promise<void> {
+    const { clock, source } = this.#options;
     this.#followClock(nowMs, monotonicMs);
+    const evaluations = new Map<Rule, Evaluation>();
+    for (const rule of this.rules) {
+      if (evaluations.size > 0 && evaluations.size % rulesPerTurn === 0) await nextTurn(clock);
+      evaluations.set(rule, evaluateRule(rule, source, nowMs));
+    }
     const changes: RuleChange[] = [];
     for (const watched of this.#watched.values()) {
       const { alerts } = watched;
       const { rule } = alerts;
-      const { changes: own, leftOut, error } = alerts.evaluate(this.#options.source, nowMs);
+      // It may have been replaced meanwhile.
+      const evaluation = evaluations.get(rule);
+      if (evaluation === undefined) continue;
+      const { changes: own, leftOut, error } = alerts.follow(evaluation, nowMs);
       if (leftOut !== undefined && leftOut > 0 !== watched.crowded) this.#crowd(watched, leftOut);
       if (error !== undefined) this.#options.log.warn({ err: error, rule: rule.name }, "an alert rule has no value");
       for (const change of own) changes.push({ ...change, rule });

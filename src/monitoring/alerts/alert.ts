@@ -1,5 +1,5 @@
 import { type Labels, seriesKey } from "../series/series.ts";
-import { evaluateRule, type GroupValue, type SeriesSource } from "./evaluate.ts";
+import type { Evaluation, GroupValue } from "./evaluate.ts";
 import { type Rule, type Severity, severities, type Threshold } from "./rule.ts";
 import { inactive, isFiring, type TrackerState, track } from "./tracker.ts";
 
@@ -32,7 +32,7 @@ export interface AlertChange {
 }
 
 /** What has come of one evaluation of a rule. */
-export interface RuleEvaluation {
+export interface RuleMoves {
   readonly changes: readonly AlertChange[];
   /** How many groups there is no room for; absent where there was no group to find room for. */
   readonly leftOut?: number;
@@ -77,20 +77,13 @@ export class RuleAlerts {
     return this.#alerts;
   }
 
-  /** Evaluates the rule, and tells what has moved. The first error of an evaluation is told, and is no reason to throw. */
-  evaluate(source: SeriesSource, nowMs: number): RuleEvaluation {
-    let values: ReadonlyMap<string, GroupValue> = new Map();
-    let errors: ReadonlyMap<string, unknown> = new Map();
-    let failure: { readonly error: unknown } | undefined;
-    try {
-      ({ values, errors } = evaluateRule(this.rule, source, nowMs));
-      for (const error of errors.values()) failure ??= { error };
-    } catch (error) {
-      failure = { error };
-    }
+  /** Goes by the numbers that the rule has at a time, and tells what has moved. The first error among them is told. */
+  follow({ values, errors, failure: whole }: Evaluation, nowMs: number): RuleMoves {
+    const isWhole = whole !== undefined;
+    let failure = whole;
+    for (const error of errors.values()) failure ??= { error };
     const changes: AlertChange[] = [];
     const { noData, onError } = this.rule;
-    const isWhole = failure !== undefined && errors.size === 0;
     const policy = isWhole ? onError : failure === undefined && values.size === 0 ? noData : "ok";
     // Without samples there is no number that could go on to fire: the alert that there is none takes the place of the others.
     const isGone = failure === undefined && policy === "alert";

@@ -25,6 +25,8 @@ export interface Evaluation {
   readonly values: ReadonlyMap<string, GroupValue>;
   /** Groups for which the expression has no value, and why. */
   readonly errors: ReadonlyMap<string, unknown>;
+  /** Why there is nothing at all. */
+  readonly failure?: { readonly error: unknown };
 }
 
 const noErrors: Evaluation["errors"] = new Map();
@@ -34,6 +36,14 @@ const noErrors: Evaluation["errors"] = new Map();
  * its queries have one.
  */
 export function evaluateRule(rule: Rule, source: SeriesSource, nowMs: number): Evaluation {
+  try {
+    return numbersOf(rule, source, nowMs);
+  } catch (error) {
+    return { values: new Map(), errors: noErrors, failure: { error } };
+  }
+}
+
+function numbersOf(rule: Rule, source: SeriesSource, nowMs: number): Evaluation {
   const counted = new Map<string, BucketGroups>();
   const [first, ...others] = Array.from(rule.queries, ([name, query]) => ({
     name,

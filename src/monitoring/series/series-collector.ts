@@ -27,7 +27,7 @@ export interface SeriesCollectorOptions {
   readonly collect: () => Promise<ResourceMetrics>;
   readonly families: MetricFamilies;
   /** Called when the samples of a moment are all there. */
-  readonly onSampled?: (timeMs: number, monotonicMs: number) => void;
+  readonly onSampled?: (timeMs: number, monotonicMs: number) => Promise<void>;
 }
 
 /** How many samples are appended before the event loop has its turn: a millisecond, or two where that has been idle for long. */
@@ -113,7 +113,7 @@ export class SeriesCollector {
       await nextTurn(clock);
       this.#countRefused();
       this.#lastMs = timeMs;
-      onSampled?.(timeMs, monotonicMs);
+      await onSampled?.(timeMs, monotonicMs);
       this.#rounds++;
       if (this.#rounds % pruneEvery === 0) this.#pruneDue = true;
       if (this.#rounds % flushEvery === 0) this.#keep();

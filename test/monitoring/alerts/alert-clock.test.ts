@@ -50,7 +50,7 @@ async function openAlerts() {
       store.advance(clock.now());
       const depth = store.series("depth", {}, "gauge");
       if (depth !== undefined) store.append(depth, clock.now(), value);
-      engine.evaluate(clock.now());
+      await engine.evaluate(clock.now());
       await clock.advance(0);
       if (acknowledge) {
         for (const { rule: of, key } of engine.list()) {

@@ -53,7 +53,7 @@ async function start(
     for (const value of values) {
       await clock.advance(step);
       gauges.set("depth", clock.now(), value);
-      engine.evaluate(clock.now());
+      await engine.evaluate(clock.now());
       await clock.advance(0);
     }
   };
@@ -101,13 +101,13 @@ describe("AlertEngine", () => {
     for (const value of values.slice(0, 3)) {
       await world.clock.advance(step);
       gauges.set("depth", world.clock.now(), value);
-      started.engine.evaluate(world.clock.now());
+      await started.engine.evaluate(world.clock.now());
       await world.clock.advance(0);
     }
     expect(states(started)).toEqual(["Deep pending"]);
     await world.clock.advance(step);
     gauges.set("depth", world.clock.now(), 15);
-    started.engine.evaluate(world.clock.now());
+    await started.engine.evaluate(world.clock.now());
     expect(states(started)).toEqual(["Deep firing"]);
   });
 
@@ -229,6 +229,26 @@ describe("AlertEngine", () => {
     ]);
   });
 
+  it("lets others have the event loop between many rules, and moves all that is still its rule's at once", async () => {
+    const world = setUp();
+    const all = Array.from({ length: 35 }, (_, i) => rule({ name: `Deep${i}` }));
+    const { engine, told } = await start(world, all);
+    await world.clock.advance(step);
+    world.gauges.set("depth", world.clock.now(), 15);
+    const evaluating = engine.evaluate(world.clock.now());
+    // Behind the turn that the engine has asked for: some rules are evaluated by then, and more are to be.
+    let statesMeanwhile: string[] | undefined;
+    world.clock.setImmediate(() => {
+      statesMeanwhile = states({ engine });
+      engine.replaceRules([...all.slice(1, 34), rule({ name: "Deep34" })], world.clock.now());
+    });
+    await world.clock.advance(0);
+    await evaluating;
+    await world.clock.advance(0);
+    expect(statesMeanwhile).toEqual([]);
+    expect(told).toEqual(all.slice(1, 34).map(({ name }) => `${name}: inactive > firing`));
+  });
+
   it("takes a round of samples that takes long for no clock that was set", async () => {
     const world = setUp();
     const { engine, at } = await start(world, [rule({ for: { seconds: 15n } })]);
@@ -238,7 +258,7 @@ describe("AlertEngine", () => {
     world.gauges.set("depth", sampledMs, 15);
     // The samples of that time are looked at much later.
     await world.clock.advance(9_000);
-    engine.evaluate(sampledMs, monotonicMs);
+    await engine.evaluate(sampledMs, monotonicMs);
     expect(states({ engine })).toEqual(["Deep pending"]);
   });
 
@@ -259,7 +279,7 @@ describe("AlertEngine", () => {
     const at = async (value: number): Promise<void> => {
       await world.clock.advance(step);
       for (let queue = 0; queue < 501; queue++) world.gauges.set("depth", world.clock.now(), value, `${queue}`);
-      engine.evaluate(world.clock.now());
+      await engine.evaluate(world.clock.now());
     };
     for (const value of [5, 15, 15]) await at(value);
     expect(log.error.mock.calls).toEqual([
@@ -267,7 +287,7 @@ describe("AlertEngine", () => {
     ]);
     // Without a value nobody knows: the samples are too old, and there are none.
     await world.clock.advance(10 * 60_000);
-    engine.evaluate(world.clock.now());
+    await engine.evaluate(world.clock.now());
     expect(log.info).not.toHaveBeenCalled();
     await at(5);
     expect(log.info).toHaveBeenCalledOnce();

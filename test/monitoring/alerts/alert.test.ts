@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { type AlertChange, RuleAlerts } from "../../../src/monitoring/alerts/alert.ts";
-import { type RuleInit, rule, TestGauges } from "./rules.ts";
+import { evaluated, type RuleInit, rule, TestGauges } from "./rules.ts";
 
 const step = 10_000;
 
@@ -10,7 +10,7 @@ function moves(init: Partial<RuleInit>, values: readonly (number | undefined)[])
   const gauges = new TestGauges();
   return values.map((value, i) => {
     if (value !== undefined) gauges.set("depth", i * step, value);
-    return alerts.evaluate(gauges, i * step).changes.map(said);
+    return evaluated(alerts, gauges, i * step).changes.map(said);
   });
 }
 
@@ -24,15 +24,15 @@ describe("an alert rule", () => {
   it("has 500 alerts at once, and tells how many there is no room for; those that are over make room", () => {
     const alerts = new RuleAlerts(rule());
     const gauges = new TestGauges();
-    const evaluated = (index: number, values: (queue: number) => number) => {
+    const movedTo = (index: number, values: (queue: number) => number) => {
       for (let queue = 0; queue < 600; queue++) gauges.set("depth", index * step, values(queue), `${queue}`);
-      const { changes, leftOut } = alerts.evaluate(gauges, index * step);
+      const { changes, leftOut } = evaluated(alerts, gauges, index * step);
       return [changes.length, leftOut, alerts.alerts.size];
     };
-    expect(evaluated(0, () => 15)).toEqual([500, 100, 500]);
-    expect(evaluated(1, () => 15)).toEqual([0, 100, 500]);
-    expect(evaluated(2, (queue) => (queue < 100 ? 5 : 15))).toEqual([100, 100, 500]);
-    expect(evaluated(3, (queue) => (queue < 100 ? 5 : 15))).toEqual([100, 0, 600]);
+    expect(movedTo(0, () => 15)).toEqual([500, 100, 500]);
+    expect(movedTo(1, () => 15)).toEqual([0, 100, 500]);
+    expect(movedTo(2, (queue) => (queue < 100 ? 5 : 15))).toEqual([100, 100, 500]);
+    expect(movedTo(3, (queue) => (queue < 100 ? 5 : 15))).toEqual([100, 0, 600]);
   });
 
   it("has one alert, whose severity moves", () => {
@@ -93,7 +93,7 @@ describe("an alert rule", () => {
     const alerts = new RuleAlerts(rule({ expression }));
     const gauges = new TestGauges();
     gauges.set("depth", 0, 2);
-    const { changes, error } = alerts.evaluate(gauges, 0);
+    const { changes, error } = evaluated(alerts, gauges, 0);
     expect(changes).toEqual([]);
     expect((error as Error).message).toContain("expression");
     expect(moves({ expression, onError: 2 }, [15, 2, 15])).toEqual([
@@ -116,7 +116,7 @@ describe("an alert rule", () => {
     const at = (timeMs: number, a: number, b: number): string[] => {
       gauges.set("depth", timeMs, a, "a");
       gauges.set("depth", timeMs, b, "b");
-      const { changes } = alerts.evaluate(gauges, timeMs);
+      const { changes } = evaluated(alerts, gauges, timeMs);
       return changes.map(
         ({ alert, after }) => `${alert.labels["queue"] ?? ""} ${alert.cause === "error" ? "error " : ""}${after.state}`,
       );
@@ -134,10 +134,10 @@ describe("an alert rule", () => {
     ] as const)
       gauges.set("depth", 0, value, queue);
     expect(
-      new RuleAlerts(rule({ warning: { at: 6.5 } })).evaluate(gauges, 0).changes.map(({ alert }) => alert.labels),
+      evaluated(new RuleAlerts(rule({ warning: { at: 6.5 } })), gauges, 0).changes.map(({ alert }) => alert.labels),
     ).toEqual([{ queue: "b" }]);
     const all = rule({ queries: { depth: { metric: "depth", grouping: {} } }, warning: { at: 12 } });
-    const [change] = new RuleAlerts(all).evaluate(gauges, 0).changes;
+    const [change] = evaluated(new RuleAlerts(all), gauges, 0).changes;
     expect(change?.alert).toMatchObject({ labels: {}, value: 13 });
   });
 
@@ -156,7 +156,7 @@ describe("an alert rule", () => {
       gauges.set("all", 0, all, queue);
     }
     gauges.set("failed", 0, 99, "c");
-    const found = new RuleAlerts(share).evaluate(gauges, 0).changes;
+    const found = evaluated(new RuleAlerts(share), gauges, 0).changes;
     expect(found.map(({ alert }) => [alert.labels["queue"], alert.value])).toEqual([["b", 50]]);
   });
 });

@@ -13,6 +13,7 @@ import { silentLogger } from "../../../src/runs/index.ts";
 import { createVirtualClock } from "../../../src/testing/virtual-clock.ts";
 import { grownQueue, slowedRuns } from "./lasting-faults.ts";
 import type { TestSeries } from "./random-rules.ts";
+import { evaluated } from "./rules.ts";
 
 describe("a built-in rule", () => {
   const validator = createValidator();
@@ -73,7 +74,7 @@ async function firedMinutes(name: string, series: readonly TestSeries[]): Promis
       const value = values[minute];
       if (series !== undefined && value !== undefined) store.append(series, timeMs, value);
     }
-    alerts.evaluate(store, timeMs);
+    evaluated(alerts, store, timeMs);
     if (alerts.alerts.values().some(({ trackers }) => Object.values(trackers).some(isFiring))) fired.push(minute);
   }
   return fired;

@@ -22,7 +22,7 @@ import { createVirtualClock } from "../../../src/testing/virtual-clock.ts";
 import { describeWithTool, findTool } from "../../tools.ts";
 import { grownQueue, slowedRuns } from "./lasting-faults.ts";
 import { type RandomCase, randomCase, type TestSeries } from "./random-rules.ts";
-import { rule } from "./rules.ts";
+import { evaluated, rule } from "./rules.ts";
 
 const rules = 500;
 const samples = 61;
@@ -115,7 +115,7 @@ describeWithTool("promtool", "built-in rules, beside Prometheus's own", () => {
         if (value !== undefined) one.append(minute * everyMs, value);
       }
       for (const [i, one] of alerts.entries()) {
-        one.evaluate({ select }, minute * everyMs);
+        evaluated(one, { select }, minute * everyMs);
         found[i]?.push(firingOf(one));
       }
     }
@@ -175,7 +175,7 @@ function firings({ rule, series }: RandomCase): Firing[] {
       const value = values[i];
       if (value !== undefined) one.append(i * stepMs, value);
     }
-    alerts.evaluate(source, i * stepMs);
+    evaluated(alerts, source, i * stepMs);
     return firingOf(alerts);
   });
 }
@@ -261,7 +261,7 @@ async function promisedFirings(
     for (const { series, values } of known) if (series) store.append(series, timeMs, values[i] ?? 0);
     if (timeMs % halfAnHour !== 0) continue;
     for (const [j, one] of alerts.entries()) {
-      one.evaluate(store, timeMs);
+      evaluated(one, store, timeMs);
       found[j]?.push(firingOf(one));
     }
   }

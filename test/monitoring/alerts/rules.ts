@@ -1,6 +1,7 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { AlertRuleSchema } from "../../../gen/retake/v1/alert_pb.js";
-import type { SeriesSource } from "../../../src/monitoring/alerts/evaluate.ts";
+import type { RuleAlerts, RuleMoves } from "../../../src/monitoring/alerts/alert.ts";
+import { evaluateRule, type SeriesSource } from "../../../src/monitoring/alerts/evaluate.ts";
 import { resolveRule } from "../../../src/monitoring/alerts/resolve-rule.ts";
 import type { Rule } from "../../../src/monitoring/alerts/rule.ts";
 import { Series } from "../../../src/monitoring/series/series.ts";
@@ -17,6 +18,11 @@ export function rule(init: Partial<RuleInit> = {}): Rule {
       ...(init as object),
     }),
   );
+}
+
+/** What has come of a rule at a time. */
+export function evaluated(alerts: RuleAlerts, source: SeriesSource, nowMs: number): RuleMoves {
+  return alerts.follow(evaluateRule(alerts.rule, source, nowMs), nowMs);
 }
 
 /** Gauges by name and the label "queue", whose samples a test sets. */

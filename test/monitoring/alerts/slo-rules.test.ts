@@ -16,6 +16,7 @@ import { noSeriesStorage } from "../../../src/monitoring/series/series-storage.t
 import { SeriesStore } from "../../../src/monitoring/series/series-store.ts";
 import { silentLogger } from "../../../src/runs/index.ts";
 import { createVirtualClock } from "../../../src/testing/virtual-clock.ts";
+import { evaluated } from "./rules.ts";
 
 const workflow = "a.v1.Video/Paint";
 const target = { workflow, availability: 0.99, latency: { seconds: 5, objective: 0.9 } };
@@ -48,7 +49,7 @@ async function firing(...failing: Failing): Promise<string[]> {
   const runs = await source(failing);
   return sloRules(target).flatMap((rule) => {
     const alerts = new RuleAlerts(resolveRule(rule));
-    const { error } = alerts.evaluate(runs, samples * 60_000);
+    const { error } = evaluated(alerts, runs, samples * 60_000);
     expect(error).toBeUndefined();
     return [...alerts.alerts.values()].map((alert) => {
       const [, pace] = /^SloAvailability([A-Z][a-z]+)_/.exec(rule.name) ?? [];

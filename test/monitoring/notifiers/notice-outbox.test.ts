@@ -95,7 +95,7 @@ async function start(
       await clock.advance(10_000);
       const queues = typeof value === "number" ? { a: value } : value;
       for (const [queue, depth] of Object.entries(queues)) gauges.set("depth", clock.now(), depth, queue);
-      engine.evaluate(clock.now());
+      await engine.evaluate(clock.now());
       outbox.tick();
       await clock.advance(100);
     }

@@ -30,7 +30,7 @@ async function setUp(storage: SeriesStorage = noSeriesStorage, maxSeries = 1_000
   const meter = provider.getMeter("test");
   const sampled: number[] = [];
   const collector = new SeriesCollector({
-    ...{ clock, store, log, onSampled: (timeMs: number) => sampled.push(timeMs) },
+    ...{ clock, store, log, onSampled: async (timeMs: number) => void sampled.push(timeMs) },
     families: new MetricFamilies(log),
     collect: async () => (await reader.collect()).resourceMetrics,
   });
@@ -211,7 +211,7 @@ describe("SeriesCollector", () => {
     const { clock, store, sampled } = await setUp();
     let rounds = 0;
     const collector = new SeriesCollector({
-      ...{ clock, store, log: silentLogger, onSampled: (timeMs: number) => sampled.push(timeMs) },
+      ...{ clock, store, log: silentLogger, onSampled: async (timeMs: number) => void sampled.push(timeMs) },
       families: new MetricFamilies(silentLogger),
       collect: async () => {
         if (++rounds === 1) throw new Error("an observer threw");
