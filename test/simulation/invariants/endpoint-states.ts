@@ -1,6 +1,6 @@
 import { Code } from "@connectrpc/connect";
 import type { OutliersPlan } from "../plan/plan.ts";
-import type { Reply } from "../world/witness.ts";
+import type { HealthAnswer, Reply } from "../world/witness.ts";
 import type { World } from "../world/world.ts";
 
 /** A probe asks that often before it takes an endpoint for unhealthy. */
@@ -70,10 +70,10 @@ export class EndpointStates {
     );
   }
 
-  checked(target: string, answer: "serving" | "no" | "late"): void {
+  checked(target: string, answer: HealthAnswer): void {
     const endpoint = this.#of(target);
     endpoint.noes = answer === "no" ? endpoint.noes + 1 : 0;
-    if (answer === "serving" || answer === "late" || endpoint.noes === asks) {
+    if (answer !== "no" || endpoint.noes === asks) {
       endpoint.noes = 0;
       this.#change(endpoint, () => {
         endpoint.healthy = answer === "serving";

@@ -19,6 +19,7 @@ import type { RemotePlan } from "../plan/plan.ts";
 import { Attempt, createJobs, type Request, type Sights } from "./handlers.ts";
 import { methodOf } from "./history.ts";
 import type { ServerProcess } from "./server-process.ts";
+import type { HealthAnswer } from "./witness.ts";
 import type { World } from "./world.ts";
 
 type HeaderInit = ConstructorParameters<typeof Headers>[0];
@@ -235,7 +236,7 @@ class RemoteChannel implements Channel {
   /** Tells how the endpoint does, just before the server learns it. */
   async #checked<T extends { readonly message: object }>(work: () => Promise<T>): Promise<T> {
     const { world, process, remote } = this.#options;
-    const tell = (answer: "serving" | "no" | "late"): void => {
+    const tell = (answer: HealthAnswer): void => {
       if (process.isAlive) {
         world.tell("checked", remote.target, answer);
       }
@@ -247,7 +248,8 @@ class RemoteChannel implements Channel {
     } catch (error) {
       const { code } = ConnectError.from(error);
       if (code !== Code.Canceled) {
-        tell(code === Code.DeadlineExceeded ? "late" : "no");
+        const failed = this.isDown() ? "down" : "no";
+        tell(code === Code.DeadlineExceeded ? "late" : failed);
       }
       throw error;
     }

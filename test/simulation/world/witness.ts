@@ -19,6 +19,9 @@ export interface Invariant {
   witness(world: World): Witness;
 }
 
+/** How an endpoint does: well, or not, or it has not answered in time, or there is no connection to it. */
+export type HealthAnswer = "serving" | "no" | "late" | "down";
+
 /** What is told to those who watch over the invariants, at the moment at which it happens. */
 export interface Witness {
   /** The server has answered that the run is accepted, or has joined a caller to it. */
@@ -52,7 +55,7 @@ export interface Witness {
   /** A back-end has been asked whether the job of an attempt lives, and has answered. */
   asked?(attempt: Pick<AttemptSight, "runId" | "number">, answer: "alive" | "dead" | "failing"): void;
   /** An endpoint elsewhere has been asked how it does, and has answered; or the time for that is over. */
-  checked?(target: string, answer: "serving" | "no" | "late"): void;
+  checked?(target: string, answer: HealthAnswer): void;
   /** An endpoint elsewhere has answered a call of a workflow, with a failure or without. */
   replied?(target: string, reply: Reply): void;
   /** An endpoint elsewhere is connected: the first time, or anew. */
