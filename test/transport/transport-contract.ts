@@ -88,12 +88,12 @@ async function failsAfterItBegan(
   call: (timeoutMs: number) => Promise<unknown>,
   hasBegun: () => boolean,
 ): Promise<{ error: ConnectError; timeoutMs: number }> {
-  let timeoutMs = 300;
-  let error = await failure(call(timeoutMs));
-  while (!hasBegun() && timeoutMs < 10_000) {
+  let timeoutMs = 100;
+  let error: ConnectError;
+  do {
     timeoutMs *= 3;
     error = await failure(call(timeoutMs));
-  }
+  } while (!hasBegun() && timeoutMs < 10_000);
   return { error, timeoutMs };
 }
 

@@ -79,12 +79,11 @@ export class RuleAlerts {
 
   /** Goes by the numbers that the rule has at a time, and tells what has moved. The first error among them is told. */
   follow({ values, errors, failure: whole }: Evaluation, nowMs: number): RuleMoves {
-    const isWhole = whole !== undefined;
     let failure = whole;
     for (const error of errors.values()) failure ??= { error };
     const changes: AlertChange[] = [];
     const { noData, onError } = this.rule;
-    const policy = isWhole ? onError : failure === undefined && values.size === 0 ? noData : "ok";
+    const policy = whole !== undefined ? onError : failure === undefined && values.size === 0 ? noData : "ok";
     // Without samples there is no number that could go on to fire: the alert that there is none takes the place of the others.
     const isGone = failure === undefined && policy === "alert";
     // One group whose expression has no value says nothing about the others.

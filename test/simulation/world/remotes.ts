@@ -140,7 +140,7 @@ class RemoteChannel implements Channel {
   /** Whether nothing comes through. A connection that is stale works again when what has made it so is over. */
   get #isCut(): boolean {
     const { world, remote } = this.#options;
-    return world.remotes.has(remote.target, "gone") || (this.#isStale && world.remotes.has(remote.target, "stale"));
+    return this.isDown() || (this.#isStale && world.remotes.has(remote.target, "stale"));
   }
 
   /** A call as gRPC makes it: told to stop, it ends at once, whatever the other side does. */
